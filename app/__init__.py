@@ -1,0 +1,1 @@
+"""Penstock: a rate limiter that does not only refuse."""

@@ -1,0 +1,49 @@
+"""The only place that makes clients of Redis, MongoDB, Kafka and HTTP. Whoever calls owns what it gets and closes it."""
+
+from typing import Any
+
+import aiohttp
+from motor.motor_asyncio import AsyncIOMotorClient
+from redis.asyncio import BlockingConnectionPool, Redis
+
+from app.settings import Settings
+
+MongoClient = AsyncIOMotorClient[dict[str, Any]]
+
+
+def cache_redis(settings: Settings) -> Redis:
+    """The cache Redis: rules and counters. Answers are bytes."""
+    return _redis(settings.cache_redis_url, settings.counters_timeout_ms / 1000)
+
+
+def queue_redis(settings: Settings) -> Redis:
+    """The queue Redis: flows and job records. Answers are bytes."""
+    return _redis(settings.queue_redis_url, settings.queue_timeout_ms / 1000)
+
+
+def _redis(url: str, timeout_s: float) -> Redis:
+    # A blocking pool: redis-py's default pool raises under load instead of waiting for a connection.
+    pool = BlockingConnectionPool.from_url(
+        url, max_connections=64, timeout=timeout_s, socket_timeout=timeout_s, socket_connect_timeout=timeout_s,
+        health_check_interval=0,
+    )
+    return Redis(connection_pool=pool)
+
+
+def mongodb(settings: Settings) -> MongoClient:
+    """The rules database; times carry UTC."""
+    return AsyncIOMotorClient(settings.mongodb_url, tz_aware=True, serverSelectionTimeoutMS=3000)
+
+
+def http_session(settings: Settings) -> aiohttp.ClientSession:
+    """A client for the app servers: streams, changes no header, follows no redirect, decodes nothing."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
+        timeout=aiohttp.ClientTimeout(
+            total=None, sock_connect=settings.upstream_connect_timeout_s, sock_read=settings.upstream_read_timeout_s
+        ),
+        auto_decompress=False,
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        requote_redirect_url=False,
+    )

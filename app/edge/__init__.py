@@ -1,0 +1,1 @@
+"""The edge: what stands in front of the app servers."""

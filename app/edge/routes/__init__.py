@@ -1,0 +1,1 @@
+"""The routes that an edge itself answers, all below `/_penstock/`."""

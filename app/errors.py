@@ -1,0 +1,136 @@
+"""Every error of Penstock, as one tree; each class carries the HTTP status that it becomes at a boundary.
+
+    PenstockError (500)
+    ├── InvalidInput (400)
+    │   ├── InvalidRule (422)
+    │   ├── MalformedRequest (400)
+    │   └── BodyTooLarge (413)
+    ├── Unauthenticated (401)
+    ├── Forbidden (403)
+    ├── NotFound (404)
+    ├── Conflict (409)
+    │   ├── PreconditionFailed (412)
+    │   └── IdempotencyConflict (422)
+    ├── Unavailable (503)
+    │   ├── RulesUnavailable
+    │   ├── CountersUnavailable
+    │   └── QueueUnavailable
+    ├── UpstreamError (502)
+    │   ├── UpstreamRefused       nothing of the request was sent
+    │   ├── UpstreamCut           sent, and the connection ended before the answer did
+    │   └── UpstreamTimeout (504)
+    └── StartupError              a process cannot start; one line for the person who started it
+"""
+
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class PenstockError(Exception):
+    """Anything that Penstock raises on purpose. Its text is meant for the person who caused it."""
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+class InvalidInput(PenstockError):
+    """What was sent cannot be understood or is not allowed."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class InvalidRule(InvalidInput):
+    """A rule that breaks the model; the text names the field and what is allowed."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class MalformedRequest(InvalidInput):
+    """An HTTP request that is not well formed, or that could be read in two ways."""
+
+
+class BodyTooLarge(InvalidInput):
+    """A request body too large to be deferred."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class Unauthenticated(PenstockError):
+    """No token where one is required (`invalid_token` is false), or a bad one."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self, message: str, *, invalid_token: bool = False) -> None:
+        super().__init__(message)
+        self.invalid_token = invalid_token
+
+
+class Forbidden(PenstockError):
+    """The caller is known and may not do this."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
+class NotFound(PenstockError):
+    """No such thing, or none that the caller may see."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class Conflict(PenstockError):
+    """The thing is not in a state in which this can be done."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class PreconditionFailed(Conflict):
+    """The thing changed since the caller read it (`If-Match`)."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+
+
+class IdempotencyConflict(Conflict):
+    """An idempotency key used again for a different request."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class Unavailable(PenstockError):
+    """A store that is needed cannot be reached or does not answer in time."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class RulesUnavailable(Unavailable):
+    """The rules are not known; this is never the same as "no rules"."""
+
+
+class CountersUnavailable(Unavailable):
+    """The counters cannot be reached."""
+
+
+class QueueUnavailable(Unavailable):
+    """The queue cannot be reached, or takes no more jobs."""
+
+
+class UpstreamError(PenstockError):
+    """The app servers gave no usable answer."""
+
+    status = HTTPStatus.BAD_GATEWAY
+
+
+class UpstreamRefused(UpstreamError):
+    """No connection was made: nothing of the request was sent."""
+
+
+class UpstreamCut(UpstreamError):
+    """The request was sent and the connection ended before the answer did."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """The app server did not answer in time; the request may have been acted on."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
+
+
+class StartupError(PenstockError):
+    """A process cannot start; the text is one line that says what to do."""

@@ -1,0 +1,1 @@
+"""Jobs: deferred requests, their records and their outcomes."""

@@ -1,0 +1,1 @@
+"""Counting: GCRA in Redis, for live requests and for workers alike."""

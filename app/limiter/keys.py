@@ -1,0 +1,32 @@
+"""Every key of the counters in the cache Redis, and how a descriptor is written in keys."""
+
+from hashlib import sha256
+from urllib.parse import quote
+
+MAX_VALUE_BYTES = 128
+
+
+def escape(value: str) -> str:
+    """A caller's value as it stands in keys: no braces, no `*`, bounded; a long one is replaced by its hash."""
+    escaped = quote(value, safe="@:._-+/=~,!")
+    return escaped if len(escaped) <= MAX_VALUE_BYTES else "%23" + sha256(value.encode()).hexdigest()
+
+
+def descriptor(key_type: str, value: str) -> str:
+    """Who is counted: `user:user_123`, `ip:192.168.1.1`, `claim:tier:gold`."""
+    return f"{key_type}:{escape(value)}"
+
+
+def live_counter(rule_id: str, descriptor: str) -> str:
+    """The counter of a rule's own quota. The hash tag keeps a counter and its backlog marker in one slot."""
+    return f"counter:{{{rule_id}|{descriptor}}}"
+
+
+def drain_counter(rule_id: str, descriptor: str) -> str:
+    """The counter of a drain rate of its own."""
+    return f"counter:{{{rule_id}|{descriptor}}}:drain"
+
+
+def backlog_marker(rule_id: str, descriptor: str) -> str:
+    """Says that the flow of this rule and descriptor has jobs waiting."""
+    return f"backlog:{{{rule_id}|{descriptor}}}"

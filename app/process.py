@@ -1,0 +1,54 @@
+"""What every process has in common: settings, a stop signal, metrics and a loopback port to read them from."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from app.settings import Settings
+from app.telemetry import configure_logging, serve_ops
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where an HTTP process listens; `reuse_port` lets several processes share the port (SO_REUSEPORT)."""
+
+    host: str
+    port: int
+    reuse_port: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One running process. Its body returns when `stop` is set; `/healthz` says ok once `ready` is set."""
+
+    role: str
+    settings: Settings
+    registry: CollectorRegistry
+    listen: Listen | None = None
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+Body = Callable[[Process], Awaitable[None]]
+
+
+def run(role: str, body: Body, settings: Settings, *, listen: Listen | None = None, ops_port: int = 0) -> None:
+    """Run a process to its end: until `body` returns, which it does soon after SIGTERM or SIGINT.
+
+    `ops_port` is the loopback port of `/metrics` and `/healthz`; 0 takes a free one.
+    """
+    configure_logging(role, settings.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(role, body, settings, listen, ops_port))
+
+
+async def _run(role: str, body: Body, settings: Settings, listen: Listen | None, ops_port: int) -> None:
+    process = Process(role, settings, CollectorRegistry(auto_describe=True), listen)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, process.stop.set)
+    async with serve_ops(process.registry, process.ready, ops_port):
+        await body(process)

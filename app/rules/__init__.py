@@ -1,0 +1,1 @@
+"""Rules: the model, where they are kept, and which of them apply to a request."""

@@ -1,0 +1,65 @@
+"""A rule in the form made for reading: what the cache Redis holds and what edges and workers decide by."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from app.limiter.policy import Policy
+from app.rules.model import Drain, Queue, Rule
+
+
+@dataclass(frozen=True)
+class ActiveRule:
+    """An enabled rule as edges and workers see it. `revision` orders its versions by MongoDB's cluster time."""
+
+    rule: Rule
+    revision: int
+
+    @property
+    def rule_id(self) -> str:
+        """The rule's id."""
+        return self.rule.rule_id
+
+    @property
+    def queue(self) -> Queue:
+        """How its deferred requests wait."""
+        return self.rule.queue
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The quota of live requests."""
+        rule = self.rule
+        return Policy(rule.limit, rule.window_seconds, rule.effective_burst, self.revision, rule.algorithm)
+
+    @cached_property
+    def drain_policy(self) -> Policy:
+        """The quota of the flow: its own drain rate, else the rule's budget."""
+        drain: Drain | None = self.rule.drain
+        if drain is None:
+            return self.policy
+        return Policy(drain.limit, drain.window_seconds, drain.burst, self.revision, "gcra")
+
+    @cached_property
+    def methods(self) -> frozenset[str]:
+        """The methods that it is about; empty means all."""
+        return frozenset(self.rule.match.methods or ())
+
+
+def encode_active(rule: Rule, revision: int) -> dict[str, Any]:
+    """The compact form: defaults left out, `window_seconds` as `window`."""
+    fields = rule.model_dump(mode="json", exclude_defaults=True, exclude={"version", "updated_at", "updated_by"})
+    fields["window"] = fields.pop("window_seconds")
+    return {**fields, "revision": revision}
+
+
+def decode_active(fields: dict[str, Any]) -> ActiveRule:
+    """The inverse of `encode_active`."""
+    rest = {name: value for name, value in fields.items() if name not in {"window", "revision"}}
+    return ActiveRule(Rule.model_validate({**rest, "window_seconds": fields["window"]}), fields["revision"])
+
+
+def decode_bucket(data: bytes | None) -> tuple[ActiveRule, ...]:
+    """The rules of one key (`rule:<key_type>:<key_value>`), first to apply first."""
+    return () if data is None else tuple(decode_active(fields) for fields in orjson.loads(data))

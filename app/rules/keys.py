@@ -1,0 +1,24 @@
+"""Every key of the rules in the cache Redis."""
+
+from app.limiter.keys import escape
+
+INDEX = "rules:index"
+"""Hash: `net4:<length>`, `net6:<length>` and `claim:<name>` to the number of rules that use it."""
+
+VERSION = "rules:version"
+"""Rises with each change. Missing: the rules are unavailable, which is not the same as "no rules"."""
+
+CHANGED = "rules:changed"
+"""Channel: JSON `{"version": int, "buckets": [...], "rules": [...]}` for each change."""
+
+STATE = "rules:state"
+"""Hash: rule id to JSON `{"revision": int, "bucket": str | null}`; no bucket: deleted or disabled."""
+
+WILDCARD = "*"
+
+
+def bucket(key_type: str, key_value: str | None) -> str:
+    """The key that holds the rules of one key: `rule:user:user_123`, `rule:ip:10.0.0.0/8`, `rule:user:*`, `rule:default:`."""
+    if key_value is None or key_value == WILDCARD:
+        return f"rule:{key_type}:{key_value or ''}"
+    return f"rule:{key_type}:{escape(key_value)}"

@@ -1,0 +1,95 @@
+"""Every setting, read from the environment (`PENSTOCK_*`) and validated before anything starts."""
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, HttpUrl, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.errors import StartupError
+
+ASYMMETRIC_ALGORITHMS = frozenset({"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA"})
+
+CommaSeparated = NoDecode  # lists are written `a,b`, not as JSON
+
+
+class Settings(BaseSettings):
+    """All settings of all processes; the README lists them."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", extra="ignore", frozen=True)
+
+    # Stores
+    mongodb_url: str = "mongodb://127.0.0.1:27017/?replicaSet=rs0"
+    mongodb_database: str = Field("penstock", pattern=r"^[A-Za-z0-9_-]{1,63}$")
+    cache_redis_url: str = "redis://127.0.0.1:6379/0"
+    queue_redis_url: str = "redis://127.0.0.1:6380/0"
+    queue_partitions: int = Field(1, ge=1, le=4096)
+
+    # Who
+    auth: Literal["optional", "required"] = "optional"
+    jwks_url: HttpUrl | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str = "penstock"
+    jwt_algorithms: Annotated[tuple[str, ...], CommaSeparated] = ("ES256", "RS256", "EdDSA")
+    jwt_leeway_s: int = Field(30, ge=0, le=30)
+    admin_audience: str = "penstock-admin"
+    admin_role_claim: str = "penstock_role"
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], CommaSeparated] = ()
+    bad_tokens_per_minute: int = Field(60, ge=1)
+
+    # Rules
+    no_rule: Literal["allow", "deny"] = "allow"
+    rules_unavailable: Literal["closed", "open"] = "closed"
+    rule_cache_size: int = Field(50_000, ge=100)
+    sync_full_interval_s: float = Field(60.0, gt=0)
+
+    # The way of a request
+    public_url: HttpUrl | None = None
+    upstreams: Annotated[tuple[HttpUrl, ...], CommaSeparated] = ()
+    upstream_connect_timeout_s: float = Field(5.0, gt=0)
+    upstream_read_timeout_s: float = Field(60.0, gt=0)
+    counters_timeout_ms: float = Field(250.0, gt=0)
+    queue_timeout_ms: float = Field(5000.0, gt=0)
+    max_deferred_body_bytes: int = Field(1 << 20, ge=0)
+    max_stored_response_bytes: int = Field(1 << 20, ge=0)
+    poll_limit_per_s: float = Field(50.0, gt=0)
+
+    # Workers
+    max_in_flight: int = Field(256, ge=1)
+    horizon_ms: float = Field(50.0, gt=0, le=1000)
+    slot_lead_ms: float = Field(15.0, ge=0, le=1000)
+    slot_grace_ms: float = Field(20.0, gt=0, le=1000)
+    flow_lease_ms: float = Field(200.0, ge=50)
+    lease_s: float = Field(30.0, gt=0)
+    reclaim_interval_s: float = Field(5.0, gt=0)
+    retry_base_s: float = Field(1.0, gt=0)
+    retry_max_s: float = Field(60.0, gt=0)
+
+    # Operators
+    admin_url: HttpUrl | None = None
+    admin_token: str | None = None
+    data_dir: Path = Path(".penstock")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("jwt_algorithms", "trusted_proxies", "upstreams", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("jwt_algorithms")
+    @classmethod
+    def _only_asymmetric(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not set(value) <= ASYMMETRIC_ALGORITHMS:
+            raise ValueError(f"allowed are {', '.join(sorted(ASYMMETRIC_ALGORITHMS))}")
+        return value
+
+
+def load_settings() -> Settings:
+    """Read the environment; raises StartupError naming the first variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "PENSTOCK_" + "_".join(str(part) for part in first["loc"][:1]).upper()
+        raise StartupError(f"{name}: {first['msg']}") from error

@@ -1,0 +1,1 @@
+"""Workers: they send deferred jobs to the app servers at the permitted rate."""

@@ -1,0 +1,1 @@
+"""The sync worker: rules from MongoDB to the cache Redis."""
