@@ -8,7 +8,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 
 from app.settings import Settings
 
-MongoClient = AsyncIOMotorClient[dict[str, Any]]
+MongoClient = AsyncIOMotorClient[Any]
 
 
 def cache_redis(settings: Settings) -> Redis:

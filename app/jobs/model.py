@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 
 import orjson
 
@@ -68,6 +69,13 @@ class Job:
     """1 for the next to be sent; None unless queued."""
     eta_s: float | None
     """Seconds until it is sent; None where that is not known (paused, final)."""
+
+
+def owner_of(issuer: str | None, subject: str | None) -> str:
+    """Who may see a job: the token's (`iss`, `sub`) as a hash; empty for the anonymous, whose jobs are known by id alone."""
+    if issuer is None or subject is None:
+        return ""
+    return sha256(f"{len(issuer)}:{issuer}{subject}".encode()).hexdigest()[:32]
 
 
 def new_job_id(partition: int) -> str:
