@@ -1,4 +1,4 @@
-"""The only place that makes clients of Redis, MongoDB, Kafka and HTTP. Whoever calls owns what it gets and closes it."""
+"""The only place that makes clients of Redis, MongoDB, Kafka and HTTP. The caller closes what it gets."""
 
 from typing import Any
 
@@ -24,7 +24,11 @@ def queue_redis(settings: Settings) -> Redis:
 def _redis(url: str, timeout_s: float) -> Redis:
     # A blocking pool: redis-py's default pool raises under load instead of waiting for a connection.
     pool = BlockingConnectionPool.from_url(
-        url, max_connections=64, timeout=timeout_s, socket_timeout=timeout_s, socket_connect_timeout=timeout_s,
+        url,
+        max_connections=64,
+        timeout=timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
         health_check_interval=0,
     )
     return Redis(connection_pool=pool)

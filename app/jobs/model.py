@@ -1,11 +1,15 @@
 """A job: a deferred request, its status and its outcome."""
 
+import re
 import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
+from typing import Any
 
 import orjson
+
+_JOB_ID = re.compile(r"([0-9a-f]{1,3})-[A-Za-z0-9_-]{22}")
 
 
 class JobStatus(StrEnum):
@@ -72,48 +76,60 @@ class Job:
 
 
 def owner_of(issuer: str | None, subject: str | None) -> str:
-    """Who may see a job: the token's (`iss`, `sub`) as a hash; empty for the anonymous, whose jobs are known by id alone."""
+    """Who may see a job: the token's (`iss`, `sub`) as a hash; empty for the anonymous (known by id alone)."""
     if issuer is None or subject is None:
         return ""
     return sha256(f"{len(issuer)}:{issuer}{subject}".encode()).hexdigest()[:32]
 
 
 def new_job_id(partition: int) -> str:
-    """An unguessable id: 160 random bits, and the partition, which it names so that one look-up finds the job."""
-    return f"{partition:x}-{secrets.token_hex(20)}"
+    """An unguessable id: 128 random bits, and the partition, which it names so that one look-up finds the job."""
+    return f"{partition:x}-{secrets.token_urlsafe(16)}"
 
 
 def partition_of(job_id: str) -> int | None:
     """The partition that an id names; None for what cannot be an id."""
-    prefix, separator, rest = job_id.partition("-")
-    valid = separator and 1 <= len(prefix) <= 3 and len(rest) == 40 and set(prefix + rest) <= set("0123456789abcdef")
-    return int(prefix, 16) if valid else None
+    match = _JOB_ID.fullmatch(job_id)
+    return int(match[1], 16) if match else None
 
 
 def encode_request(request: StoredRequest) -> bytes:
-    """Everything but the body, which is stored beside it."""
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]
-    return orjson.dumps([request.method, request.target.decode("latin-1"), headers, request.subject])
+    """A line of JSON, then the body as it came."""
+    return _dump(
+        [request.method, request.target.decode("latin-1"), _text(request.headers), request.subject], request.body
+    )
 
 
-def decode_request(head: bytes, body: bytes) -> StoredRequest:
+def decode_request(stored: bytes) -> StoredRequest:
     """The inverse of `encode_request`."""
-    method, target, headers, subject = orjson.loads(head)
+    (method, target, headers, subject), body = _load(stored)
     return StoredRequest(
         method, target.encode("latin-1"), _bytes(headers), body, tuple(subject) if subject is not None else None
     )
 
 
 def encode_response(response: StoredResponse) -> bytes:
-    """Everything but the body, which is stored beside it."""
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers]
-    return orjson.dumps([response.status, headers])
+    """A line of JSON, then the body as it came."""
+    return _dump([response.status, _text(response.headers), response.body is not None], response.body or b"")
 
 
-def decode_response(head: bytes, body: bytes | None) -> StoredResponse:
+def decode_response(stored: bytes) -> StoredResponse:
     """The inverse of `encode_response`."""
-    status, headers = orjson.loads(head)
-    return StoredResponse(status, _bytes(headers), body)
+    (status, headers, whole), body = _load(stored)
+    return StoredResponse(status, _bytes(headers), body if whole else None)
+
+
+def _dump(head: list[Any], body: bytes) -> bytes:
+    return orjson.dumps(head) + b"\n" + body  # JSON on one line holds no line feed of its own
+
+
+def _load(stored: bytes) -> tuple[list[Any], bytes]:
+    head, _, body = stored.partition(b"\n")
+    return orjson.loads(head), body
+
+
+def _text(headers: Headers) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
 
 
 def _bytes(headers: list[list[str]]) -> Headers:

@@ -27,6 +27,6 @@ def drain_counter(rule_id: str, descriptor: str) -> str:
     return f"counter:{{{rule_id}|{descriptor}}}:drain"
 
 
-def backlog_marker(rule_id: str, descriptor: str) -> str:
-    """Says that the flow of this rule and descriptor has jobs waiting."""
-    return f"backlog:{{{rule_id}|{descriptor}}}"
+def backlog_of(counter: str) -> str:
+    """The backlog marker beside a counter: says that the flow of its rule and descriptor has jobs waiting."""
+    return "backlog:" + counter.removeprefix("counter:").removesuffix(":drain")

@@ -17,10 +17,19 @@ class Limiter(Protocol):
         """What `decide` would answer; spends nothing."""
         ...
 
-    async def acquire(self, charges: Sequence[Charge], n: int, horizon_us: int, lead_us: int, marker: str) -> Slots:
-        """A worker: up to `n` slots of all quotas, from `lead_us` from now up to `horizon_us` ahead."""
+    async def acquire(
+        self, charges: Sequence[Charge], n: int, horizon_us: int, lead_us: int, marker: str, marker_ttl_s: float
+    ) -> Slots:
+        """A worker: up to `n` slots that all quotas grant, from `lead_us` to `horizon_us` ahead.
+
+        Sets the first quota's backlog marker to `marker`, unless that is empty.
+        """
         ...
 
     async def mark_backlog(self, counter: str, marker: str, ttl_s: float) -> None:
-        """Say that a flow has jobs waiting."""
+        """Say that the flow beside this counter has jobs waiting."""
+        ...
+
+    async def unmark_backlog(self, counter: str, marker: str, ttl_s: float) -> None:
+        """Take the backlog marker away, if it is still this one."""
         ...

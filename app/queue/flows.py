@@ -1,74 +1,194 @@
 """Flows: what edges and workers do with them, each a transition of one Lua script."""
 
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Protocol
+import math
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, cast
 
-from app.jobs.model import Job, StoredRequest
-from app.rules.active import ActiveRule
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
 
-
-@dataclass(frozen=True, slots=True)
-class Deferral:
-    """A request to be enqueued, with all that its flow must know."""
-
-    rule: ActiveRule
-    """The rule that deferred it; with the descriptor it names the flow."""
-    descriptor: str
-    charges: tuple["FrozenCharge", ...]
-    """What each attempt costs, the flow's own rule first."""
-    owner: str
-    """Who may see the job; empty: whoever knows its id."""
-    request: StoredRequest
-    idempotency_key: str | None = None
-    due_in_us: int = 0
-    """When the flow may next be worth a look; the edge knows it from the refusal."""
+from app.errors import IdempotencyConflict, QueueUnavailable
+from app.jobs.model import Job, StoredRequest, decode_request, new_job_id, partition_of
+from app.jobs.record import view
+from app.lua import Argument, Scripts
+from app.queue import keys
+from app.queue.encoding import enqueue_arguments, fingerprint, interval_us, queued, settle_arguments, snapshot
+from app.queue.model import Deferral, Enqueued, Full, FullReason, Lease, LeasedJob, Settlement, TakenFlow
+from app.rules.active import ActiveRule, decode_active
+from app.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class FrozenCharge:
-    """What an attempt of a job costs one rule's quota, as decided when it was deferred."""
+class Flows:
+    """The flows of all partitions. Every method raises QueueUnavailable where the queue Redis can't be reached."""
 
-    rule_id: str
-    descriptor: str
-    cost: int
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._partitions = settings.queue_partitions
+        self._scripts = Scripts(redis, "app.queue", QueueUnavailable)
 
-
-@dataclass(frozen=True, slots=True)
-class Enqueued:
-    """An accepted job. `known`: the idempotency key had been used for the same request before."""
-
-    job: Job
-    flow_was_empty: bool
-    known: bool = False
-
-
-class FullReason(StrEnum):
-    """Why a job was not accepted."""
-
-    DEPTH = "depth"
-    """The flow has `queue.max_depth` jobs."""
-    WAIT = "wait"
-    """It would wait longer than `queue.max_wait_seconds`."""
-    MEMORY = "memory"
-    """The queue Redis is over its share of memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Full:
-    """A refused job, and how long until it may be worth trying again."""
-
-    reason: FullReason
-    retry_after_s: int
-
-
-class Enqueue(Protocol):
-    """What the edge asks of the flows."""
+    async def prepare(self) -> None:
+        """Make what leases need: the consumer group of every partition's stream."""
+        for partition in range(self._partitions):
+            with suppress(ResponseError):  # it is there
+                await self._redis.xgroup_create(keys.prefix(partition) + "jobs", "workers", id="0", mkstream=True)
 
     async def enqueue(self, deferral: Deferral) -> Enqueued | Full:
-        """Store a request durably; raises QueueUnavailable, IdempotencyConflict."""
-        ...
+        """Store a request durably; raises IdempotencyConflict."""
+        flow = keys.flow(deferral.rule.rule_id, deferral.descriptor)
+        partition = keys.partition_of_flow(flow, self._partitions)
+        job_id = new_job_id(partition)
+        answer = await self._call("enqueue", partition, enqueue_arguments(job_id, flow, deferral))
+        match answer[0]:
+            case b"queued":
+                return Enqueued(queued(job_id, deferral, answer), flow_was_empty=bool(answer[2]))
+            case b"full":
+                return Full(FullReason(answer[1].decode()), max(1, math.ceil(int(answer[2]) / 1e6)))
+            case b"conflict":
+                raise IdempotencyConflict("The idempotency key was used for a different request.")
+        job = await view(self._scripts, answer[1].decode())
+        if job is None:
+            raise QueueUnavailable("The job of this idempotency key has just ended.")
+        return Enqueued(job, flow_was_empty=False, known=True)
 
     async def known(self, flows: list[tuple[str, str]], owner: str, key: str, request: StoredRequest) -> Job | None:
-        """The job that an idempotency key of this owner stands for, in any of these flows (rule id, descriptor)."""
-        ...
+        """The job that an idempotency key of this owner stands for, in any of these flows (rule id, descriptor).
+
+        Raises IdempotencyConflict where it stands for a different request.
+        """
+        partitions = {keys.partition_of_flow(keys.flow(*flow), self._partitions) for flow in flows}
+        for partition in partitions:
+            found = await self._get(keys.idempotency(partition, owner, key))
+            if found is not None:
+                job_id, stored = found.decode().split(" ")
+                if stored != fingerprint(request):
+                    raise IdempotencyConflict("The idempotency key was used for a different request.")
+                return await view(self._scripts, job_id)
+        return None
+
+    async def take(
+        self, partition: int, max_flows: int, flow_lease_us: int, look: int
+    ) -> tuple[float | None, list[TakenFlow]]:
+        """Take the flows that are due; seconds until the next will be (None: nothing waits)."""
+        token = secrets.token_hex(8)
+        answer = await self._call("take", partition, [max_flows, flow_lease_us, token, look])
+        flows = [
+            TakenFlow(
+                answer[at].decode(),
+                answer[at + 1].decode(),
+                token,
+                answer[at + 2],
+                answer[at + 3].decode(),
+                answer[at + 4],
+            )
+            for at in range(1, len(answer), 5)
+        ]
+        return (None if answer[0] < 0 else answer[0] / 1e6), flows
+
+    async def lease(
+        self, flow: TakenFlow, n: int, *, consumer: str, due_in_us: int, look: int, parked_at: int | None = None
+    ) -> Lease | None:
+        """Lease up to `n` jobs that cost `flow.charges` and keep the flow until `due_in_us`; None: it was lost.
+
+        With `n` = 0 the flow is given back and due then, or parked for a paused rule of revision `parked_at`.
+        """
+        lease = secrets.token_hex(8) if n else ""
+        parked: Argument = "" if parked_at is None else parked_at
+        arguments: list[Argument] = [
+            flow.name,
+            flow.token,
+            n,
+            flow.charges,
+            lease,
+            consumer,
+            max(0, due_in_us),
+            parked,
+            look,
+        ]
+        answer = await self._call("lease", self._partition(flow.name), arguments)
+        if answer[0] == b"lost":
+            return None
+        jobs = tuple(
+            LeasedJob(answer[at].decode(), lease, answer[at + 1], decode_request(answer[at + 2]))
+            for at in range(4, len(answer), 3)
+        )
+        return Lease(jobs, answer[1], answer[2], answer[3].decode())
+
+    async def unlease(self, jobs: Sequence[LeasedJob]) -> None:
+        """Jobs of one lease, not sent, back to the head of their flow in order."""
+        if jobs:
+            await self._call("unlease", _partition_of(jobs[0]), [jobs[0].lease, *(job.id for job in jobs)])
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Store final outcomes of one partition's jobs; False where someone else holds the job meanwhile."""
+        arguments = [argument for settlement in settlements for argument in settle_arguments(settlement)]
+        answer = await self._call("settle", _partition_of(settlements[0].job), arguments)
+        return [bool(stored) for stored in answer]
+
+    async def retry(self, job: LeasedJob, delay_s: float, code: str, message: str, *, give_back: bool) -> bool:
+        """Let a job back off; `give_back`: this attempt does not count. False where the lease is lost."""
+        arguments: list[Argument] = [job.id, job.lease, int(delay_s * 1e6), int(give_back), code, message]
+        return bool(await self._call("retry", _partition_of(job), arguments))
+
+    async def reclaim(self, partition: int, consumer: str, min_idle_s: float) -> tuple[int, int]:
+        """Jobs whose worker went away: how many went back to their flows, and how many ended as dead letters."""
+        cursor, returned, dead = b"0-0", 0, 0
+        while True:
+            answer = await self._call("reclaim", partition, [consumer, int(min_idle_s * 1000), cursor, 100])
+            cursor, returned, dead = answer[0], returned + answer[1], dead + answer[2]
+            if cursor == b"0-0":
+                return returned, dead
+
+    async def reschedule(self, rule_id: str, rule: ActiveRule | None) -> None:
+        """A rule changed, or went (None): its flows are worth a look now."""
+        terms: list[Argument] = ["", "", "", ""]
+        if rule is not None:
+            terms = [rule.revision, rule.rule.priority, snapshot(rule), interval_us(rule)]
+        for partition in range(self._partitions):
+            cursor: bytes | str = "0"
+            while True:
+                cursor, _ = await self._call("reschedule", partition, [rule_id, cursor, 500, *terms])
+                if cursor == b"0":
+                    break
+
+    async def rules(self) -> set[str]:
+        """The ids of all rules that have flows: what must be rescheduled when any rule may have changed."""
+        found: set[str] = set()
+        for partition in range(self._partitions):
+            prefix = keys.prefix(partition) + "rule:"
+            async for key in self._redis.scan_iter(match=_glob(prefix) + "*", count=1000):
+                found.add(key.decode().removeprefix(prefix).removesuffix(":flows"))
+        return found
+
+    async def snapshot(self, flow: TakenFlow) -> ActiveRule | None:
+        """The last version of its rule that a flow has seen."""
+        key = f"{keys.prefix(self._partition(flow.name))}flow:{flow.name}"
+        fields = await self._read(self._redis.hget(key, "rule_json"))
+        return None if fields is None else decode_active(orjson.loads(fields))
+
+    def _partition(self, flow: str) -> int:
+        return keys.partition_of_flow(flow, self._partitions)
+
+    async def _get(self, key: str) -> bytes | None:
+        return cast(bytes | None, await self._read(self._redis.get(key)))
+
+    async def _read(self, reading: Any) -> Any:  # noqa: ANN401 - redis-py's answers are untyped
+        try:
+            return await reading
+        except (RedisError, OSError, TimeoutError) as error:
+            raise QueueUnavailable(f"Redis: {error}") from error
+
+    async def _call(self, name: str, partition: int, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
+        return await self._scripts.call(name, [keys.prefix(partition)], arguments)
+
+
+def _partition_of(job: LeasedJob) -> int:
+    partition = partition_of(job.id)
+    assert partition is not None, "a leased job has an id of ours"
+    return partition
+
+
+def _glob(text: str) -> str:
+    return "".join(f"\\{char}" if char in "*?[]\\" else char for char in text)

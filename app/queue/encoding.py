@@ -1,0 +1,76 @@
+"""How jobs and flows are written for the scripts, and their answers read."""
+
+import math
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from app.jobs.model import Job, JobStatus, StoredRequest, encode_request, encode_response
+from app.lua import Argument
+from app.queue import keys
+from app.queue.model import Deferral, FrozenCharge, Settlement
+from app.rules.active import ActiveRule, encode_active
+
+
+def encode_charges(charges: Sequence[FrozenCharge]) -> str:
+    """As they stand in a flow's entries; no part holds a separator (app/limiter/keys.py)."""
+    return ";".join(f"{charge.rule_id}|{charge.descriptor}|{charge.cost}" for charge in charges)
+
+
+def decode_charges(text: str) -> tuple[FrozenCharge, ...]:
+    """The inverse of `encode_charges`."""
+    parts = (charge.split("|") for charge in text.split(";"))
+    return tuple(FrozenCharge(rule_id, descriptor, int(cost)) for rule_id, descriptor, cost in parts)
+
+
+def enqueue_arguments(job_id: str, flow: str, deferral: Deferral) -> list[Argument]:
+    """ARGV of enqueue.lua."""
+    rule, queue, request = deferral.rule, deferral.rule.queue, deferral.request
+    key = deferral.idempotency_key
+    return [
+        job_id, flow, deferral.owner or "-", encode_charges(deferral.charges), encode_request(request),
+        int(queue.max_wait_seconds * 1000), queue.max_attempts, queue.result_ttl_seconds * 1000,
+        queue.dead_letter_ttl_seconds * 1000, queue.max_depth, interval_us(rule), deferral.due_in_us,
+        rule.rule_id, rule.rule.priority, rule.revision, snapshot(rule),
+        "" if key is None else keys.idempotency_name(deferral.owner, key), fingerprint(request) if key else "",
+    ]  # fmt: skip
+
+
+def queued(job_id: str, deferral: Deferral, answer: list[Any]) -> Job:
+    """The job as enqueue.lua answered it."""
+    return Job(
+        id=job_id, owner=deferral.owner, rule_id=deferral.rule.rule_id, status=JobStatus.QUEUED, attempts=0,
+        submitted_at_ms=int(answer[4]), started_at_ms=None, finished_at_ms=None, expires_at_ms=None, error_code=None,
+        error_message=None, response_status=None, response_stored=False, position=answer[1],
+        eta_s=None if deferral.rule.rule.paused else int(answer[3]) / 1e6,
+    )  # fmt: skip
+
+
+def settle_arguments(settlement: Settlement) -> list[Argument]:
+    """One job's part of the ARGV of settle.lua."""
+    job, response = settlement.job, settlement.response
+    answer, stored = "", b""
+    if response is not None:
+        answer, stored = f"{response.status} {int(response.body is not None)}", encode_response(response)
+    return [job.id, job.lease, settlement.status.value, settlement.code, settlement.message, answer, stored]
+
+
+def interval_us(rule: ActiveRule) -> int:
+    """Microseconds between two jobs of a flow at its drain rate."""
+    return math.ceil(rule.drain_policy.emission_interval_us * rule.rule.cost)
+
+
+def snapshot(rule: ActiveRule) -> bytes:
+    """A rule as its flows remember it."""
+    return orjson.dumps(encode_active(rule.rule, rule.revision))
+
+
+def fingerprint(request: StoredRequest) -> str:
+    """What must be the same where an idempotency key is used again."""
+    content_type = next((value for name, value in request.headers if name.lower() == b"content-type"), b"")
+    digest = sha256()
+    for part in (request.method.encode(), request.target, content_type, request.body):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()[:32]

@@ -1,0 +1,22 @@
+-- Cancel a job that has not been sent.
+--
+-- KEYS  1 the partition's prefix
+-- ARGV  1 id
+-- RETURN 1 canceled (now or before), 0 it runs or is final, -1 no such job
+
+local key = job_key(ARGV[1])
+local status = redis.call('HGET', key, 'status')
+if not status then
+  return -1
+end
+if status == 'canceled' then
+  return 1
+end
+if status ~= 'queued' and status ~= 'retrying' then
+  return 0
+end
+local meta = read_meta(ARGV[1])
+redis.call('LREM', list_key(meta.flow), 1, meta.entry)
+redis.call('ZREM', P .. 'retry', ARGV[1])
+finish(ARGV[1], meta, 'canceled', now_us(), {})
+return 1

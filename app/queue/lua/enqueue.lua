@@ -1,0 +1,66 @@
+-- Store a job durably and put it at the end of its flow.
+--
+-- KEYS  1 the partition's prefix
+-- ARGV  1 job id            2 flow                3 owner ('-' for nobody)    4 charges
+--       5 request           6 max_wait_ms         7 max_attempts              8 result_ttl_ms
+--       9 dead_letter_ttl_ms                     10 max_depth                11 interval_us between jobs at the drain rate
+--      12 due_in_us        13 rule id            14 priority                 15 revision
+--      16 rule_json        17 idem: "<owner>:<key>" or ''                    18 fingerprint of the request
+-- RETURN {'queued', position, 1 if the flow was empty, eta_us, submitted_ms}
+--        {'known', id} or {'conflict', id}: the idempotency key stands for that job
+--        {'full', 'depth' or 'wait', retry_us}
+
+local id, flow, owner = ARGV[1], ARGV[2], ARGV[3]
+local max_wait_ms, max_depth, interval = tonumber(ARGV[6]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local idem = ARGV[17]
+
+if idem ~= '' then
+  local known = redis.call('GET', P .. 'idem:' .. idem)
+  if known then
+    local known_id, fingerprint = string.match(known, '^(%S+) (%S+)$')
+    return { fingerprint == ARGV[18] and 'known' or 'conflict', known_id }
+  end
+end
+
+local now = now_us()
+local depth = redis.call('LLEN', list_key(flow))
+local due = redis.call('ZSCORE', due_key(flow), flow)
+local first_wait = due and math.max(0, due - now) or tonumber(ARGV[12])
+local eta = first_wait + depth * interval
+if depth >= max_depth then
+  return { 'full', 'depth', int(math.max(first_wait, interval)) }
+end
+if eta > max_wait_ms * 1000 then
+  return { 'full', 'wait', int(eta - max_wait_ms * 1000) }
+end
+
+local stream_id = redis.call('XADD', P .. 'jobs', '*', 'id', id)
+local entry = id .. ' ' .. stream_id .. ' ' .. ARGV[4]
+local now_ms = int(now / 1000)
+local deadline = int(now / 1000 + max_wait_ms)
+local meta = table.concat({ flow, owner, now_ms, deadline, ARGV[7], ARGV[8], ARGV[9], entry }, ' ')
+redis.call('HSET', job_key(id), 'meta', meta, 'status', 'queued', 'request', ARGV[5])
+redis.call('RPUSH', list_key(flow), entry)
+if idem ~= '' then
+  redis.call('HSET', job_key(id), 'idem', idem)
+  redis.call('SET', P .. 'idem:' .. idem, id .. ' ' .. ARGV[18])
+end
+if owner ~= '-' then
+  local keep_ms = max_wait_ms + math.max(ARGV[8], ARGV[9])
+  redis.call('ZREMRANGEBYSCORE', P .. 'owner:' .. owner, '-inf', int(now - keep_ms * 1000))
+  redis.call('ZADD', P .. 'owner:' .. owner, int(now), id)
+  redis.call('PEXPIRE', P .. 'owner:' .. owner, int(keep_ms))
+end
+
+local key = flow_key(flow)
+redis.call('HINCRBY', key, 'open', 1)
+if tonumber(ARGV[15]) > tonumber(redis.call('HGET', key, 'revision') or -1) then
+  if not redis.call('HGET', key, 'rule') then
+    redis.call('SADD', P .. 'rule:' .. ARGV[13] .. ':flows', flow)
+    redis.call('HSET', key, 'priority', ARGV[14])
+    redis.call('ZADD', P .. 'priorities', ARGV[14], ARGV[14])
+  end
+  redis.call('HSET', key, 'rule', ARGV[13], 'revision', ARGV[15], 'rule_json', ARGV[16], 'interval', ARGV[11])
+end
+make_due(flow, now + tonumber(ARGV[12]), true)
+return { 'queued', depth + 1, depth == 0 and 1 or 0, int(eta), now_ms }

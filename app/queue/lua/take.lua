@@ -1,0 +1,62 @@
+-- Take flows that are due: each is pushed a flow-lease ahead and gets a new token, without which no one leases its jobs.
+--
+-- KEYS  1 the partition's prefix
+-- ARGV  1 max_flows   2 flow_lease_us   3 token, unique to this call   4 n: how far to look into a flow
+-- RETURN {wait_us until something is due, -1 for never, then for each flow: flow, rule id, run, charges, depth}
+--        run: how many jobs at the head cost the same, at most n
+
+local now = now_us()
+local left = tonumber(ARGV[1])
+local n = tonumber(ARGV[4])
+
+-- Jobs that backed off long enough return to their flows, the one that was accepted first in front.
+local back = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'retry', '-inf', int(now), 'LIMIT', 0, 1000)) do
+  redis.call('ZREM', P .. 'retry', id)
+  if redis.call('HGET', job_key(id), 'status') == 'retrying' then
+    local meta = read_meta(id)
+    local ms, seq = string.match(meta.stream_id, '(%d+)%-(%d+)')
+    back[#back + 1] = { id = id, meta = meta, ms = tonumber(ms), seq = tonumber(seq) }
+  end
+end
+table.sort(back, function(a, b)
+  return a.ms > b.ms or (a.ms == b.ms and a.seq > b.seq)
+end)
+for _, job in ipairs(back) do
+  return_to_head(job.id, job.meta, now)
+end
+
+local reply = { 0 }
+local wait = -1
+local function sooner(score)
+  if score then
+    local from_now = math.max(0, score - now)
+    wait = wait < 0 and from_now or math.min(wait, from_now)
+  end
+end
+
+for _, priority in ipairs(redis.call('ZREVRANGE', P .. 'priorities', 0, -1)) do
+  local key = P .. 'due:' .. priority
+  local flows = left > 0 and redis.call('ZRANGEBYSCORE', key, '-inf', int(now), 'LIMIT', 0, left) or {}
+  for _, flow in ipairs(flows) do
+    local run, charges = peek_run(flow, n)
+    if run == 0 then
+      redis.call('ZREM', key, flow)
+    else
+      left = left - 1
+      local held = int(now + tonumber(ARGV[2]))
+      redis.call('ZADD', key, held, flow)
+      redis.call('HSET', flow_key(flow), 'token', ARGV[3], 'held', held)
+      reply[#reply + 1] = flow
+      reply[#reply + 1] = redis.call('HGET', flow_key(flow), 'rule')
+      reply[#reply + 1] = run
+      reply[#reply + 1] = charges
+      reply[#reply + 1] = redis.call('LLEN', list_key(flow))
+    end
+  end
+  local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  sooner(first[2])
+end
+sooner(redis.call('ZRANGE', P .. 'retry', 0, 0, 'WITHSCORES')[2])
+reply[1] = math.ceil(wait)
+return reply
