@@ -1,25 +1,25 @@
 """Every error of Penstock, as one tree; each class carries the HTTP status that it becomes at a boundary.
 
-    PenstockError (500)
-    ├── InvalidInput (400)
-    │   ├── InvalidRule (422)
-    │   ├── MalformedRequest (400)
-    │   └── BodyTooLarge (413)
-    ├── Unauthenticated (401)
-    ├── Forbidden (403)
-    ├── NotFound (404)
-    ├── Conflict (409)
-    │   ├── PreconditionFailed (412)
-    │   └── IdempotencyConflict (422)
-    ├── Unavailable (503)
-    │   ├── RulesUnavailable
-    │   ├── CountersUnavailable
-    │   └── QueueUnavailable
-    ├── UpstreamError (502)
-    │   ├── UpstreamRefused       nothing of the request was sent
-    │   ├── UpstreamCut           sent, and the connection ended before the answer did
-    │   └── UpstreamTimeout (504)
-    └── StartupError              a process cannot start; one line for the person who started it
+PenstockError (500)
+├── InvalidInput (400)
+│   ├── InvalidRule (422)
+│   ├── MalformedRequest (400)
+│   └── BodyTooLarge (413)
+├── Unauthenticated (401)
+├── Forbidden (403)
+├── NotFound (404)
+├── Conflict (409)
+│   ├── PreconditionFailed (412)
+│   └── IdempotencyConflict (422)
+├── Unavailable (503)
+│   ├── RulesUnavailable
+│   ├── CountersUnavailable
+│   └── QueueUnavailable
+├── UpstreamError (502)
+│   ├── UpstreamRefused       nothing of the request was sent
+│   ├── UpstreamCut           sent, and the connection ended before the answer did
+│   └── UpstreamTimeout (504)
+└── StartupError              a process cannot start; one line for the person who started it
 """
 
 from http import HTTPStatus

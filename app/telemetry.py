@@ -29,8 +29,6 @@ def configure_logging(role: str, level: str) -> None:
     structlog.contextvars.bind_contextvars(role=role)
 
 
-
-
 @asynccontextmanager
 async def serve_ops(registry: CollectorRegistry, ready: Event, port: int) -> AsyncIterator[int]:
     """Serve `/metrics` and `/healthz` on loopback; yields the port."""
@@ -39,7 +37,9 @@ async def serve_ops(registry: CollectorRegistry, ready: Event, port: int) -> Asy
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
-        return web.json_response({"status": "ok" if ready.is_set() else "starting"}, status=200 if ready.is_set() else 503)
+        return web.json_response(
+            {"status": "ok" if ready.is_set() else "starting"}, status=200 if ready.is_set() else 503
+        )
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])

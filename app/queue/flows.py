@@ -111,8 +111,8 @@ class Flows:
         if answer[0] == b"lost":
             return None
         jobs = tuple(
-            LeasedJob(answer[at].decode(), lease, answer[at + 1], decode_request(answer[at + 2]))
-            for at in range(4, len(answer), 3)
+            LeasedJob(answer[at].decode(), lease, answer[at + 1], answer[at + 2], decode_request(answer[at + 3]))
+            for at in range(4, len(answer), 4)
         )
         return Lease(jobs, answer[1], answer[2], answer[3].decode())
 
@@ -131,6 +131,12 @@ class Flows:
         """Let a job back off; `give_back`: this attempt does not count. False where the lease is lost."""
         arguments: list[Argument] = [job.id, job.lease, int(delay_s * 1e6), int(give_back), code, message]
         return bool(await self._call("retry", _partition_of(job), arguments))
+
+    async def extend(self, jobs: Sequence[LeasedJob], consumer: str) -> None:
+        """Keep the leases of one partition's jobs that take long."""
+        if jobs:
+            pairs = [argument for job in jobs for argument in (job.id, job.lease)]
+            await self._call("extend", _partition_of(jobs[0]), [consumer, *pairs])
 
     async def reclaim(self, partition: int, consumer: str, min_idle_s: float) -> tuple[int, int]:
         """Jobs whose worker went away: how many went back to their flows, and how many ended as dead letters."""

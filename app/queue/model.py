@@ -85,6 +85,7 @@ class LeasedJob:
     id: str
     lease: str
     attempt: int
+    max_attempts: int
     request: StoredRequest
 
 

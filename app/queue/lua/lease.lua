@@ -6,7 +6,7 @@
 -- ARGV  1 flow   2 token   3 n   4 charges that slots were acquired for   5 lease, unique to this call   6 consumer
 --       7 due_in_us   8 revision of a rule that is paused: the flow is parked; else ''   9 how far to look for the run
 -- RETURN {'lost'} if another worker took the flow, else
---        {'held', depth, run, charges, then for each job: id, attempts, request}
+--        {'held', depth, run, charges, then for each job: id, attempts, max_attempts, request}
 
 local flow, token, n = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local key = flow_key(flow)
@@ -39,6 +39,7 @@ while leased < n do
     redis.call('HSETNX', job, 'started', int(now / 1000))
     reply[#reply + 1] = id
     reply[#reply + 1] = attempts
+    reply[#reply + 1] = meta.max_attempts
     reply[#reply + 1] = redis.call('HGET', job, 'request')
   end
 end

@@ -1,0 +1,202 @@
+"""Draining one flow: acquire slots, lease as many jobs, send each at its slot, give the flow back."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from app.errors import RulesUnavailable
+from app.jobs.model import JobStatus
+from app.limiter.keys import drain_counter, live_counter
+from app.limiter.limiter import Limiter
+from app.limiter.policy import Charge, Slots
+from app.queue.encoding import decode_charges
+from app.queue.flows import Flows
+from app.queue.model import FrozenCharge, LeasedJob, Settlement, TakenFlow
+from app.rules.active import ActiveRule
+from app.rules.cache import RuleCache
+from app.settings import Settings
+from consumers.delivery import Delivery
+from consumers.in_flight import InFlight
+from consumers.metrics import Metrics
+from consumers.pacing import Pacer
+
+MAX_BATCH = 500
+"""Jobs a lease at most: Lua's stack bounds what a script may return at once."""
+
+UNKNOWN_RULES_WAIT_US = 500_000
+BUSY_WAIT_US = 50_000
+MARKER_SLACK_S = 60.0
+
+
+class Draining:
+    """What a worker does with a flow that it took, until the flow must wait or is empty."""
+
+    def __init__(
+        self,
+        flows: Flows,
+        limiter: Limiter,
+        rules: RuleCache,
+        delivery: Delivery,
+        in_flight: InFlight,
+        settings: Settings,
+        metrics: Metrics,
+        consumer: str,
+    ) -> None:
+        self._flows = flows
+        self._limiter = limiter
+        self._rules = rules
+        self._delivery = delivery
+        self._in_flight = in_flight
+        self._metrics = metrics
+        self._consumer = consumer
+        self._horizon_us = int(settings.horizon_ms * 1000)
+        self._lead_us = int(settings.slot_lead_ms * 1000)
+        self._flow_lease_us = int(settings.flow_lease_ms * 1000)
+        self._grace_s = settings.slot_grace_ms / 1000
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def drain(self, flow: TakenFlow, stopping: Callable[[], bool]) -> None:
+        """Drain a flow. Raises Unavailable; the flow is then due again after its flow-lease."""
+        rule, deleted = await self._rule_of(flow)
+        if rule is None:
+            await self._give_back(flow, UNKNOWN_RULES_WAIT_US)
+        elif deleted and rule.queue.on_delete == "reject":
+            await self._reject(flow)
+        elif rule.rule.paused and not deleted:
+            await self._flows.lease(
+                flow, 0, consumer=self._consumer, due_in_us=0, look=MAX_BATCH, parked_at=rule.revision
+            )
+        else:
+            await self._send_at_slots(flow, rule, stopping)
+
+    async def _send_at_slots(self, flow: TakenFlow, rule: ActiveRule, stopping: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
+        pacer = Pacer(self._send, self._grace_s)
+        pacing: asyncio.Task[list[LeasedJob]] | None = None
+        held = True
+        while True:
+            slots, reserved = await self._acquire(flow, rule)
+            answered_at = loop.time()
+            if not slots.waits_us:
+                self._in_flight.release(reserved)
+                break
+            keep_us = slots.waits_us[-1] + self._flow_lease_us
+            lease = await self._flows.lease(
+                flow, len(slots.waits_us), consumer=self._consumer, due_in_us=keep_us, look=MAX_BATCH
+            )
+            self._in_flight.release(reserved - (len(lease.jobs) if lease else 0))
+            if lease is None:
+                held = False
+                break
+            pacer.add(lease.jobs, [answered_at + wait_us / 1e6 for wait_us in slots.waits_us])
+            if pacing is None or pacing.done():
+                await self._return(pacing.result() if pacing else [])
+                pacing = asyncio.create_task(pacer.run())
+            flow = replace(flow, run=lease.run, charges=lease.charges, depth=lease.depth)
+            if flow.run == 0 or slots.next_wait_us > 2 * self._horizon_us or stopping():
+                break
+            # The next slots are asked for before the last ones have passed, so that a fast flow has no gap.
+            await asyncio.sleep(answered_at + (slots.next_wait_us - self._lead_us) / 1e6 - loop.time())
+            rule, deleted = await self._rule_of(flow)
+            if rule is None or deleted or rule.rule.paused:
+                break
+        if pacing is not None:
+            await self._return(await pacing)
+        if held:
+            due_in_s = answered_at + (slots.next_wait_us - self._lead_us) / 1e6 - loop.time()
+            await self._give_back(flow, int(due_in_s * 1e6), rule)
+
+    async def _acquire(self, flow: TakenFlow, rule: ActiveRule) -> tuple[Slots, int]:
+        reserved = self._in_flight.reserve(min(flow.run, MAX_BATCH))
+        if not reserved:
+            return Slots((), BUSY_WAIT_US), 0
+        try:
+            charges = await self._charges(flow, rule)
+            marker = "" if rule.rule.overtaking else flow.token
+            slots = await self._limiter.acquire(
+                charges, reserved, self._horizon_us, self._lead_us, marker, _marker_ttl_s(rule)
+            )
+        except BaseException:
+            self._in_flight.release(reserved)
+            raise
+        return slots, reserved
+
+    async def _charges(self, flow: TakenFlow, rule: ActiveRule) -> list[Charge]:
+        """The flow's own policy, then that of every other rule that applied and is still there."""
+        own, *others = decode_charges(flow.charges)
+        counter = drain_counter if rule.rule.drain is not None else live_counter
+        charges = [Charge(counter(own.rule_id, own.descriptor), rule.drain_policy, own.cost)]
+        for frozen in others:
+            other = await self._rules.by_id(frozen.rule_id)
+            if other is not None and not other.rule.shadow:
+                charges.append(_live_charge(frozen, other))
+        return charges
+
+    async def _rule_of(self, flow: TakenFlow) -> tuple[ActiveRule | None, bool]:
+        """The flow's rule, and whether it is gone: then its last version. None: the rules are not known."""
+        try:
+            rule = await self._rules.by_id(flow.rule_id)
+        except RulesUnavailable:
+            return None, False
+        return (rule, False) if rule is not None else (await self._flows.snapshot(flow), True)
+
+    async def _send(self, job: LeasedJob, slot: float) -> None:
+        """Start one delivery; returns as soon as the request is on its way, so that the next can't overtake it."""
+        loop = asyncio.get_running_loop()
+        on_its_way = asyncio.Event()
+        task = loop.create_task(self._delivery.attempt(job, on_its_way.set))
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+        await on_its_way.wait()
+        self._metrics.send_delay_s.observe(max(0.0, loop.time() - slot))
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._in_flight.release()
+        if not task.cancelled():
+            task.result()
+
+    async def _return(self, jobs: Sequence[LeasedJob]) -> None:
+        """Jobs without a slot go back to the head of the flow: the later lease first."""
+        by_lease = [list(group) for _, group in groupby(jobs, key=lambda job: job.lease)]
+        for group in reversed(by_lease):
+            await self._flows.unlease(group)
+            self._in_flight.release(len(group))
+            self._metrics.missed_slots.inc(len(group))
+
+    async def _give_back(self, flow: TakenFlow, due_in_us: int, rule: ActiveRule | None = None) -> None:
+        left = await self._flows.lease(flow, 0, consumer=self._consumer, due_in_us=due_in_us, look=MAX_BATCH)
+        if left is not None and left.depth == 0 and rule is not None and not rule.rule.overtaking:
+            counter = live_counter(flow.rule_id, flow.descriptor)
+            await self._limiter.unmark_backlog(counter, flow.token, _marker_ttl_s(rule))
+
+    async def _reject(self, flow: TakenFlow) -> None:
+        """The rule is gone and its flow goes with it: its jobs end as dead letters, unsent."""
+        while flow.run:
+            lease = await self._flows.lease(
+                flow, min(flow.run, MAX_BATCH), consumer=self._consumer, due_in_us=self._flow_lease_us, look=MAX_BATCH
+            )
+            if lease is None:
+                return
+            if lease.jobs:
+                message = "The rule that deferred it was deleted or disabled."
+                await self._flows.settle(
+                    [Settlement(job, JobStatus.FAILED, "rule_deleted", message) for job in lease.jobs]
+                )
+            flow = replace(flow, run=lease.run, charges=lease.charges)
+        await self._give_back(flow, 0)
+
+    async def finish(self) -> None:
+        """Wait for every delivery that was begun."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+
+def _live_charge(frozen: FrozenCharge, rule: ActiveRule) -> Charge:
+    return Charge(live_counter(frozen.rule_id, frozen.descriptor), rule.policy, frozen.cost)
+
+
+def _marker_ttl_s(rule: ActiveRule) -> float:
+    """A marker outlives everything that may wait in its flow."""
+    return rule.queue.max_wait_seconds + MARKER_SLACK_S

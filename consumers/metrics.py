@@ -1,0 +1,28 @@
+"""What a worker counts."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Metrics:
+    """A worker's metrics, in its process's registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.attempts = Counter(
+            "penstock_attempts_total", "Attempts to send a job, by outcome.", ["outcome"], registry=registry
+        )
+        self.send_delay_s = Histogram(
+            "penstock_send_delay_seconds",
+            "From a job's slot to its request being on its way.",
+            buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5),
+            registry=registry,
+        )
+        self.missed_slots = Counter(
+            "penstock_missed_slots_total", "Jobs that went back because their slot had passed.", registry=registry
+        )
+        self.lost_leases = Counter(
+            "penstock_lost_leases_total", "Outcomes dropped because someone else had the job.", registry=registry
+        )
+        self.reclaimed = Counter(
+            "penstock_reclaimed_total", "Jobs of workers that went away, by what became of them.", ["to"], registry=registry
+        )
+        self.in_flight = Gauge("penstock_in_flight", "Jobs leased and not yet over.", registry=registry)

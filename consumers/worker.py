@@ -1,0 +1,179 @@
+"""A worker process: takes flows that are due, drains each, and keeps the leases of what is in flight."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
+
+from app.clients import cache_redis, http_session, queue_redis
+from app.errors import Unavailable
+from app.jobs.model import StoredResponse
+from app.limiter.redis_limiter import RedisLimiter
+from app.process import Process
+from app.queue import keys
+from app.queue.flows import Flows
+from app.queue.model import LeasedJob, TakenFlow
+from app.rules.cache import RuleCache
+from app.settings import Settings
+from consumers.delivery import Delivery
+from consumers.draining import MAX_BATCH, Draining
+from consumers.in_flight import InFlight
+from consumers.metrics import Metrics
+from consumers.reclaimer import reclaim_periodically
+from consumers.rescheduler import Rescheduler
+
+log = structlog.get_logger()
+
+MAX_FLOWS_A_TAKE = 128
+LONGEST_SLEEP_S = 1.0
+"""A wake-up may be lost with its connection: no worker sleeps longer than this."""
+
+TROUBLE_PAUSE_S = 0.25
+FINISH_WITHIN_S = 25.0
+
+
+class Worker:
+    """Takes flows and drains them, at most `max_in_flight` jobs at once."""
+
+    def __init__(self, flows: Flows, draining: Draining, in_flight: InFlight, queue: Redis, settings: Settings) -> None:
+        self._flows = flows
+        self._draining = draining
+        self._in_flight = in_flight
+        self._queue = queue
+        self._flow_lease_us = int(settings.flow_lease_ms * 1000)
+        self._wake = asyncio.Event()
+        self._drains: set[asyncio.Task[None]] = set()
+
+    async def run(self, partition: int, stop: asyncio.Event) -> None:
+        """Take and drain one partition's flows until `stop` is set, then finish what was begun."""
+        while not stop.is_set():
+            await self._in_flight.available()
+            self._wake.clear()
+            try:
+                wait_s = await self._take(partition, stop)
+            except Unavailable as error:
+                log.warning("take_failed", error=str(error))
+                wait_s = TROUBLE_PAUSE_S
+            if wait_s > 0:
+                await self._sleep(wait_s, stop)
+        while self._drains:
+            await asyncio.wait(set(self._drains))
+
+    async def listen(self, partition: int) -> None:
+        """Wake up when a script says that a flow became due earlier than known; runs until cancelled."""
+        while True:
+            with suppress(RedisError, OSError):
+                async with self._queue.pubsub() as channel:
+                    await channel.subscribe(keys.wake_channel(partition))
+                    while True:
+                        if await channel.get_message(ignore_subscribe_messages=True, timeout=LONGEST_SLEEP_S):
+                            self._wake.set()
+            await asyncio.sleep(TROUBLE_PAUSE_S)
+
+    async def _take(self, partition: int, stop: asyncio.Event) -> float:
+        """Begin to drain what is due; how long there is nothing to do."""
+        most = min(MAX_FLOWS_A_TAKE, self._in_flight.free)
+        wait_s, taken = await self._flows.take(partition, most, self._flow_lease_us, MAX_BATCH)
+        for flow in taken:
+            task = asyncio.create_task(self._drain(flow, stop))
+            self._drains.add(task)
+            task.add_done_callback(self._drains.discard)
+        if taken:
+            await asyncio.sleep(0)  # let them reserve what they need
+            return 0.0
+        return LONGEST_SLEEP_S if wait_s is None else min(wait_s, LONGEST_SLEEP_S)
+
+    async def _drain(self, flow: TakenFlow, stop: asyncio.Event) -> None:
+        try:
+            await self._draining.drain(flow, stop.is_set)
+        except Unavailable as error:
+            log.warning("drain_interrupted", flow=flow.name, error=str(error))
+        except ResponseError as error:
+            log.error("drain_failed", flow=flow.name, error=str(error))
+            if "NOGROUP" in str(error):
+                await self._flows.prepare()
+        self._wake.set()
+
+    async def _sleep(self, wait_s: float, stop: asyncio.Event) -> None:
+        stopped, woken = asyncio.create_task(stop.wait()), asyncio.create_task(self._wake.wait())
+        await asyncio.wait({stopped, woken}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        woken.cancel()
+
+
+async def run_worker(process: Process) -> None:
+    """The body of `penstock worker`."""
+    settings, consumer = process.settings, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    metrics = Metrics(process.registry)
+    async with _clients(settings) as (cache, queue, send):
+        flows = Flows(queue, settings)
+        rules = RuleCache(cache, settings)
+        delivery = Delivery(flows, send, settings, metrics)
+        in_flight = InFlight(settings.max_in_flight)
+        metrics.in_flight.set_function(lambda: settings.max_in_flight - in_flight.free)
+        draining = Draining(
+            flows, RedisLimiter(cache), rules, delivery, in_flight, settings, metrics, consumer
+        )
+        worker = Worker(flows, draining, in_flight, queue, settings)
+        rescheduler = Rescheduler(flows, rules)
+        rules.on_change(rescheduler.changed)
+        await _until_prepared(flows)
+        background = [
+            asyncio.create_task(rules.run(process.stop)),
+            asyncio.create_task(rescheduler.run()),
+            asyncio.create_task(reclaim_periodically(flows, settings, metrics, consumer)),
+            asyncio.create_task(_extend_periodically(delivery, settings.lease_s / 3, consumer)),
+            *(asyncio.create_task(worker.listen(partition)) for partition in range(settings.queue_partitions)),
+        ]
+        process.ready.set()
+        try:
+            await asyncio.gather(*(worker.run(p, process.stop) for p in range(settings.queue_partitions)))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(draining.finish(), FINISH_WITHIN_S)
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _clients(settings: Settings) -> AsyncIterator[tuple[Redis, Redis, Callable[..., Awaitable[StoredResponse]]]]:
+    cache, queue, session = cache_redis(settings), queue_redis(settings), http_session(settings)
+    upstream = Upstream(session, settings.upstreams)
+    identity = load_identity(settings)
+
+    async def send(job: LeasedJob, sent: Callable[[], None]) -> StoredResponse:
+        request = job.request
+        headers = drained_headers(request.headers, job.id, job.attempt, identity.token(request.subject))
+        most = settings.max_stored_response_bytes
+        return await upstream.fetch(request.method, request.target, headers, request.body, most, sent)
+
+    try:
+        yield cache, queue, send
+    finally:
+        await session.close()
+        await cache.aclose()
+        await queue.aclose()
+
+
+async def _until_prepared(flows: Flows) -> None:
+    """The queue Redis may start after the worker."""
+    async for trial in AsyncRetrying(retry=retry_if_exception_type((RedisError, OSError)), wait=wait_exponential(0.1, 2)):
+        with trial:
+            await flows.prepare()
+
+
+async def _extend_periodically(delivery: Delivery, every_s: float, consumer: str) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await delivery.extend_leases(consumer)
+        except Unavailable as error:
+            log.warning("leases_not_extended", error=str(error))
