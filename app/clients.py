@@ -31,7 +31,7 @@ def _redis(url: str, timeout_s: float) -> Redis:
         socket_connect_timeout=timeout_s,
         health_check_interval=0,
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)
 
 
 def mongodb(settings: Settings) -> MongoClient:
