@@ -1,0 +1,50 @@
+"""An app server that remembers what arrived, and when: a process of its own, so that no test slows its clock.
+
+    python -m tests.app_server PORT
+
+`?status=N` and `?delay_ms=N` say how to answer; `GET /-/arrivals` and `DELETE /-/arrivals` read and forget.
+"""
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+from aiohttp import web
+
+
+def build() -> web.Application:
+    arrivals: list[dict[str, Any]] = []
+    app = web.Application(client_max_size=64 << 20)
+
+    async def answer(request: web.Request) -> web.Response:
+        at = time.monotonic()  # CLOCK_MONOTONIC: the same for all processes of a machine
+        arrival = {
+            "at": at,
+            "method": request.method,
+            "target": request.raw_path,
+            "job": request.headers.get("Penstock-Job-Id"),
+            "attempt": request.headers.get("Penstock-Attempt"),
+            "headers": dict(request.headers),
+        }
+        arrivals.append(arrival)
+        number = len(arrivals)
+        arrival["body"] = (await request.read())[:500].decode("latin-1")
+        if delay_ms := request.query.get("delay_ms"):
+            await asyncio.sleep(int(delay_ms) / 1000)
+        headers = {"X-Number": str(number), "X-Echo": request.raw_path}
+        return web.Response(status=int(request.query.get("status", "200")), text=f"answer {number}", headers=headers)
+
+    async def read(_: web.Request) -> web.Response:
+        return web.json_response(arrivals)
+
+    async def forget(_: web.Request) -> web.Response:
+        arrivals.clear()
+        return web.Response(status=204)
+
+    app.add_routes([web.get("/-/arrivals", read), web.delete("/-/arrivals", forget), web.route("*", "/{rest:.*}", answer)])
+    return app
+
+
+if __name__ == "__main__":
+    web.run_app(build(), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)

@@ -1,0 +1,18 @@
+"""Guarantee 3 as an assertion on what arrived."""
+
+from collections.abc import Sequence
+
+SEND_DELAY_S = 0.15
+"""How much later than its slot a request may arrive here: the slot grace, the network and a machine of two busy cores."""
+
+
+def assert_within_rate(times_s: Sequence[float], rate_per_s: float, burst: float, send_delay_s: float = SEND_DELAY_S) -> None:
+    """Every stretch of T seconds holds at most burst + rate * (T + J) + 1 arrivals."""
+    in_time = sorted(times_s)
+    # With f(i) = i - rate * t(i), a stretch from i to j is too full where f(j) - f(i) + 1 exceeds the allowance.
+    allowance = burst + rate_per_s * send_delay_s + 1
+    lowest = float("inf")
+    for i, at in enumerate(in_time):
+        f = i - rate_per_s * at
+        lowest = min(lowest, f)
+        assert f - lowest + 1 <= allowance + 1e-6, f"arrival {i}: {f - lowest + 1:.1f} over a stretch, {allowance:.1f} allowed"

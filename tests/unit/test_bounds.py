@@ -1,0 +1,20 @@
+"""The assertion on arrivals catches what it should."""
+
+import pytest
+
+from tests.bounds import assert_within_rate
+
+
+def test_a_paced_sequence_is_within_its_rate() -> None:
+    assert_within_rate([i * 0.1 for i in range(100)], rate_per_s=10, burst=1, send_delay_s=0)
+
+
+def test_a_burst_in_the_middle_is_found() -> None:
+    paced = [i * 0.1 for i in range(100)]
+    with pytest.raises(AssertionError):
+        assert_within_rate([*paced, 5.01, 5.02, 5.03], rate_per_s=10, burst=1, send_delay_s=0)
+
+
+def test_a_rate_slightly_too_high_is_found() -> None:
+    with pytest.raises(AssertionError):
+        assert_within_rate([i * 0.09 for i in range(200)], rate_per_s=10, burst=1, send_delay_s=0.15)
