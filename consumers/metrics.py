@@ -23,6 +23,9 @@ class Metrics:
             "penstock_lost_leases_total", "Outcomes dropped because someone else had the job.", registry=registry
         )
         self.reclaimed = Counter(
-            "penstock_reclaimed_total", "Jobs of workers that went away, by what became of them.", ["to"], registry=registry
+            "penstock_reclaimed_total",
+            "Jobs of workers that went away, by what became of them.",
+            ["to"],
+            registry=registry,
         )
         self.in_flight = Gauge("penstock_in_flight", "Jobs leased and not yet over.", registry=registry)

@@ -118,9 +118,7 @@ async def run_worker(process: Process) -> None:
         delivery = Delivery(flows, send, settings, metrics)
         in_flight = InFlight(settings.max_in_flight)
         metrics.in_flight.set_function(lambda: settings.max_in_flight - in_flight.free)
-        draining = Draining(
-            flows, RedisLimiter(cache), rules, delivery, in_flight, settings, metrics, consumer
-        )
+        draining = Draining(flows, RedisLimiter(cache), rules, delivery, in_flight, settings, metrics, consumer)
         worker = Worker(flows, draining, in_flight, queue, settings)
         rescheduler = Rescheduler(flows, rules)
         rules.on_change(rescheduler.changed)
@@ -165,7 +163,9 @@ async def _clients(settings: Settings) -> AsyncIterator[tuple[Redis, Redis, Call
 
 async def _until_prepared(flows: Flows) -> None:
     """The queue Redis may start after the worker."""
-    async for trial in AsyncRetrying(retry=retry_if_exception_type((RedisError, OSError)), wait=wait_exponential(0.1, 2)):
+    async for trial in AsyncRetrying(
+        retry=retry_if_exception_type((RedisError, OSError)), wait=wait_exponential(0.1, 2)
+    ):
         with trial:
             await flows.prepare()
 

@@ -42,7 +42,9 @@ def build() -> web.Application:
         arrivals.clear()
         return web.Response(status=204)
 
-    app.add_routes([web.get("/-/arrivals", read), web.delete("/-/arrivals", forget), web.route("*", "/{rest:.*}", answer)])
+    app.add_routes(
+        [web.get("/-/arrivals", read), web.delete("/-/arrivals", forget), web.route("*", "/{rest:.*}", answer)]
+    )
     return app
 
 

@@ -6,7 +6,9 @@ SEND_DELAY_S = 0.15
 """How much later than its slot a request may arrive here: the slot grace, the network and a machine of two busy cores."""
 
 
-def assert_within_rate(times_s: Sequence[float], rate_per_s: float, burst: float, send_delay_s: float = SEND_DELAY_S) -> None:
+def assert_within_rate(
+    times_s: Sequence[float], rate_per_s: float, burst: float, send_delay_s: float = SEND_DELAY_S
+) -> None:
     """Every stretch of T seconds holds at most burst + rate * (T + J) + 1 arrivals."""
     in_time = sorted(times_s)
     # With f(i) = i - rate * t(i), a stretch from i to j is too full where f(j) - f(i) + 1 exceeds the allowance.
@@ -15,4 +17,6 @@ def assert_within_rate(times_s: Sequence[float], rate_per_s: float, burst: float
     for i, at in enumerate(in_time):
         f = i - rate_per_s * at
         lowest = min(lowest, f)
-        assert f - lowest + 1 <= allowance + 1e-6, f"arrival {i}: {f - lowest + 1:.1f} over a stretch, {allowance:.1f} allowed"
+        assert f - lowest + 1 <= allowance + 1e-6, (
+            f"arrival {i}: {f - lowest + 1:.1f} over a stretch, {allowance:.1f} allowed"
+        )

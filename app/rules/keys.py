@@ -12,13 +12,16 @@ CHANGED = "rules:changed"
 """Channel: JSON `{"version": int, "buckets": [...], "rules": [...]}` for each change."""
 
 STATE = "rules:state"
-"""Hash: rule id to JSON `{"revision": int, "bucket": str | null}`; no bucket: deleted or disabled."""
+"""Hash: rule id to JSON `{"revision": int, "bucket": str | null, "digest": str}`; no bucket: deleted or disabled."""
+
+FLOOR = "rules:floor"
+"""The revision of the last full publish: nothing older is ever published after it."""
 
 WILDCARD = "*"
 
 
 def bucket(key_type: str, key_value: str | None) -> str:
-    """The key that holds the rules of one key: `rule:user:user_123`, `rule:ip:10.0.0.0/8`, `rule:user:*`, `rule:default:`."""
+    """The key that holds the rules of one key: `rule:user:user_123`, `rule:ip:10.0.0.0/8`, `rule:user:*`."""
     if key_value is None or key_value == WILDCARD:
         return f"rule:{key_type}:{key_value or ''}"
     return f"rule:{key_type}:{escape(key_value)}"

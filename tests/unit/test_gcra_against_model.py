@@ -44,7 +44,7 @@ class LimiterMachine(RuleBasedStateMachine):
         self.acquire = self.client.register_script(with_clock(source("app.limiter", "acquire")))
         self.model = Model()
         self.now = START_US
-        self.policies = {name: (1_000_000.0, 3, 1) for name in NAMES}
+        self.policies = dict.fromkeys(NAMES, (1000000.0, 3, 1))
         self.granted: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self.strictest: dict[str, tuple[float, int]] = {}
 
@@ -92,7 +92,9 @@ class LimiterMachine(RuleBasedStateMachine):
     ) -> None:  # fmt: skip
         n, horizon, lead = (1, 0, 0) if live else (n, horizon, min(lead, horizon))
         quotas = [
-            Quota(name, *self.policies[name][:2], self.policies[name][2] - stale, cost, shadow and i > 0, heeds and live)
+            Quota(
+                name, *self.policies[name][:2], self.policies[name][2] - stale, cost, shadow and i > 0, heeds and live
+            )
             for i, (name, cost) in enumerate(zip(names, costs, strict=False))
         ]
         expected = self.model.acquire(self.now, quotas, n, horizon, lead)

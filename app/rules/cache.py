@@ -1,0 +1,239 @@
+"""The rules as edges and workers read them: from memory, else from the cache Redis in one round trip."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+from cachetools import LRUCache
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.errors import RulesUnavailable
+from app.rules import keys
+from app.rules.active import ActiveRule, decode_bucket
+from app.rules.match import Caller, Index, Match, applicable, caller_keys
+from app.settings import Settings
+
+log = structlog.get_logger()
+
+Listener = Callable[[frozenset[str] | None], None]
+
+VERSION_CHECK_S = 1.0
+RECONNECT_PAUSE_S = 0.25
+MOVES = 5
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What one key held when it was read; another generation's is kept only for when Redis is away."""
+
+    value: Any
+    generation: int
+
+
+class RuleCache:
+    """Bounded; an entry is dropped when a message names it, and all of them when a message may have been missed.
+
+    What was read stays in force while the cache Redis is away or has lost its rules.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._entries: LRUCache[str, _Entry] = LRUCache(settings.rule_cache_size)
+        self._generation = 0
+        self._version: int | None = None
+        self._reads: dict[str, asyncio.Task[None]] = {}
+        self._listeners: list[Listener] = []
+
+    @property
+    def version(self) -> int | None:
+        """The latest `rules:version` seen; None before the first."""
+        return self._version
+
+    @property
+    def known(self) -> bool:
+        """Whether rules were ever read."""
+        return self._version is not None
+
+    def on_change(self, listener: Listener) -> None:
+        """Call `listener` with the ids of rules that changed, or with None where any may have."""
+        self._listeners.append(listener)
+
+    async def applicable(self, caller: Caller, method: str, paths: Sequence[str]) -> tuple[Match, ...]:
+        """The rules that apply to a request; raises RulesUnavailable."""
+        index = self._fresh(keys.INDEX)
+        if index is None:
+            index = (await self._values([keys.INDEX]))[keys.INDEX]
+        wanted = caller_keys(caller, index)
+        buckets = self._in_memory(wanted.buckets)
+        if buckets is None:
+            buckets = await self._values(wanted.buckets)
+        return applicable(wanted, buckets, method, paths)
+
+    async def by_id(self, rule_id: str) -> ActiveRule | None:
+        """The enabled rule of this id; None: deleted or disabled. Raises RulesUnavailable."""
+        name = _state_name(rule_id)
+        for _ in range(MOVES):
+            bucket = (await self._values([name]))[name]
+            if bucket is None:
+                return None
+            rules: Sequence[ActiveRule] = (await self._values([bucket]))[bucket]
+            for rule in rules:
+                if rule.rule_id == rule_id:
+                    return rule
+            # It moved to another key between the two reads.
+            self._mark_stale(name)
+            self._mark_stale(bucket)
+        raise RulesUnavailable(f"The rule {rule_id} moves faster than it can be read.")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the changes until `stop` is set."""
+        while not stop.is_set():
+            try:
+                async with self._redis.pubsub() as channel:
+                    await channel.subscribe(keys.CHANGED)
+                    await self._check_version(anything_missed=True)
+                    await self._follow(channel, stop)
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("rule_changes_interrupted", error=str(error))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), RECONNECT_PAUSE_S)
+
+    async def _follow(self, channel: Any, stop: asyncio.Event) -> None:  # noqa: ANN401 - redis-py's PubSub is untyped
+        loop = asyncio.get_running_loop()
+        check_at = loop.time() + VERSION_CHECK_S
+        while not stop.is_set():
+            message = await channel.get_message(ignore_subscribe_messages=True, timeout=VERSION_CHECK_S / 4)
+            if message is not None:
+                self._heed(orjson.loads(message["data"]))
+            if loop.time() >= check_at:
+                await self._check_version(anything_missed=False)
+                check_at = loop.time() + VERSION_CHECK_S
+
+    def _heed(self, change: dict[str, Any]) -> None:
+        if self._version is None or change["version"] != self._version + 1:
+            self._drop_all()
+        self._version = change["version"]
+        for name in (keys.INDEX, *change["buckets"], *map(_state_name, change["rules"])):
+            self._mark_stale(name)
+        self._tell(frozenset(change["rules"]))
+
+    async def _check_version(self, *, anything_missed: bool) -> None:
+        stored = await self._redis.get(keys.VERSION)
+        if stored is None:  # emptied: the last known rules stay in force until sync has published them again
+            return
+        version = int(stored)
+        # A message may be on its way: only a version that nothing announced for a whole check is a missed one.
+        if anything_missed or self._version is None or version < self._version or version > self._version + 1:
+            self._drop_all()
+            self._version = version
+
+    def _drop_all(self) -> None:
+        self._generation += 1
+        self._tell(None)
+
+    def _mark_stale(self, name: str) -> None:
+        self._reads.pop(name, None)  # what a read under way brings may be older than this
+        entry = self._entries.get(name)
+        if entry is not None:
+            entry.generation = -1
+
+    def _tell(self, changed: frozenset[str] | None) -> None:
+        for listener in self._listeners:
+            listener(changed)
+
+    def _fresh(self, name: str) -> Any | None:  # noqa: ANN401 - the value of a key
+        entry = self._entries.get(name)
+        return entry.value if entry is not None and entry.generation == self._generation else None
+
+    def _in_memory(self, names: Sequence[str]) -> dict[str, Any] | None:
+        """All of them, or None where one must be read."""
+        found = {}
+        for name in names:
+            entry = self._entries.get(name)
+            if entry is None or entry.generation != self._generation:
+                return None
+            found[name] = entry.value
+        return found
+
+    async def _values(self, names: Sequence[str]) -> Mapping[str, Any]:
+        found = self._in_memory(names)
+        if found is not None:
+            return found
+        missing = [name for name in names if not self._is_fresh(name)]
+        unread = [name for name in missing if name not in self._reads]
+        if unread:
+            read = asyncio.create_task(self._read(unread))
+            self._reads.update(dict.fromkeys(unread, read))
+        reads = {self._reads[name] for name in missing}
+        held = {name: self._entries.get(name) for name in names}
+        failure: RulesUnavailable | None = None
+        for read in reads:
+            try:
+                await asyncio.shield(read)  # single flight: a caller that goes away does not take it along
+            except RulesUnavailable as error:
+                failure = error
+        return {name: self._value(name, held[name], failure) for name in names}
+
+    def _is_fresh(self, name: str) -> bool:
+        entry = self._entries.get(name)
+        return entry is not None and entry.generation == self._generation
+
+    def _value(self, name: str, held: _Entry | None, failure: RulesUnavailable | None) -> Any:  # noqa: ANN401
+        entry = self._entries.get(name) or held
+        if entry is None:
+            raise failure or RulesUnavailable("The rules are not known.")
+        return entry.value
+
+    async def _read(self, names: Sequence[str]) -> None:
+        generation = self._generation
+        read = asyncio.current_task()
+        try:
+            version, values = await self._fetch(names)
+            if self._version is None:
+                self._version = version
+            for name, value in zip(names, values, strict=True):
+                # A change announced while it was read makes it stale at once.
+                is_latest = self._reads.get(name) is read
+                self._entries[name] = _Entry(value, generation if is_latest else -1)
+        finally:
+            for name in names:
+                if self._reads.get(name) is read:
+                    del self._reads[name]
+
+    async def _fetch(self, names: Sequence[str]) -> tuple[int, list[Any]]:
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.get(keys.VERSION)
+        for name in names:
+            if name == keys.INDEX:
+                pipeline.hgetall(keys.INDEX)
+            elif name.startswith(_STATE_PREFIX):
+                pipeline.hget(keys.STATE, name.removeprefix(_STATE_PREFIX))
+            else:
+                pipeline.get(name)
+        try:
+            version, *values = await pipeline.execute()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise RulesUnavailable(f"The cache Redis does not answer: {error}") from error
+        if version is None:
+            raise RulesUnavailable("The cache Redis holds no rules; sync will publish them again.")
+        return int(version), [_decode(name, value) for name, value in zip(names, values, strict=True)]
+
+
+_STATE_PREFIX = "state:"
+
+
+def _state_name(rule_id: str) -> str:
+    return _STATE_PREFIX + rule_id
+
+
+def _decode(name: str, value: Any) -> Any:  # noqa: ANN401 - by the kind of key
+    if name == keys.INDEX:
+        return Index.parse(value)
+    if name.startswith(_STATE_PREFIX):
+        return None if value is None else orjson.loads(value)["bucket"]
+    return decode_bucket(value)

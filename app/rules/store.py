@@ -1,0 +1,121 @@
+"""Rules in MongoDB: what operators write."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from motor.motor_asyncio import AsyncIOMotorDatabase
+from pymongo import ReturnDocument
+from pymongo.errors import CollectionInvalid, DuplicateKeyError, PyMongoError
+from pymongo.write_concern import WriteConcern
+
+from app.errors import Conflict, InvalidRule, NotFound, PreconditionFailed, RulesUnavailable
+from app.rules.model import Rule, parse_rule
+
+COLLECTION = "rules"
+
+KEPT_BY_STORE = {"version", "updated_at", "updated_by"}
+
+
+class RuleStore:
+    """Every method raises RulesUnavailable where MongoDB can't be reached."""
+
+    def __init__(self, database: "AsyncIOMotorDatabase[Any]") -> None:
+        self._database = database
+        self._rules = database.get_collection(COLLECTION, write_concern=WriteConcern("majority"))
+
+    async def setup(self) -> None:
+        """Make the collection, where it is not there."""
+        try:
+            await self._database.create_collection(COLLECTION)
+        except CollectionInvalid:
+            pass
+        except PyMongoError as error:
+            raise RulesUnavailable(f"MongoDB: {error}") from error
+
+    async def list(self) -> tuple[list[Rule], dict[str, str]]:
+        """All rules by id, and what is wrong with the documents that are none."""
+        rules, problems = [], {}
+        try:
+            async for document in self._rules.find().sort("_id"):
+                try:
+                    rules.append(parse_rule(document))
+                except InvalidRule as error:
+                    problems[str(document["_id"])] = str(error)
+        except PyMongoError as error:
+            raise RulesUnavailable(f"MongoDB: {error}") from error
+        return rules, problems
+
+    async def get(self, rule_id: str) -> Rule:
+        """One rule; raises NotFound, InvalidRule."""
+        try:
+            document = await self._rules.find_one({"_id": rule_id})
+        except PyMongoError as error:
+            raise RulesUnavailable(f"MongoDB: {error}") from error
+        if document is None:
+            raise NotFound(f"There is no rule {rule_id!r}.")
+        return parse_rule(document)
+
+    async def create(self, rule: Rule, by: str) -> Rule:
+        """Write a rule that is not there yet; raises Conflict."""
+        new = _stamped(rule, 1, by)
+        try:
+            await self._rules.insert_one(_document(new))
+        except DuplicateKeyError:
+            raise Conflict(f"There is a rule {rule.rule_id!r} already.") from None
+        except PyMongoError as error:
+            raise RulesUnavailable(f"MongoDB: {error}") from error
+        return new
+
+    async def put(self, rule: Rule, by: str, if_version: int | None = None) -> Rule:
+        """Write a rule whole; with `if_version` only over that version (PreconditionFailed)."""
+        try:
+            old = await self._rules.find_one({"_id": rule.rule_id}, {"version": 1})
+            version = _version(old)
+            if if_version is not None and version != if_version:
+                raise PreconditionFailed(f"The rule {rule.rule_id!r} is at version {version}, not {if_version}.")
+            new = _stamped(rule, version + 1, by)
+            written = await self._rules.find_one_and_replace(
+                {"_id": rule.rule_id} | ({} if old is None else {"version": old.get("version")}),
+                _document(new),
+                upsert=old is None,
+                return_document=ReturnDocument.AFTER,
+            )
+        except DuplicateKeyError:
+            written = None
+        except PyMongoError as error:
+            raise RulesUnavailable(f"MongoDB: {error}") from error
+        if written is not None:
+            return new
+        if if_version is not None:
+            raise PreconditionFailed(f"The rule {rule.rule_id!r} has just changed.")
+        return await self.put(rule, by)
+
+    async def delete(self, rule_id: str, if_version: int | None = None) -> None:
+        """Delete a rule; raises NotFound, PreconditionFailed."""
+        wanted: dict[str, Any] = {"_id": rule_id}
+        if if_version is not None:
+            wanted["version"] = if_version
+        try:
+            deleted = (await self._rules.delete_one(wanted)).deleted_count
+            there = deleted or await self._rules.find_one({"_id": rule_id}, {"version": 1})
+        except PyMongoError as error:
+            raise RulesUnavailable(f"MongoDB: {error}") from error
+        if not there:
+            raise NotFound(f"There is no rule {rule_id!r}.")
+        if not deleted:
+            raise PreconditionFailed(f"The rule {rule_id!r} is not at version {if_version}.")
+
+
+def _version(document: dict[str, Any] | None) -> int:
+    """0 for none; a document written by hand may lack it."""
+    return 0 if document is None else int(document.get("version", 1))
+
+
+def _stamped(rule: Rule, version: int, by: str) -> Rule:
+    now = datetime.now(UTC).replace(microsecond=0)
+    return rule.model_copy(update={"version": version, "updated_at": now, "updated_by": by})
+
+
+def _document(rule: Rule) -> dict[str, Any]:
+    fields = rule.model_dump(exclude_defaults=True, exclude={"rule_id"})
+    return {"_id": rule.rule_id} | fields | {"version": rule.version}

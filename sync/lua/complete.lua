@@ -1,0 +1,20 @@
+-- All rules of a snapshot are published: nothing older counts from now on, and tombstones that it covers can go.
+--
+-- KEYS  1 rules:state   2 rules:version   3 rules:floor
+-- ARGV  1 the snapshot's revision   2 the channel   then the rule ids and what was read of each tombstone, in pairs
+-- RETURN the version
+
+local floor = tonumber(redis.call('GET', KEYS[3]) or 0)
+if tonumber(ARGV[1]) > floor then
+  redis.call('SET', KEYS[3], ARGV[1])
+end
+for i = 3, #ARGV, 2 do
+  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
+    redis.call('HDEL', KEYS[1], ARGV[i])
+  end
+end
+-- A version that begins at a revision is above any that an emptied cache had counted to.
+if redis.call('SET', KEYS[2], ARGV[1], 'NX') then
+  redis.call('PUBLISH', ARGV[2], '{"version":' .. ARGV[1] .. ',"buckets":[],"rules":[]}')
+end
+return redis.call('GET', KEYS[2])

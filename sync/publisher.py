@@ -1,0 +1,143 @@
+"""Publishing: rules from MongoDB into the cache Redis, in the form that edges and workers read."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import orjson
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from tenacity import AsyncRetrying, retry_if_result, stop_after_attempt, wait_random
+
+from app.errors import RulesUnavailable
+from app.lua import Argument, Scripts
+from app.rules import keys
+from app.rules.model import Rule
+from sync.plan import Change, Plan, State, accepted, buckets_needed, digest_of, plan
+
+log = structlog.get_logger()
+
+CHUNK = 200
+
+
+class Publisher:
+    """Writes rules into one cache Redis. Several may do so at once: the later revision wins, whoever is slower.
+
+    Every method raises RulesUnavailable where the cache Redis can't be reached.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._scripts = Scripts(redis, "sync", RulesUnavailable)
+
+    async def complete(self) -> bool:
+        """Whether the cache holds the rules; an emptied one has lost its version."""
+        try:
+            return bool(await self._redis.exists(keys.VERSION))
+        except (RedisError, OSError, TimeoutError) as error:
+            raise RulesUnavailable(f"The cache Redis does not answer: {error}") from error
+
+    async def publish(self, changes: Sequence[Change]) -> int:
+        """Publish changes; how many rules that changed for edges and workers."""
+        return sum([await self._publish_chunk(chunk) for chunk in _chunks(changes)])
+
+    async def publish_all(self, rules: Mapping[str, Rule], invalid: frozenset[str], revision: int) -> int:
+        """Publish a full copy as of `revision`: what is not in it goes, but for rules whose document is invalid."""
+        states = await self._states()
+        changes = [
+            Change(rule_id, revision, rule)
+            for rule_id, rule in rules.items()
+            if rule_id not in states or states[rule_id].digest != digest_of(rule)
+        ]
+        gone = states.keys() - rules.keys() - invalid
+        changes += [Change(rule_id, revision, None) for rule_id in gone if states[rule_id].bucket is not None]
+        changed = await self.publish(changes)
+        await self._complete(revision)
+        return changed
+
+    async def _publish_chunk(self, changes: Sequence[Change]) -> int:
+        """Again, where another sync worker wrote meanwhile."""
+        trials = AsyncRetrying(
+            retry=retry_if_result(lambda written: written is None),
+            stop=stop_after_attempt(50),
+            wait=wait_random(0, 0.05),
+            retry_error_callback=_give_up,
+        )
+        return int(await trials(self._try_chunk, changes) or 0)
+
+    async def _try_chunk(self, changes: Sequence[Change]) -> int | None:
+        ids = list({change.rule_id for change in changes})
+        try:
+            raw_floor, raw_states = await self._read_states(ids)
+            states = {rule_id: State.parse(data) for rule_id, data in raw_states.items() if data}
+            newer = accepted(changes, states, int(raw_floor or 0))
+            if not newer:
+                return 0
+            names = buckets_needed(newer, states)
+            contents = dict(zip(names, await self._redis.mget(names) if names else [], strict=True))
+        except (RedisError, OSError, TimeoutError) as error:
+            raise RulesUnavailable(f"The cache Redis does not answer: {error}") from error
+        planned = plan(newer, states, contents)
+        written = await self._write(planned, raw_floor or b"", raw_states, contents)
+        return len(planned.rules) if written else None
+
+    async def _read_states(self, ids: list[str]) -> tuple[bytes | None, dict[str, bytes | None]]:
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.get(keys.FLOOR)
+        pipeline.hmget(keys.STATE, ids)
+        floor, found = await pipeline.execute()
+        return floor, dict(zip(ids, found, strict=True))
+
+    async def _write(
+        self,
+        planned: Plan,
+        floor: bytes,
+        states: Mapping[str, bytes | None],
+        contents: Mapping[str, bytes | None],
+    ) -> bool:
+        names = list(planned.buckets)
+        arguments: list[Argument] = [
+            floor,
+            keys.CHANGED,
+            orjson.dumps(names),
+            orjson.dumps(planned.rules),
+            len(planned.states),
+            len(planned.index),
+        ]
+        for name in names:
+            arguments += (contents[name] or b"", planned.buckets[name])
+        for rule_id, state in planned.states.items():
+            arguments += (rule_id, states[rule_id] or b"", state)
+        for field, by in planned.index.items():
+            arguments += (field, by)
+        fixed = [keys.STATE, keys.INDEX, keys.VERSION, keys.FLOOR]
+        return bool(await self._scripts.call("publish", [*fixed, *names], arguments))
+
+    async def _states(self) -> dict[str, State]:
+        try:
+            found = await self._redis.hgetall(keys.STATE)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise RulesUnavailable(f"The cache Redis does not answer: {error}") from error
+        return {rule_id.decode(): State.parse(data) for rule_id, data in found.items()}
+
+    async def _complete(self, revision: int) -> None:
+        tombstones: list[Argument] = []
+        for rule_id, state in (await self._states()).items():
+            if state.bucket is None and state.revision <= revision:
+                tombstones += (rule_id, state.dump())
+        arguments: list[Argument] = [revision, keys.CHANGED, *tombstones[: 2 * CHUNK]]
+        await self._scripts.call("complete", [keys.STATE, keys.VERSION, keys.FLOOR], arguments)
+
+
+def _chunks(changes: Iterable[Change]) -> Iterable[list[Change]]:
+    chunk: list[Change] = []
+    for change in changes:
+        chunk.append(change)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _give_up(_: object) -> int:
+    raise RulesUnavailable("Other sync workers kept writing the same rules; trying again from the start.")
