@@ -43,46 +43,47 @@ class Model:
         waits: list[int] = []
         shadow_refused = [False] * len(quotas)
         while True:
-            slot = self._slot(now, quotas, counters, horizon, lead)
-            if blocked or len(waits) == n or slot > now + horizon:
+            slot = self._slot(quotas, counters, horizon, lead)
+            if blocked or len(waits) == n or slot > horizon:
                 break
-            waits.append(slot - now)
+            waits.append(slot)
             for i, (quota, counter) in enumerate(zip(quotas, counters, strict=True)):
-                if quota.shadow and _earliest(quota, counter, now, horizon) > slot:
+                if quota.shadow and _earliest(quota, counter, horizon) > slot:
                     shadow_refused[i] = True
                 else:
                     counter.tat = max(counter.tat, slot) + counter.e * quota.cost
-        answer = Answer(waits, slot - now, [], [], [])
+        answer = Answer(waits, slot, [], [], [])
         for i, (quota, counter) in enumerate(zip(quotas, counters, strict=True)):
-            wait = max(0, math.ceil(_earliest(quota, counter, now, horizon)) - now)
-            owed = max(0.0, counter.tat - now)
+            wait = max(0, math.ceil(_earliest(quota, counter, horizon)))
+            owed = max(0.0, counter.tat)
             answer.remaining.append(max(0, math.floor((counter.e * counter.burst - owed) / counter.e + 1e-9)))
             answer.refused.append(shadow_refused[i] or (not waits and wait > horizon))
             answer.backlog.append(quota.heeds_backlog and quota.name in self.markers)
-            counter.tat = math.ceil(counter.tat)
+            counter.tat = now + math.ceil(counter.tat)
             if counter.tat > now:
                 self.counters[quota.name] = counter
         return answer
 
     def _current(self, quota: Quota, now: int) -> Counter:
+        """With `tat` relative to now."""
         stored = self.counters.get(quota.name)
         if stored is None:
             return Counter(0, quota.e, quota.burst, quota.revision)
         if stored.revision >= quota.revision:
-            return Counter(stored.tat, stored.e, stored.burst, stored.revision)
+            return Counter(stored.tat - now, stored.e, stored.burst, stored.revision)
         owed = min(max(0, stored.tat - now) / stored.e, quota.burst)
-        return Counter(math.ceil(now + owed * quota.e), quota.e, quota.burst, quota.revision)
+        return Counter(math.ceil(owed * quota.e), quota.e, quota.burst, quota.revision)
 
     @staticmethod
-    def _slot(now: int, quotas: list[Quota], counters: list[Counter], horizon: int, lead: int) -> int:
-        slot: float = now + lead
+    def _slot(quotas: list[Quota], counters: list[Counter], horizon: int, lead: int) -> int:
+        slot: float = lead
         for quota, counter in zip(quotas, counters, strict=True):
             if not quota.shadow:
-                slot = max(slot, _earliest(quota, counter, now, horizon))
+                slot = max(slot, _earliest(quota, counter, horizon))
         return math.ceil(slot)
 
 
-def _earliest(quota: Quota, counter: Counter, now: int, horizon: int) -> float:
+def _earliest(quota: Quota, counter: Counter, horizon: int) -> float:
     if quota.cost > counter.burst:
-        return now + horizon + counter.e * quota.cost
+        return horizon + counter.e * quota.cost
     return counter.tat + counter.e * quota.cost - counter.e * counter.burst

@@ -46,7 +46,6 @@ class LimiterMachine(RuleBasedStateMachine):
         self.now = START_US
         self.policies = dict.fromkeys(NAMES, (1000000.0, 3, 1))
         self.granted: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        self.strictest: dict[str, tuple[float, int]] = {}
 
     @rule(step=st.one_of(st.integers(0, 2_000_000), st.integers(10_000_000, 100_000_000)))
     def time_passes(self, step: int) -> None:
@@ -65,7 +64,7 @@ class LimiterMachine(RuleBasedStateMachine):
     def policy_changes(self, name: str, limit: int, window_s: float, burst: int) -> None:
         revision = self.policies[name][2] + 1
         self.policies[name] = (window_s * 1e6 / limit, burst, revision)
-        self.granted[name].clear()  # the bound is one policy's; conversion itself is compared with the model
+        self.granted[name].clear()
 
     @rule(name=st.sampled_from(NAMES), present=st.booleans())
     def backlog_changes(self, name: str, present: bool) -> None:
@@ -97,6 +96,12 @@ class LimiterMachine(RuleBasedStateMachine):
             )
             for i, (name, cost) in enumerate(zip(names, costs, strict=False))
         ]
+        for quota in quotas:
+            stored = self.model.counters.get(quota.name)
+            if stored is not None and stored.revision < quota.revision:
+                # What is owed is carried over up to the new burst: slots granted ahead at the old rate (a horizon of
+                # them at most) may be forgotten, so the bound begins anew.
+                self.granted[quota.name].clear()
         expected = self.model.acquire(self.now, quotas, n, horizon, lead)
         reply = self._ask_redis(quotas, n, horizon, lead)
         m = reply[0]

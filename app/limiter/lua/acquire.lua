@@ -17,7 +17,8 @@
 -- RETURN integers: granted, next_wait_us, the granted slots as waits in microseconds, then for each quota
 --        remaining, wait_us, reset_us, refused, backlog
 --
--- A counter is "tat e burst revision", tat in microseconds of TIME. A caller with a newer revision converts what is
+-- A counter is "tat e burst revision", tat in whole microseconds of TIME. Here all times are relative to now: a double
+-- holds the microseconds of this century only to a quarter, which would add up over many slots. A caller with a newer revision converts what is
 -- owed to its own policy; one with an older revision is judged by the stored policy.
 
 local SHADOW, HEEDS_BACKLOG = 1, 2
@@ -39,10 +40,10 @@ local function load_counter(quota)
   tat, e, burst, revision = tonumber(tat), tonumber(e), tonumber(burst), tonumber(revision)
   if revision < quota.revision then
     local owed = math.min(math.max(0, tat - now) / e, quota.burst)
-    quota.tat = math.ceil(now + owed * quota.e)
+    quota.tat = math.ceil(owed * quota.e)
     quota.changed = true
   else
-    quota.tat, quota.e, quota.burst, quota.revision = tat, e, burst, revision
+    quota.tat, quota.e, quota.burst, quota.revision = tat - now, e, burst, revision
   end
 end
 
@@ -52,7 +53,7 @@ local function heed_backlog(quota, marker_key)
     return 0
   end
   if not peek then -- as long as requests are deferred because of it, it must not fade away
-    redis.call('PEXPIRE', marker_key, string.match(marker, '^(%d+)'))
+    redis.call('PEXPIRE', marker_key, (string.match(marker, '^(%d+)')))
   end
   return 1
 end
@@ -67,7 +68,7 @@ for i = 1, #KEYS / 2 do
     revision = tonumber(ARGV[at + 3]),
     cost = tonumber(ARGV[at + 4]),
     enforced = flags % 2 < SHADOW,
-    tat = 0,
+    tat = 0, -- a counter that is not there owes nothing
     backlog = 0,
     refused = 0,
   }
@@ -84,13 +85,13 @@ end
 -- When a quota allows its next request; one that costs more than the burst is never allowed.
 local function earliest(quota)
   if quota.cost > quota.burst then
-    return now + horizon + quota.step
+    return horizon + quota.step
   end
   return quota.tat + quota.step - quota.tau
 end
 
 local function next_slot()
-  local slot = now + lead
+  local slot = lead
   for _, quota in ipairs(quotas) do
     if quota.enforced then
       slot = math.max(slot, earliest(quota))
@@ -101,8 +102,8 @@ end
 
 local slots = {}
 local slot = next_slot()
-while not blocked and #slots < n and slot <= now + horizon do
-  slots[#slots + 1] = slot - now
+while not blocked and #slots < n and slot <= horizon do
+  slots[#slots + 1] = slot
   for _, quota in ipairs(quotas) do
     if peek then
       quota.refused = earliest(quota) <= slot and 0 or 1
@@ -116,13 +117,13 @@ while not blocked and #slots < n and slot <= now + horizon do
   slot = next_slot()
 end
 
-local reply = { #slots, slot - now, unpack(slots) }
+local reply = { #slots, slot, unpack(slots) }
 for _, quota in ipairs(quotas) do
-  local wait = math.max(0, math.ceil(earliest(quota)) - now)
+  local wait = math.max(0, math.ceil(earliest(quota)))
   if #slots == 0 and wait > horizon then
     quota.refused = 1
   end
-  local owed = math.max(0, quota.tat - now)
+  local owed = math.max(0, quota.tat)
   reply[#reply + 1] = math.max(0, math.floor((quota.tau - owed) / quota.e + 1e-9))
   reply[#reply + 1] = wait
   reply[#reply + 1] = math.ceil(owed)
@@ -130,8 +131,8 @@ for _, quota in ipairs(quotas) do
   reply[#reply + 1] = quota.backlog
   if quota.changed and not peek then
     local tat = math.ceil(quota.tat)
-    local value = string.format('%.0f %.17g %.0f %.0f', tat, quota.e, quota.burst, quota.revision)
-    redis.call('SET', quota.key, value, 'PX', string.format('%.0f', math.max(1000, math.ceil((tat - now) / 1000))))
+    local value = string.format('%.0f %.17g %.0f %.0f', now + tat, quota.e, quota.burst, quota.revision)
+    redis.call('SET', quota.key, value, 'PX', string.format('%.0f', math.max(1000, math.ceil(tat / 1000))))
   end
 end
 if ARGV[5] ~= '' and not peek then

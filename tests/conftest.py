@@ -1,0 +1,107 @@
+"""Real stores for all tests: one mongod and two redis-servers a session, empty for each test."""
+
+import asyncio
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis as sync_redis
+from redis.asyncio import Redis
+
+from app.clients import cache_redis, queue_redis
+from app.local.stores import Store, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
+from app.settings import Settings
+from tests.system import free_port
+
+
+@contextmanager
+def started(store: Store, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A store's process, ended afterwards."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(store.command, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def session_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stores")
+
+
+@pytest.fixture(scope="session")
+def mongod_url(session_dir: Path) -> Iterator[str]:
+    port = free_port()
+    store = rules_store(session_dir / "mongodb", port, "enableTestCommands=1")
+    with started(store, session_dir / "mongodb.log"):
+        asyncio.run(mongodb_is_ready(port))
+        yield store.url
+
+
+@pytest.fixture(scope="session")
+def cache_url(session_dir: Path) -> Iterator[str]:
+    store = cache_store(session_dir / "cache", free_port())
+    with started(store, session_dir / "cache.log"):
+        asyncio.run(redis_is_ready(store.url))
+        yield store.url
+
+
+@pytest.fixture(scope="session")
+def queue_url(session_dir: Path) -> Iterator[str]:
+    store = queue_store(session_dir / "queue", free_port())
+    with started(store, session_dir / "queue.log"):
+        asyncio.run(redis_is_ready(store.url))
+        yield store.url
+
+
+@pytest.fixture
+def cache_redis_url(cache_url: str) -> str:
+    """The cache Redis, emptied."""
+    return emptied(cache_url)
+
+
+@pytest.fixture
+def queue_redis_url(queue_url: str) -> str:
+    """The queue Redis, emptied."""
+    return emptied(queue_url)
+
+
+def emptied(url: str) -> str:
+    with sync_redis.Redis.from_url(url) as client:
+        client.flushall()
+    return url
+
+
+@pytest.fixture
+def settings(mongod_url: str, cache_redis_url: str, queue_redis_url: str) -> Settings:
+    """Settings of real, empty stores."""
+    return Settings(
+        mongodb_url=mongod_url,
+        mongodb_database=f"test_{uuid.uuid4().hex[:12]}",
+        cache_redis_url=cache_redis_url,
+        queue_redis_url=queue_redis_url,
+    )
+
+
+@pytest.fixture
+async def cache(settings: Settings) -> AsyncIterator[Redis]:
+    client = cache_redis(settings)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def queue(settings: Settings) -> AsyncIterator[Redis]:
+    client = queue_redis(settings)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(name="free_port")
+def free_port_fixture() -> Callable[[], int]:
+    return free_port
