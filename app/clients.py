@@ -1,5 +1,6 @@
 """The only place that makes clients of Redis, MongoDB, Kafka and HTTP. The caller closes what it gets."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -39,8 +40,11 @@ def mongodb(settings: Settings) -> MongoClient:
     return AsyncIOMotorClient(settings.mongodb_url, tz_aware=True, serverSelectionTimeoutMS=3000)
 
 
-def http_session(settings: Settings) -> aiohttp.ClientSession:
-    """A client for the app servers: streams, changes no header, follows no redirect, decodes nothing."""
+def http_session(settings: Settings, *, announce_sent: bool = False) -> aiohttp.ClientSession:
+    """A client for the app servers: streams, changes no header, follows no redirect, decodes nothing.
+
+    `announce_sent`: a request's `trace_request_ctx` is called once its head is on its way.
+    """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
         timeout=aiohttp.ClientTimeout(
@@ -49,5 +53,15 @@ def http_session(settings: Settings) -> aiohttp.ClientSession:
         auto_decompress=False,
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         cookie_jar=aiohttp.DummyCookieJar(),
-        requote_redirect_url=False,
+        trace_configs=[_announcing()] if announce_sent else None,
     )
+
+
+def _announcing() -> aiohttp.TraceConfig:
+    async def on_head_sent(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+        if context.trace_request_ctx is not None:
+            context.trace_request_ctx()
+
+    config = aiohttp.TraceConfig()
+    config.on_request_headers_sent.append(on_head_sent)
+    return config

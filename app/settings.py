@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], CommaSeparated] = ()
     bad_tokens_per_minute: int = Field(60, ge=1)
 
+    identity_key_file: Path | None = None
+
     # Rules
     no_rule: Literal["allow", "deny"] = "allow"
     rules_unavailable: Literal["closed", "open"] = "closed"

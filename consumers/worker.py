@@ -14,6 +14,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
 from app.clients import cache_redis, http_session, queue_redis
 from app.errors import Unavailable
+from app.headers import drained
+from app.identity_token import load_identity_tokens
 from app.jobs.model import StoredResponse
 from app.limiter.redis_limiter import RedisLimiter
 from app.process import Process
@@ -22,6 +24,7 @@ from app.queue.flows import Flows
 from app.queue.model import LeasedJob, TakenFlow
 from app.rules.cache import RuleCache
 from app.settings import Settings
+from app.upstream import Upstream
 from consumers.delivery import Delivery
 from consumers.draining import MAX_BATCH, Draining
 from consumers.in_flight import InFlight
@@ -143,13 +146,13 @@ async def run_worker(process: Process) -> None:
 
 @asynccontextmanager
 async def _clients(settings: Settings) -> AsyncIterator[tuple[Redis, Redis, Callable[..., Awaitable[StoredResponse]]]]:
-    cache, queue, session = cache_redis(settings), queue_redis(settings), http_session(settings)
+    cache, queue, session = cache_redis(settings), queue_redis(settings), http_session(settings, announce_sent=True)
     upstream = Upstream(session, settings.upstreams)
-    identity = load_identity(settings)
+    identity = load_identity_tokens(settings.identity_key_file)
 
     async def send(job: LeasedJob, sent: Callable[[], None]) -> StoredResponse:
         request = job.request
-        headers = drained_headers(request.headers, job.id, job.attempt, identity.token(request.subject))
+        headers = drained(request.headers, job.id, job.attempt, identity.token(request.subject))
         most = settings.max_stored_response_bytes
         return await upstream.fetch(request.method, request.target, headers, request.body, most, sent)
 

@@ -1,0 +1,89 @@
+"""Deferring: a request becomes a job, stored durably before it is answered."""
+
+from collections.abc import Sequence
+
+from app.edge.decision import Defer, Judged, frozen_charges
+from app.edge.identity import Identity
+from app.edge.request import Request
+from app.errors import InvalidInput, MalformedRequest
+from app.headers import to_store, to_upstream
+from app.jobs.model import Job, StoredRequest, owner_of
+from app.limiter.keys import live_counter
+from app.limiter.redis_limiter import RedisLimiter
+from app.queue.flows import Flows
+from app.queue.model import Deferral, Enqueued, Full
+from app.rules.match import Caller, Match
+from app.settings import Settings
+
+MAX_KEY_LENGTH = 255
+MARKER_SLACK_S = 60.0
+
+
+class Deferring:
+    """Puts requests into their flows, and finds those that were put there before."""
+
+    def __init__(
+        self, flows: Flows, limiter: RedisLimiter, identity: Identity, settings: Settings
+    ) -> None:
+        self._flows = flows
+        self._limiter = limiter
+        self._identity = identity
+        self._most = settings.max_deferred_body_bytes
+
+    async def known(self, request: Request, caller: Caller, matches: Sequence[Match]) -> Job | None:
+        """The job that the request's idempotency key stands for already, where a matching rule defers.
+
+        Raises MalformedRequest, InvalidInput for the anonymous, IdempotencyConflict, QueueUnavailable.
+        """
+        value = request.header(b"idempotency-key")
+        deferring = [match for match in matches if match.rule.rule.on_limit == "defer"]
+        if value is None or not deferring:
+            return None
+        key = idempotency_key(value)
+        owner = owner_of(caller.issuer, caller.subject)
+        if not owner:
+            raise InvalidInput("An idempotency key needs a token: without one, nobody owns the job.")
+        flows = [(match.rule.rule_id, match.descriptor) for match in deferring]
+        return await self._flows.known(flows, owner, key, await self._stored(request, caller, deferring[0]))
+
+    async def defer(
+        self, request: Request, caller: Caller, decision: Defer, judged: Sequence[Judged]
+    ) -> Enqueued | Full:
+        """Raises BodyTooLarge, IdempotencyConflict, QueueUnavailable."""
+        match, matches = decision.by.match, [one.match for one in judged]
+        rule = match.rule.rule
+        value = request.header(b"idempotency-key")
+        answer = await self._flows.enqueue(
+            Deferral(
+                rule=match.rule,
+                descriptor=match.descriptor,
+                charges=frozen_charges(match, matches),
+                owner=owner_of(caller.issuer, caller.subject),
+                request=await self._stored(request, caller, match),
+                idempotency_key=None if value is None else idempotency_key(value),
+                due_in_us=decision.wait_us if rule.drain is None else 0,
+            )
+        )
+        if isinstance(answer, Enqueued) and answer.flow_was_empty and not rule.overtaking:
+            # Before the 202: it can't be too late, since this caller was just refused and no unit is free yet.
+            counter = live_counter(rule.rule_id, match.descriptor)
+            await self._limiter.mark_backlog(counter, answer.job.id, rule.queue.max_wait_seconds + MARKER_SLACK_S)
+        return answer
+
+    async def _stored(self, request: Request, caller: Caller, match: Match) -> StoredRequest:
+        headers = to_upstream(
+            request.headers, client=request.peer, scheme=request.scheme, trusted=self._identity.trusts(request.peer)
+        )
+        subject = (caller.issuer, caller.subject) if caller.issuer and caller.subject else None
+        kept = to_store(headers, match.rule.queue.drop_headers)
+        return StoredRequest(request.method, request.target, kept, await request.body(self._most), subject)
+
+
+def idempotency_key(value: bytes) -> str:
+    """A structured-field string (`"…"`) or a bare token, at most 255 characters; raises MalformedRequest."""
+    text = value.decode("latin-1").strip()
+    if text.startswith('"') and text.endswith('"') and len(text) >= 2:
+        text = text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    if not text or len(text) > MAX_KEY_LENGTH or not all(32 <= ord(char) < 127 for char in text):
+        raise MalformedRequest(f"Idempotency-Key must be a string or token of 1 to {MAX_KEY_LENGTH} characters.")
+    return text

@@ -1,0 +1,233 @@
+"""The way of a request, top to bottom: who, which rules, decide; then forward, reject or defer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from app.edge.decision import Decision, Defer, Forward, Judged, Reject, charge_of, decide, judge
+from app.edge.deferral import Deferring
+from app.edge.headers import rate_limit
+from app.edge.identity import Identity, TooManyBadTokens
+from app.edge.jobs_view import JobView
+from app.edge.metrics import Metrics
+from app.edge.request import ClientGone, Receive, Request, read_request
+from app.errors import (
+    CountersUnavailable,
+    Forbidden,
+    PenstockError,
+    QueueUnavailable,
+    RulesUnavailable,
+    UpstreamError,
+)
+from app.headers import to_upstream
+from app.identity_token import IdentityTokens
+from app.jobs.model import Headers
+from app.limiter.redis_limiter import RedisLimiter
+from app.problems import QUOTA_EXCEEDED, Reply, of_error, problem, retry_after
+from app.queue.model import Full, FullReason
+from app.rules.cache import RuleCache
+from app.rules.match import Caller, Match
+from app.settings import Settings
+from app.upstream import Upstream
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+OWN_PREFIX = "/_penstock/"
+BAD_TOKENS_RETRY_AFTER_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the gateway is made of."""
+
+    api: Asgi
+    identity: Identity
+    rules: RuleCache
+    limiter: RedisLimiter
+    deferring: Deferring
+    upstream: Upstream
+    identity_tokens: IdentityTokens
+    view: JobView
+    metrics: Metrics
+    settings: Settings
+
+
+class Gateway:
+    """A pure ASGI application in front of the one that serves `/_penstock/`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return
+        if scope["path"].startswith(OWN_PREFIX) and scope["raw_path"].startswith(OWN_PREFIX.encode()):
+            await self._parts.api(scope, receive, send)
+            return
+        answering = _Answering(send)
+        try:
+            await self._handle(scope, receive, answering)
+        except ClientGone:
+            self._parts.metrics.decisions.labels("client_gone").inc()
+        except PenstockError as error:
+            if answering.begun:  # too late for another answer: the connection is cut, so that nobody takes it for whole
+                raise
+            await answering.reply(self._of_error(error))
+
+    async def _handle(self, scope: Scope, receive: Receive, answering: "_Answering") -> None:
+        refusal = _refused_kind(scope)
+        if refusal is not None:
+            await answering.reply(refusal)
+            return
+        request = read_request(scope, receive)
+        caller = await self._parts.identity.caller(request)
+        matches = await self._rules(caller, request)
+        job = await self._parts.deferring.known(request, caller, matches)
+        if job is not None:
+            await answering.reply(self._parts.view.accepted(job, scope, repeated=True))
+            return
+        judged = await self._judge(matches)
+        decision = decide(judged)
+        self._parts.metrics.decisions.labels(_LABELS[type(decision)]).inc()
+        match decision:
+            case Forward():
+                await self._forward(request, caller, judged, answering)
+            case Reject(by):
+                await answering.reply(_over_limit(by, judged))
+            case Defer():
+                await answering.reply(await self._defer(request, caller, decision, judged, scope))
+
+    async def _rules(self, caller: Caller, request: Request) -> tuple[Match, ...]:
+        try:
+            matches = await self._parts.rules.applicable(caller, request.method, request.paths)
+        except RulesUnavailable:
+            if self._settings.rules_unavailable == "open":
+                return ()
+            raise
+        if not matches and self._settings.no_rule == "deny":
+            raise Forbidden("No rule allows this request.")
+        return matches
+
+    async def _judge(self, matches: Sequence[Match]) -> tuple[Judged, ...]:
+        if not matches:
+            return ()
+        try:
+            with self._parts.metrics.decision_s.time():
+                verdict = await self._parts.limiter.decide([charge_of(match) for match in matches])
+        except CountersUnavailable:
+            if all(match.rule.rule.on_store_failure == "open" for match in matches):
+                return ()
+            raise
+        return judge(matches, verdict)
+
+    async def _forward(self, request: Request, caller: Caller, judged: Sequence[Judged], answering: "_Answering") -> None:
+        body = request.chunks() if request.has_body else None
+        forwarding = self._parts.upstream.send(request.method, request.target, self._headers(request, caller), body)
+        try:
+            async with forwarding as answer, _watching(request):
+                await answering.begin(answer.status, [*answer.headers, *rate_limit(judged)])
+                async for chunk in answer.chunks():
+                    await answering.more(chunk)
+        except UpstreamError as error:
+            self._parts.metrics.upstream_errors.labels(type(error).__name__).inc()
+            raise
+        await answering.end()
+
+    def _headers(self, request: Request, caller: Caller) -> Headers:
+        trusted = self._parts.identity.trusts(request.peer)
+        headers = to_upstream(request.headers, client=request.peer, scheme=request.scheme, trusted=trusted)
+        if caller.issuer is not None and caller.subject is not None:
+            token = self._parts.identity_tokens.token((caller.issuer, caller.subject))
+            if token is not None:
+                headers.append((b"penstock-identity", token))
+        return headers
+
+    async def _defer(
+        self, request: Request, caller: Caller, decision: Defer, judged: Sequence[Judged], scope: Scope
+    ) -> Reply:
+        answer = await self._parts.deferring.defer(request, caller, decision, judged)
+        if not isinstance(answer, Full):
+            return self._parts.view.accepted(answer.job, scope, headers=rate_limit(judged), repeated=answer.known)
+        if answer.reason is FullReason.MEMORY:
+            raise QueueUnavailable("The queue takes no more jobs.")
+        why = {FullReason.DEPTH: "its queue is full", FullReason.WAIT: "it would wait for too long"}[answer.reason]
+        return _over_limit((decision.by,), judged, at_least_s=answer.retry_after_s, why=f"deferring it is no use: {why}")
+
+    def _of_error(self, error: PenstockError) -> Reply:
+        if isinstance(error, TooManyBadTokens):
+            return problem(429, str(error), [retry_after(BAD_TOKENS_RETRY_AFTER_S)])
+        self._parts.metrics.refusals.labels(str(int(error.status))).inc()
+        return of_error(error)
+
+
+_LABELS: dict[type[Decision], str] = {Forward: "forward", Reject: "reject", Defer: "defer"}
+
+
+class _Answering:
+    """Sends one answer, and knows whether it has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def reply(self, reply: Reply) -> None:
+        await self.begin(reply.status, reply.headers)
+        await self._send({"type": "http.response.body", "body": reply.body})
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        self.begun = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def more(self, chunk: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def end(self) -> None:
+        await self._send({"type": "http.response.body", "body": b""})
+
+
+def _refused_kind(scope: Scope) -> Reply | None:
+    if scope["method"] == "CONNECT":
+        return problem(405, "CONNECT is not for this server.", [(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE")])
+    if any(name == b"upgrade" for name, _ in scope["headers"]):
+        return problem(501, "Upgrades are not supported.")
+    return None
+
+
+def _over_limit(by: Sequence[Judged], judged: Sequence[Judged], *, at_least_s: float = 0, why: str = "") -> Reply:
+    wait_s = max([at_least_s, *(one.state.wait_us / 1e6 for one in by)])
+    names = [one.match.rule.rule_id for one in by]
+    detail = f"The request is over the limit of {', '.join(names)}" + (f", and {why}." if why else ".")
+    headers = [retry_after(wait_s), *rate_limit(judged, only_refusing=True)]
+    return problem(429, detail, headers, type_=QUOTA_EXCEEDED, **{"violated-policies": names})
+
+
+class _watching:  # noqa: N801 - reads as what it does
+    """While the answer streams: a client that goes away takes the app server's request along."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    async def __aenter__(self) -> None:
+        self._answering = asyncio.current_task()
+        self._gone = False
+        self._watch = asyncio.create_task(self._until_gone())
+
+    async def __aexit__(self, *_: object) -> None:
+        self._watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._watch
+        if self._gone:
+            raise ClientGone
+
+    async def _until_gone(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        if self._answering is not None:
+            self._answering.cancel()

@@ -1,0 +1,38 @@
+"""The headers that tell a client its limits (draft-ietf-httpapi-ratelimit-headers-11)."""
+
+import math
+from collections.abc import Sequence
+
+from app.edge.decision import Judged
+from app.jobs.model import Headers
+from app.rules.match import Match
+
+
+def rate_limit(judged: Sequence[Judged], *, only_refusing: bool = False) -> Headers:
+    """`RateLimit-Policy` and `RateLimit`; nothing where no rule is enforced.
+
+    `only_refusing`: in a refusal a quota that does not refuse names no time, so that `Retry-After` is never earlier
+    than any.
+    """
+    enforced = [one for one in judged if not one.match.rule.rule.shadow]
+    if not enforced:
+        return []
+    policies = ", ".join(policy_item(one.match) for one in enforced)
+    states = ", ".join(_state_item(one, with_time=one.refuses or not only_refusing) for one in enforced)
+    return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", states.encode())]
+
+
+def policy_item(match: Match) -> str:
+    """`"rule-id";q=100;w=60`; without `w` where the window is no whole number of seconds."""
+    policy = match.rule.policy
+    window = f";w={policy.window_s:.0f}" if policy.window_s == int(policy.window_s) else ""
+    return f'"{match.rule.rule_id}";q={policy.limit}{window}'
+
+
+def _state_item(one: Judged, *, with_time: bool) -> str:
+    state = one.state
+    item = f'"{one.match.rule.rule_id}";r={state.remaining}'
+    if not with_time:
+        return item
+    spent = state.remaining < one.match.rule.rule.cost
+    return f"{item};t={math.ceil((state.wait_us if spent else state.reset_us) / 1e6)}"

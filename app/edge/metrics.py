@@ -1,0 +1,22 @@
+"""What an edge counts."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+
+class Metrics:
+    """An edge's metrics, in its process's registry; label values are few and fixed."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.decisions = Counter("penstock_requests_total", "Requests by decision.", ["decision"], registry=registry)
+        self.refusals = Counter(
+            "penstock_refusals_total", "Requests refused for another reason, by status.", ["status"], registry=registry
+        )
+        self.upstream_errors = Counter(
+            "penstock_upstream_errors_total", "Requests without an app server's answer.", ["kind"], registry=registry
+        )
+        self.decision_s = Histogram(
+            "penstock_decision_seconds",
+            "How long the counters took to decide.",
+            buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5),
+            registry=registry,
+        )

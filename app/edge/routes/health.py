@@ -1,0 +1,22 @@
+"""`/_penstock/healthz` and `/_penstock/readyz`."""
+
+from fastapi import APIRouter, Response
+
+from app.edge.api import PartsOf, response_of
+from app.problems import json_reply
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def healthz() -> Response:
+    """Alive."""
+    return response_of(json_reply(200, {"status": "ok"}))
+
+
+@router.get("/readyz")
+async def readyz(parts: PartsOf) -> Response:
+    """Ready: the rules are known. A dead store must not take every edge out of the load balancer."""
+    ready = parts.rules.known and not parts.stopping.is_set()
+    fields = {"status": "ready" if ready else "not ready", "rules_version": parts.rules.version}
+    return response_of(json_reply(200 if ready else 503, fields))

@@ -1,0 +1,14 @@
+"""`/_penstock/jwks.json`: the public keys of `Penstock-Identity`."""
+
+from fastapi import APIRouter, Response
+
+from app.edge.api import PartsOf, response_of
+from app.problems import json_reply
+
+router = APIRouter(tags=["identity"])
+
+
+@router.get("/jwks.json")
+async def jwks(parts: PartsOf) -> Response:
+    """A JSON Web Key Set."""
+    return response_of(json_reply(200, parts.identity_tokens.jwks()))

@@ -1,0 +1,40 @@
+"""`/_penstock/limits`: what applies to the caller, and what is left."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from app.edge.api import CallerOf, PartsOf, response_of
+from app.edge.decision import Judged, charge_of, judge
+from app.edge.request import path_forms
+from app.problems import json_reply
+
+router = APIRouter(tags=["limits"])
+
+
+@router.get("/limits")
+async def get_limits(
+    parts: PartsOf,
+    caller: CallerOf,
+    method: Annotated[str, Query(max_length=64)] = "GET",
+    path: Annotated[str, Query(max_length=2048)] = "/",
+) -> Response:
+    """The rules that would apply to such a request of the caller; spends nothing."""
+    matches = await parts.rules.applicable(caller, method, path_forms(path.encode()))
+    verdict = await parts.limiter.inspect([charge_of(match) for match in matches]) if matches else None
+    judged = judge(matches, verdict) if verdict else ()
+    return response_of(json_reply(200, {"limits": [_fields(one) for one in judged if not one.match.rule.rule.shadow]}))
+
+
+def _fields(one: Judged) -> dict[str, Any]:
+    rule = one.match.rule.rule
+    return {
+        "rule_id": rule.rule_id,
+        "limit": rule.limit,
+        "window_seconds": rule.window_seconds,
+        "burst": rule.effective_burst,
+        "on_limit": rule.on_limit,
+        "remaining": one.state.remaining,
+        "wait_seconds": one.state.wait_us / 1e6,
+        "backlog": one.state.backlog,
+    }

@@ -1,0 +1,90 @@
+"""HTTP headers on their way through: pure functions over lists of bytes, names in lower case."""
+
+import secrets
+from collections.abc import Iterable, Sequence
+
+from app.jobs.model import Headers
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)  # RFC 9110, 7.6.1; `Proxy-Authorization` and `Proxy-Authenticate` are between the client and us
+CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"})
+FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded"})
+_PROXY = frozenset({b"proxy-authorization", b"proxy-authenticate"})
+_OURS_IN_ANSWERS = (b"ratelimit", b"penstock-")
+
+
+def value_of(headers: Headers, name: bytes) -> bytes | None:
+    """The first value of a header."""
+    for found, value in headers:
+        if found == name:
+            return value
+    return None
+
+
+def to_upstream(headers: Headers, *, client: str, scheme: str, trusted: bool) -> Headers:
+    """A client's headers as the app server gets them.
+
+    `client`: the address that speaks to us; `trusted`: whether it is a trusted proxy, whose forwarding headers count.
+    """
+    named = _named_by_connection(headers)
+    kept = [(name, value) for name, value in headers if _may_pass(name, named, trusted)]
+    forwarded_for = [value for name, value in kept if name == b"x-forwarded-for"]
+    kept = [(name, value) for name, value in kept if name != b"x-forwarded-for"]
+    kept.append((b"x-forwarded-for", b", ".join([*forwarded_for, client.encode()])))
+    present = {name for name, _ in kept}
+    if b"x-forwarded-proto" not in present:
+        kept.append((b"x-forwarded-proto", scheme.encode()))
+    if b"x-forwarded-host" not in present:
+        kept.append((b"x-forwarded-host", value_of(headers, b"host") or b""))
+    if b"x-request-id" not in present:
+        kept.append((b"x-request-id", secrets.token_hex(16).encode()))
+    return kept
+
+
+def _may_pass(name: bytes, named: frozenset[bytes], trusted: bool) -> bool:
+    if name in HOP_BY_HOP or name in _PROXY or name in named:
+        return False
+    dashed = name.replace(b"_", b"-")
+    if dashed.startswith(b"penstock-") and name != b"penstock-callback":
+        return False
+    if dashed in FORWARDED:
+        return trusted and dashed == name
+    return True
+
+
+def to_store(headers: Headers, drop: Iterable[str]) -> Headers:
+    """What of an app server's request is kept with a job: no credential of the caller."""
+    dropped = CREDENTIALS | {name.lower().encode() for name in drop}
+    return [(name, value) for name, value in headers if name not in dropped and name != b"content-length"]
+
+
+def drained(stored: Headers, job_id: str, attempt: int, identity: bytes | None) -> Headers:
+    """The headers with which a job is sent."""
+    headers = [*stored, (b"penstock-job-id", job_id.encode()), (b"penstock-attempt", str(attempt).encode())]
+    return headers if identity is None else [*headers, (b"penstock-identity", identity)]
+
+
+def from_upstream(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """An app server's answer as the client gets it: without what is between it and us, or ours alone to say."""
+    lowered = [(name.lower(), value) for name, value in headers]
+    named = _named_by_connection(lowered)
+    return [
+        (name, value)
+        for name, value in lowered
+        if name not in HOP_BY_HOP and name not in named and not name.startswith(_OURS_IN_ANSWERS)
+    ]
+
+
+def _named_by_connection(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    return frozenset(
+        token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")
+    )

@@ -1,0 +1,58 @@
+"""Builds the two ASGI applications, data plane and admin, and runs them."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from app.clients import cache_redis, http_session, queue_redis
+from app.edge.api import ApiParts, PollLimit, build_api
+from app.edge.deferral import Deferring
+from app.edge.gateway import Gateway, Parts
+from app.edge.identity import Identity
+from app.edge.jobs_view import JobView
+from app.edge.metrics import Metrics
+from app.identity_token import load_identity_tokens
+from app.jobs.record import Records
+from app.limiter.redis_limiter import RedisLimiter
+from app.process import Listen, Process
+from app.queue.flows import Flows
+from app.rules.cache import RuleCache
+from app.serving import serve
+from app.tokens import TokenVerifier
+from app.upstream import Upstream
+
+
+async def run_edge(process: Process) -> None:
+    """The body of `penstock edge`."""
+    settings = process.settings
+    async with AsyncExitStack() as stack:
+        cache, queue, session = cache_redis(settings), queue_redis(settings), http_session(settings)
+        stack.push_async_callback(cache.aclose)
+        stack.push_async_callback(queue.aclose)
+        stack.push_async_callback(session.close)
+        rules, limiter, view = RuleCache(cache, settings), RedisLimiter(cache), JobView(settings)
+        identity = Identity(TokenVerifier(settings, session, settings.jwt_audience), settings)
+        identity_tokens = load_identity_tokens(settings.identity_key_file)
+        poll_limit = PollLimit(settings.poll_limit_per_s)
+        records = Records(queue, settings)
+        api = build_api(
+            ApiParts(identity, rules, limiter, records, view, identity_tokens, settings, poll_limit, process.stop)
+        )
+        deferring = Deferring(Flows(queue, settings), limiter, identity, settings)
+        upstream, metrics = Upstream(session, settings.upstreams), Metrics(process.registry)
+        parts = Parts(
+            api, identity, rules, limiter, deferring, upstream, identity_tokens, view, metrics, settings
+        )
+        following = asyncio.create_task(rules.run(process.stop))
+        announcing = asyncio.create_task(_ready_once_known(rules, process))
+        try:
+            await serve(Gateway(parts), process, process.listen or Listen("127.0.0.1", 8080))
+        finally:
+            for task in (following, announcing):
+                task.cancel()
+            await asyncio.gather(following, announcing, return_exceptions=True)
+
+
+async def _ready_once_known(rules: RuleCache, process: Process) -> None:
+    while not rules.known:
+        await asyncio.sleep(0.05)
+    process.ready.set()

@@ -1,0 +1,61 @@
+"""Problem details (RFC 9457): every refusal of ours, as bytes."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from app.errors import PenstockError, Unauthenticated, Unavailable
+from app.jobs.model import Headers
+
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+UNAVAILABLE_RETRY_AFTER_S = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer of ours."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+def problem(
+    status: int, detail: str, headers: Sequence[tuple[bytes, bytes]] = (), *, type_: str = "about:blank", **more: Any
+) -> Reply:  # noqa: ANN401 - JSON
+    """A problem document; `more` are its extension members."""
+    fields: Mapping[str, Any] = {"type": type_, "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return json_reply(status, {**fields, **more}, headers, content_type=b"application/problem+json")
+
+
+def json_reply(
+    status: int, body: Any, headers: Sequence[tuple[bytes, bytes]] = (), *, content_type: bytes = b"application/json"
+) -> Reply:  # noqa: ANN401 - JSON
+    """A JSON document that no cache keeps."""
+    encoded = orjson.dumps(body)
+    framing = [
+        (b"content-type", content_type),
+        (b"content-length", str(len(encoded)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    return Reply(status, [*framing, *headers], encoded)
+
+
+def retry_after(seconds: float) -> tuple[bytes, bytes]:
+    """Whole seconds, rounded up, at least 1: true when obeyed."""
+    return (b"retry-after", str(max(1, math.ceil(seconds))).encode())
+
+
+def of_error(error: PenstockError) -> Reply:
+    """What an error becomes over HTTP."""
+    headers: Headers = []
+    if isinstance(error, Unauthenticated):
+        challenge = b'Bearer error="invalid_token"' if error.invalid_token else b'Bearer realm="penstock"'
+        headers.append((b"www-authenticate", challenge))
+    if isinstance(error, Unavailable):
+        headers.append(retry_after(UNAVAILABLE_RETRY_AFTER_S))
+    return problem(error.status, str(error), headers)

@@ -1,0 +1,58 @@
+"""Serving an ASGI application until the process is told to stop."""
+
+import asyncio
+import socket
+from typing import Any
+
+import uvicorn
+
+from app.errors import StartupError
+from app.process import Listen, Process
+
+BACKLOG = 2048
+DRAIN_WITHIN_S = 10
+
+
+async def serve(app: Any, process: Process, listen: Listen) -> None:  # noqa: ANN401 - an ASGI application
+    """Serve until `process.stop` is set, then finish the requests under way. Raises StartupError."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=DRAIN_WITHIN_S,
+        backlog=BACKLOG,
+    )
+    server = _Server(config)
+    with _bound(listen) as bound:
+        serving = asyncio.create_task(server.serve(sockets=[bound]))
+        stopped = asyncio.create_task(process.stop.wait())
+        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
+        stopped.cancel()
+
+
+class _Server(uvicorn.Server):
+    def install_signal_handlers(self) -> None:
+        """The process has its own."""
+
+
+def _bound(listen: Listen) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if listen.reuse_port:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        bound.bind((listen.host, listen.port))
+    except OSError as error:
+        bound.close()
+        raise StartupError(f"cannot listen on {listen.host}:{listen.port}: {error.strerror}") from error
+    bound.setblocking(False)
+    return bound
