@@ -11,6 +11,7 @@ PenstockError (500)
 ├── Conflict (409)
 │   ├── PreconditionFailed (412)
 │   └── IdempotencyConflict (422)
+├── TooManyRequests (429)
 ├── Unavailable (503)
 │   ├── RulesUnavailable
 │   ├── CountersUnavailable
@@ -92,6 +93,16 @@ class IdempotencyConflict(Conflict):
     """An idempotency key used again for a different request."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class TooManyRequests(PenstockError):
+    """More of something than a caller may do, other than what a rule limits."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(PenstockError):

@@ -3,7 +3,9 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from app.clients import cache_redis, http_session, queue_redis
+from app.admin.application import build_admin
+from app.admin.auth import Gatekeeper
+from app.clients import cache_redis, http_session, mongodb, queue_redis
 from app.edge.api import ApiParts, PollLimit, build_api
 from app.edge.deferral import Deferring
 from app.edge.gateway import Gateway, Parts
@@ -16,6 +18,7 @@ from app.limiter.redis_limiter import RedisLimiter
 from app.process import Listen, Process
 from app.queue.flows import Flows
 from app.rules.cache import RuleCache
+from app.rules.store import RuleStore
 from app.serving import serve
 from app.tokens import TokenVerifier
 from app.upstream import Upstream
@@ -39,9 +42,7 @@ async def run_edge(process: Process) -> None:
         )
         deferring = Deferring(Flows(queue, settings), limiter, identity, settings)
         upstream, metrics = Upstream(session, settings.upstreams), Metrics(process.registry)
-        parts = Parts(
-            api, identity, rules, limiter, deferring, upstream, identity_tokens, view, metrics, settings
-        )
+        parts = Parts(api, identity, rules, limiter, deferring, upstream, identity_tokens, view, metrics, settings)
         following = asyncio.create_task(rules.run(process.stop))
         announcing = asyncio.create_task(_ready_once_known(rules, process))
         try:
@@ -52,7 +53,20 @@ async def run_edge(process: Process) -> None:
             await asyncio.gather(following, announcing, return_exceptions=True)
 
 
+async def run_admin(process: Process) -> None:
+    """The body of `penstock admin`."""
+    settings = process.settings
+    async with AsyncExitStack() as stack:
+        client, session = mongodb(settings), http_session(settings)
+        stack.callback(client.close)
+        stack.push_async_callback(session.close)
+        store = RuleStore(client[settings.mongodb_database])
+        gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
+        process.ready.set()
+        await serve(build_admin(store, gatekeeper), process, process.listen or Listen("127.0.0.1", 8081))
+
+
 async def _ready_once_known(rules: RuleCache, process: Process) -> None:
-    while not rules.known:
+    while not rules.known:  # noqa: ASYNC110 - it happens once, at the start
         await asyncio.sleep(0.05)
     process.ready.set()

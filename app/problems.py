@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from app.errors import PenstockError, Unauthenticated, Unavailable
+from app.errors import PenstockError, TooManyRequests, Unauthenticated, Unavailable
 from app.jobs.model import Headers
 
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
@@ -25,16 +25,16 @@ class Reply:
 
 
 def problem(
-    status: int, detail: str, headers: Sequence[tuple[bytes, bytes]] = (), *, type_: str = "about:blank", **more: Any
-) -> Reply:  # noqa: ANN401 - JSON
+    status: int, detail: str, headers: Sequence[tuple[bytes, bytes]] = (), *, type_: str = "about:blank", **more: Any,  # noqa: ANN401 - JSON
+) -> Reply:
     """A problem document; `more` are its extension members."""
     fields: Mapping[str, Any] = {"type": type_, "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return json_reply(status, {**fields, **more}, headers, content_type=b"application/problem+json")
 
 
 def json_reply(
-    status: int, body: Any, headers: Sequence[tuple[bytes, bytes]] = (), *, content_type: bytes = b"application/json"
-) -> Reply:  # noqa: ANN401 - JSON
+    status: int, body: object, headers: Sequence[tuple[bytes, bytes]] = (), *, content_type: bytes = b"application/json"
+) -> Reply:
     """A JSON document that no cache keeps."""
     encoded = orjson.dumps(body)
     framing = [
@@ -58,4 +58,6 @@ def of_error(error: PenstockError) -> Reply:
         headers.append((b"www-authenticate", challenge))
     if isinstance(error, Unavailable):
         headers.append(retry_after(UNAVAILABLE_RETRY_AFTER_S))
+    if isinstance(error, TooManyRequests):
+        headers.append(retry_after(error.retry_after_s))
     return problem(error.status, str(error), headers)

@@ -54,7 +54,9 @@ class Jwks:
             self._fetched_at_s = time.monotonic()
             try:
                 timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S)
-                async with self._session.get(self._url, timeout=timeout, headers={"Accept": "application/json"}) as response:
+                async with self._session.get(
+                    self._url, timeout=timeout, headers={"Accept": "application/json"}
+                ) as response:
                     response.raise_for_status()
                     keys = orjson.loads(await response.content.read(MAX_JWKS_BYTES))["keys"]
                     self._keys = _by_kid(keys) or self._keys

@@ -13,7 +13,6 @@ from app.errors import UpstreamCut, UpstreamRefused, UpstreamTimeout
 from app.headers import from_upstream
 from app.jobs.model import Headers, StoredResponse
 
-
 Sent = Callable[[], None]
 
 
@@ -51,7 +50,8 @@ class Upstream:
     ) -> AsyncIterator[Answer]:
         """Send one request; the target goes as it came. Leaving the context gives up what was not read.
 
-        `sent` is called once the request's head is on its way, if the session announces it (app/clients.py). Raises UpstreamRefused, UpstreamCut, UpstreamTimeout.
+        `sent` is called once the request's head is on its way, if the session announces that (app/clients.py).
+        Raises UpstreamRefused, UpstreamCut, UpstreamTimeout.
         """
         if not self._any:
             raise UpstreamRefused("No app server is configured (PENSTOCK_UPSTREAMS).")
@@ -77,15 +77,14 @@ class Upstream:
         `sent` is called once the request's head is on its way. Raises UpstreamError.
         """
         async with self.send(method, target, headers, body or None, sent) as answer:
-            kept: list[bytes] | None = []
+            kept: list[bytes] = []
             size = 0
             async for chunk in answer.chunks():
                 size += len(chunk)
                 if size > max_body_bytes:
-                    kept = None
-                    break
+                    return StoredResponse(answer.status, answer.headers, None)
                 kept.append(chunk)
-            return StoredResponse(answer.status, answer.headers, None if kept is None else b"".join(kept))
+            return StoredResponse(answer.status, answer.headers, b"".join(kept))
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -19,18 +18,14 @@ from consumers.retry import Backoff, Exhausted, Outcome, Retry, Succeeded, judge
 log = structlog.get_logger()
 
 
-class Upstream(Protocol):
-    """What a delivery asks of the app servers; `sent` is called as soon as the request is on its way."""
-
-    async def __call__(self, job: LeasedJob, sent: Callable[[], None]) -> StoredResponse:
-        """Raises UpstreamError."""
-        ...
+Send = Callable[[LeasedJob, Callable[[], None]], Awaitable[StoredResponse]]
+"""Sends a job to the app servers; the second argument is called once the request is on its way. Raises UpstreamError."""
 
 
 class Delivery:
     """Sends jobs and stores their outcomes; knows what is in flight."""
 
-    def __init__(self, flows: Flows, upstream: Upstream, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, flows: Flows, upstream: Send, settings: Settings, metrics: Metrics) -> None:
         self._flows = flows
         self._upstream = upstream
         self._lease_s = settings.lease_s

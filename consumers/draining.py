@@ -98,9 +98,10 @@ class Draining:
                 break
             # The next slots are asked for before the last ones have passed, so that a fast flow has no gap.
             await asyncio.sleep(answered_at + (slots.next_wait_us - self._lead_us) / 1e6 - loop.time())
-            rule, deleted = await self._rule_of(flow)
-            if rule is None or deleted or rule.rule.paused:
+            latest, deleted = await self._rule_of(flow)
+            if latest is None or deleted or latest.rule.paused:
                 break
+            rule = latest
         if pacing is not None:
             await self._return(await pacing)
         if held:

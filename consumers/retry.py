@@ -47,7 +47,7 @@ class Backoff:
 
     def delay_s(self, attempt: int, jitter: float) -> float:
         """The delay after attempt number `attempt`; `jitter` from 0 to 1. Never under half of the base."""
-        ceiling = min(self.max_s, self.base_s * 2 ** (min(attempt, 32) - 1))
+        ceiling: float = min(self.max_s, self.base_s * 2.0 ** (min(attempt, 32) - 1))
         return max(self.base_s / 2, ceiling * jitter)
 
 

@@ -25,7 +25,7 @@ from app.queue.model import LeasedJob, TakenFlow
 from app.rules.cache import RuleCache
 from app.settings import Settings
 from app.upstream import Upstream
-from consumers.delivery import Delivery
+from consumers.delivery import Delivery, Send
 from consumers.draining import MAX_BATCH, Draining
 from consumers.in_flight import InFlight
 from consumers.metrics import Metrics
@@ -145,7 +145,7 @@ async def run_worker(process: Process) -> None:
 
 
 @asynccontextmanager
-async def _clients(settings: Settings) -> AsyncIterator[tuple[Redis, Redis, Callable[..., Awaitable[StoredResponse]]]]:
+async def _clients(settings: Settings) -> AsyncIterator[tuple[Redis, Redis, Send]]:
     cache, queue, session = cache_redis(settings), queue_redis(settings), http_session(settings, announce_sent=True)
     upstream = Upstream(session, settings.upstreams)
     identity = load_identity_tokens(settings.identity_key_file)

@@ -1,6 +1,7 @@
 """Publishing: rules from MongoDB into the cache Redis, in the form that edges and workers read."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -73,7 +74,7 @@ class Publisher:
             if not newer:
                 return 0
             names = buckets_needed(newer, states)
-            contents = dict(zip(names, await self._redis.mget(names) if names else [], strict=True))
+            contents = await self._buckets(names)
         except (RedisError, OSError, TimeoutError) as error:
             raise RulesUnavailable(f"The cache Redis does not answer: {error}") from error
         planned = plan(newer, states, contents)
@@ -86,6 +87,10 @@ class Publisher:
         pipeline.hmget(keys.STATE, ids)
         floor, found = await pipeline.execute()
         return floor, dict(zip(ids, found, strict=True))
+
+    async def _buckets(self, names: list[str]) -> dict[str, bytes | None]:
+        found: list[Any] = await self._redis.mget(names) if names else []
+        return dict(zip(names, found, strict=True))
 
     async def _write(
         self,
@@ -114,7 +119,7 @@ class Publisher:
 
     async def _states(self) -> dict[str, State]:
         try:
-            found = await self._redis.hgetall(keys.STATE)
+            found: dict[bytes, bytes] = cast("dict[bytes, bytes]", await self._redis.hgetall(keys.STATE))
         except (RedisError, OSError, TimeoutError) as error:
             raise RulesUnavailable(f"The cache Redis does not answer: {error}") from error
         return {rule_id.decode(): State.parse(data) for rule_id, data in found.items()}

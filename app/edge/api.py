@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from cachetools import LRUCache
-from fastapi import Depends, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
+from fastapi import Depends, FastAPI, Request
 
-from app.edge.identity import Identity, TooManyBadTokens
+from app.edge.identity import Identity
 from app.edge.jobs_view import JobView
 from app.edge.request import read_request
-from app.errors import PenstockError
+from app.errors import TooManyRequests
 from app.identity_token import IdentityTokens
 from app.jobs.record import Records
 from app.limiter.redis_limiter import RedisLimiter
-from app.problems import Reply, of_error, problem, retry_after
+from app.problem_handlers import add_problem_handlers
 from app.rules.cache import RuleCache
 from app.rules.match import Caller
 from app.settings import Settings
@@ -38,10 +36,6 @@ class ApiParts:
     stopping: asyncio.Event
 
 
-class TooManyPolls(PenstockError):
-    """One caller asks about its jobs too often."""
-
-
 class PollLimit:
     """At most so many requests a second from one caller, and a second's worth at once; counted in this edge."""
 
@@ -50,12 +44,12 @@ class PollLimit:
         self._free_at_s: LRUCache[str, float] = LRUCache(10_000)
 
     def spend(self, caller: Caller) -> None:
-        """Raises TooManyPolls."""
+        """Raises TooManyRequests."""
         key = f"user:{caller.issuer}:{caller.subject}" if caller.subject else f"ip:{caller.address}"
         now = time.monotonic()
         free_at = max(now, self._free_at_s.get(key, 0.0)) + self._interval_s
         if free_at - 1.0 > now:
-            raise TooManyPolls("You ask too often.")
+            raise TooManyRequests("You ask too often.", retry_after_s=1)
         self._free_at_s[key] = free_at
 
 
@@ -76,13 +70,6 @@ PartsOf = Annotated[ApiParts, Depends(parts_of)]
 CallerOf = Annotated[Caller, Depends(caller_of)]
 
 
-def response_of(reply: Reply) -> Response:
-    """A reply of ours as Starlette sends it."""
-    response = Response(reply.body, reply.status)
-    response.raw_headers = list(reply.headers)
-    return response
-
-
 def build_api(parts: ApiParts) -> FastAPI:
     """The application with all routes."""
     from app.edge.routes import health, jobs, jwks, limits  # noqa: PLC0415 - they use the aliases above
@@ -91,26 +78,5 @@ def build_api(parts: ApiParts) -> FastAPI:
     api.state.parts = parts
     for router in (jobs.router, limits.router, health.router, jwks.router):
         api.include_router(router, prefix="/_penstock")
-    api.add_exception_handler(PenstockError, _on_error)
-    api.add_exception_handler(HTTPException, _on_http_error)
-    api.add_exception_handler(RequestValidationError, _on_invalid)
+    add_problem_handlers(api)
     return api
-
-
-async def _on_error(_: Request, error: Exception) -> Response:
-    if isinstance(error, TooManyPolls | TooManyBadTokens):
-        return response_of(problem(429, str(error), [retry_after(1)]))
-    assert isinstance(error, PenstockError), "registered for these alone"
-    return response_of(of_error(error))
-
-
-async def _on_http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException), "registered for these alone"
-    headers = [(name.encode(), value.encode()) for name, value in (error.headers or {}).items()]
-    return response_of(problem(error.status_code, str(error.detail), headers))
-
-
-async def _on_invalid(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError), "registered for these alone"
-    first = error.errors()[0]
-    return response_of(problem(422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"))

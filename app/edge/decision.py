@@ -80,7 +80,9 @@ def decide(judged: Sequence[Judged], *, asynchronous: bool = False) -> Decision:
     if refusing:
         return Defer(refusing[0], max(one.state.wait_us for one in refusing))
     if asynchronous:
-        deferring = [one for one in judged if one.match.rule.rule.on_limit == "defer" and not one.match.rule.rule.shadow]
+        deferring = [
+            one for one in judged if one.match.rule.rule.on_limit == "defer" and not one.match.rule.rule.shadow
+        ]
         if deferring:
             return Defer(deferring[0], 0)
     return Forward()

@@ -22,9 +22,7 @@ MARKER_SLACK_S = 60.0
 class Deferring:
     """Puts requests into their flows, and finds those that were put there before."""
 
-    def __init__(
-        self, flows: Flows, limiter: RedisLimiter, identity: Identity, settings: Settings
-    ) -> None:
+    def __init__(self, flows: Flows, limiter: RedisLimiter, identity: Identity, settings: Settings) -> None:
         self._flows = flows
         self._limiter = limiter
         self._identity = identity

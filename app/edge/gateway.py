@@ -9,7 +9,7 @@ from typing import Any
 from app.edge.decision import Decision, Defer, Forward, Judged, Reject, charge_of, decide, judge
 from app.edge.deferral import Deferring
 from app.edge.headers import rate_limit
-from app.edge.identity import Identity, TooManyBadTokens
+from app.edge.identity import Identity
 from app.edge.jobs_view import JobView
 from app.edge.metrics import Metrics
 from app.edge.request import ClientGone, Receive, Request, read_request
@@ -37,7 +37,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OWN_PREFIX = "/_penstock/"
-BAD_TOKENS_RETRY_AFTER_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,9 @@ class Gateway:
             raise
         return judge(matches, verdict)
 
-    async def _forward(self, request: Request, caller: Caller, judged: Sequence[Judged], answering: "_Answering") -> None:
+    async def _forward(
+        self, request: Request, caller: Caller, judged: Sequence[Judged], answering: "_Answering"
+    ) -> None:
         body = request.chunks() if request.has_body else None
         forwarding = self._parts.upstream.send(request.method, request.target, self._headers(request, caller), body)
         try:
@@ -157,11 +158,11 @@ class Gateway:
         if answer.reason is FullReason.MEMORY:
             raise QueueUnavailable("The queue takes no more jobs.")
         why = {FullReason.DEPTH: "its queue is full", FullReason.WAIT: "it would wait for too long"}[answer.reason]
-        return _over_limit((decision.by,), judged, at_least_s=answer.retry_after_s, why=f"deferring it is no use: {why}")
+        return _over_limit(
+            (decision.by,), judged, at_least_s=answer.retry_after_s, why=f"deferring it is no use: {why}"
+        )
 
     def _of_error(self, error: PenstockError) -> Reply:
-        if isinstance(error, TooManyBadTokens):
-            return problem(429, str(error), [retry_after(BAD_TOKENS_RETRY_AFTER_S)])
         self._parts.metrics.refusals.labels(str(int(error.status))).inc()
         return of_error(error)
 
@@ -207,7 +208,7 @@ def _over_limit(by: Sequence[Judged], judged: Sequence[Judged], *, at_least_s: f
     return problem(429, detail, headers, type_=QUOTA_EXCEEDED, **{"violated-policies": names})
 
 
-class _watching:  # noqa: N801 - reads as what it does
+class _watching:
     """While the answer streams: a client that goes away takes the app server's request along."""
 
     def __init__(self, request: Request) -> None:

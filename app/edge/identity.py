@@ -8,7 +8,7 @@ from typing import Any
 from cachetools import LRUCache, TTLCache
 
 from app.edge.request import Request
-from app.errors import MalformedRequest, PenstockError, Unauthenticated
+from app.errors import MalformedRequest, TooManyRequests, Unauthenticated
 from app.rules.match import Caller
 from app.settings import Settings
 from app.tokens import TokenVerifier
@@ -16,10 +16,6 @@ from app.tokens import TokenVerifier
 CACHED = 10_000
 MINUTE_S = 60
 IPV6_PREFIX = 64
-
-
-class TooManyBadTokens(PenstockError):
-    """This address keeps sending bad tokens."""
 
 
 class Identity:
@@ -34,7 +30,7 @@ class Identity:
         self._bad: TTLCache[str, int] = TTLCache(CACHED, MINUTE_S)
 
     async def caller(self, request: Request) -> Caller:
-        """Raises Unauthenticated, MalformedRequest, TooManyBadTokens."""
+        """Raises Unauthenticated, MalformedRequest, TooManyRequests."""
         address = self.address(request)
         token = bearer_token(value for name, value in request.headers if name == b"authorization")
         if token is None:
@@ -78,7 +74,7 @@ class Identity:
         if known is not None and known[1] > time.time():
             return known[0]
         if self._bad.get(address, 0) >= self._most_bad:
-            raise TooManyBadTokens("Too many bad tokens came from this address.")
+            raise TooManyRequests("Too many bad tokens came from this address.", retry_after_s=MINUTE_S)
         try:
             claims = await self._verifier.verify(token)
         except Unauthenticated:

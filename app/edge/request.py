@@ -38,7 +38,8 @@ class Request:
     def has_body(self) -> bool:
         """Whether a body follows."""
         return any(
-            name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in self.headers
+            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+            for name, value in self.headers
         )
 
     async def chunks(self) -> AsyncIterator[bytes]:

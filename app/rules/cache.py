@@ -69,9 +69,7 @@ class RuleCache:
         if index is None:
             index = (await self._values([keys.INDEX]))[keys.INDEX]
         wanted = caller_keys(caller, index)
-        buckets = self._in_memory(wanted.buckets)
-        if buckets is None:
-            buckets = await self._values(wanted.buckets)
+        buckets = await self._values(wanted.buckets)
         return applicable(wanted, buckets, method, paths)
 
     async def by_id(self, rule_id: str) -> ActiveRule | None:

@@ -70,7 +70,7 @@ class Queue(_Strict):
 
 
 class Rule(_Strict):
-    """One rule. `version`, `updated_at` and `updated_by` are kept by the admin API; `version` is the ETag, nothing else."""
+    """One rule. The admin API keeps `version`, `updated_at` and `updated_by`; `version` is the ETag, nothing else."""
 
     rule_id: RuleId
     key_type: KeyType
@@ -136,6 +136,12 @@ def parse_rule(fields: Any) -> Rule:  # noqa: ANN401 - whatever a person or a do
         return Rule.model_validate(fields)
     except ValidationError as error:
         raise InvalidRule(_first_problem(error)) from error
+
+
+def to_json(rule: Rule) -> dict[str, Any]:
+    """A rule as the admin API and files write it: what is at its default is left out."""
+    fields = rule.model_dump(mode="json", exclude_defaults=True)
+    return fields | {"version": rule.version}
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from app.settings import Settings
 from tests.bounds import assert_within_rate
@@ -15,7 +16,7 @@ LEASE_S = 2.0
 
 
 async def test_nothing_is_lost_and_only_what_was_in_flight_is_sent_twice(settings: Settings, tmp_path: Path) -> None:
-    environment = {"PENSTOCK_LEASE_S": str(LEASE_S), "PENSTOCK_RECLAIM_INTERVAL_S": "0.5"}
+    environment: Any = {"PENSTOCK_LEASE_S": str(LEASE_S), "PENSTOCK_RECLAIM_INTERVAL_S": "0.5"}
     async with running(settings, tmp_path, workers=1, **environment) as system:
         await system.put_rule(
             "r",

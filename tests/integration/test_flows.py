@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
@@ -155,7 +155,7 @@ async def test_all_that_a_finished_job_leaves_has_a_ttl(flows: Flows, queue: Red
     [job] = (await lease(flows, flow, 1)).jobs
     await flows.settle([Settlement(job, JobStatus.SUCCEEDED, response=StoredResponse(200, [], b""))])
     await give_back(flows, flow)
-    left = {key.decode(): await queue.ttl(key) for key in await queue.keys("*")}
+    left = {str(key, "utf-8"): await queue.ttl(key) for key in cast("list[bytes]", await queue.keys("*"))}
     assert {key for key, ttl in left.items() if ttl < 0} == {"{q0}:jobs", "{q0}:priorities"}
     assert not [key for key in left if ":flow:" in key or ":due:" in key or ":rule:" in key]
 

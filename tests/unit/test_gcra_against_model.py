@@ -87,8 +87,17 @@ class LimiterMachine(RuleBasedStateMachine):
         lead=st.integers(0, 15_000),
     )
     def ask(
-        self, names: list[str], costs: list[int], shadow: bool, heeds: bool, stale: int, live: bool, n: int, horizon: int, lead: int
-    ) -> None:  # fmt: skip
+        self,
+        names: list[str],
+        costs: list[int],
+        shadow: bool,
+        heeds: bool,
+        stale: int,
+        live: bool,
+        n: int,
+        horizon: int,
+        lead: int,
+    ) -> None:
         n, horizon, lead = (1, 0, 0) if live else (n, horizon, min(lead, horizon))
         quotas = [
             Quota(
@@ -118,7 +127,7 @@ class LimiterMachine(RuleBasedStateMachine):
     def _ask_redis(self, quotas: list[Quota], n: int, horizon: int, lead: int) -> list[int]:
         self.client.hset("test:clock", mapping={"s": self.now // 1_000_000, "us": self.now % 1_000_000})
         keys = [key for quota in quotas for key in (f"counter:{quota.name}", f"backlog:{quota.name}")]
-        args: list[object] = [n, horizon, lead, 0, "", 0]
+        args: list[str | int] = [n, horizon, lead, 0, "", 0]
         for quota in quotas:
             args += [repr(quota.e), quota.burst, quota.revision, quota.cost, flags(quota)]
         reply: list[int] = self.acquire(keys, args)

@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter, Response
 
-from app.edge.api import PartsOf, response_of
+from app.edge.api import PartsOf
+from app.problem_handlers import response_of
 from app.problems import json_reply
 
 router = APIRouter(tags=["health"])

@@ -4,11 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.edge.api import CallerOf, PartsOf, response_of
+from app.edge.api import CallerOf, PartsOf
 from app.edge.jobs_view import pending_headers
 from app.errors import Conflict, NotFound, Unauthenticated
 from app.jobs.model import Job, JobStatus, owner_of
 from app.jobs.record import Records
+from app.problem_handlers import response_of
 from app.problems import Reply, json_reply, problem
 from app.rules.match import Caller
 

@@ -1,0 +1,1 @@
+"""Command groups of `penstock` that talk to the admin API."""

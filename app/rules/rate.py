@@ -1,0 +1,24 @@
+"""Rates as people write them: `50/s`, `100/m`, `20/h`, `5/30s`."""
+
+import re
+
+from app.errors import InvalidInput
+
+_RATE = re.compile(r"(\d+)/(\d*)([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def parse_rate(text: str) -> tuple[int, int]:
+    """Units and seconds; raises InvalidInput."""
+    match = _RATE.fullmatch(text.strip())
+    if match is None or int(match[1]) == 0 or match[2] == "0":
+        raise InvalidInput(f"{text!r} is no rate: write 50/s, 100/m, 20/h or 5/30s")
+    return int(match[1]), int(match[2] or 1) * _SECONDS[match[3]]
+
+
+def format_rate(limit: int, window_s: float) -> str:
+    """The inverse, as short as it can be."""
+    for unit in ("d", "h", "m"):
+        if window_s == _SECONDS[unit]:
+            return f"{limit}/{unit}"
+    return f"{limit}/s" if window_s == 1 else f"{limit}/{window_s:g}s"
