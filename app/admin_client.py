@@ -17,7 +17,9 @@ class AdminClient:
 
     def __init__(self, data_dir: Path) -> None:
         settings = load_settings().model_copy(update={"data_dir": data_dir})
-        self._url = str(settings.admin_url).rstrip("/") if settings.admin_url else find_running(data_dir).url_of("admin")
+        self._url = (
+            str(settings.admin_url).rstrip("/") if settings.admin_url else find_running(data_dir).url_of("admin")
+        )
         self._token = settings.admin_token or admin_token(settings)
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON

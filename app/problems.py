@@ -25,7 +25,12 @@ class Reply:
 
 
 def problem(
-    status: int, detail: str, headers: Sequence[tuple[bytes, bytes]] = (), *, type_: str = "about:blank", **more: Any,  # noqa: ANN401 - JSON
+    status: int,
+    detail: str,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    *,
+    type_: str = "about:blank",
+    **more: Any,  # noqa: ANN401 - JSON
 ) -> Reply:
     """A problem document; `more` are its extension members."""
     fields: Mapping[str, Any] = {"type": type_, "title": HTTPStatus(status).phrase, "status": status, "detail": detail}

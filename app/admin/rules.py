@@ -60,9 +60,7 @@ async def get_rule(rule_id: str, store: StoreOf, _: Viewer) -> Response:
 
 
 @router.put("/{rule_id}")
-async def put_rule(
-    rule_id: str, store: StoreOf, body: BodyOf, operator: Admin, if_match: IfMatch = None
-) -> Response:
+async def put_rule(rule_id: str, store: StoreOf, body: BodyOf, operator: Admin, if_match: IfMatch = None) -> Response:
     """Write a rule whole, new or not."""
     if body.get("rule_id", rule_id) != rule_id:
         raise InvalidRule("rule_id: must be the one of the address")
@@ -71,9 +69,7 @@ async def put_rule(
 
 
 @router.patch("/{rule_id}")
-async def patch_rule(
-    rule_id: str, store: StoreOf, body: BodyOf, operator: Admin, if_match: IfMatch = None
-) -> Response:
+async def patch_rule(rule_id: str, store: StoreOf, body: BodyOf, operator: Admin, if_match: IfMatch = None) -> Response:
     """Change some fields (JSON merge patch, RFC 7396)."""
     old = await store.get(rule_id)
     merged = merge_patch(to_json(old), body) | {"rule_id": rule_id}
@@ -90,9 +86,7 @@ async def delete_rule(rule_id: str, store: StoreOf, _: Admin, if_match: IfMatch 
 
 def rule_response(rule: Rule, status: int = 200) -> Response:
     """A rule with its ETag."""
-    return Response(
-        orjson.dumps(to_json(rule)), status, {"ETag": f'"{rule.version}"'}, media_type="application/json"
-    )
+    return Response(orjson.dumps(to_json(rule)), status, {"ETag": f'"{rule.version}"'}, media_type="application/json")
 
 
 def version_of(if_match: str | None) -> int | None:

@@ -1,0 +1,117 @@
+"""The development issuer: signs tokens with a key of its own and serves its JWKS, on loopback alone."""
+
+import getpass
+import os
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from fastapi import FastAPI
+from jwt.algorithms import ECAlgorithm
+
+from app.errors import InvalidInput, StartupError
+from app.process import Listen, Process
+from app.serving import serve
+from app.settings import Settings
+
+ISSUER = "penstock-dev"
+KEY_ID = "dev"
+KEY_FILE = "issuer.pem"
+JWKS_PATH = "/.well-known/jwks.json"
+ROLES = ("viewer", "operator", "admin")
+
+PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+
+class IssuerKey:
+    """The ES256 key of one data directory."""
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
+        self._key = key
+
+    @classmethod
+    def load(cls, data_dir: Path) -> "IssuerKey":
+        """Raises StartupError where `penstock up` made none."""
+        try:
+            key = serialization.load_pem_private_key((data_dir / KEY_FILE).read_bytes(), None)
+        except (OSError, ValueError):
+            key = None
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise StartupError(f"no development issuer in {data_dir}: start one with `penstock up`, or say --data-dir")
+        return cls(key)
+
+    def sign(self, claims: dict[str, Any]) -> str:
+        """A token."""
+        return jwt.encode(claims, self._key, "ES256", {"kid": KEY_ID})
+
+    def jwks(self) -> dict[str, Any]:
+        """The public key, as issuers publish theirs."""
+        public = ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
+        return {"keys": [{**public, "kid": KEY_ID, "alg": "ES256", "use": "sig"}]}
+
+
+def ensure_key(file: Path, key: PrivateKey) -> None:
+    """Keep `key` in a file that nobody else reads, unless one is there."""
+    if file.exists():
+        return
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
+        target.write(pem)
+
+
+def token_claims(
+    settings: Settings, subject: str, claims: Sequence[str], expires: timedelta, role: str | None
+) -> dict[str, Any]:
+    """What a token says; with a role it is one for the admin API. Raises InvalidInput."""
+    if role is not None and role not in ROLES:
+        raise InvalidInput(f"{role!r} is no role: choose {', '.join(ROLES)}")
+    more = dict(_claim(text) for text in claims)
+    if role is not None:
+        more[settings.admin_role_claim] = role
+    now = int(time.time())
+    times = {"iat": now, "exp": now + int(expires.total_seconds())}
+    audience = settings.jwt_audience if role is None else settings.admin_audience
+    return {**more, "iss": ISSUER, "aud": audience, "sub": subject, **times}
+
+
+def _claim(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise InvalidInput(f"{text!r} is no claim: write name=value")
+    return name, value
+
+
+def admin_token(settings: Settings) -> str:
+    """A short-lived token for the commands of whoever may read the data directory; raises StartupError."""
+    claims = token_claims(settings, f"cli:{_user()}", (), timedelta(minutes=5), "admin")
+    return IssuerKey.load(settings.data_dir).sign(claims)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())
+
+
+async def run_issuer(process: Process) -> None:
+    """The body of `penstock issuer`."""
+    if process.settings.jwks_url is not None:
+        raise StartupError("PENSTOCK_JWKS_URL names a real issuer: the development issuer does not start beside it")
+    listen = process.listen or Listen("127.0.0.1", 0)
+    if listen.host != "127.0.0.1":
+        raise StartupError("the development issuer listens on 127.0.0.1 alone")
+    key = IssuerKey.load(process.settings.data_dir)
+    application = FastAPI(openapi_url=None)
+
+    @application.get(JWKS_PATH)
+    async def jwks() -> dict[str, Any]:
+        return key.jwks()
+
+    process.ready.set()
+    await serve(application, process, listen)
