@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
@@ -46,6 +47,7 @@ def json_reply(
         (b"content-type", content_type),
         (b"content-length", str(len(encoded)).encode()),
         (b"cache-control", b"no-store"),
+        (b"date", formatdate(usegmt=True).encode()),
     ]
     return Reply(status, [*framing, *headers], encoded)
 

@@ -23,6 +23,7 @@ async def serve(app: Any, process: Process, listen: Listen) -> None:  # noqa: AN
         log_config=None,
         access_log=False,
         server_header=False,
+        date_header=False,  # an app server's answer has its own
         proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=DRAIN_WITHIN_S,

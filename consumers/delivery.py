@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 Send = Callable[[LeasedJob, Callable[[], None]], Awaitable[StoredResponse]]
-"""Sends a job to the app servers; the second argument is called once the request is on its way. Raises UpstreamError."""
+"""Sends a job; the second argument is called once the request is on its way. Raises UpstreamError."""
 
 
 class Delivery:

@@ -39,7 +39,7 @@ def build() -> web.Application:
         arrival["body"] = body[:SHOWN_BODY].decode("utf-8", "replace")
         if delay_ms := request.query.get("delay_ms", ""):
             await asyncio.sleep(float(delay_ms) / 1000)
-        seen = {name: value for name, value in request.headers.items() if name.startswith(("Penstock-", "X-"))}
+        seen = {name: value for name, value in request.headers.items() if name.lower().startswith(("penstock-", "x-"))}
         fields = {
             "number": arrival["number"],
             "method": request.method,

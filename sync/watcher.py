@@ -38,7 +38,7 @@ class Metrics:
             "penstock_sync_interruptions_total", "Starts over after trouble.", registry=registry
         )
         self.invalid_now = Gauge(
-            "penstock_invalid_rules", "Invalid rule documents in the last full copy.", registry=registry
+            "penstock_rules_invalid_now", "Invalid rule documents in the last full copy.", registry=registry
         )
         self.copied_at = Gauge(
             "penstock_rules_copied_at_seconds", "When the last full copy was made.", registry=registry

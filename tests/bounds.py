@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 SEND_DELAY_S = 0.15
-"""How much later than its slot a request may arrive here: the slot grace, the network and a machine of two busy cores."""
+"""How much later than its slot a request may arrive here: the slot grace, the network, two busy cores."""
 
 
 def assert_within_rate(
