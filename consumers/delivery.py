@@ -14,6 +14,7 @@ from app.queue.model import LeasedJob, Settlement
 from app.settings import Settings
 from consumers.metrics import Metrics
 from consumers.retry import Backoff, Exhausted, Outcome, Retry, Succeeded, judge
+from consumers.settling import Settling
 
 log = structlog.get_logger()
 
@@ -27,6 +28,7 @@ class Delivery:
 
     def __init__(self, flows: Flows, upstream: Send, settings: Settings, metrics: Metrics) -> None:
         self._flows = flows
+        self._settling = Settling(flows)
         self._upstream = upstream
         self._lease_s = settings.lease_s
         self._backoff = Backoff(settings.retry_base_s, settings.retry_max_s)
@@ -65,10 +67,9 @@ class Delivery:
     async def _store(self, job: LeasedJob, outcome: Outcome) -> bool:
         match outcome:
             case Succeeded(response):
-                return (await self._flows.settle([Settlement(job, JobStatus.SUCCEEDED, response=response)]))[0]
+                return await self._settling.settle(Settlement(job, JobStatus.SUCCEEDED, response=response))
             case Exhausted(code, message, response):
-                failure = Settlement(job, JobStatus.FAILED, code, message, response)
-                return (await self._flows.settle([failure]))[0]
+                return await self._settling.settle(Settlement(job, JobStatus.FAILED, code, message, response))
             case Retry(delay_s, code, message, give_back):
                 return await self._flows.retry(job, delay_s, code, message, give_back=give_back)
 

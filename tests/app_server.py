@@ -38,12 +38,20 @@ def build() -> web.Application:
     async def read(_: web.Request) -> web.Response:
         return web.json_response(arrivals)
 
+    async def count(_: web.Request) -> web.Response:
+        return web.json_response(len(arrivals))
+
     async def forget(_: web.Request) -> web.Response:
         arrivals.clear()
         return web.Response(status=204)
 
     app.add_routes(
-        [web.get("/-/arrivals", read), web.delete("/-/arrivals", forget), web.route("*", "/{rest:.*}", answer)]
+        [
+            web.get("/-/arrivals", read),
+            web.delete("/-/arrivals", forget),
+            web.get("/-/count", count),
+            web.route("*", "/{rest:.*}", answer),
+        ]
     )
     return app
 

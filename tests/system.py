@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,7 +140,7 @@ class System:
     async def ready(self, *parts: Part) -> None:
         """Wait until these (all, if none are named) are ready."""
         for part in parts or self.parts:
-            path = "/arrivals" if part.role == "app server" else "/healthz"
+            path = "/count" if part.role == "app server" else "/healthz"
             await eventually(lambda: self._answers(part, path), READY_WITHIN_S, f"{part.role} is ready")  # noqa: B023
 
     async def _answers(self, part: Part, path: str) -> bool:
@@ -176,18 +176,35 @@ class System:
     async def request(self, method: str, target: str, subject: str | None = None, **more: Any) -> "Answer":  # noqa: ANN401
         headers = more.pop("headers", {}) | (self.auth(subject) if subject else {})
         async with self.http.request(method, self.url + target, headers=headers, **more) as response:
-            return Answer(response.status, dict(response.headers), await response.read())
+            return Answer(response.status, response.headers, await response.read())
+
+    async def job(self, job_id: str, subject: str) -> dict[str, Any]:
+        found: dict[str, Any] = (await self.request("GET", f"/_penstock/jobs/{job_id}", subject)).json()
+        return found
+
+    async def ended(self, job_id: str, subject: str, within_s: float = 30.0) -> dict[str, Any]:
+        """Wait until a job is final."""
+
+        async def final() -> bool:
+            return (await self.job(job_id, subject))["status"] in {"succeeded", "failed", "canceled"}
+
+        await eventually(final, within_s, f"job {job_id} is final")
+        return await self.job(job_id, subject)
 
     async def arrivals(self) -> list[dict[str, Any]]:
         async with self.http.get(f"{self.upstream}/-/arrivals") as response:
             found: list[dict[str, Any]] = await response.json()
             return found
 
+    async def arrived_so_far(self) -> int:
+        async with self.http.get(f"{self.upstream}/-/count") as response:
+            return int(await response.text())
+
     async def arrived(self, count: int, within_s: float = 60.0) -> list[dict[str, Any]]:
         """Wait for this many arrivals at least."""
 
         async def enough() -> bool:
-            return len(await self.arrivals()) >= count
+            return await self.arrived_so_far() >= count
 
         await eventually(enough, within_s, f"{count} arrivals")
         return await self.arrivals()
@@ -196,7 +213,7 @@ class System:
 @dataclass(frozen=True)
 class Answer:
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:  # noqa: ANN401
@@ -230,6 +247,7 @@ async def running(
                 "PENSTOCK_JWKS_URL": issuer.url,
                 "PENSTOCK_JWT_ISSUER": "test",
                 "PENSTOCK_UPSTREAMS": system.upstream,
+                "PENSTOCK_POLL_LIMIT_PER_S": "100000",
                 **environment,
             }
             try:

@@ -58,7 +58,7 @@ class Queue(_Strict):
     """How a rule's deferred requests wait, and what happens when they can't be sent."""
 
     max_depth: Annotated[int, Field(ge=1, le=10_000_000)] = 1000
-    max_wait_seconds: Annotated[float, Field(gt=0, le=30 * DAY_S)] = 3600
+    max_wait_seconds: Annotated[float, Field(gt=0, le=366 * DAY_S)] = 3600
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
     result_ttl_seconds: Annotated[int, Field(ge=1, le=30 * DAY_S)] = 3600
     dead_letter_ttl_seconds: Annotated[int, Field(ge=1, le=366 * DAY_S)] = 30 * DAY_S

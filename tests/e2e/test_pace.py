@@ -74,6 +74,5 @@ async def every_job_succeeded(system: System, answers: dict[str, list[Answer]]) 
     for user, of_user in answers.items():
         for answer in of_user:
             if answer.status == 202:
-                job = (await system.request("GET", f"/_penstock/jobs/{answer.json()['id']}", user)).json()
-                assert job["status"] == "succeeded"
-                assert job["attempts"] == 1
+                job = await system.ended(answer.json()["id"], user)
+                assert (job["status"], job["attempts"]) == ("succeeded", 1)

@@ -68,7 +68,7 @@ async def test_workers_obey_a_paused_resumed_and_deleted_rule(settings: Settings
             answer = await system.request("POST", f"/{number}", "u")
             assert answer.status == (200 if number == 0 else 202)
         await asyncio.sleep(0.5)
-        assert len(await system.arrivals()) == 1, "paused: it accepts and does not drain"
+        assert await system.arrived_so_far() == 1, "paused: it accepts and does not drain"
 
         start = time.monotonic()
         await system.put_rule("r", **rule)
@@ -79,7 +79,7 @@ async def test_workers_obey_a_paused_resumed_and_deleted_rule(settings: Settings
         await system.put_rule("r", **rule, paused=True)
         await nothing_arrives(system)
         await system.put_rule("r", **rule)
-        await system.arrived(len(await system.arrivals()) + 5)
+        await system.arrived(await system.arrived_so_far() + 5)
 
         # Deleted under a backlog: it drains at the last rate, and new requests are nobody's to defer.
         await system.rules.delete_one({"_id": "r"})
@@ -100,9 +100,9 @@ async def nothing_arrives(system: System) -> None:
     start = time.monotonic()
     await asyncio.sleep(PROMISED_S)
     while True:
-        before = len(await system.arrivals())
+        before = await system.arrived_so_far()
         await asyncio.sleep(0.5)
-        if len(await system.arrivals()) == before:
+        if await system.arrived_so_far() == before:
             return
         assert time.monotonic() - start < HICCUP_S, "still draining"
 
@@ -118,14 +118,14 @@ async def test_a_drain_rate_from_one_an_hour_to_a_thousand_a_second_and_back(
             "limit": 1,
             "window_seconds": 3600,
             "on_limit": "defer",
-            "queue": {"max_depth": 100_000, "max_wait_seconds": 2_000_000},
+            "queue": {"max_depth": 100_000, "max_wait_seconds": 30_000_000},
         }
         hourly, fast = {"limit": 1, "window_seconds": 3600}, {"limit": rate, "window_seconds": 1}
-        await system.put_rule("r", **(rule | {"queue": rule["queue"]}), drain=hourly)
+        await system.put_rule("r", **rule, drain=hourly)
         await system.rule_is_known("r", "u")
         await defer_many(system, jobs)
         await asyncio.sleep(0.5)
-        assert len(await system.arrivals()) == 2, "one live request and the first slot of the hour"
+        assert await system.arrived_so_far() == 2, "one live request and the first slot of the hour"
 
         start = time.monotonic()
         await system.put_rule("r", **rule, drain=fast)
@@ -133,9 +133,9 @@ async def test_a_drain_rate_from_one_an_hour_to_a_thousand_a_second_and_back(
         faster_s = arrivals[2] - start
         await system.put_rule("r", **rule, drain=hourly)
         await nothing_arrives(system)
-        arrived = len(await system.arrivals())
+        arrived = await system.arrived_so_far()
         await asyncio.sleep(1)
-        assert len(await system.arrivals()) == arrived < jobs + 1
+        assert await system.arrived_so_far() == arrived < jobs + 1
 
         seconds = [rate_of(arrivals[at : at + 500]) for at in range(2, 3002, 500)]
         print(f"obeyed after {faster_s * 1000:.0f} ms; rates over 500 jobs each: {[round(s) for s in seconds]}")
