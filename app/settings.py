@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     # Workers
     max_in_flight: int = Field(256, ge=1)
     horizon_ms: float = Field(50.0, gt=0, le=1000)
-    slot_lead_ms: float = Field(15.0, ge=0, le=1000)
+    slot_lead_ms: float = Field(5.0, ge=0, le=1000)
     slot_grace_ms: float = Field(20.0, gt=0, le=1000)
     flow_lease_ms: float = Field(200.0, ge=50)
     lease_s: float = Field(30.0, gt=0)

@@ -18,6 +18,7 @@ from app.rules.cache import RuleCache
 from app.settings import Settings
 from consumers.delivery import Delivery
 from consumers.in_flight import InFlight
+from consumers.lead import Lead
 from consumers.metrics import Metrics
 from consumers.pacing import Pacer
 
@@ -50,8 +51,7 @@ class Draining:
         self._in_flight = in_flight
         self._metrics = metrics
         self._consumer = consumer
-        self._horizon_us = int(settings.horizon_ms * 1000)
-        self._lead_us = int(settings.slot_lead_ms * 1000)
+        self._lead = Lead(int(settings.slot_lead_ms * 1000), int(settings.horizon_ms * 1000))
         self._flow_lease_us = int(settings.flow_lease_ms * 1000)
         self._grace_s = settings.slot_grace_ms / 1000
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,6 +86,7 @@ class Draining:
                 flow, len(slots.waits_us), consumer=self._consumer, due_in_us=keep_us, look=MAX_BATCH
             )
             self._in_flight.release(reserved - (len(lease.jobs) if lease else 0))
+            self._lead.observe((loop.time() - answered_at) * 1e6)
             if lease is None:
                 held = False
                 break
@@ -94,10 +95,10 @@ class Draining:
                 await self._return(pacing.result() if pacing else [])
                 pacing = asyncio.create_task(pacer.run())
             flow = replace(flow, run=lease.run, charges=lease.charges, depth=lease.depth)
-            if flow.run == 0 or slots.next_wait_us > 2 * self._horizon_us or stopping():
+            if flow.run == 0 or slots.next_wait_us > 2 * self._lead.horizon_us or stopping():
                 break
             # The next slots are asked for before the last ones have passed, so that a fast flow has no gap.
-            await asyncio.sleep(answered_at + (slots.next_wait_us - self._lead_us) / 1e6 - loop.time())
+            await asyncio.sleep(answered_at + (slots.next_wait_us - self._lead.ask_us) / 1e6 - loop.time())
             latest, deleted = await self._rule_of(flow)
             if latest is None or deleted or latest.rule.paused:
                 break
@@ -105,7 +106,7 @@ class Draining:
         if pacing is not None:
             await self._return(await pacing)
         if held:
-            due_in_s = answered_at + (slots.next_wait_us - self._lead_us) / 1e6 - loop.time()
+            due_in_s = answered_at + (slots.next_wait_us - self._lead.ask_us) / 1e6 - loop.time()
             await self._give_back(flow, int(due_in_s * 1e6), rule)
 
     async def _acquire(self, flow: TakenFlow, rule: ActiveRule) -> tuple[Slots, int]:
@@ -116,7 +117,7 @@ class Draining:
             charges = await self._charges(flow, rule)
             marker = "" if rule.rule.overtaking else flow.token
             slots = await self._limiter.acquire(
-                charges, reserved, self._horizon_us, self._lead_us, marker, _marker_ttl_s(rule)
+                charges, reserved, self._lead.horizon_us, self._lead.slot_us, marker, _marker_ttl_s(rule)
             )
         except BaseException:
             self._in_flight.release(reserved)
