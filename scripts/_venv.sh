@@ -1,0 +1,28 @@
+# Sourced: makes .venv with the extras given, when pyproject.toml has changed since. Needs Python 3.11 or later.
+#   ensure_venv EXTRAS
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+find_python() {
+  local candidate
+  for candidate in "${PYTHON:-}" python3.12 python3.11 python3 python3.13 python3.14; do
+    [ -n "$candidate" ] || continue
+    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  echo "penstock: needs Python 3.11 or later with venv (Debian: apt-get install python3 python3-venv); set PYTHON to yours" >&2
+  return 1
+}
+
+ensure_venv() {
+  local extras=$1 stamp="$root/.venv/.installed" wanted python
+  wanted="$extras $(cksum <"$root/pyproject.toml") $root"
+  [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return
+  python=$(find_python) || return 1
+  echo "setting up .venv with $("$python" --version), once: this takes about a minute" >&2
+  [ -x "$root/.venv/bin/python" ] || "$python" -m venv "$root/.venv" || return 1
+  "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$root[$extras]" || return 1
+  echo "$wanted" >"$stamp"
+}
