@@ -1,0 +1,257 @@
+"""`penstock up`: starts everything, keeps it running, ends all of it; says in one line why it can't start."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from tests.system import PENSTOCK, free_port
+
+START_S, STOP_S = 120.0, 30.0
+
+
+class Up:
+    """One `penstock up`."""
+
+    def __init__(self, data_dir: Path, *options: str) -> None:
+        self.data_dir = data_dir
+        self.port, self.admin_port = free_port(), free_port()
+        self.output = data_dir.parent / f"{data_dir.name}.out"
+        ports = ("--port", str(self.port), "--admin-port", str(self.admin_port))
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [PENSTOCK, "up", *ports, "--data-dir", data_dir, *options], stdout=output, stderr=output
+            )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def wait_ready(self) -> None:
+        wait_for(lambda: "is ready" in self.said() or self.process.poll() is not None, START_S)
+        assert "is ready" in self.said(), self.said()
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def runtime(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.data_dir / "runtime.json").read_text())
+        return found
+
+    def pids(self, role: str = "") -> list[int]:
+        return [process["pid"] for process in self.runtime()["processes"] if process["role"].startswith(role)]
+
+    def penstock(self, *arguments: str) -> str:
+        return penstock(*arguments, "--data-dir", str(self.data_dir))
+
+    def get(self, path: str, subject: str = "alice") -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.penstock('token', subject).strip()}"}
+        return httpx.get(self.url + path, headers=headers, timeout=10)
+
+
+def penstock(*arguments: str) -> str:
+    return subprocess.run([PENSTOCK, *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def wait_for(condition: Callable[[], bool], within_s: float) -> None:
+    until = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < until, f"not within {within_s} s"
+        time.sleep(0.05)
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Those that run: a zombie has ended, whoever has yet to hear of it."""
+    found = []
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state != "Z":
+            found.append(pid)
+    return found
+
+
+@contextmanager
+def running(data_dir: Path, *options: str) -> Iterator[Up]:
+    up = Up(data_dir, *options)
+    try:
+        up.wait_ready()
+        yield up
+    finally:
+        up.process.terminate()
+        up.process.wait(STOP_S)
+
+
+def test_everything_starts_is_named_and_ends(tmp_path: Path) -> None:
+    with running(tmp_path / "data", "--edges", "2", "--workers", "2") as up:
+        runtime = up.runtime()
+        roles = sorted(process["role"] for process in runtime["processes"])
+        assert roles == sorted(
+            ["mongodb", "cache-redis", "queue-redis", "issuer", "demo-app", "sync", "admin", *["edge", "worker"] * 2]
+        )
+        assert runtime["pid"] == up.process.pid
+        assert (up.data_dir / "runtime.json").stat().st_mode & 0o777 == 0o600
+        for process in runtime["processes"]:
+            if process["ops_url"]:
+                metrics = httpx.get(f"{process['ops_url']}/metrics")
+                assert metrics.status_code == 200
+        assert up.get("/hello").status_code == 200
+        edge = up.pids("edge")[0]
+        command = Path(f"/proc/{edge}/cmdline").read_bytes().split(b"\0")
+        assert b"edge" in command
+        pids = [*up.pids(), up.process.pid]
+        start = time.monotonic()
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(STOP_S) == 0
+        print(f"ended after {time.monotonic() - start:.1f} s")
+        assert alive(pids) == []
+        assert not (up.data_dir / "runtime.json").exists()
+    with running(tmp_path / "data") as again:
+        assert again.get("/hello").status_code == 200
+
+
+def test_whatever_dies_is_started_again(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as up:
+        for role in ("edge", "worker", "sync", "admin", "issuer", "demo-app", "cache-redis", "queue-redis", "mongodb"):
+            (before,) = up.pids(role)
+            os.kill(before, signal.SIGKILL)
+
+            def back(role: str = role, before: int = before) -> bool:
+                return bool(alive(up.pids(role))) and up.pids(role) != [before]
+
+            wait_for(back, 30)
+        wait_for(lambda: serves(up), 60)
+        wait_for(lambda: rules_can_be_written(up, tmp_path), 60)
+
+
+def serves(up: Up) -> bool:
+    try:
+        return up.get("/hello").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def rules_can_be_written(up: Up, folder: Path) -> bool:
+    file = folder / "rules.json"
+    file.write_text(
+        '{"rules": [{"rule_id": "x", "key_type": "ip", "key_value": "*", "limit": 9, "window_seconds": 1}]}'
+    )
+    try:
+        up.penstock("rules", "apply", str(file))
+    except subprocess.CalledProcessError:
+        return False
+    return "x" in up.penstock("rules", "list")
+
+
+def test_kill_9_of_up_leaves_nothing_behind(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as up:
+        pids = up.pids()
+        up.process.kill()
+        up.process.wait()
+        wait_for(lambda: alive(pids) == [], STOP_S)
+    with running(tmp_path / "data") as again:
+        assert again.get("/hello").status_code == 200
+
+
+def test_tokens_are_printed_alone_and_verify_against_the_jwks(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as up:
+        token = up.penstock("token", "alice", "--claim", "tier=gold", "--expires", "5m").strip()
+        (issuer,) = (process for process in up.runtime()["processes"] if process["role"] == "issuer")
+        jwks = httpx.get(f"{issuer['url']}/.well-known/jwks.json").json()
+        key = jwt.PyJWKSet.from_dict(jwks)[jwt.get_unverified_header(token)["kid"]]
+        claims = jwt.decode(token, key.key, ["ES256"], audience="penstock", issuer="penstock-dev")
+        assert (claims["sub"], claims["tier"], claims["exp"] - claims["iat"]) == ("alice", "gold", 300)
+        admin = up.penstock("token", "ops", "--admin", "viewer").strip()
+        assert jwt.decode(admin, key.key, ["ES256"], audience="penstock-admin")["penstock_role"] == "viewer"
+        rules = f"http://127.0.0.1:{up.admin_port}/v1/rules"
+        assert httpx.get(rules, headers={"Authorization": f"Bearer {admin}"}).status_code == 200
+        assert httpx.post(rules, headers={"Authorization": f"Bearer {admin}"}, json={}).status_code == 403
+        assert httpx.get(rules, headers={"Authorization": f"Bearer {token}"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--rules", "no-such-file.yaml"), "no-such-file.yaml"),
+        (("--rules", "broken.yaml"), "limit"),
+        (("--rules", "text.yaml"), "rules"),
+        (("--upstream", "nonsense"), "nonsense"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.yaml").write_text("rules: [{rule_id: a, key_type: user, key_value: x, limit: -1, window_seconds: 1}]")
+    Path("text.yaml").write_text("just: text")
+    fails_with_one_line(words, "up", "--port", str(free_port()), "--admin-port", str(free_port()), *arguments)
+
+
+def test_a_port_in_use_is_said_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        fails_with_one_line(port, "up", "--port", port, "--data-dir", str(tmp_path / "data"))
+
+
+def test_a_data_directory_in_use_is_said_in_one_line(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as up:
+        ports = ("--port", str(free_port()), "--admin-port", str(free_port()))
+        fails_with_one_line("in use", "up", *ports, "--data-dir", str(up.data_dir))
+        assert up.get("/hello").status_code == 200
+
+
+def test_a_wrong_setting_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_JWT_ALGORITHMS", "HS256")
+    fails_with_one_line("PENSTOCK_JWT_ALGORITHMS", "up", "--data-dir", str(tmp_path / "data"))
+
+
+def test_the_development_issuer_does_not_start_beside_a_real_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_JWKS_URL", "https://issuer.example/jwks.json")
+    fails_with_one_line("PENSTOCK_JWKS_URL", "issuer", "--data-dir", str(tmp_path))
+
+
+def test_commands_say_when_nothing_runs(tmp_path: Path) -> None:
+    fails_with_one_line("nothing runs", "rules", "list", "--data-dir", str(tmp_path))
+    fails_with_one_line("no development issuer", "token", "alice", "--data-dir", str(tmp_path))
+
+
+def fails_with_one_line(words: str, *arguments: str) -> None:
+    result = subprocess.run([PENSTOCK, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    lines = result.stderr.strip().splitlines()
+    assert result.returncode != 0
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("penstock: ")
+    assert words in lines[0]
+
+
+def test_a_tethered_command_ends_with_its_parent(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    script = f"import os, time, pathlib; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    parent = (
+        "import os, subprocess, sys, time;"
+        "tether = [sys.executable, '-m', 'app.local.tether', str(os.getpid())];"
+        f"subprocess.Popen([*tether, sys.executable, '-c', {script!r}]);"
+        "time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent])
+    wait_for(lambda: pid_file.exists() and bool(pid_file.read_text()), 20)
+    child = int(pid_file.read_text())
+    assert alive([child])
+    process.kill()
+    process.wait()
+    wait_for(lambda: alive([child]) == [], 20)
