@@ -56,8 +56,12 @@ def build() -> web.Application:
         arrivals.clear()
         return web.Response(status=204)
 
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
     app = web.Application(client_max_size=1 << 30)
     app.add_routes([web.get("/_demo/arrivals", listed), web.delete("/_demo/arrivals", forget)])
+    app.router.add_get("/_demo/healthz", healthz)
     app.router.add_route("*", "/{rest:.*}", answer)
     return app
 

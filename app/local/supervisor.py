@@ -29,6 +29,8 @@ class Spec:
     port: int | None = None
     url: str | None = None
     ops_port: int | None = None
+    health_path: str = "/healthz"
+    """Below the loopback port of its own, or, without one, below its URL."""
 
     @property
     def name(self) -> str:
@@ -150,11 +152,11 @@ class Supervisor:
 
 
 async def _is_healthy(http: aiohttp.ClientSession, spec: Spec) -> bool:
-    url = f"{spec.ops_url}/healthz" if spec.ops_url else spec.url
-    if url is None:
+    base = spec.ops_url or spec.url
+    if base is None:
         return True
     try:
-        async with http.get(url) as response:
+        async with http.get(base + spec.health_path) as response:
             return response.status < 300
     except (aiohttp.ClientError, TimeoutError):
         return False

@@ -175,7 +175,7 @@ class Up:
             port = _free_port()
             given = (f"http://{HOST}:{port}",)
             command = (sys.executable, str(DEMO_APP), "--port", str(port))
-            demo = Spec("demo-app", 0, command, port=port, url=given[0])
+            demo = Spec("demo-app", 0, command, port=port, url=given[0], health_path="/_demo/healthz")
             await self._supervisor.ready(await self._supervisor.start(demo))
         self._environment["PENSTOCK_UPSTREAMS"] = ",".join(given)
 
