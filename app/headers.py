@@ -8,6 +8,7 @@ from app.jobs.model import Headers
 HOP_BY_HOP = frozenset(
     {
         b"connection",
+        b"expect",  # answered by the edge itself
         b"keep-alive",
         b"proxy-connection",
         b"te",

@@ -12,7 +12,7 @@ from app.limiter.limiter import Limiter
 from app.limiter.policy import Charge, Slots
 from app.queue.encoding import decode_charges
 from app.queue.flows import Flows
-from app.queue.model import FrozenCharge, LeasedJob, Settlement, TakenFlow
+from app.queue.model import FrozenCharge, Lease, LeasedJob, Settlement, TakenFlow
 from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
 from app.settings import Settings
@@ -71,58 +71,62 @@ class Draining:
             await self._send_at_slots(flow, rule, stopping)
 
     async def _send_at_slots(self, flow: TakenFlow, rule: ActiveRule, stopping: Callable[[], bool]) -> None:
-        loop = asyncio.get_running_loop()
+        """Until the flow must wait, is empty or is lost; then nothing of it is left in hand."""
         pacer = Pacer(self._send, self._grace_s)
-        pacing: asyncio.Task[list[LeasedJob]] | None = None
-        held = True
-        while True:
-            slots, reserved = await self._acquire(flow, rule)
-            answered_at = loop.time()
-            if not slots.waits_us:
-                self._in_flight.release(reserved)
-                break
-            keep_us = slots.waits_us[-1] + self._flow_lease_us
-            lease = await self._flows.lease(
-                flow, len(slots.waits_us), consumer=self._consumer, due_in_us=keep_us, look=MAX_BATCH
-            )
-            self._in_flight.release(reserved - (len(lease.jobs) if lease else 0))
-            self._lead.observe((loop.time() - answered_at) * 1e6)
-            if lease is None:
-                held = False
-                break
-            pacer.add(lease.jobs, [answered_at + wait_us / 1e6 for wait_us in slots.waits_us])
-            if pacing is None or pacing.done():
-                await self._return(pacing.result() if pacing else [])
-                pacing = asyncio.create_task(pacer.run())
-            flow = replace(flow, run=lease.run, charges=lease.charges, depth=lease.depth)
-            if flow.run == 0 or slots.next_wait_us > 2 * self._lead.horizon_us or stopping():
-                break
-            # The next slots are asked for before the last ones have passed, so that a fast flow has no gap.
-            await asyncio.sleep(answered_at + (slots.next_wait_us - self._lead.ask_us) / 1e6 - loop.time())
-            latest, deleted = await self._rule_of(flow)
-            if latest is None or deleted or latest.rule.paused:
-                break
-            rule = latest
-        if pacing is not None:
-            await self._return(await pacing)
-        if held:
-            due_in_s = answered_at + (slots.next_wait_us - self._lead.ask_us) / 1e6 - loop.time()
+        try:
+            ask_at_s = await self._lease_while_due(flow, rule, pacer, stopping)
+        finally:
+            await self._return(await pacer.finish())
+        if ask_at_s is not None:
+            due_in_s = ask_at_s - asyncio.get_running_loop().time()
             await self._give_back(flow, int(due_in_s * 1e6), rule)
 
-    async def _acquire(self, flow: TakenFlow, rule: ActiveRule) -> tuple[Slots, int]:
-        reserved = self._in_flight.reserve(min(flow.run, MAX_BATCH))
-        if not reserved:
-            return Slots((), BUSY_WAIT_US), 0
-        try:
-            charges = await self._charges(flow, rule)
-            marker = "" if rule.rule.overtaking else flow.token
-            slots = await self._limiter.acquire(
-                charges, reserved, self._lead.horizon_us, self._lead.slot_us, marker, _marker_ttl_s(rule)
-            )
-        except BaseException:
-            self._in_flight.release(reserved)
-            raise
-        return slots, reserved
+    async def _lease_while_due(
+        self, flow: TakenFlow, rule: ActiveRule, pacer: Pacer, stopping: Callable[[], bool]
+    ) -> float | None:
+        """Lease jobs for the next slots, again and again; when to ask for more, or None where the flow was lost."""
+        loop = asyncio.get_running_loop()
+        while True:
+            reserved = self._in_flight.reserve(min(flow.run, MAX_BATCH))
+            leased = 0
+            try:
+                slots = await self._acquire(flow, rule, reserved)
+                answered_at = loop.time()
+                ask_at_s = answered_at + (slots.next_wait_us - self._lead.ask_us) / 1e6
+                if not slots.waits_us:
+                    return ask_at_s
+                lease = await self._lease(flow, slots)
+                if lease is None:
+                    return None
+                leased = len(lease.jobs)
+            finally:
+                self._in_flight.release(reserved - leased)
+            self._lead.observe((loop.time() - answered_at) * 1e6)
+            pacer.add(lease.jobs, [answered_at + wait_us / 1e6 for wait_us in slots.waits_us])
+            flow = replace(flow, run=lease.run, charges=lease.charges, depth=lease.depth)
+            if flow.run == 0 or slots.next_wait_us > 2 * self._lead.horizon_us or stopping():
+                return ask_at_s
+            # The next slots are asked for before the last ones have passed, so that a fast flow has no gap.
+            await asyncio.sleep(ask_at_s - loop.time())
+            latest, deleted = await self._rule_of(flow)
+            if latest is None or deleted or latest.rule.paused:
+                return ask_at_s
+            rule = latest
+
+    async def _acquire(self, flow: TakenFlow, rule: ActiveRule, n: int) -> Slots:
+        if n == 0:
+            return Slots((), BUSY_WAIT_US)
+        charges = await self._charges(flow, rule)
+        marker = "" if rule.rule.overtaking else flow.token
+        horizon_us, lead_us = self._lead.horizon_us, self._lead.slot_us
+        return await self._limiter.acquire(charges, n, horizon_us, lead_us, marker, _marker_ttl_s(rule))
+
+    async def _lease(self, flow: TakenFlow, slots: Slots) -> Lease | None:
+        """The flow is kept until its last slot has passed, and a flow-lease longer."""
+        keep_us = slots.waits_us[-1] + self._flow_lease_us
+        return await self._flows.lease(
+            flow, len(slots.waits_us), consumer=self._consumer, due_in_us=keep_us, look=MAX_BATCH
+        )
 
     async def _charges(self, flow: TakenFlow, rule: ActiveRule) -> list[Charge]:
         """The flow's own policy, then that of every other rule that applied and is still there."""

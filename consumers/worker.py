@@ -4,8 +4,9 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -39,7 +40,7 @@ LONGEST_SLEEP_S = 1.0
 """A wake-up may be lost with its connection: no worker sleeps longer than this."""
 
 TROUBLE_PAUSE_S = 0.25
-FINISH_WITHIN_S = 25.0
+FINISH_WITHIN_S = 20.0
 
 
 class Worker:
@@ -57,7 +58,7 @@ class Worker:
     async def run(self, partition: int, stop: asyncio.Event) -> None:
         """Take and drain one partition's flows until `stop` is set, then finish what was begun."""
         while not stop.is_set():
-            await self._in_flight.available()
+            await _first(self._in_flight.available(), stop.wait())
             self._wake.clear()
             try:
                 wait_s = await self._take(partition, stop)
@@ -65,7 +66,7 @@ class Worker:
                 log.warning("take_failed", error=str(error))
                 wait_s = TROUBLE_PAUSE_S
             if wait_s > 0:
-                await self._sleep(wait_s, stop)
+                await _first(self._wake.wait(), stop.wait(), timeout_s=wait_s)
         while self._drains:
             await asyncio.wait(set(self._drains))
 
@@ -104,11 +105,13 @@ class Worker:
                 await self._flows.prepare()
         self._wake.set()
 
-    async def _sleep(self, wait_s: float, stop: asyncio.Event) -> None:
-        stopped, woken = asyncio.create_task(stop.wait()), asyncio.create_task(self._wake.wait())
-        await asyncio.wait({stopped, woken}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        woken.cancel()
+
+async def _first(*waits: Coroutine[Any, Any, Any], timeout_s: float | None = None) -> None:
+    """Until one of them is over, or the time is."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
 
 
 async def run_worker(process: Process) -> None:

@@ -1,11 +1,12 @@
 """Deferring: a request becomes a job, stored durably before it is answered."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from app.edge.decision import Defer, Judged, frozen_charges
 from app.edge.identity import Identity
 from app.edge.request import Request
-from app.errors import InvalidInput, MalformedRequest
+from app.errors import BodyTooLarge, CountersUnavailable, InvalidInput, MalformedRequest
 from app.headers import to_store, to_upstream
 from app.jobs.model import Job, StoredRequest, owner_of
 from app.limiter.keys import live_counter
@@ -42,7 +43,11 @@ class Deferring:
         if not owner:
             raise InvalidInput("An idempotency key needs a token: without one, nobody owns the job.")
         flows = [(match.rule.rule_id, match.descriptor) for match in deferring]
-        return await self._flows.known(flows, owner, key, await self._stored(request, caller, deferring[0]))
+        try:
+            stored = await self._stored(request, caller, deferring[0])
+        except BodyTooLarge:  # then it was never deferred
+            return None
+        return await self._flows.known(flows, owner, key, stored)
 
     async def defer(
         self, request: Request, caller: Caller, decision: Defer, judged: Sequence[Judged]
@@ -65,7 +70,8 @@ class Deferring:
         if isinstance(answer, Enqueued) and answer.flow_was_empty and not rule.overtaking:
             # Before the 202: it can't be too late, since this caller was just refused and no unit is free yet.
             counter = live_counter(rule.rule_id, match.descriptor)
-            await self._limiter.mark_backlog(counter, answer.job.id, rule.queue.max_wait_seconds + MARKER_SLACK_S)
+            with suppress(CountersUnavailable):  # the job is stored all the same; its worker sets the marker too
+                await self._limiter.mark_backlog(counter, answer.job.id, rule.queue.max_wait_seconds + MARKER_SLACK_S)
         return answer
 
     async def _stored(self, request: Request, caller: Caller, match: Match) -> StoredRequest:
@@ -74,7 +80,7 @@ class Deferring:
         )
         subject = (caller.issuer, caller.subject) if caller.issuer and caller.subject else None
         kept = to_store(headers, match.rule.queue.drop_headers)
-        return StoredRequest(request.method, request.target, kept, await request.body(self._most), subject)
+        return StoredRequest(request.method, request.target, kept, await request.body.read(self._most), subject)
 
 
 def idempotency_key(value: bytes) -> str:

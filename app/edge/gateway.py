@@ -1,8 +1,8 @@
 """The way of a request, top to bottom: who, which rules, decide; then forward, reject or defer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,10 +128,10 @@ class Gateway:
     async def _forward(
         self, request: Request, caller: Caller, judged: Sequence[Judged], answering: "_Answering"
     ) -> None:
-        body = request.chunks() if request.has_body else None
+        body = request.body.chunks() if request.has_body else None
         forwarding = self._parts.upstream.send(request.method, request.target, self._headers(request, caller), body)
         try:
-            async with forwarding as answer, _watching(request):
+            async with _while_there(request), forwarding as answer:
                 await answering.begin(answer.status, [*answer.headers, *rate_limit(judged)])
                 async for chunk in answer.chunks():
                     await answering.more(chunk)
@@ -208,27 +208,25 @@ def _over_limit(by: Sequence[Judged], judged: Sequence[Judged], *, at_least_s: f
     return problem(429, detail, headers, type_=QUOTA_EXCEEDED, **{"violated-policies": names})
 
 
-class _watching:
-    """While the answer streams: a client that goes away takes the app server's request along."""
+@asynccontextmanager
+async def _while_there(request: Request) -> AsyncIterator[None]:
+    """What is done inside is given up when the client goes away: ClientGone."""
+    answering, gone = asyncio.current_task(), False
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
+    async def watch() -> None:
+        nonlocal gone
+        await request.body.gone()
+        gone = True
+        if answering is not None:
+            answering.cancel()
 
-    async def __aenter__(self) -> None:
-        self._answering = asyncio.current_task()
-        self._gone = False
-        self._watch = asyncio.create_task(self._until_gone())
-
-    async def __aexit__(self, *_: object) -> None:
-        self._watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._watch
-        if self._gone:
-            raise ClientGone
-
-    async def _until_gone(self) -> None:
-        while (await self._request.receive())["type"] != "http.disconnect":
-            pass
-        self._gone = True
-        if self._answering is not None:
-            self._answering.cancel()
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not gone or answering is None:
+            raise
+        answering.uncancel()
+        raise ClientGone from None
+    finally:
+        watching.cancel()

@@ -1,11 +1,13 @@
 """A request as the edge sees it: read once from ASGI, refused where it could be read in two ways."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from app.errors import BodyTooLarge, MalformedRequest
+from app.headers import value_of
 from app.jobs.model import Headers
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -13,6 +15,53 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 class ClientGone(Exception):
     """The client went away; there is nobody to answer."""
+
+
+class Body:
+    """A request's body: streamed on, or read first and streamed on then."""
+
+    def __init__(self, receive: Receive, *, empty: bool) -> None:
+        self._receive = receive
+        self._read: list[bytes] = []
+        self.complete = asyncio.Event()
+        if empty:
+            self.complete.set()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The whole body, from its beginning; raises ClientGone."""
+        for chunk in self._read:
+            yield chunk
+        async for chunk in self._more():
+            yield chunk
+
+    async def read(self, most: int) -> bytes:
+        """The whole body; raises BodyTooLarge, ClientGone."""
+        size = sum(map(len, self._read))
+        if size <= most:
+            async for chunk in self._more():
+                self._read.append(chunk)
+                size += len(chunk)
+                if size > most:
+                    break
+        if size > most:
+            raise BodyTooLarge(f"A request that is to be deferred has at most {most} bytes.")
+        return b"".join(self._read)
+
+    async def gone(self) -> None:
+        """Wait until the client goes away; what it has still to send is read by others first."""
+        await self.complete.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def _more(self) -> AsyncIterator[bytes]:
+        while not self.complete.is_set():
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            if not message.get("more_body", False):
+                self.complete.set()
+            if chunk := message.get("body", b""):
+                yield chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,46 +74,12 @@ class Request:
     headers: Headers
     scheme: str
     peer: str
-    receive: Receive
+    has_body: bool
+    body: Body
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header."""
-        for found, value in self.headers:
-            if found == name:
-                return value
-        return None
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body follows."""
-        return any(
-            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-            for name, value in self.headers
-        )
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives; raises ClientGone."""
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            if chunk := message.get("body", b""):
-                yield chunk
-            if not message.get("more_body", False):
-                return
-
-    async def body(self, most: int) -> bytes:
-        """The whole body; raises BodyTooLarge, ClientGone."""
-        declared = self.header(b"content-length")
-        if declared is not None and int(declared) > most:
-            raise BodyTooLarge(f"A request that is to be deferred has at most {most} bytes.")
-        chunks, size = [], 0
-        async for chunk in self.chunks():
-            size += len(chunk)
-            if size > most:
-                raise BodyTooLarge(f"A request that is to be deferred has at most {most} bytes.")
-            chunks.append(chunk)
-        return b"".join(chunks)
+        return value_of(self.headers, name)
 
 
 def read_request(scope: MutableMapping[str, Any], receive: Receive) -> Request:
@@ -72,7 +87,7 @@ def read_request(scope: MutableMapping[str, Any], receive: Receive) -> Request:
     raw_path: bytes = scope["raw_path"]
     query: bytes = scope["query_string"]
     headers: Headers = scope["headers"]
-    _require_one_framing(headers)
+    has_body = _has_body(headers)
     return Request(
         scope["method"],
         raw_path + b"?" + query if query else raw_path,
@@ -80,7 +95,8 @@ def read_request(scope: MutableMapping[str, Any], receive: Receive) -> Request:
         headers,
         scope["scheme"],
         scope["client"][0] if scope.get("client") else "",
-        receive,
+        has_body,
+        Body(receive, empty=not has_body),
     )
 
 
@@ -106,7 +122,8 @@ def path_forms(raw: bytes) -> tuple[str, ...]:
     return (first,) if first == second else (first, second)
 
 
-def _require_one_framing(headers: Headers) -> None:
-    framing = [name for name, _ in headers if name in {b"content-length", b"transfer-encoding"}]
+def _has_body(headers: Headers) -> bool:
+    framing = [(name, value) for name, value in headers if name in {b"content-length", b"transfer-encoding"}]
     if len(framing) > 1:
         raise MalformedRequest("The request frames its body in more than one way.")
+    return bool(framing) and framing[0] != (b"content-length", b"0")
