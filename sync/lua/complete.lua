@@ -13,8 +13,11 @@ for i = 3, #ARGV, 2 do
     redis.call('HDEL', KEYS[1], ARGV[i])
   end
 end
--- A version that begins at a revision is above any that an emptied cache had counted to.
-if redis.call('SET', KEYS[2], ARGV[1], 'NX') then
-  redis.call('PUBLISH', ARGV[2], '{"version":' .. ARGV[1] .. ',"buckets":[],"rules":[]}')
+if redis.call('EXISTS', KEYS[2]) == 0 then
+  -- Begun at the time, on the scale of revisions, it is above any that an emptied cache had counted to.
+  local time = redis.call('TIME')
+  local version = string.format('%.0f', math.max(tonumber(ARGV[1]), time[1] * 1048576 + math.floor(time[2] * 1.048576)))
+  redis.call('SET', KEYS[2], version)
+  redis.call('PUBLISH', ARGV[2], '{"version":' .. version .. ',"buckets":[],"rules":[]}')
 end
 return redis.call('GET', KEYS[2])

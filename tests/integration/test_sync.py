@@ -1,0 +1,307 @@
+"""Rules from MongoDB to an in-process cache: a real mongod, a real Redis, one or two sync workers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from app.clients import cache_redis
+from app.errors import RulesUnavailable
+from app.rules import keys
+from app.rules.cache import RuleCache
+from app.rules.match import Caller, Match
+from app.rules.model import parse_rule
+from app.rules.store import RuleStore
+from app.settings import Settings
+from sync.plan import Change
+from sync.publisher import Publisher
+from sync.reconcile import read_all
+from sync.watcher import Metrics, Watcher
+from tests.system import eventually
+
+WITHIN_S = 20.0
+
+Database = AsyncIOMotorDatabase[Any]
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    client: AsyncIOMotorClient[Any] = AsyncIOMotorClient(settings.mongodb_url, tz_aware=True)
+    yield client[settings.mongodb_database]
+    client.close()
+
+
+@pytest.fixture
+async def publisher(cache: Redis) -> Publisher:
+    return Publisher(cache)
+
+
+@asynccontextmanager
+async def syncing(database: Database, publisher: Publisher, settings: Settings) -> AsyncIterator[Metrics]:
+    metrics = Metrics(CollectorRegistry())
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(Watcher(database, publisher, settings, metrics).run(stop, ready))
+    try:
+        await asyncio.wait_for(ready.wait(), WITHIN_S)
+        yield metrics
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, WITHIN_S)
+
+
+@asynccontextmanager
+async def following(settings: Settings) -> AsyncIterator[RuleCache]:
+    redis = cache_redis(settings)
+    rules, stop = RuleCache(redis, settings), asyncio.Event()
+    task = asyncio.create_task(rules.run(stop))
+    try:
+        yield rules
+    finally:
+        stop.set()
+        await task
+        await redis.aclose()
+
+
+def caller(subject: str = "u", **claims: str) -> Caller:
+    return Caller(subject, "iss", claims, "10.1.2.3")
+
+
+async def limits(rules: RuleCache, who: Caller) -> dict[str, int]:
+    """The limits that apply, by rule; empty as long as rules are not known."""
+    try:
+        matches: tuple[Match, ...] = await rules.applicable(who, "GET", ("/",))
+    except RulesUnavailable:
+        return {"unavailable": 0}
+    return {match.rule.rule_id: match.rule.rule.limit for match in matches}
+
+
+async def until(rules: RuleCache, who: Caller, expected: dict[str, int]) -> float:
+    async def as_expected() -> bool:
+        return await limits(rules, who) == expected
+
+    return await eventually(as_expected, WITHIN_S, str(expected))
+
+
+def document(limit: int = 5, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {"key_type": "user", "key_value": "u", "limit": limit, "window_seconds": 60} | fields
+
+
+async def test_every_kind_of_change_reaches_the_cache(
+    database: Database,
+    publisher: Publisher,
+    settings: Settings,
+) -> None:
+    rules = database["rules"]
+    await rules.insert_one({"_id": "before"} | document(1))
+    async with syncing(database, publisher, settings), following(settings) as cache:
+        await until(cache, caller(), {"before": 1})
+        await rules.delete_one({"_id": "before"})
+        await until(cache, caller(), {})
+        await rules.insert_one({"_id": "r"} | document(5))
+        await until(cache, caller(), {"r": 5})
+        await rules.update_one({"_id": "r"}, {"$set": {"limit": 6}})
+        await until(cache, caller(), {"r": 6})
+        await rules.update_one({"_id": "r"}, {"$set": {"enabled": False}})
+        await until(cache, caller(), {})
+        await rules.update_one({"_id": "r"}, {"$set": {"enabled": True}})
+        await until(cache, caller(), {"r": 6})
+        await rules.update_one({"_id": "r"}, {"$set": {"key_value": "v"}})
+        await until(cache, caller(), {})
+        await until(cache, caller("v"), {"r": 6})
+        await rules.replace_one({"_id": "r"}, document(7, key_type="ip", key_value="10.0.0.0/8"))
+        await until(cache, caller(), {"r": 7})
+        await rules.replace_one({"_id": "r"}, document(8, key_type="claim:tier", key_value="gold"))
+        await until(cache, caller(), {})
+        await until(cache, caller(tier="gold"), {"r": 8})
+        assert (await cache.by_id("r")) is not None
+        await rules.delete_one({"_id": "r"})
+        await until(cache, caller(tier="gold"), {})
+        assert await cache.by_id("r") is None
+
+
+async def test_a_bad_document_never_replaces_a_good_one(
+    database: Database,
+    publisher: Publisher,
+    settings: Settings,
+) -> None:
+    rules = database["rules"]
+    await rules.insert_one({"_id": "r"} | document(5))
+    async with syncing(database, publisher, settings) as metrics, following(settings) as cache:
+        await until(cache, caller(), {"r": 5})
+        await rules.update_one({"_id": "r"}, {"$set": {"limit": "many"}})
+
+        async def counted() -> bool:
+            return bool(metrics.invalid._value.get() >= 1)
+
+        await eventually(counted, WITHIN_S, "the bad document is counted")
+        assert await limits(cache, caller()) == {"r": 5}
+        snapshot = await read_all(database)
+        assert list(snapshot.invalid) == ["r"]
+        await publisher.publish_all(snapshot.rules, frozenset(snapshot.invalid), snapshot.revision)
+        assert await limits(cache, caller()) == {"r": 5}, "nor does a full copy remove it"
+        await rules.update_one({"_id": "r"}, {"$set": {"limit": 9}})
+        await until(cache, caller(), {"r": 9})
+
+
+async def test_an_emptied_cache_is_filled_again(
+    database: Database,
+    publisher: Publisher,
+    settings: Settings,
+    cache: Redis,
+) -> None:
+    await database["rules"].insert_one({"_id": "r"} | document(5))
+    async with syncing(database, publisher, settings), following(settings) as rules:
+        await until(rules, caller(), {"r": 5})
+        before = int(await cache.get(keys.VERSION) or 0)
+        await cache.flushall()
+        assert await limits(rules, caller()) == {"r": 5}, "the last known rules stay in force"
+
+        async def filled() -> bool:
+            return bool(await publisher.complete())
+
+        print(f"filled again after {await eventually(filled, WITHIN_S, 'filled again') * 1000:.0f} ms")
+        assert int(await cache.get(keys.VERSION) or 0) > before
+        await until(rules, caller("new"), {})
+        assert await limits(rules, caller()) == {"r": 5}
+
+
+async def test_no_version_means_unavailable(settings: Settings, cache: Redis) -> None:
+    async with following(settings) as rules:
+        with pytest.raises(RulesUnavailable):
+            await rules.applicable(caller(), "GET", ("/",))
+        with pytest.raises(RulesUnavailable):
+            await rules.by_id("r")
+        assert not rules.known
+
+
+async def test_a_full_copy_removes_what_is_gone_and_late_events_do_not_return(
+    publisher: Publisher, cache: Redis
+) -> None:
+    a, b = rule("a"), rule("b")
+    await publisher.publish_all({"a": a, "b": b}, frozenset(), 100)
+    await publisher.publish_all({"a": a}, frozenset(), 200)
+    assert await published(cache) == ["a"]
+    assert await publisher.publish([Change("b", 150, b)]) == 0, "an event from before the copy"
+    await cache.flushall()
+    await publisher.publish_all({"a": a}, frozenset(), 300)
+    assert await publisher.publish([Change("b", 250, b), Change("a", 250, rule("a", limit=9))]) == 0
+    assert await published(cache) == ["a"]
+    assert await publisher.publish([Change("b", 301, b)]) == 1
+    assert await published(cache) == ["a", "b"]
+    assert await publisher.publish([Change("b", 302, None)]) == 1
+    assert await publisher.publish([Change("b", 301, b)]) == 0, "a tombstone stands in its way"
+
+
+async def test_two_sync_workers_at_once_agree_on_the_latest(publisher: Publisher, settings: Settings) -> None:
+    other_redis = cache_redis(settings)
+    other = Publisher(other_redis)
+    await publisher.publish_all({}, frozenset(), 1)
+    revisions = list(range(2, 60))
+    work = []
+    for revision in revisions:
+        for each in (publisher, other):
+            changes = [Change(f"r{i}", revision, rule(f"r{i}", limit=revision)) for i in range(revision % 5, 5)]
+            work.append(each.publish(changes))
+    await asyncio.gather(*reversed(work))
+    async with following(settings) as rules:
+        for i in range(5):
+            found = await rules.by_id(f"r{i}")
+            assert found is not None
+            latest = max(revision for revision in revisions if revision % 5 <= i)
+            assert (found.rule.limit, found.revision) == (latest, latest)
+    await other_redis.aclose()
+
+
+async def test_the_cache_is_bounded_and_keeps_negative_entries(
+    publisher: Publisher, settings: Settings, cache: Redis
+) -> None:
+    await publisher.publish_all({"r": rule("r")}, frozenset(), 1)
+    small = settings.model_copy(update={"rule_cache_size": 100})
+    rules = RuleCache(cache, small)
+    for number in range(300):
+        assert await limits(rules, caller(f"nobody{number}")) == {}
+    assert len(rules._entries) <= 100
+    assert await limits(rules, caller("nobody299")) == {}
+    commands = (await cache.info("commandstats"))["cmdstat_get"]["calls"]
+    assert await limits(rules, caller("nobody299")) == {}
+    assert (await cache.info("commandstats"))["cmdstat_get"]["calls"] == commands, "known without asking"
+
+
+async def test_one_read_for_many_who_ask_at_once(publisher: Publisher, settings: Settings, cache: Redis) -> None:
+    await publisher.publish_all({"r": rule("r")}, frozenset(), 1)
+    rules = RuleCache(cache, settings)
+    await limits(rules, caller("warm"))
+    await cache.config_resetstat()
+    found = await asyncio.gather(*(limits(rules, caller("u")) for _ in range(50)))
+    assert found == [{"r": 5}] * 50
+    stats = await cache.info("commandstats")
+    assert stats["cmdstat_get"]["calls"] <= 4, "the version, and each key once"
+
+
+async def test_everything_is_read_again_after_a_missed_message(
+    publisher: Publisher, settings: Settings, cache: Redis
+) -> None:
+    await publisher.publish_all({"r": rule("r"), "s": rule("s", key_value="v")}, frozenset(), 1)
+    async with following(settings) as rules:
+        await until(rules, caller(), {"r": 5})
+        await until(rules, caller("v"), {"s": 5})
+        told: list[frozenset[str] | None] = []
+        rules.on_change(told.append)
+        # A change that nobody announced; then one that is: the gap in the versions gives it away.
+        content = await cache.get("rule:user:u")
+        assert isinstance(content, bytes)
+        await cache.set("rule:user:u", content.replace(b'"limit":5', b'"limit":6'))
+        await cache.incr(keys.VERSION)
+        await publisher.publish([Change("s", 2, rule("s", key_value="v", limit=7))])
+        await until(rules, caller("v"), {"s": 7})
+        await until(rules, caller(), {"r": 6})
+        assert None in told
+
+
+async def test_everything_is_read_again_after_a_lost_connection(
+    publisher: Publisher, settings: Settings, cache: Redis
+) -> None:
+    await publisher.publish_all({"r": rule("r")}, frozenset(), 1)
+    async with following(settings) as rules:
+        await until(rules, caller(), {"r": 5})
+        content = await cache.get("rule:user:u")
+        assert isinstance(content, bytes)
+        await cache.set("rule:user:u", content.replace(b'"limit":5', b'"limit":6'))
+        assert await cache.execute_command("CLIENT", "KILL", "TYPE", "pubsub") >= 1  # type: ignore[no-untyped-call]
+        await until(rules, caller(), {"r": 6})
+
+
+async def test_many_rules_are_copied(
+    database: Database, publisher: Publisher, settings: Settings, cache: Redis
+) -> None:
+    many = 3000
+    await database["rules"].insert_many({"_id": f"r{i}"} | document(key_value=f"u{i}") for i in range(many))
+    async with syncing(database, publisher, settings), following(settings) as rules:
+        await until(rules, caller(f"u{many - 1}"), {f"r{many - 1}": 5})
+        assert len(await published(cache)) == many
+
+
+async def test_the_store_keeps_versions(database: Database) -> None:
+    store = RuleStore(database)
+    await store.setup()
+    await store.setup()
+    first = await store.put(rule("r"), "ops")
+    second = await store.put(rule("r", limit=6), "ops", if_version=1)
+    assert (first.version, second.version, second.updated_by) == (1, 2, "ops")
+    assert (await store.get("r")).limit == 6
+    results = await asyncio.gather(*(store.put(rule("r", limit=7 + i), "ops") for i in range(10)))
+    assert sorted(result.version for result in results) == list(range(3, 13))
+
+
+def rule(rule_id: str, **fields: Any) -> Any:  # noqa: ANN401
+    return parse_rule({"rule_id": rule_id} | document(**fields))
+
+
+async def published(cache: Redis) -> list[str]:
+    found = await cache.hgetall(keys.STATE)
+    return sorted(str(name, "utf-8") for name, state in found.items() if b'"bucket":null' not in bytes(state))  # type: ignore[arg-type]

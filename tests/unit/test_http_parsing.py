@@ -1,0 +1,145 @@
+"""Paths, headers and tokens as they come in."""
+
+import pytest
+
+from app.edge.deferral import idempotency_key
+from app.edge.identity import bearer_token
+from app.edge.request import path_forms
+from app.errors import MalformedRequest
+from app.headers import drained, from_upstream, to_store, to_upstream
+from app.jobs.model import (
+    StoredRequest,
+    StoredResponse,
+    decode_request,
+    decode_response,
+    encode_request,
+    encode_response,
+    new_job_id,
+    partition_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("raw", "forms"),
+    [
+        (b"/", ("/",)),
+        (b"/a/b", ("/a/b",)),
+        (b"/a%2fb", ("/a%2fb", "/a/b")),
+        (b"/a//b", ("/a//b", "/a/b")),
+        (b"/a%20b", ("/a%20b", "/a b")),
+        (b"//", ("//", "/")),
+        (b"/a/.well-known", ("/a/.well-known",)),
+        (b"/a%252fb", ("/a%252fb", "/a%2fb")),
+        (b"/a/", ("/a/",)),
+    ],
+)
+def test_paths_are_read_in_both_ways(raw: bytes, forms: tuple[str, ...]) -> None:
+    assert path_forms(raw) == forms
+
+
+@pytest.mark.parametrize(
+    "raw", [b"/a/../b", b"/..", b"/%2e%2e/b", b"/a%2f..%2fb", b"/a\\b", b"/%5c", b"/%00", b"a", b"*"]
+)
+def test_paths_that_could_be_another_are_refused(raw: bytes) -> None:
+    with pytest.raises(MalformedRequest):
+        path_forms(raw)
+
+
+@pytest.mark.parametrize(
+    ("values", "token"),
+    [
+        ([], None),
+        ([b"Basic x"], None),
+        ([b"Bearer abc"], "abc"),
+        ([b"bearer  abc "], "abc"),
+        ([b"Digest Bearer"], None),
+    ],
+)
+def test_bearer_tokens(values: list[bytes], token: str | None) -> None:
+    assert bearer_token(values) == token
+
+
+@pytest.mark.parametrize("values", [[b"Bearer"], [b"Bearer "], [b"Bearerabc"], [b"Bearer a", b"Basic b"]])
+def test_malformed_authorization(values: list[bytes]) -> None:
+    with pytest.raises(MalformedRequest):
+        bearer_token(values)
+
+
+@pytest.mark.parametrize(("value", "key"), [(b'"a b"', "a b"), (b"abc", "abc"), (b'"a\\"b"', 'a"b')])
+def test_idempotency_keys(value: bytes, key: str) -> None:
+    assert idempotency_key(value) == key
+
+
+@pytest.mark.parametrize("value", [b"", b'""', b"x" * 256, b"\x01", "ä".encode()])
+def test_bad_idempotency_keys(value: bytes) -> None:
+    with pytest.raises(MalformedRequest):
+        idempotency_key(value)
+
+
+def test_headers_to_the_app_server() -> None:
+    inbound = [
+        (b"host", b"x"),
+        (b"connection", b"keep-alive, X-Hop"),
+        (b"x-hop", b"1"),
+        (b"te", b"trailers"),
+        (b"penstock-identity", b"forged"),
+        (b"penstock_job_id", b"forged"),
+        (b"penstock-callback", b"https://x"),
+        (b"x-forwarded-for", b"6.6.6.6"),
+        (b"x_forwarded_for", b"7.7.7.7"),
+        (b"forwarded", b"for=6.6.6.6"),
+        (b"accept", b"*/*"),
+    ]
+    untrusted = dict(to_upstream(inbound, client="1.2.3.4", scheme="https", trusted=False))
+    assert set(untrusted) == {
+        b"host",
+        b"penstock-callback",
+        b"accept",
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+        b"x-forwarded-host",
+        b"x-request-id",
+    }
+    assert (untrusted[b"x-forwarded-for"], untrusted[b"x-forwarded-proto"]) == (b"1.2.3.4", b"https")
+    trusted = dict(to_upstream(inbound, client="1.2.3.4", scheme="https", trusted=True))
+    assert (trusted[b"x-forwarded-for"], trusted[b"forwarded"]) == (b"6.6.6.6, 1.2.3.4", b"for=6.6.6.6")
+    assert b"x_forwarded_for" not in trusted
+
+
+def test_what_is_stored_and_sent_later() -> None:
+    headers = [(b"authorization", b"s"), (b"cookie", b"s"), (b"x-api-key", b"s"), (b"x-mine", b"s"), (b"accept", b"a")]
+    stored = to_store(headers, ["X-Mine"])
+    assert stored == [(b"accept", b"a")]
+    assert drained(stored, "0-id", 2, b"token") == [
+        (b"accept", b"a"),
+        (b"penstock-job-id", b"0-id"),
+        (b"penstock-attempt", b"2"),
+        (b"penstock-identity", b"token"),
+    ]
+
+
+def test_headers_to_the_client() -> None:
+    answer = [
+        (b"Connection", b"X-Hop"),
+        (b"X-Hop", b"1"),
+        (b"RateLimit-Limit", b"1"),
+        (b"Penstock-X", b"1"),
+        (b"A", b"b"),
+    ]
+    assert from_upstream(answer) == [(b"a", b"b")]
+
+
+def test_requests_and_responses_are_kept_byte_for_byte() -> None:
+    request = StoredRequest("POST", b"/\xff?q", [(b"a", b"\xe4\n")], b"\n\x00body\n", ("iss", "sub"))
+    assert decode_request(encode_request(request)) == request
+    for body in (b"\n\n\x00", b"", None):
+        response = StoredResponse(200, [(b"x", b"\xff")], body)
+        assert decode_response(encode_response(response)) == response
+
+
+def test_job_ids_name_their_partition_and_nothing_else() -> None:
+    ids = {new_job_id(31) for _ in range(1000)}
+    assert len(ids) == 1000
+    assert {partition_of(job_id) for job_id in ids} == {31}
+    for bad in ("", "0", "0-", "0-short", "g-" + "x" * 22, "0-" + "x" * 23, "0-" + "x" * 21 + "}", "0000-" + "x" * 22):
+        assert partition_of(bad) is None

@@ -1,0 +1,115 @@
+"""A rule that breaks the model is refused, and the refusal names the field."""
+
+from typing import Any
+
+import pytest
+
+from app.errors import InvalidInput, InvalidRule
+from app.rules.active import decode_active, encode_active
+from app.rules.model import parse_rule, to_json
+from app.rules.rate import format_rate, parse_rate
+
+GOOD = {"rule_id": "r", "key_type": "user", "key_value": "u", "limit": 5, "window_seconds": 60}
+
+
+def test_defaults_are_the_designs() -> None:
+    rule = parse_rule(GOOD)
+    assert (rule.effective_burst, rule.algorithm, rule.cost, rule.priority, rule.enabled) == (5, "gcra", 1, 0, True)
+    assert (rule.on_limit, rule.drain, rule.paused, rule.shadow, rule.on_store_failure) == (
+        "reject",
+        None,
+        False,
+        False,
+        "local",
+    )
+    queue = rule.queue
+    assert (queue.max_depth, queue.max_wait_seconds, queue.max_attempts, queue.result_ttl_seconds) == (
+        1000,
+        3600,
+        5,
+        3600,
+    )
+    assert (queue.dead_letter_ttl_seconds, queue.on_delete, queue.keep_credentials) == (30 * 86_400, "drain", False)
+    assert rule.overtaking is False
+    assert parse_rule(GOOD | {"drain": {"limit": 1, "window_seconds": 1}}).overtaking is True
+    assert (
+        parse_rule(GOOD | {"drain": {"limit": 1, "window_seconds": 1}, "queue": {"overtaking": False}}).overtaking
+        is False
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"rule_id": "Not Allowed"}, "rule_id"),
+        ({"rule_id": None}, "rule_id"),
+        ({"key_type": "tenant"}, "key_type"),
+        ({"key_type": "claim:"}, "key_type"),
+        ({"key_type": "claim:a.b"}, "key_type"),
+        ({"key_type": "claim:$where"}, "key_type"),
+        ({"key_value": None}, "key_value"),
+        ({"key_value": {"$gt": ""}}, "key_value"),
+        ({"key_type": "default"}, "key_value"),
+        ({"key_type": "ip", "key_value": "10.0.0.1/8"}, "key_value"),
+        ({"key_type": "ip", "key_value": "nonsense"}, "key_value"),
+        ({"key_type": "ip", "key_value": "2001:DB8::/32"}, "key_value"),
+        ({"limit": 0}, "limit"),
+        ({"limit": "5"}, "limit"),
+        ({"limit": True}, "limit"),
+        ({"limit": 1.5}, "limit"),
+        ({"window_seconds": 0}, "window_seconds"),
+        ({"window_seconds": float("nan")}, "window_seconds"),
+        ({"burst": 0}, "burst"),
+        ({"cost": 6}, "cost"),
+        ({"algorithm": "leaky"}, "algorithm"),
+        ({"algorithm": "sliding_window", "limit": 10_001}, "limit"),
+        ({"on_limit": "wait"}, "on_limit"),
+        ({"drain": {"limit": 1}}, "drain.window_seconds"),
+        ({"drain": {"limit": 1, "window_seconds": 1, "burst": 1}, "cost": 2}, "drain.burst"),
+        ({"queue": {"max_depth": 0}}, "queue.max_depth"),
+        ({"queue": {"on_delete": "keep"}}, "queue.on_delete"),
+        ({"queue": {"drop_headers": ["a b"]}}, "queue.drop_headers"),
+        ({"match": {"path_prefix": "api"}}, "match.path_prefix"),
+        ({"match": {"methods": ["G T"]}}, "match.methods"),
+        ({"$set": {}}, "$set"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_what_is_wrong_is_named(change: dict[str, Any], named: str) -> None:
+    fields = {name: value for name, value in (GOOD | change).items() if value is not None}
+    with pytest.raises(InvalidRule, match="^" + named.replace("$", r"\$")):
+        parse_rule(fields)
+
+
+def test_documents_carry_the_id_as_mongodb_does() -> None:
+    document = {"_id": "r"} | {name: value for name, value in GOOD.items() if name != "rule_id"}
+    assert parse_rule(document) == parse_rule(GOOD)
+
+
+def test_a_rule_survives_its_compact_form() -> None:
+    rule = parse_rule(
+        GOOD | {"match": {"path_prefix": "/a"}, "drain": {"limit": 2, "window_seconds": 0.5}, "priority": 3}
+    )
+    compact = encode_active(rule, 7)
+    assert (compact["limit"], compact["window"], compact["revision"]) == (5, 60, 7)
+    again = decode_active(compact)
+    assert (again.rule, again.revision) == (rule, 7)
+    assert parse_rule({name: value for name, value in to_json(rule).items() if name != "version"}) == rule
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("50/s", (50, 1)), ("100/m", (100, 60)), ("20/h", (20, 3600)), ("5/30s", (5, 30)), ("1/2d", (1, 172_800))],
+)
+def test_rates(text: str, rate: tuple[int, int]) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "50", "50/", "/s", "0/s", "5/0s", "-1/s", "1.5/s", "5/x", "5 / s"])
+def test_what_is_no_rate(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_rate(text)
+
+
+def test_rates_are_written_as_they_are_read() -> None:
+    assert [format_rate(5, window_s) for window_s in (1, 60, 3600, 86_400, 30)] == ["5/s", "5/m", "5/h", "5/d", "5/30s"]
