@@ -1,0 +1,149 @@
+"""The admin API on a real MongoDB: roles, ETags, drains, problems."""
+
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import httpx
+import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
+
+from app.admin.application import build_admin
+from app.admin.auth import Gatekeeper
+from app.rules.store import RuleStore
+from app.settings import Settings
+from app.tokens import TokenVerifier
+from tests.system import Issuer
+
+RULE = {"rule_id": "r", "key_type": "user", "key_value": "u", "limit": 5, "window_seconds": 60}
+
+
+class Admin:
+    """The admin API as one operator uses it."""
+
+    def __init__(self, client: httpx.AsyncClient, issuer: Issuer, rules: Any) -> None:  # noqa: ANN401
+        self.client, self.issuer, self.rules = client, issuer, rules
+
+    async def __call__(
+        self, method: str, path: str, body: object = None, role: str | None = "admin", **headers: str
+    ) -> httpx.Response:
+        if role is not None:
+            token = self.issuer.token("ops", aud="penstock-admin", penstock_role=role)
+            headers |= {"Authorization": f"Bearer {token}"}
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.client.request(method, path, json=body, headers=named)
+
+
+@pytest.fixture
+async def admin(mongod_url: str) -> AsyncIterator[Admin]:
+    issuer = Issuer()
+    settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
+    mongo: AsyncIOMotorClient[Any] = AsyncIOMotorClient(mongod_url, tz_aware=True)
+    database = mongo[f"test_{uuid.uuid4().hex[:12]}"]
+    async with aiohttp.ClientSession() as session:
+        gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
+        transport = httpx.ASGITransport(build_admin(RuleStore(database), gatekeeper))
+        async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
+            yield Admin(client, issuer, database["rules"])
+    mongo.close()
+    issuer.close()
+
+
+async def test_a_rule_from_its_making_to_its_end(admin: Admin) -> None:
+    made = await admin("POST", "/v1/rules", RULE)
+    assert (made.status_code, made.headers["ETag"]) == (201, '"1"')
+    assert (await admin("POST", "/v1/rules", RULE)).status_code == 409
+    read = (await admin("GET", "/v1/rules/r", role="viewer")).json()
+    assert read | RULE == read
+    assert (read["version"], read["updated_by"]) == (1, "ops")
+    changed = await admin("PUT", "/v1/rules/r", read | {"limit": 6}, If_Match='"1"')
+    assert (changed.status_code, changed.headers["ETag"], changed.json()["limit"]) == (200, '"2"', 6)
+    assert (await admin("PUT", "/v1/rules/r", RULE, If_Match='"1"')).status_code == 412
+    patched = await admin("PATCH", "/v1/rules/r", {"queue": {"max_depth": 7}, "burst": 9})
+    assert (patched.json()["queue"], patched.json()["burst"], patched.json()["limit"]) == ({"max_depth": 7}, 9, 6)
+    cleared = await admin("PATCH", "/v1/rules/r", {"burst": None})
+    assert "burst" not in cleared.json()
+    listed = (await admin("GET", "/v1/rules")).json()
+    assert ([rule["rule_id"] for rule in listed["rules"]], listed["invalid"]) == (["r"], [])
+    assert (await admin("DELETE", "/v1/rules/r", If_Match='"1"')).status_code == 412
+    assert (await admin("DELETE", "/v1/rules/r")).status_code == 204
+    assert (await admin("DELETE", "/v1/rules/r")).status_code == 404
+    assert (await admin("GET", "/v1/rules/r")).status_code == 404
+
+
+async def test_roles(admin: Admin) -> None:
+    await admin("POST", "/v1/rules", RULE)
+    rate = {"limit": 1, "window_seconds": 1}
+    attempts = [("GET", "/v1/rules", None), ("PUT", "/v1/rules/r/drain", rate), ("PUT", "/v1/rules/r", RULE)]
+    for role, expected in {"viewer": [200, 403, 403], "operator": [200, 200, 403], "admin": [200, 200, 200]}.items():
+        assert [(await admin(method, path, body, role)).status_code for method, path, body in attempts] == expected
+    assert [(await admin(method, path, body, "owner")).status_code for method, path, body in attempts] == [403] * 3
+    assert [(await admin(method, path, body, None)).status_code for method, path, body in attempts] == [401] * 3
+
+
+async def test_a_token_of_the_data_plane_is_refused(admin: Admin) -> None:
+    token = admin.issuer.token("ops", penstock_role="admin")
+    refused = await admin("GET", "/v1/rules", role=None, Authorization=f"Bearer {token}")
+    assert refused.status_code == 401
+    assert refused.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+    assert refused.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_drains(admin: Admin) -> None:
+    await admin("POST", "/v1/rules", RULE)
+    drain = {"limit": 50, "window_seconds": 1}
+    assert (await admin("PUT", "/v1/rules/r/drain", drain, "operator")).json()["drain"] == drain
+    assert (await admin("POST", "/v1/rules/r/drain/pause", role="operator")).json()["paused"] is True
+    assert "paused" not in (await admin("POST", "/v1/rules/r/drain/resume", role="operator")).json()
+    assert "drain" not in (await admin("DELETE", "/v1/rules/r/drain", role="operator")).json()
+    assert (await admin("PUT", "/v1/rules/none/drain", drain)).status_code == 404
+    wrong = await admin("PUT", "/v1/rules/r/drain", {"limit": -1, "window_seconds": 1})
+    assert (wrong.status_code, wrong.json()["detail"].partition(":")[0]) == (422, "drain.limit")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "named"),
+    [
+        (RULE | {"limit": "5"}, 422, "limit"),
+        (RULE | {"more": 1}, 422, "more"),
+        (RULE | {"key_value": {"$ne": 1}}, 422, "key_value"),
+        ([], 400, ""),
+        ("text", 400, ""),
+    ],
+)
+async def test_what_is_wrong_is_refused_and_nothing_written(
+    admin: Admin, body: object, status: int, named: str
+) -> None:
+    answer = await admin("POST", "/v1/rules", body)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    assert answer.json()["detail"].startswith(named)
+    assert await admin.rules.count_documents({}) == 0
+
+
+async def test_a_document_that_is_no_rule_is_listed_as_such(admin: Admin) -> None:
+    await admin.rules.insert_one(
+        {"_id": "bad", "key_type": "user", "key_value": "u", "limit": "x", "window_seconds": 1}
+    )
+    (invalid,) = (await admin("GET", "/v1/rules")).json()["invalid"]
+    assert invalid["rule_id"] == "bad"
+    assert invalid["problem"].startswith("limit")
+
+
+async def test_without_mongodb_it_is_a_503(admin: Admin) -> None:
+    issuer = admin.issuer
+    settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
+    mongo: AsyncIOMotorClient[Any] = AsyncIOMotorClient("mongodb://127.0.0.1:9/", serverSelectionTimeoutMS=200)
+    async with aiohttp.ClientSession() as session:
+        gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
+        transport = httpx.ASGITransport(build_admin(RuleStore(mongo["x"]), gatekeeper))
+        async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
+            lost = Admin(client, issuer, None)
+            for method, path, body in [
+                ("GET", "/v1/rules", None),
+                ("POST", "/v1/rules", RULE),
+                ("DELETE", "/v1/rules/r", None),
+            ]:
+                answer = await lost(method, path, body)
+                assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    mongo.close()
