@@ -15,7 +15,7 @@ from app.edge.metrics import Metrics
 from app.identity_token import load_identity_tokens
 from app.jobs.record import Records
 from app.limiter.redis_limiter import RedisLimiter
-from app.process import Listen, Process
+from app.process import Listen, Process, alongside
 from app.queue.flows import Flows
 from app.rules.cache import RuleCache
 from app.rules.store import RuleStore
@@ -43,14 +43,8 @@ async def run_edge(process: Process) -> None:
         deferring = Deferring(Flows(queue, settings), limiter, identity, settings)
         upstream, metrics = Upstream(session, settings.upstreams), Metrics(process.registry)
         parts = Parts(api, identity, rules, limiter, deferring, upstream, identity_tokens, view, metrics, settings)
-        following = asyncio.create_task(rules.run(process.stop))
-        announcing = asyncio.create_task(_ready_once_known(rules, process))
-        try:
+        async with alongside(process, rules.run(process.stop), _ready_once_known(rules, process)):
             await serve(Gateway(parts), process, process.listen or Listen("127.0.0.1", 8080))
-        finally:
-            for task in (following, announcing):
-                task.cancel()
-            await asyncio.gather(following, announcing, return_exceptions=True)
 
 
 async def run_admin(process: Process) -> None:

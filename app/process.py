@@ -2,8 +2,10 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -34,6 +36,31 @@ class Process:
 
 
 Body = Callable[[Process], Awaitable[None]]
+
+
+@asynccontextmanager
+async def alongside(process: Process, *bodies: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run these beside what is done inside; they are cancelled when that is over.
+
+    One that fails ends the process with its error, rather than leaving it half alive: whoever supervises it starts it
+    again.
+    """
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            process.stop.set()
+
+    tasks = [asyncio.create_task(body) for body in bodies]
+    for task in tasks:
+        task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
 
 
 def run(role: str, body: Body, settings: Settings, *, listen: Listen | None = None, ops_port: int = 0) -> None:

@@ -19,7 +19,7 @@ from app.headers import drained
 from app.identity_token import load_identity_tokens
 from app.jobs.model import StoredResponse
 from app.limiter.redis_limiter import RedisLimiter
-from app.process import Process
+from app.process import Process, alongside
 from app.queue import keys
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob, TakenFlow
@@ -129,22 +129,20 @@ async def run_worker(process: Process) -> None:
         rescheduler = Rescheduler(flows, rules)
         rules.on_change(rescheduler.changed)
         await _until_prepared(flows)
-        background = [
-            asyncio.create_task(rules.run(process.stop)),
-            asyncio.create_task(rescheduler.run()),
-            asyncio.create_task(reclaim_periodically(flows, settings, metrics, consumer)),
-            asyncio.create_task(_extend_periodically(delivery, settings.lease_s / 3, consumer)),
-            *(asyncio.create_task(worker.listen(partition)) for partition in range(settings.queue_partitions)),
-        ]
-        process.ready.set()
-        try:
-            await asyncio.gather(*(worker.run(p, process.stop) for p in range(settings.queue_partitions)))
+        partitions = range(settings.queue_partitions)
+        background = alongside(
+            process,
+            rules.run(process.stop),
+            rescheduler.run(),
+            reclaim_periodically(flows, settings, metrics, consumer),
+            _extend_periodically(delivery, settings.lease_s / 3, consumer),
+            *(worker.listen(partition) for partition in partitions),
+        )
+        async with background:
+            process.ready.set()
+            await asyncio.gather(*(worker.run(partition, process.stop) for partition in partitions))
             with suppress(TimeoutError):
                 await asyncio.wait_for(draining.finish(), FINISH_WITHIN_S)
-        finally:
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
 
 
 @asynccontextmanager

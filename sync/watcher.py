@@ -13,7 +13,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from app.clients import cache_redis, mongodb
 from app.errors import InvalidRule, Unavailable
-from app.process import Process
+from app.process import Process, alongside
 from app.rules.model import Rule, parse_rule
 from app.rules.store import COLLECTION
 from app.settings import Settings
@@ -168,13 +168,8 @@ async def run_sync(process: Process) -> None:
     client, redis = mongodb(settings), cache_redis(settings)
     try:
         watcher = Watcher(client[settings.mongodb_database], Publisher(redis), settings, Metrics(process.registry))
-        running = asyncio.create_task(watcher.run(process.stop, process.ready))
-        stopped = asyncio.create_task(process.stop.wait())
-        await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({running}, timeout=5)
-        for task in (running, stopped):
-            task.cancel()
-        await asyncio.gather(running, stopped, return_exceptions=True)
+        async with alongside(process, watcher.run(process.stop, process.ready)):
+            await process.stop.wait()
     finally:
         client.close()
         await redis.aclose()
