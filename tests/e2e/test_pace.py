@@ -46,6 +46,7 @@ async def test_the_rate_and_the_order_hold_over_many_processes(
                 assert_within_rate([a["at"] for a in arrivals[user] if not a["job"]], LIMIT, BURST)
             else:
                 assert numbers == list(range(REQUESTS)), "no request passed another"
+                assert 200 in statuses[statuses.index(202) :], "once the flow is empty, live requests pass again"
                 assert_within_rate([a["at"] for a in arrivals[user]], LIMIT, BURST)
         await every_job_succeeded(system, answers)
 
