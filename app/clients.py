@@ -45,7 +45,7 @@ def http_session(settings: Settings, *, announce_sent: bool = False) -> aiohttp.
 
     `announce_sent`: a request's `trace_request_ctx` is called once its head is on its way.
     """
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
         timeout=aiohttp.ClientTimeout(
             total=None, sock_connect=settings.upstream_connect_timeout_s, sock_read=settings.upstream_read_timeout_s
@@ -55,6 +55,9 @@ def http_session(settings: Settings, *, announce_sent: bool = False) -> aiohttp.
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_announcing()] if announce_sent else None,
     )
+    # aiohttp sends an idempotent request again by itself when the connection ends: that would be two for one slot.
+    session._retry_connection = False
+    return session
 
 
 def _announcing() -> aiohttp.TraceConfig:

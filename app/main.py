@@ -33,7 +33,8 @@ async def run_edge(process: Process) -> None:
         stack.push_async_callback(queue.aclose)
         stack.push_async_callback(session.close)
         rules, limiter, view = RuleCache(cache, settings), RedisLimiter(cache), JobView(settings)
-        identity = Identity(TokenVerifier(settings, session, settings.jwt_audience), settings)
+        verifier = TokenVerifier(settings, session, settings.jwt_audience)
+        identity = Identity(verifier, settings)
         identity_tokens = load_identity_tokens(settings.identity_key_file)
         poll_limit = PollLimit(settings.poll_limit_per_s)
         records = Records(queue, settings)
@@ -43,7 +44,7 @@ async def run_edge(process: Process) -> None:
         deferring = Deferring(Flows(queue, settings), limiter, identity, settings)
         upstream, metrics = Upstream(session, settings.upstreams), Metrics(process.registry)
         parts = Parts(api, identity, rules, limiter, deferring, upstream, identity_tokens, view, metrics, settings)
-        async with alongside(process, rules.run(process.stop), _ready_once_known(rules, process)):
+        async with alongside(process, rules.run(process.stop), _ready_once_known(rules, process), verifier.prefetch()):
             await serve(Gateway(parts), process, process.listen or Listen("127.0.0.1", 8080))
 
 

@@ -24,6 +24,7 @@ UNKNOWN_KID_PAUSE_S = 10.0
 NO_KEYS_PAUSE_S = 1.0
 FETCH_TIMEOUT_S = 5.0
 
+_JWKS_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 
@@ -37,6 +38,10 @@ class Jwks:
         self._keys: dict[str | None, dict[str, Any]] = {}
         self._fetched_at_s = -UNKNOWN_KID_PAUSE_S
         self._fetching = asyncio.Lock()
+
+    async def prefetch(self) -> None:
+        """Ask for the keys before a token needs them; the issuer may be away."""
+        await self._fetch()
 
     async def key(self, kid: str | None) -> dict[str, Any] | None:
         """The key of this id, asking the issuer for one that is not known, at most every 10 s. Raises Unavailable."""
@@ -55,22 +60,35 @@ class Jwks:
             try:
                 timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S)
                 async with self._session.get(
-                    self._url, timeout=timeout, headers={"Accept": "application/json"}
+                    self._url, timeout=timeout, headers=_JWKS_HEADERS
                 ) as response:
                     response.raise_for_status()
-                    keys = orjson.loads(await response.content.read(MAX_JWKS_BYTES))["keys"]
-                    self._keys = _by_kid(keys) or self._keys
+                    self._keys = _by_kid(orjson.loads(await _whole(response))["keys"]) or self._keys
             except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
                 log.warning("jwks_not_fetched", url=self._url, error=str(error) or type(error).__name__)
 
 
-def _by_kid(keys: list[dict[str, Any]]) -> dict[str | None, dict[str, Any]]:
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """All of it, however many packets it came in; ValueError where it is too large to be a key set."""
+    body = b""
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_JWKS_BYTES:
+            raise ValueError("the key set is too large")
+    return body
+
+
+def _by_kid(keys: list[Any]) -> dict[str | None, dict[str, Any]]:
     """A single key may go without being named by the token."""
-    usable = [key for key in keys if key.get("use", "sig") == "sig" and key.get("kty") in {"EC", "RSA", "OKP"}]
+    usable = [key for key in keys if isinstance(key, dict) and _is_for_signatures(key)]
     found: dict[str | None, dict[str, Any]] = {key["kid"]: key for key in usable if isinstance(key.get("kid"), str)}
     if len(usable) == 1:
         found[None] = usable[0]
     return found
+
+
+def _is_for_signatures(key: dict[str, Any]) -> bool:
+    return key.get("use", "sig") == "sig" and key.get("kty") in ("EC", "RSA", "OKP")
 
 
 class TokenVerifier:
@@ -83,11 +101,16 @@ class TokenVerifier:
         self._algorithms = frozenset(settings.jwt_algorithms)
         self._leeway_s = settings.jwt_leeway_s
 
+    async def prefetch(self) -> None:
+        """Ask the issuer for its keys before the first token comes; no error where it is away."""
+        if self._jwks is not None:
+            await self._jwks.prefetch()
+
     async def verify(self, token: str) -> dict[str, Any]:
         """The claims of a valid token; raises Unauthenticated, or Unavailable where no key was ever obtained."""
         header = _header(token)
         algorithm = header.get("alg")
-        if algorithm not in self._algorithms:
+        if not isinstance(algorithm, str) or algorithm not in self._algorithms:
             raise _bad("its algorithm is not allowed")
         if "crit" in header or "b64" in header:
             raise _bad("it asks for extensions that are not understood")
@@ -114,8 +137,8 @@ class TokenVerifier:
             )
         except PyJWTError as error:
             raise _bad(str(error)) from error
-        except (ValueError, TypeError, OverflowError) as error:
-            raise _bad("a claim has the wrong type") from error
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            raise _bad("a claim, or its key, is malformed") from error
         _require_types(claims)
         return claims
 
@@ -124,13 +147,19 @@ def _header(token: str) -> dict[str, Any]:
     parts = _COMPACT.fullmatch(token) if len(token) <= MAX_TOKEN_BYTES else None
     if parts is None or not all(_canonical(part) for part in parts.groups()):
         raise _bad("it is not a compact JWT")
+    _json_object(parts[2])  # the claims are PyJWT's to judge, once they are known to be JSON that we could write again
+    return _json_object(parts[1])
+
+
+def _json_object(part: str) -> dict[str, Any]:
+    """Stricter than PyJWT: no NaN, and no lone surrogate, which no key or header could be made of later."""
     try:
-        header = orjson.loads(_decode(parts[1]))
+        found = orjson.loads(_decode(part))
     except ValueError as error:
-        raise _bad("its header is no JSON") from error
-    if not isinstance(header, dict):
-        raise _bad("its header is no JSON object")
-    return header
+        raise _bad("it holds no JSON") from error
+    if not isinstance(found, dict):
+        raise _bad("it holds no JSON object")
+    return found
 
 
 def _decode(part: str) -> bytes:

@@ -59,7 +59,7 @@ async def send_all(system: System, user: str) -> list[Answer]:
         target = f"/work?user={user}&number={number}"
         answers.append(await system.request("POST", target, user, data=b"x", headers={"Connection": "close"}))
         if number % 20 == 19:  # long enough for the flow to run empty, so that live requests follow a backlog
-            await asyncio.sleep(randomness.uniform(0.5, 1.2))
+            await asyncio.sleep(randomness.uniform(1.3, 1.8))
     return answers
 
 
