@@ -18,7 +18,6 @@ HOP_BY_HOP = frozenset(
     }
 )  # RFC 9110, 7.6.1; `Proxy-Authorization` and `Proxy-Authenticate` are between the client and us
 CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"})
-FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded"})
 _PROXY = frozenset({b"proxy-authorization", b"proxy-authenticate"})
 _OURS_IN_ANSWERS = (b"ratelimit", b"penstock-")
 
@@ -57,7 +56,7 @@ def _may_pass(name: bytes, named: frozenset[bytes], trusted: bool) -> bool:
     dashed = name.replace(b"_", b"-")
     if dashed.startswith(b"penstock-") and name != b"penstock-callback":
         return False
-    if dashed in FORWARDED:
+    if dashed == b"forwarded" or dashed.startswith(b"x-forwarded-"):
         return trusted and dashed == name
     return True
 

@@ -59,9 +59,7 @@ class Jwks:
             self._fetched_at_s = time.monotonic()
             try:
                 timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S)
-                async with self._session.get(
-                    self._url, timeout=timeout, headers=_JWKS_HEADERS
-                ) as response:
+                async with self._session.get(self._url, timeout=timeout, headers=_JWKS_HEADERS) as response:
                     response.raise_for_status()
                     self._keys = _by_kid(orjson.loads(await _whole(response))["keys"]) or self._keys
             except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:

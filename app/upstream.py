@@ -15,6 +15,8 @@ from app.jobs.model import Headers, StoredResponse
 
 Sent = Callable[[], None]
 
+LAST_STATUS = 599  # RFC 9110, 15
+
 
 class Answer:
     """An app server's answer: status and headers are there, the body streams."""
@@ -56,12 +58,16 @@ class Upstream:
         if not self._any:
             raise UpstreamRefused("No app server is configured (PENSTOCK_UPSTREAMS).")
         url = URL(next(self._bases) + target.decode("latin-1"), encoded=True)
-        names = CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+        names = CIMultiDict((_text(name), _text(value)) for name, value in headers)
         with _translated():
             response = await self._session.request(
                 method, url, headers=names, data=body, allow_redirects=False, trace_request_ctx=sent
             )
         try:
+            if response.status > LAST_STATUS:
+                raise UpstreamCut(
+                    f"The app server answered with the status {response.status}, which is none of HTTP's."
+                )
             yield Answer(response)
         finally:
             if response.content.at_eof():
@@ -85,6 +91,14 @@ class Upstream:
                     return StoredResponse(answer.status, answer.headers, None)
                 kept.append(chunk)
             return StoredResponse(answer.status, answer.headers, b"".join(kept))
+
+
+def _text(value: bytes) -> str:
+    """What aiohttp, which writes UTF-8, sends as these bytes again; others (Latin-1) it can't send as they are."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The FastAPI application behind the gateway: `/_penstock/`."""
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 from typing import Annotated
@@ -41,6 +42,7 @@ class PollLimit:
 
     def __init__(self, per_s: float) -> None:
         self._interval_s = 1 / per_s
+        self._burst_s = max(1.0, self._interval_s)
         self._free_at_s: LRUCache[str, float] = LRUCache(10_000)
 
     def spend(self, caller: Caller) -> None:
@@ -48,8 +50,9 @@ class PollLimit:
         key = f"user:{caller.issuer}:{caller.subject}" if caller.subject else f"ip:{caller.address}"
         now = time.monotonic()
         free_at = max(now, self._free_at_s.get(key, 0.0)) + self._interval_s
-        if free_at - 1.0 > now:
-            raise TooManyRequests("You ask too often.", retry_after_s=1)
+        wait_s = free_at - self._burst_s - now
+        if wait_s > 0:
+            raise TooManyRequests("You ask too often.", retry_after_s=math.ceil(wait_s))
         self._free_at_s[key] = free_at
 
 
@@ -74,7 +77,13 @@ def build_api(parts: ApiParts) -> FastAPI:
     """The application with all routes."""
     from app.edge.routes import health, jobs, jwks, limits  # noqa: PLC0415 - they use the aliases above
 
-    api = FastAPI(title="Penstock", docs_url=None, redoc_url=None, openapi_url="/_penstock/openapi.json")
+    api = FastAPI(
+        title="Penstock",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/_penstock/openapi.json",
+        redirect_slashes=False,
+    )
     api.state.parts = parts
     for router in (jobs.router, limits.router, health.router, jwks.router):
         api.include_router(router, prefix="/_penstock")

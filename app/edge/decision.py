@@ -45,6 +45,11 @@ class Defer:
 Decision = Forward | Reject | Defer
 
 
+def defers(match: Match) -> bool:
+    """Whether the rule, enforced, defers what is over its limit."""
+    return match.rule.rule.on_limit == "defer" and not match.rule.rule.shadow
+
+
 def charge_of(match: Match) -> Charge:
     """What a live request costs the rule's quota."""
     rule = match.rule.rule
@@ -53,7 +58,7 @@ def charge_of(match: Match) -> Charge:
         policy=match.rule.policy,
         cost=rule.cost,
         shadow=rule.shadow,
-        heeds_backlog=rule.on_limit == "defer" and not rule.overtaking and not rule.shadow,
+        heeds_backlog=defers(match) and not rule.overtaking,
     )
 
 
@@ -80,9 +85,7 @@ def decide(judged: Sequence[Judged], *, asynchronous: bool = False) -> Decision:
     if refusing:
         return Defer(refusing[0], max(one.state.wait_us for one in refusing))
     if asynchronous:
-        deferring = [
-            one for one in judged if one.match.rule.rule.on_limit == "defer" and not one.match.rule.rule.shadow
-        ]
+        deferring = [one for one in judged if defers(one.match)]
         if deferring:
             return Defer(deferring[0], 0)
     return Forward()

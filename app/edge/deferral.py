@@ -1,14 +1,15 @@
 """Deferring: a request becomes a job, stored durably before it is answered."""
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 
-from app.edge.decision import Defer, Judged, frozen_charges
+from app.edge.decision import Defer, Judged, defers, frozen_charges
 from app.edge.identity import Identity
 from app.edge.request import Request
 from app.errors import BodyTooLarge, CountersUnavailable, InvalidInput, MalformedRequest
 from app.headers import to_store, to_upstream
-from app.jobs.model import Job, StoredRequest, owner_of
+from app.jobs.model import Headers, Job, StoredRequest, owner_of
 from app.limiter.keys import live_counter
 from app.limiter.redis_limiter import RedisLimiter
 from app.queue.flows import Flows
@@ -18,6 +19,8 @@ from app.settings import Settings
 
 MAX_KEY_LENGTH = 255
 MARKER_SLACK_S = 60.0
+_KEY = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\])*)"|([!#$%&\'*+.^_`|~:/0-9A-Za-z-]+)')  # RFC 9651, 3.3.3 and 3.3.4
+_ESCAPED = re.compile(rb'\\(["\\])')
 
 
 class Deferring:
@@ -34,11 +37,12 @@ class Deferring:
 
         Raises MalformedRequest, InvalidInput for the anonymous, IdempotencyConflict, QueueUnavailable.
         """
-        value = request.header(b"idempotency-key")
-        deferring = [match for match in matches if match.rule.rule.on_limit == "defer"]
-        if value is None or not deferring:
+        deferring = [match for match in matches if defers(match)]
+        if not deferring:
             return None
-        key = idempotency_key(value)
+        key = idempotency_key(request.headers)
+        if key is None:
+            return None
         owner = owner_of(caller.issuer, caller.subject)
         if not owner:
             raise InvalidInput("An idempotency key needs a token: without one, nobody owns the job.")
@@ -55,7 +59,6 @@ class Deferring:
         """Raises BodyTooLarge, IdempotencyConflict, QueueUnavailable."""
         match, matches = decision.by.match, [one.match for one in judged]
         rule = match.rule.rule
-        value = request.header(b"idempotency-key")
         answer = await self._flows.enqueue(
             Deferral(
                 rule=match.rule,
@@ -63,7 +66,7 @@ class Deferring:
                 charges=frozen_charges(match, matches),
                 owner=owner_of(caller.issuer, caller.subject),
                 request=await self._stored(request, caller, match),
-                idempotency_key=None if value is None else idempotency_key(value),
+                idempotency_key=idempotency_key(request.headers),
                 due_in_us=decision.wait_us if rule.drain is None else 0,
             )
         )
@@ -83,11 +86,15 @@ class Deferring:
         return StoredRequest(request.method, request.target, kept, await request.body.read(self._most), subject)
 
 
-def idempotency_key(value: bytes) -> str:
-    """A structured-field string (`"…"`) or a bare token, at most 255 characters; raises MalformedRequest."""
-    text = value.decode("latin-1").strip()
-    if text.startswith('"') and text.endswith('"') and len(text) >= 2:
-        text = text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-    if not text or len(text) > MAX_KEY_LENGTH or not all(32 <= ord(char) < 127 for char in text):
-        raise MalformedRequest(f"Idempotency-Key must be a string or token of 1 to {MAX_KEY_LENGTH} characters.")
-    return text
+def idempotency_key(headers: Headers) -> str | None:
+    """The value of `Idempotency-Key`: a structured field's string or a bare token; raises MalformedRequest."""
+    values = [value for name, value in headers if name == b"idempotency-key"]
+    if not values:
+        return None
+    found = _KEY.fullmatch(values[0].strip()) if len(values) == 1 else None
+    if found is None:
+        raise MalformedRequest("Idempotency-Key must be one string or one token.")
+    text = found[2] or _ESCAPED.sub(rb"\1", found[1] or b"")
+    if not 0 < len(text) <= MAX_KEY_LENGTH:
+        raise MalformedRequest(f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} characters.")
+    return text.decode("ascii")

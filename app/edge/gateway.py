@@ -30,13 +30,14 @@ from app.queue.model import Full, FullReason
 from app.rules.cache import RuleCache
 from app.rules.match import Caller, Match
 from app.settings import Settings
-from app.upstream import Upstream
+from app.upstream import Answer, Upstream
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OWN_PREFIX = "/_penstock/"
+WITHOUT_BODY = frozenset({204, 304})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +133,12 @@ class Gateway:
         forwarding = self._parts.upstream.send(request.method, request.target, self._headers(request, caller), body)
         try:
             async with _while_there(request), forwarding as answer:
-                await answering.begin(answer.status, [*answer.headers, *rate_limit(judged)])
+                await answering.begin(answer.status, [*_framed(answer), *rate_limit(judged)])
                 async for chunk in answer.chunks():
                     await answering.more(chunk)
         except UpstreamError as error:
+            if request.body.abandoned:  # what the app server missed was the client's to send
+                raise ClientGone from error
             self._parts.metrics.upstream_errors.labels(type(error).__name__).inc()
             raise
         await answering.end()
@@ -192,11 +195,21 @@ class _Answering:
         await self._send({"type": "http.response.body", "body": b""})
 
 
+def _framed(answer: Answer) -> Headers:
+    """Without the length of a body that is not there, which the server that answers for us would wait for."""
+    if answer.status not in WITHOUT_BODY:
+        return answer.headers
+    return [(name, value) for name, value in answer.headers if name != b"content-length"]
+
+
 def _refused_kind(scope: Scope) -> Reply | None:
     if scope["method"] == "CONNECT":
         return problem(405, "CONNECT is not for this server.", [(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE")])
-    if any(name == b"upgrade" for name, _ in scope["headers"]):
-        return problem(501, "Upgrades are not supported.")
+    for name, value in scope["headers"]:
+        if name == b"upgrade":
+            return problem(501, "Upgrades are not supported.")
+        if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            return problem(501, "The only transfer coding is chunked.", [(b"connection", b"close")])
     return None
 
 
@@ -204,7 +217,7 @@ def _over_limit(by: Sequence[Judged], judged: Sequence[Judged], *, at_least_s: f
     wait_s = max([at_least_s, *(one.state.wait_us / 1e6 for one in by)])
     names = [one.match.rule.rule_id for one in by]
     detail = f"The request is over the limit of {', '.join(names)}" + (f", and {why}." if why else ".")
-    headers = [retry_after(wait_s), *rate_limit(judged, only_refusing=True)]
+    headers = [retry_after(wait_s), *rate_limit(judged, refused_by=by)]
     return problem(429, detail, headers, type_=QUOTA_EXCEEDED, **{"violated-policies": names})
 
 

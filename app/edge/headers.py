@@ -8,17 +8,16 @@ from app.jobs.model import Headers
 from app.rules.match import Match
 
 
-def rate_limit(judged: Sequence[Judged], *, only_refusing: bool = False) -> Headers:
+def rate_limit(judged: Sequence[Judged], *, refused_by: Sequence[Judged] | None = None) -> Headers:
     """`RateLimit-Policy` and `RateLimit`; nothing where no rule is enforced.
 
-    `only_refusing`: in a refusal a quota that does not refuse names no time, so that `Retry-After` is never earlier
-    than any.
+    In a refusal only what `Retry-After` comes from names a time, so that it is never earlier than any.
     """
     enforced = [one for one in judged if not one.match.rule.rule.shadow]
     if not enforced:
         return []
     policies = ", ".join(policy_item(one.match) for one in enforced)
-    states = ", ".join(_state_item(one, with_time=one.refuses or not only_refusing) for one in enforced)
+    states = ", ".join(_state_item(one, refused_by) for one in enforced)
     return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", states.encode())]
 
 
@@ -29,10 +28,10 @@ def policy_item(match: Match) -> str:
     return f'"{match.rule.rule_id}";q={policy.limit}{window}'
 
 
-def _state_item(one: Judged, *, with_time: bool) -> str:
+def _state_item(one: Judged, refused_by: Sequence[Judged] | None) -> str:
     state = one.state
     item = f'"{one.match.rule.rule_id}";r={state.remaining}'
-    if not with_time:
-        return item
     spent = state.remaining < one.match.rule.rule.cost
+    if refused_by is not None and not (spent and any(one is refusing for refusing in refused_by)):
+        return item
     return f"{item};t={math.ceil((state.wait_us if spent else state.reset_us) / 1e6)}"

@@ -18,6 +18,23 @@ MINUTE_S = 60
 IPV6_PREFIX = 64
 
 
+class BadTokens:
+    """The bad tokens of each address, minute by minute; an address is forgotten rather than memory run out."""
+
+    def __init__(self, most_per_minute: int) -> None:
+        self._most = most_per_minute
+        self._counts: TTLCache[str, list[int]] = TTLCache(CACHED, MINUTE_S)
+
+    def refuse(self, address: str) -> None:
+        """Raises TooManyRequests where this minute's are too many."""
+        if self._counts.get(address, [0])[0] >= self._most:
+            raise TooManyRequests("Too many bad tokens came from this address.", retry_after_s=MINUTE_S)
+
+    def count(self, address: str) -> None:
+        """One more. In place: setting the entry anew would begin its minute anew."""
+        self._counts.setdefault(address, [0])[0] += 1
+
+
 class Identity:
     """Says who asks; verified tokens are remembered, never past their `exp`."""
 
@@ -25,9 +42,8 @@ class Identity:
         self._verifier = verifier
         self._required = settings.auth == "required"
         self._trusted = settings.trusted_proxies
-        self._most_bad = settings.bad_tokens_per_minute
         self._verified: LRUCache[str, tuple[dict[str, Any], float]] = LRUCache(CACHED)
-        self._bad: TTLCache[str, int] = TTLCache(CACHED, MINUTE_S)
+        self._bad = BadTokens(settings.bad_tokens_per_minute)
 
     async def caller(self, request: Request) -> Caller:
         """Raises Unauthenticated, MalformedRequest, TooManyRequests."""
@@ -43,8 +59,8 @@ class Identity:
     def address(self, request: Request) -> str:
         """The client's address as it is counted: IPv4 whole, IPv6 by its /64."""
         ip = _parse(request.peer)
-        if ip is None:
-            return request.peer or "unknown"
+        if ip is None:  # the connection ended before its address was asked for
+            raise MalformedRequest("The client has no address.")
         if self._trusted and self.trusts(request.peer):
             ip = self._behind_proxies(ip, request)
         if ip.version == 4:
@@ -73,12 +89,11 @@ class Identity:
         known = self._verified.get(token)
         if known is not None and known[1] > time.time():
             return known[0]
-        if self._bad.get(address, 0) >= self._most_bad:
-            raise TooManyRequests("Too many bad tokens came from this address.", retry_after_s=MINUTE_S)
+        self._bad.refuse(address)
         try:
             claims = await self._verifier.verify(token)
         except Unauthenticated:
-            self._bad[address] = self._bad.get(address, 0) + 1
+            self._bad.count(address)
             raise
         self._verified[token] = (claims, claims["exp"])
         return claims

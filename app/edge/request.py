@@ -18,11 +18,15 @@ class ClientGone(Exception):
 
 
 class Body:
-    """A request's body: streamed on, or read first and streamed on then."""
+    """A request's body: streamed on, or read first and streamed on then.
+
+    `abandoned`: the client went away before all of it had come.
+    """
 
     def __init__(self, receive: Receive, *, empty: bool) -> None:
         self._receive = receive
         self._read: list[bytes] = []
+        self.abandoned = False
         self.complete = asyncio.Event()
         if empty:
             self.complete.set()
@@ -57,6 +61,7 @@ class Body:
         while not self.complete.is_set():
             message = await self._receive()
             if message["type"] == "http.disconnect":
+                self.abandoned = True
                 raise ClientGone
             if not message.get("more_body", False):
                 self.complete.set()

@@ -66,5 +66,8 @@ def test_headers_of_an_answer() -> None:
 
 def test_a_refusal_names_no_time_that_is_later_than_its_own() -> None:
     refusing = judged("a", refused=True, wait_us=1_200_000)
-    headers = dict(rate_limit([refusing, judged("b")], only_refusing=True))
-    assert headers[b"ratelimit"] == b'"a";r=0;t=2, "b";r=3'
+    deferring = judged("c", refused=True, wait_us=3_600_000_000, on_limit="defer")
+    headers = dict(rate_limit([refusing, judged("b"), deferring], refused_by=[refusing]))
+    assert headers[b"ratelimit"] == b'"a";r=0;t=2, "b";r=3, "c";r=0'
+    waiting = judged("d", backlog=True, on_limit="defer")
+    assert dict(rate_limit([waiting], refused_by=[waiting]))[b"ratelimit"] == b'"d";r=3'

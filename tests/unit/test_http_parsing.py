@@ -67,13 +67,34 @@ def test_malformed_authorization(values: list[bytes]) -> None:
 
 @pytest.mark.parametrize(("value", "key"), [(b'"a b"', "a b"), (b"abc", "abc"), (b'"a\\"b"', 'a"b')])
 def test_idempotency_keys(value: bytes, key: str) -> None:
-    assert idempotency_key(value) == key
+    assert idempotency_key([(b"idempotency-key", value)]) == key
 
 
-@pytest.mark.parametrize("value", [b"", b'""', b"x" * 256, b"\x01", "ä".encode()])
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b'""',
+        b"x" * 256,
+        b'"' + b"x" * 256 + b'"',
+        b"\x01",
+        "ä".encode(),
+        b"a b",
+        b'"a',
+        b'a"',
+        b'"a\\b"',
+        b'"a";p=1',
+    ],
+)
 def test_bad_idempotency_keys(value: bytes) -> None:
     with pytest.raises(MalformedRequest):
-        idempotency_key(value)
+        idempotency_key([(b"idempotency-key", value)])
+
+
+def test_one_idempotency_key_or_none() -> None:
+    assert idempotency_key([]) is None
+    with pytest.raises(MalformedRequest):
+        idempotency_key([(b"idempotency-key", b"a"), (b"idempotency-key", b"a")])
 
 
 def test_headers_to_the_app_server() -> None:
