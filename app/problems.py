@@ -1,7 +1,7 @@
 """Problem details (RFC 9457): every refusal of ours, as bytes."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
@@ -50,6 +50,14 @@ def json_reply(
         (b"date", formatdate(usegmt=True).encode()),
     ]
     return Reply(status, [*framing, *headers], encoded)
+
+
+def with_own_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """With what every answer of ours says, where it does not yet: no cache keeps it, and when it was given."""
+    found = list(headers)
+    present = {name.lower() for name, _ in found}
+    ours = [(b"cache-control", b"no-store"), (b"date", formatdate(usegmt=True).encode())]
+    return [*found, *(header for header in ours if header[0] not in present)]
 
 
 def retry_after(seconds: float) -> tuple[bytes, bytes]:

@@ -2,9 +2,12 @@
 
 import asyncio
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.errors import StartupError
 from app.process import Listen, Process
@@ -17,7 +20,7 @@ async def serve(app: Any, process: Process, listen: Listen) -> None:  # noqa: AN
     """Serve until `process.stop` is set, then finish the requests under way. Raises StartupError."""
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=_Http,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -40,8 +43,19 @@ async def serve(app: Any, process: Process, listen: Listen) -> None:  # noqa: AN
 
 
 class _Server(uvicorn.Server):
-    def install_signal_handlers(self) -> None:
-        """The process has its own."""
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves the signals to the process, which has handlers of its own."""
+        yield
+
+
+class _Http(HttpToolsProtocol):
+    """CONNECT names no path, which uvicorn takes for a broken request before the application can refuse it."""
+
+    def on_headers_complete(self) -> None:
+        if self.parser.get_method() == b"CONNECT":
+            self.url = b"/"
+        super().on_headers_complete()
 
 
 def _bound(listen: Listen) -> socket.socket:

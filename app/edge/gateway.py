@@ -25,7 +25,7 @@ from app.headers import to_upstream
 from app.identity_token import IdentityTokens
 from app.jobs.model import Headers
 from app.limiter.redis_limiter import RedisLimiter
-from app.problems import QUOTA_EXCEEDED, Reply, of_error, problem, retry_after
+from app.problems import QUOTA_EXCEEDED, Reply, of_error, problem, retry_after, with_own_headers
 from app.queue.model import Full, FullReason
 from app.rules.cache import RuleCache
 from app.rules.match import Caller, Match
@@ -68,7 +68,7 @@ class Gateway:
         if scope["type"] != "http":
             return
         if scope["path"].startswith(OWN_PREFIX) and scope["raw_path"].startswith(OWN_PREFIX.encode()):
-            await self._parts.api(scope, receive, send)
+            await self._parts.api(scope, receive, _never_cached(send))
             return
         answering = _Answering(send)
         try:
@@ -193,6 +193,17 @@ class _Answering:
 
     async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b""})
+
+
+def _never_cached(send: Send) -> Send:
+    """Whatever the application behind says, with what all answers of ours have."""
+
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = with_own_headers(message["headers"])
+        await send(message)
+
+    return sending
 
 
 def _framed(answer: Answer) -> Headers:
