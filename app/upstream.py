@@ -1,5 +1,6 @@
 """One request to the app servers, for edges and workers alike."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from itertools import cycle
@@ -16,6 +17,7 @@ from app.jobs.model import Headers, StoredResponse
 Sent = Callable[[], None]
 
 LAST_STATUS = 599  # RFC 9110, 15
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Answer:
@@ -64,10 +66,7 @@ class Upstream:
                 method, url, headers=names, data=body, allow_redirects=False, trace_request_ctx=sent
             )
         try:
-            if response.status > LAST_STATUS:
-                raise UpstreamCut(
-                    f"The app server answered with the status {response.status}, which is none of HTTP's."
-                )
+            _require_usable(response)
             yield Answer(response)
         finally:
             if response.content.at_eof():
@@ -91,6 +90,14 @@ class Upstream:
                     return StoredResponse(answer.status, answer.headers, None)
                 kept.append(chunk)
             return StoredResponse(answer.status, answer.headers, b"".join(kept))
+
+
+def _require_usable(response: aiohttp.ClientResponse) -> None:
+    """Raises UpstreamCut for what HTTP has no name for and no client would be sent."""
+    if response.status > LAST_STATUS:
+        raise UpstreamCut(f"The app server answered with the unknown status {response.status}.")
+    if _CONTROL.search(b"".join(value for _, value in response.raw_headers)):
+        raise UpstreamCut("The app server answered with a control character in a header.")
 
 
 def _text(value: bytes) -> str:

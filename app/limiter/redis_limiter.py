@@ -1,4 +1,4 @@
-"""The limiter in Redis: GCRA by one script, one round trip a decision."""
+"""The limiter in Redis: GCRA and sliding windows by one script, one round trip a decision."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from app.limiter import keys
 from app.limiter.policy import Charge, QuotaState, Slots, Verdict
 from app.lua import Argument, Scripts
 
-_SHADOW, _HEEDS_BACKLOG = 1, 2
+_SHADOW, _HEEDS_BACKLOG, _SLIDING_WINDOW = 1, 2, 4
 _STATE_FIELDS = 5
 
 
@@ -56,7 +56,12 @@ class RedisLimiter:
             policy = charge.policy
             names += (charge.counter, keys.backlog_of(charge.counter))
             flags = _SHADOW * charge.shadow + _HEEDS_BACKLOG * charge.heeds_backlog
-            arguments += (repr(policy.emission_interval_us), policy.burst, policy.revision, charge.cost, flags)
+            if policy.algorithm == "sliding_window":
+                flags += _SLIDING_WINDOW
+                arguments += (repr(policy.window_s * 1e6), policy.limit)
+            else:
+                arguments += (repr(policy.emission_interval_us), policy.burst)
+            arguments += (policy.revision, charge.cost, flags)
         reply: list[int] = await self._scripts.call("acquire", names, arguments)
         return reply
 

@@ -121,7 +121,7 @@ class LimiterMachine(RuleBasedStateMachine):
         assert [bool(state[3]) for state in states] == expected.refused
         assert [bool(state[4]) for state in states] == expected.backlog
         for quota in quotas:
-            if not quota.shadow:
+            if not quota.shadow and not stale:  # the bound is the current policy's
                 self.granted[quota.name] += [(self.now + wait, quota.cost) for wait in expected.waits]
 
     def _ask_redis(self, quotas: list[Quota], n: int, horizon: int, lead: int) -> list[int]:
