@@ -1,7 +1,7 @@
 """Who asks: the client's address, and the verified token's subject."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
@@ -21,9 +21,9 @@ IPV6_PREFIX = 64
 class BadTokens:
     """The bad tokens of each address, minute by minute; an address is forgotten rather than memory run out."""
 
-    def __init__(self, most_per_minute: int) -> None:
+    def __init__(self, most_per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most_per_minute
-        self._counts: TTLCache[str, list[int]] = TTLCache(CACHED, MINUTE_S)
+        self._counts: TTLCache[str, list[int]] = TTLCache(CACHED, MINUTE_S, timer=clock)
 
     def refuse(self, address: str) -> None:
         """Raises TooManyRequests where this minute's are too many."""
