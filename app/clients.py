@@ -14,7 +14,7 @@ MongoClient = AsyncIOMotorClient[Any]
 
 def cache_redis(settings: Settings) -> Redis:
     """The cache Redis: rules and counters. Answers are bytes."""
-    return _redis(settings.cache_redis_url, settings.counters_timeout_ms / 1000)
+    return _redis(settings.cache_redis_url, settings.cache_timeout_ms / 1000)
 
 
 def queue_redis(settings: Settings) -> Redis:

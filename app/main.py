@@ -11,9 +11,13 @@ from app.edge.deferral import Deferring
 from app.edge.gateway import Gateway, Parts
 from app.edge.identity import Identity
 from app.edge.jobs_view import JobView
+from app.edge.judging import Judging
 from app.edge.metrics import Metrics
+from app.edge.presence import Presence
 from app.identity_token import load_identity_tokens
 from app.jobs.record import Records
+from app.limiter.local_limiter import LocalLimiter
+from app.limiter.prompt import PromptLimiter
 from app.limiter.redis_limiter import RedisLimiter
 from app.process import Listen, Process, alongside
 from app.queue.flows import Flows
@@ -32,7 +36,9 @@ async def run_edge(process: Process) -> None:
         stack.push_async_callback(cache.aclose)
         stack.push_async_callback(queue.aclose)
         stack.push_async_callback(session.close)
-        rules, limiter, view = RuleCache(cache, settings), RedisLimiter(cache), JobView(settings)
+        rules, view = RuleCache(cache, settings, settings.counters_timeout_ms / 1000), JobView(settings)
+        limiter = PromptLimiter(RedisLimiter(cache), settings.counters_timeout_ms / 1000)
+        presence = Presence(cache)
         verifier = TokenVerifier(settings, session, settings.jwt_audience)
         identity = Identity(verifier, settings)
         identity_tokens = load_identity_tokens(settings.identity_key_file)
@@ -43,8 +49,11 @@ async def run_edge(process: Process) -> None:
         )
         deferring = Deferring(Flows(queue, settings), limiter, identity, settings)
         upstream, metrics = Upstream(session, settings.upstreams), Metrics(process.registry)
-        parts = Parts(api, identity, rules, limiter, deferring, upstream, identity_tokens, view, metrics, settings)
-        async with alongside(process, rules.run(process.stop), _ready_once_known(rules, process), verifier.prefetch()):
+        judging = Judging(limiter, LocalLimiter(), presence, metrics)
+        parts = Parts(api, identity, rules, judging, deferring, upstream, identity_tokens, view, metrics, settings)
+        async with alongside(
+            process, rules.run(process.stop), presence.run(), _ready_once_known(rules, process), verifier.prefetch()
+        ):
             await serve(Gateway(parts), process, process.listen or Listen("127.0.0.1", 8080))
 
 

@@ -11,7 +11,7 @@ from app.errors import BodyTooLarge, CountersUnavailable, InvalidInput, Malforme
 from app.headers import to_store, to_upstream
 from app.jobs.model import Headers, Job, StoredRequest, owner_of
 from app.limiter.keys import live_counter
-from app.limiter.redis_limiter import RedisLimiter
+from app.limiter.prompt import PromptLimiter
 from app.queue.flows import Flows
 from app.queue.model import Deferral, Enqueued, Full
 from app.rules.match import Caller, Match
@@ -26,7 +26,7 @@ _ESCAPED = re.compile(rb'\\(["\\])')
 class Deferring:
     """Puts requests into their flows, and finds those that were put there before."""
 
-    def __init__(self, flows: Flows, limiter: RedisLimiter, identity: Identity, settings: Settings) -> None:
+    def __init__(self, flows: Flows, limiter: PromptLimiter, identity: Identity, settings: Settings) -> None:
         self._flows = flows
         self._limiter = limiter
         self._identity = identity

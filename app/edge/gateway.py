@@ -6,25 +6,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from app.edge.decision import Decision, Defer, Forward, Judged, Reject, charge_of, decide, judge
+from app.edge.decision import Decision, Defer, Forward, Judged, Reject, decide
 from app.edge.deferral import Deferring
 from app.edge.headers import rate_limit
 from app.edge.identity import Identity
 from app.edge.jobs_view import JobView
+from app.edge.judging import Judging
 from app.edge.metrics import Metrics
 from app.edge.request import ClientGone, Receive, Request, read_request
-from app.errors import (
-    CountersUnavailable,
-    Forbidden,
-    PenstockError,
-    QueueUnavailable,
-    RulesUnavailable,
-    UpstreamError,
-)
+from app.errors import Forbidden, PenstockError, QueueUnavailable, RulesUnavailable, UpstreamError
 from app.headers import to_upstream
 from app.identity_token import IdentityTokens
 from app.jobs.model import Headers
-from app.limiter.redis_limiter import RedisLimiter
 from app.problems import QUOTA_EXCEEDED, Reply, of_error, problem, retry_after, with_own_headers
 from app.queue.model import Full, FullReason
 from app.rules.cache import RuleCache
@@ -47,7 +40,7 @@ class Parts:
     api: Asgi
     identity: Identity
     rules: RuleCache
-    limiter: RedisLimiter
+    judging: Judging
     deferring: Deferring
     upstream: Upstream
     identity_tokens: IdentityTokens
@@ -92,7 +85,7 @@ class Gateway:
         if job is not None:
             await answering.reply(self._parts.view.accepted(job, scope, repeated=True))
             return
-        judged = await self._judge(matches)
+        judged = await self._parts.judging.judge(matches)
         decision = decide(judged)
         self._parts.metrics.decisions.labels(_LABELS[type(decision)]).inc()
         match decision:
@@ -113,18 +106,6 @@ class Gateway:
         if not matches and self._settings.no_rule == "deny":
             raise Forbidden("No rule allows this request.")
         return matches
-
-    async def _judge(self, matches: Sequence[Match]) -> tuple[Judged, ...]:
-        if not matches:
-            return ()
-        try:
-            with self._parts.metrics.decision_s.time():
-                verdict = await self._parts.limiter.decide([charge_of(match) for match in matches])
-        except CountersUnavailable:
-            if all(match.rule.rule.on_store_failure == "open" for match in matches):
-                return ()
-            raise
-        return judge(matches, verdict)
 
     async def _forward(
         self, request: Request, caller: Caller, judged: Sequence[Judged], answering: "_Answering"

@@ -14,6 +14,15 @@ class Metrics:
         self.upstream_errors = Counter(
             "penstock_upstream_errors_total", "Requests without an app server's answer.", ["kind"], registry=registry
         )
+        self.without_counters = Counter(
+            "penstock_without_counters_total", "Requests judged while the counters were away.", registry=registry
+        )
+        self.shadow_refusals = Counter(
+            "penstock_shadow_refusals_total",
+            "Requests that a shadow rule would have refused, by rule.",
+            ["rule_id"],
+            registry=registry,
+        )
         self.decision_s = Histogram(
             "penstock_decision_seconds",
             "How long the counters took to decide.",

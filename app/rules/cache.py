@@ -38,11 +38,13 @@ class _Entry:
 class RuleCache:
     """Bounded; an entry is dropped when a message names it, and all of them when a message may have been missed.
 
-    What was read stays in force while the cache Redis is away or has lost its rules.
+    No one waits for longer than `deadline_s`. What was read stays in force while the cache Redis is away or has lost
+    its rules.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: Redis, settings: Settings, deadline_s: float | None = None) -> None:
         self._redis = redis
+        self._deadline_s = deadline_s
         self._entries: LRUCache[str, _Entry] = LRUCache(settings.rule_cache_size)
         self._generation = 0
         self._version: int | None = None
@@ -172,7 +174,10 @@ class RuleCache:
         failure: RulesUnavailable | None = None
         for read in reads:
             try:
-                await asyncio.shield(read)  # single flight: a caller that goes away does not take it along
+                # Single flight: a caller that goes away, or can't wait for longer, does not take it along.
+                await asyncio.wait_for(asyncio.shield(read), self._deadline_s)
+            except TimeoutError:
+                failure = RulesUnavailable("The cache Redis does not answer in time.")
             except RulesUnavailable as error:
                 failure = error
         return {name: self._value(name, held[name], failure) for name in names}

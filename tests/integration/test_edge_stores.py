@@ -58,7 +58,7 @@ async def test_no_rule_may_mean_no(settings: Settings, cache: Redis) -> None:
         assert (await edge.get("/", edge.bearer("u"))).status == 200
 
 
-@pytest.mark.parametrize(("on_store_failure", "status"), [("open", 200), ("closed", 503), ("local", 503)])
+@pytest.mark.parametrize(("on_store_failure", "status"), [("open", 200), ("closed", 503), ("local", 200)])
 async def test_counters_that_cannot_be_read(edge: Edge, cache: Redis, on_store_failure: str, status: int) -> None:
     await edge.rule("one", **EVERY_ADDRESS, limit=9, window_seconds=60, on_store_failure=on_store_failure)
     await in_force(edge, "one")

@@ -1,0 +1,60 @@
+"""Counting in one edge alone: each quota's share, atomic over several."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.limiter.local_limiter import LocalLimiter
+from app.limiter.policy import Algorithm, Charge, Policy
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def charge(counter: str = "a", limit: int = 10, cost: int = 1, **more: object) -> Charge:
+    algorithm: Algorithm = "sliding_window" if more.get("sliding") else "gcra"
+    return Charge(counter, Policy(limit, 1, limit, 1, algorithm), cost, shadow=bool(more.get("shadow")))
+
+
+def test_an_edge_has_its_share() -> None:
+    for edges, share in ((1, 10), (2, 5), (3, 3), (100, 1)):
+        limiter = LocalLimiter(Clock())
+        assert sum(limiter.decide([charge()], edges).allowed for _ in range(50)) == share
+
+
+def test_nothing_is_spent_where_one_refuses() -> None:
+    limiter = LocalLimiter(Clock())
+    assert limiter.decide([charge("small", 1)], 1).allowed
+    for _ in range(20):
+        verdict = limiter.decide([charge("large"), charge("small", 1)], 1)
+        assert not verdict.allowed
+        assert [state.refused for state in verdict.states] == [False, True]
+    assert limiter.decide([charge("large", cost=10)], 1).allowed
+
+
+def test_shadow_refuses_nothing() -> None:
+    limiter = LocalLimiter(Clock())
+    assert all(limiter.decide([charge("s", 1, shadow=True)], 1).allowed for _ in range(5))
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=60), st.integers(1, 4), st.booleans())
+def test_edges_together_stay_within_the_quota(steps_ms: list[int], edges: int, sliding: bool) -> None:
+    clock, limit = Clock(), 12
+    limiters = [LocalLimiter(clock) for _ in range(edges)]
+    granted = []
+    for step in steps_ms:
+        clock.now += step / 1000
+        for limiter in limiters:
+            granted += [
+                clock.now for _ in range(3) if limiter.decide([charge(limit=limit, sliding=sliding)], edges).allowed
+            ]
+    for i, start in enumerate(granted):
+        for j in range(i, len(granted)):
+            units, stretch = j - i + 1, granted[j] - start
+            assert units <= limit + limit * stretch + 1e-3
+            if sliding and stretch < 1:
+                assert units <= limit
