@@ -5,7 +5,16 @@ from datetime import datetime
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from app.errors import InvalidRule
 
@@ -28,9 +37,15 @@ def _valid_token(value: str) -> str:
     return value
 
 
+def _integral(value: Any) -> Any:  # noqa: ANN401 - whatever a document holds
+    """Some MongoDB shells write every number as a double: 5.0 is 5."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$")]
 KeyType = Annotated[str, AfterValidator(_valid_key_type)]
-Units = Annotated[int, Field(ge=1, le=1_000_000_000)]
+_INTEGRAL = BeforeValidator(_integral)
+Units = Annotated[int, Field(ge=1, le=1_000_000_000), _INTEGRAL]
 WindowSeconds = Annotated[float, Field(gt=0, le=366 * DAY_S, allow_inf_nan=False)]
 Token = Annotated[str, AfterValidator(_valid_token)]
 
@@ -57,11 +72,11 @@ class Drain(_Strict):
 class Queue(_Strict):
     """How a rule's deferred requests wait, and what happens when they can't be sent."""
 
-    max_depth: Annotated[int, Field(ge=1, le=10_000_000)] = 1000
+    max_depth: Annotated[int, Field(ge=1, le=10_000_000), _INTEGRAL] = 1000
     max_wait_seconds: Annotated[float, Field(gt=0, le=366 * DAY_S)] = 3600
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
-    result_ttl_seconds: Annotated[int, Field(ge=1, le=30 * DAY_S)] = 3600
-    dead_letter_ttl_seconds: Annotated[int, Field(ge=1, le=366 * DAY_S)] = 30 * DAY_S
+    max_attempts: Annotated[int, Field(ge=1, le=100), _INTEGRAL] = 5
+    result_ttl_seconds: Annotated[int, Field(ge=1, le=30 * DAY_S), _INTEGRAL] = 3600
+    dead_letter_ttl_seconds: Annotated[int, Field(ge=1, le=366 * DAY_S), _INTEGRAL] = 30 * DAY_S
     overtaking: bool | None = None
     on_delete: Literal["drain", "reject"] = "drain"
     keep_credentials: bool = False
@@ -80,7 +95,7 @@ class Rule(_Strict):
     burst: Units | None = None
     algorithm: Literal["gcra", "sliding_window"] = "gcra"
     cost: Units = 1
-    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    priority: Annotated[int, Field(ge=-1000, le=1000), _INTEGRAL] = 0
     enabled: bool = True
     match: Match = Match()
     on_limit: Literal["reject", "defer"] = "reject"
@@ -89,7 +104,7 @@ class Rule(_Strict):
     queue: Queue = Queue()
     shadow: bool = False
     on_store_failure: Literal["open", "closed", "local"] = "local"
-    version: Annotated[int, Field(ge=1)] = 1
+    version: Annotated[int, Field(ge=1), _INTEGRAL] = 1
     updated_at: datetime | None = None
     updated_by: str | None = None
 

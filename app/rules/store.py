@@ -1,5 +1,6 @@
 """Rules in MongoDB: what operators write."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from pymongo.write_concern import WriteConcern
 
 from app.errors import Conflict, InvalidRule, NotFound, PreconditionFailed, RulesUnavailable
 from app.rules.model import Rule, parse_rule
+from app.rules.schema import mongodb_schema
 
 COLLECTION = "rules"
 
@@ -24,11 +26,12 @@ class RuleStore:
         self._rules = database.get_collection(COLLECTION, write_concern=WriteConcern("majority"))
 
     async def setup(self) -> None:
-        """Make the collection, where it is not there."""
+        """Make the collection, where it is not there, with its validator and indexes."""
         try:
-            await self._database.create_collection(COLLECTION)
-        except CollectionInvalid:
-            pass
+            with suppress(CollectionInvalid):
+                await self._database.create_collection(COLLECTION)
+            await self._database.command("collMod", COLLECTION, validator=mongodb_schema(), validationLevel="moderate")
+            await self._rules.create_index([("key_type", 1), ("key_value", 1)])
         except PyMongoError as error:
             raise RulesUnavailable(f"MongoDB: {error}") from error
 

@@ -1,0 +1,97 @@
+"""What MongoDB itself refuses, by a validator made from the model."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo.errors import OperationFailure
+
+from app.rules.model import parse_rule
+from app.rules.store import RuleStore
+from app.settings import Settings
+from tests.unit.test_rules_model import GOOD
+
+Database = AsyncIOMotorDatabase[Any]
+
+FULL = {
+    "rule_id": "full",
+    "key_type": "claim:tier",
+    "key_value": "gold",
+    "limit": 50,
+    "window_seconds": 0.5,
+    "burst": 20,
+    "algorithm": "gcra",
+    "cost": 2,
+    "priority": -3,
+    "enabled": False,
+    "match": {"methods": ["GET"], "path_prefix": "/api"},
+    "on_limit": "defer",
+    "drain": {"limit": 5, "window_seconds": 1, "burst": 2},
+    "paused": True,
+    "queue": {
+        "max_depth": 5,
+        "max_wait_seconds": 10,
+        "overtaking": True,
+        "on_delete": "reject",
+        "drop_headers": ["X-A"],
+    },
+    "shadow": True,
+    "on_store_failure": "open",
+}
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    client: AsyncIOMotorClient[Any] = AsyncIOMotorClient(settings.mongodb_url, tz_aware=True)
+    database = client[settings.mongodb_database]
+    await RuleStore(database).setup()
+    yield database
+    client.close()
+
+
+async def test_what_the_model_allows_mongodb_allows(database: Database) -> None:
+    store = RuleStore(database)
+    for fields in (GOOD, FULL, {"rule_id": "d", "key_type": "default", "limit": 1, "window_seconds": 1}):
+        written = await store.put(parse_rule(fields), "ops")
+        assert await store.get(written.rule_id) == written
+
+
+async def test_doubles_that_are_integers_are_integers(database: Database) -> None:
+    await database["rules"].insert_one(
+        {"_id": "r", "key_type": "user", "key_value": "u", "limit": 5.0, "window_seconds": 60}
+    )
+    assert (await RuleStore(database).get("r")).limit == 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"limit": "many"},
+        {"limit": 0},
+        {"limit": 1.5},
+        {"limit": True},
+        {"window_seconds": 0},
+        {"key_value": {"$gt": ""}},
+        {"on_limit": "wait"},
+        {"more": 1},
+        {"drain": {"limit": 1}},
+        {"queue": {"max_depth": "deep"}},
+        {"queue": {"more": 1}},
+        {"match": {"path_prefix": "api"}},
+        {"version": 0},
+    ],
+)
+async def test_what_is_no_rule_is_refused_at_the_door(database: Database, change: dict[str, Any]) -> None:
+    document = {"_id": "r"} | {name: value for name, value in GOOD.items() if name != "rule_id"}
+    with pytest.raises(OperationFailure):
+        await database["rules"].insert_one(document | change)
+    await database["rules"].insert_one(document)
+    with pytest.raises(OperationFailure):
+        await database["rules"].update_one({"_id": "r"}, {"$set": change})
+    assert (await RuleStore(database).get("r")).limit == 5
+
+
+async def test_its_queries_have_indexes(database: Database) -> None:
+    keys = [list(index["key"].items()) async for index in database["rules"].list_indexes()]
+    assert [("key_type", 1), ("key_value", 1)] in keys
