@@ -12,7 +12,7 @@ from bson.timestamp import Timestamp
 
 from app.rules import keys
 from app.rules.active import encode_active
-from app.rules.model import Rule
+from app.rules.model import Rule, to_json
 
 _INCREMENTS = 1 << 20
 
@@ -71,6 +71,11 @@ def digest_of(rule: Rule | None) -> str:
     if rule is None or not rule.enabled:
         return ""
     return sha256(orjson.dumps(encode_active(rule, 0), option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+
+def content_digest(rule: Rule) -> str:
+    """Says whether a rule's document is the same, enabled or not."""
+    return sha256(orjson.dumps(to_json(rule), option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
 def accepted(changes: Iterable[Change], states: Mapping[str, State], floor: int) -> list[Change]:

@@ -3,29 +3,34 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from motor.motor_asyncio import AsyncIOMotorChangeStream, AsyncIOMotorDatabase
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random
 
 from app.clients import cache_redis, mongodb
 from app.errors import InvalidRule, Unavailable
 from app.process import Process, alongside
 from app.rules.model import Rule, parse_rule
-from app.rules.store import COLLECTION
+from app.rules.store import COLLECTION, RuleStore
 from app.settings import Settings
+from sync.last_good import LastGood
 from sync.plan import Change, revision_of
 from sync.publisher import Publisher
 from sync.reconcile import read_all
+from sync.resume import ResumeToken, Token
 
 log = structlog.get_logger()
 
 LONGEST_WAIT_MS = 250
 MOST_AT_ONCE = 1000
 CACHE_CHECK_S = 0.5
+LOST_CODES = frozenset({260, 280, 286})
+"""InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost."""
 
 
 class Metrics:
@@ -45,6 +50,21 @@ class Metrics:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event and the stream's token after it; no event: nothing came for a while."""
+
+    event: Mapping[str, Any] | None
+    token: Token | None
+
+
+Arrivals = asyncio.Queue[Arrival]
+
+
+class StreamLost(Exception):
+    """The stream can't be resumed: a new one is needed, and a full copy."""
+
+
 class Watcher:
     """One sync worker. Several may run at once."""
 
@@ -52,67 +72,89 @@ class Watcher:
         self, database: "AsyncIOMotorDatabase[Any]", publisher: Publisher, settings: Settings, metrics: Metrics
     ) -> None:
         self._database = database
+        self._store = RuleStore(database)
         self._publisher = publisher
+        self._last_good = LastGood(database)
+        self._resume = ResumeToken(database)
         self._full_interval_s = settings.sync_full_interval_s
         self._metrics = metrics
-        self._copied_at_s = 0.0
+        self._copied_at_s: float | None = None
         self._checked_at_s = 0.0
 
     async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
-        """New stream first, then a full copy, then the stream; after any trouble the same again."""
+        """Follow the stream until `stop` is set; after any trouble go on where it was, or, where that is lost, anew."""
         async for trial in AsyncRetrying(
-            retry=retry_if_exception_type((PyMongoError, Unavailable)),
+            retry=retry_if_exception_type((PyMongoError, Unavailable, StreamLost)),
             wait=wait_random(1, 2),
             before_sleep=self._report,
         ):
             with trial:
-                await self._cycle(stop, ready)
+                try:
+                    await self._follow(stop, ready)
+                except StreamLost:
+                    await self._resume.forget()
+                    self._copied_at_s = None
+                    raise
 
-    async def _cycle(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
-        rules = self._database[COLLECTION]
-        async with rules.watch(full_document="updateLookup", max_await_time_ms=LONGEST_WAIT_MS) as stream:
-            events: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
-            _offer(events, await stream.try_next())  # opens the stream, before anything is copied
-            ended = asyncio.Event()
-            pump = asyncio.create_task(_pump(stream, events, ended))
+    async def _follow(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
+        """The stream first, then a full copy where one is due, then what the stream has brought since."""
+        await self._store.setup()
+        token = await self._resume.load()
+        stream = self._database[COLLECTION].watch(
+            full_document="updateLookup", max_await_time_ms=LONGEST_WAIT_MS, resume_after=token
+        )
+        async with stream:
+            arrivals, ended = Arrivals(), asyncio.Event()
+            arrivals.put_nowait(await _open(stream, token))  # before anything is copied
+            pump = asyncio.create_task(_pump(stream, arrivals, ended))
             try:
-                await self._copy()
+                if token is None or self._copy_is_due() or not await self._publisher.complete():
+                    await self._copy()
                 ready.set()
                 while not stop.is_set():
-                    await self._step(events, pump)
+                    await self._step(arrivals, pump)
             finally:
                 ended.set()
                 await asyncio.wait({pump})
 
-    async def _step(self, events: "asyncio.Queue[Mapping[str, Any]]", pump: "asyncio.Task[None]") -> None:
-        """Publish what arrives together; nothing for a while: see whether the cache still holds the rules."""
-        changes = [change for event in await _arrived(events) for change in self._changes(event)]
+    async def _step(self, arrivals: Arrivals, pump: "asyncio.Task[None]") -> None:
+        """Publish what arrives together; from time to time see whether the cache still holds the rules."""
+        arrived = await _arrived(arrivals)
+        changes = [change for arrival in arrived for change in self._changes(arrival.event)]
         if changes:
             self._metrics.published.inc(await self._publisher.publish(changes))
+            await self._last_good.keep_changes(changes)
+        if arrived and arrived[-1].token is not None:
+            await self._resume.keep(arrived[-1].token, idle=not changes)
         if pump.done():
             pump.result()
         if time.monotonic() - self._checked_at_s >= CACHE_CHECK_S:
             self._checked_at_s = time.monotonic()
-            if self._copy_is_old() or not await self._publisher.complete():
+            if self._copy_is_due() or not await self._publisher.complete():
                 await self._copy()
 
     async def _copy(self) -> None:
         snapshot = await read_all(self._database)
-        self._copied_at_s = time.monotonic()
         for rule_id, problem in snapshot.invalid.items():
             self._refuse(rule_id, problem)
         self._metrics.invalid_now.set(len(snapshot.invalid))
-        changed = await self._publisher.publish_all(snapshot.rules, frozenset(snapshot.invalid), snapshot.revision)
+        good = await self._store.last_good(snapshot.invalid) if snapshot.invalid else {}
+        invalid = frozenset(snapshot.invalid)
+        changed = await self._publisher.publish_all({**snapshot.rules, **good}, invalid, snapshot.revision)
+        await self._last_good.keep_all(snapshot.rules, invalid, snapshot.revision)
+        self._copied_at_s = time.monotonic()
         self._metrics.published.inc(changed)
         self._metrics.copied_at.set_to_current_time()
         log.info("rules_copied", rules=len(snapshot.rules), changed=changed, invalid=len(snapshot.invalid))
 
-    def _copy_is_old(self) -> bool:
-        return time.monotonic() - self._copied_at_s >= self._full_interval_s
+    def _copy_is_due(self) -> bool:
+        return self._copied_at_s is None or time.monotonic() - self._copied_at_s >= self._full_interval_s
 
-    def _changes(self, event: Mapping[str, Any]) -> list[Change]:
+    def _changes(self, event: Mapping[str, Any] | None) -> list[Change]:
+        if event is None:
+            return []
         if event["operationType"] not in {"insert", "update", "replace", "delete"}:
-            raise Unavailable(f"The change stream ended: {event['operationType']}.")
+            raise StreamLost(f"The collection is not what it was: {event['operationType']}.")
         rule_id = str(event["documentKey"]["_id"])
         revision = revision_of(event["clusterTime"])
         document = event.get("fullDocument")
@@ -139,26 +181,40 @@ class Watcher:
         log.warning("sync_interrupted", error=str(error), attempt=state.attempt_number)
 
 
-async def _pump(
-    stream: "AsyncIOMotorChangeStream[Any]", events: "asyncio.Queue[Mapping[str, Any]]", ended: asyncio.Event
-) -> None:
+async def _pump(stream: "AsyncIOMotorChangeStream[Any]", arrivals: Arrivals, ended: asyncio.Event) -> None:
     """Events as they come, so that none waits for the publishing of those before it."""
     while not ended.is_set():
-        _offer(events, await stream.try_next())
+        arrivals.put_nowait(await _next(stream))
 
 
-def _offer(events: "asyncio.Queue[Mapping[str, Any]]", event: Mapping[str, Any] | None) -> None:
-    if event is not None:
-        events.put_nowait(event)
-
-
-async def _arrived(events: "asyncio.Queue[Mapping[str, Any]]") -> list[Mapping[str, Any]]:
+async def _open(stream: "AsyncIOMotorChangeStream[Any]", token: Token | None) -> Arrival:
+    """Raises StreamLost where the token is refused."""
     try:
-        found = [await asyncio.wait_for(events.get(), LONGEST_WAIT_MS / 1000)]
+        return await _next(stream)
+    except OperationFailure as error:
+        if token is None:
+            raise
+        raise StreamLost(str(error)) from error
+
+
+async def _next(stream: "AsyncIOMotorChangeStream[Any]") -> Arrival:
+    """Raises StreamLost where it can't be resumed."""
+    try:
+        event = await stream.try_next()
+    except OperationFailure as error:
+        if error.code in LOST_CODES:
+            raise StreamLost(str(error)) from error
+        raise
+    return Arrival(event, stream.resume_token)
+
+
+async def _arrived(arrivals: Arrivals) -> list[Arrival]:
+    try:
+        found = [await asyncio.wait_for(arrivals.get(), 2 * LONGEST_WAIT_MS / 1000)]
     except TimeoutError:
         return []
-    while not events.empty() and len(found) < MOST_AT_ONCE:
-        found.append(events.get_nowait())
+    while not arrivals.empty() and len(found) < MOST_AT_ONCE:
+        found.append(arrivals.get_nowait())
     return found
 
 

@@ -42,7 +42,15 @@ IfMatch = Annotated[str | None, Header(alias="If-Match")]
 async def list_rules(store: StoreOf, _: Viewer) -> dict[str, Any]:
     """All rules, and the documents that are none."""
     rules, problems = await store.list()
-    invalid = [{"rule_id": rule_id, "problem": problem} for rule_id, problem in problems.items()]
+    in_force = await store.last_good(problems) if problems else {}
+    invalid = [
+        {
+            "rule_id": rule_id,
+            "problem": problem,
+            "version_in_force": in_force[rule_id].version if rule_id in in_force else None,
+        }
+        for rule_id, problem in problems.items()
+    ]
     return {"rules": [to_json(rule) for rule in rules], "invalid": invalid}
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from app.admin_client import AdminClient
@@ -58,8 +59,14 @@ def list_rules(
     for fields in found["rules"]:
         table.add_row(*_row(fields))
     for invalid in found["invalid"]:
-        table.add_row(invalid["rule_id"], "", "", "", "", "", f"[red]invalid: {invalid['problem']}[/red]")
+        table.add_row(invalid["rule_id"], "", "", "", "", "", f"[red]{escape(_invalid(invalid))}[/red]")
     Console().print(table)
+
+
+def _invalid(fields: dict[str, Any]) -> str:
+    version = fields["version_in_force"]
+    stays = "it is not in force" if version is None else f"version {version} stays in force"
+    return f"invalid: {fields['problem']}; {stays}"
 
 
 def _row(fields: dict[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """Rules in MongoDB: what operators write."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ from app.rules.model import Rule, parse_rule
 from app.rules.schema import mongodb_schema
 
 COLLECTION = "rules"
+LAST_GOOD = "rules_good"
+"""The last good version of each rule, kept by sync."""
 
 KEPT_BY_STORE = {"version", "updated_at", "updated_by"}
 
@@ -58,11 +61,22 @@ class RuleStore:
             raise NotFound(f"There is no rule {rule_id!r}.")
         return parse_rule(document)
 
+    async def last_good(self, rule_ids: Iterable[str]) -> dict[str, Rule]:
+        """The versions that are in force although these rules' documents are none."""
+        found: dict[str, Rule] = {}
+        try:
+            async for document in self._database[LAST_GOOD].find({"_id": {"$in": list(rule_ids)}}):
+                with suppress(InvalidRule):  # the model has become stricter since
+                    found[document["_id"]] = parse_rule(document["rule"])
+        except PyMongoError as error:
+            raise RulesUnavailable(f"MongoDB: {error}") from error
+        return found
+
     async def create(self, rule: Rule, by: str) -> Rule:
         """Write a rule that is not there yet; raises Conflict."""
         new = _stamped(rule, 1, by)
         try:
-            await self._rules.insert_one(_document(new))
+            await self._rules.insert_one(to_document(new))
         except DuplicateKeyError:
             raise Conflict(f"There is a rule {rule.rule_id!r} already.") from None
         except PyMongoError as error:
@@ -79,7 +93,7 @@ class RuleStore:
             new = _stamped(rule, version + 1, by)
             written = await self._rules.find_one_and_replace(
                 {"_id": rule.rule_id} | ({} if old is None else {"version": old.get("version")}),
-                _document(new),
+                to_document(new),
                 upsert=old is None,
                 return_document=ReturnDocument.AFTER,
             )
@@ -119,6 +133,7 @@ def _stamped(rule: Rule, version: int, by: str) -> Rule:
     return rule.model_copy(update={"version": version, "updated_at": now, "updated_by": by})
 
 
-def _document(rule: Rule) -> dict[str, Any]:
+def to_document(rule: Rule) -> dict[str, Any]:
+    """A rule as it stands in MongoDB."""
     fields = rule.model_dump(exclude_defaults=True, exclude={"rule_id"})
     return {"_id": rule.rule_id} | fields | {"version": rule.version}

@@ -133,7 +133,7 @@ async def test_a_bad_document_never_replaces_a_good_one(
     await rules.insert_one({"_id": "r"} | document(5))
     async with syncing(database, publisher, settings) as metrics, following(settings) as cache:
         await until(cache, caller(), {"r": 5})
-        await rules.update_one({"_id": "r"}, {"$set": {"limit": "many"}})
+        await rules.update_one({"_id": "r"}, {"$set": {"cost": 99}})  # above the burst: no schema can say that
 
         async def counted() -> bool:
             return bool(metrics.invalid._value.get() >= 1)
@@ -144,7 +144,7 @@ async def test_a_bad_document_never_replaces_a_good_one(
         assert list(snapshot.invalid) == ["r"]
         await publisher.publish_all(snapshot.rules, frozenset(snapshot.invalid), snapshot.revision)
         assert await limits(cache, caller()) == {"r": 5}, "nor does a full copy remove it"
-        await rules.update_one({"_id": "r"}, {"$set": {"limit": 9}})
+        await rules.update_one({"_id": "r"}, {"$set": {"cost": 1, "limit": 9}})
         await until(cache, caller(), {"r": 9})
 
 

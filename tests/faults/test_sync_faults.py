@@ -1,0 +1,207 @@
+"""Sync in trouble: a lost stream, a dropped collection, a step-down, a killed mongod, a worker that slept."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from prometheus_client import CollectorRegistry
+from pymongo.errors import PyMongoError
+from redis.asyncio import Redis
+
+from app.local.stores import mongodb_is_ready, rules_store
+from app.rules.store import RuleStore
+from app.settings import Settings
+from sync.publisher import Publisher
+from sync.watcher import Metrics, Watcher
+from tests.conftest import started
+from tests.integration.test_sync import caller, document, following, limits, until
+from tests.system import eventually, free_port, running
+
+Database = AsyncIOMotorDatabase[Any]
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    client: AsyncIOMotorClient[Any] = AsyncIOMotorClient(settings.mongodb_url, tz_aware=True)
+    yield client[settings.mongodb_database]
+    client.close()
+
+
+@asynccontextmanager
+async def syncing(database: Database, redis: Redis, settings: Settings) -> AsyncIterator[Metrics]:
+    metrics = Metrics(CollectorRegistry())
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(Watcher(database, Publisher(redis), settings, metrics).run(stop, ready))
+    try:
+        await asyncio.wait_for(ready.wait(), 30)
+        yield metrics
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 30)
+
+
+async def persistently(write: Callable[[], Awaitable[Any]]) -> None:
+    """A client's own retries: the fault that the test made may meet its writes too."""
+    while True:
+        try:
+            await write()
+            return
+        except PyMongoError:
+            await asyncio.sleep(0.1)
+
+
+async def test_a_lost_stream_begins_anew_with_a_full_copy(database: Database, cache: Redis, settings: Settings) -> None:
+    await database["rules"].insert_one({"_id": "r"} | document(5))
+    async with syncing(database, cache, settings) as metrics, following(settings) as rules:
+        await until(rules, caller(), {"r": 5})
+        fail = {"configureFailPoint": "failCommand", "mode": {"times": 1}}
+        await database.client.admin.command({**fail, "data": {"failCommands": ["getMore"], "errorCode": 286}})
+
+        async def interrupted() -> bool:
+            return bool(metrics.interruptions._value.get() >= 1)
+
+        await eventually(interrupted, 20, "the stream is lost")
+        await database["rules"].update_one({"_id": "r"}, {"$set": {"limit": 6}})
+        await until(rules, caller(), {"r": 6})
+        assert metrics.interruptions._value.get() <= 3, "fewer than one retry a second"
+
+
+@pytest.mark.parametrize("how", ["drop", "rename"])
+async def test_a_collection_that_goes_takes_its_rules_along(
+    database: Database, cache: Redis, settings: Settings, how: str
+) -> None:
+    await database["rules"].insert_one({"_id": "r"} | document(5))
+    async with syncing(database, cache, settings), following(settings) as rules:
+        await until(rules, caller(), {"r": 5})
+        await (database["rules"].drop() if how == "drop" else database["rules"].rename("others"))
+        await until(rules, caller(), {})
+
+        async def validated() -> bool:
+            found = await database.command("listCollections", filter={"name": "rules"})
+            return any("validator" in one["options"] for one in found["cursor"]["firstBatch"])
+
+        await eventually(validated, 20, "the collection has its validator again")
+        await database["rules"].insert_one({"_id": "s"} | document(7))
+        await until(rules, caller(), {"s": 7})
+
+
+async def test_a_primary_that_steps_down(database: Database, cache: Redis, settings: Settings) -> None:
+    await database["rules"].insert_one({"_id": "r"} | document(5))
+    async with syncing(database, cache, settings), following(settings) as rules:
+        await until(rules, caller(), {"r": 5})
+        step_down = {"replSetStepDown": 1, "secondaryCatchUpPeriodSecs": 0, "force": True}
+        await database.client.admin.command(step_down)
+        await persistently(lambda: database["rules"].update_one({"_id": "r"}, {"$set": {"limit": 6}}))
+        await until(rules, caller(), {"r": 6})
+
+
+async def test_mongodb_away_and_back(cache: Redis, settings: Settings, tmp_path: Path) -> None:
+    port = free_port()
+    store = rules_store(tmp_path / "mongodb", port)
+    client: AsyncIOMotorClient[Any] = AsyncIOMotorClient(store.url, tz_aware=True, serverSelectionTimeoutMS=1000)
+    database = client["penstock"]
+    try:
+        with started(store, tmp_path / "mongod.log") as first:
+            await mongodb_is_ready(port)
+            await RuleStore(database).setup()
+            await database["rules"].insert_many([{"_id": "r"} | document(5), {"_id": "s"} | document(1, key_value="v")])
+            async with syncing(database, cache, settings) as metrics, following(settings) as rules:
+                await until(rules, caller(), {"r": 5})
+                first.kill()
+                first.wait()
+                await asyncio.sleep(5)
+                assert await limits(rules, caller()) == {"r": 5}, "what is known stays in force"
+                assert metrics.interruptions._value.get() <= 5, "fewer than one retry a second"
+                with started(store, tmp_path / "mongod-again.log"):
+                    await mongodb_is_ready(port)
+                    back_at = time.monotonic()
+                    await persistently(lambda: database["rules"].delete_one({"_id": "s"}))
+                    await persistently(lambda: database["rules"].update_one({"_id": "r"}, {"$set": {"limit": 6}}))
+                    await until(rules, caller(), {"r": 6})
+                    await until(rules, caller("v"), {})
+                    took = time.monotonic() - back_at
+                    print(f"in force {took:.1f} s after its return")
+                    assert took < 15
+    finally:
+        client.close()
+
+
+async def test_the_last_good_version_outlives_an_emptied_cache_and_a_restart(
+    database: Database, cache: Redis, settings: Settings
+) -> None:
+    await database["rules"].insert_one({"_id": "r"} | document(5))
+    async with syncing(database, cache, settings), following(settings) as rules:
+        await until(rules, caller(), {"r": 5})
+        await database["rules"].update_one({"_id": "r"}, {"$set": {"limit": 6}})
+        await until(rules, caller(), {"r": 6})
+        await database["rules"].update_one({"_id": "r"}, {"$set": {"cost": 99}})
+        await asyncio.sleep(0.5)
+    await cache.flushall()
+    async with syncing(database, cache, settings) as metrics, following(settings) as rules:
+        await until(rules, caller(), {"r": 6})
+        assert metrics.invalid_now._value.get() == 1
+        (kept,) = (await RuleStore(database).last_good(["r"])).values()
+        assert kept.limit == 6
+        await database["rules"].update_one({"_id": "r"}, {"$set": {"cost": 2, "limit": 7}})
+        await until(rules, caller(), {"r": 7})
+        await database["rules"].delete_one({"_id": "r"})
+        await until(rules, caller(), {})
+
+        async def forgotten() -> bool:
+            return not await RuleStore(database).last_good(["r"])
+
+        await eventually(forgotten, 20, "a deleted rule has no last good version")
+
+
+async def test_a_stream_goes_on_where_it_was_left(database: Database, cache: Redis, settings: Settings) -> None:
+    async with syncing(database, cache, settings), following(settings) as rules:
+        for limit in (5, 6):
+            await database["rules"].replace_one({"_id": "r"}, document(limit), upsert=True)
+            await until(rules, caller(), {"r": limit})
+            await asyncio.sleep(1.1)
+        await database["rules"].replace_one({"_id": "r"}, document(7))
+        await until(rules, caller(), {"r": 7})
+
+        async def kept() -> bool:
+            return bool(await database["sync_state"].find_one({"_id": "rules"}))
+
+        await eventually(kept, 20, "the token is kept")
+    await database["sync_state"].update_one({"_id": "rules"}, {"$set": {"token": {"_data": "82000000"}}})
+    async with syncing(database, cache, settings), following(settings) as rules:
+        await database["rules"].replace_one({"_id": "r"}, document(8))
+        await until(rules, caller(), {"r": 8})
+
+
+async def test_a_sync_worker_that_slept_brings_no_old_rule_back(settings: Settings, tmp_path: Path) -> None:
+    async with running(settings, tmp_path, edges=1, workers=0) as system:
+        other = system.spawn("sync")
+        await system.ready(other)
+        for name in ("kept", "changed", "deleted"):
+            await system.put_rule(name, key_type="user", key_value=name, limit=1, window_seconds=60)
+        for name in ("kept", "changed", "deleted"):
+            await system.rule_is_known(name, name)
+        other.kill(signal.SIGSTOP)
+        await system.put_rule("changed", key_type="user", key_value="changed", limit=2, window_seconds=60)
+        await system.rules.delete_one({"_id": "deleted"})
+        await asyncio.sleep(5)
+        await system.put_rule("changed", key_type="user", key_value="changed", limit=3, window_seconds=60)
+        async with Redis.from_url(settings.cache_redis_url) as redis:
+            await redis.flushall()  # even so: the tombstones are gone, the floor is not
+        await asyncio.sleep(2)
+        other.kill(signal.SIGCONT)
+        until_s = time.monotonic() + 5
+        while time.monotonic() < until_s:
+            assert await limit_of(system, "deleted") is None
+            assert await limit_of(system, "changed") == 3
+            assert await limit_of(system, "kept") == 1
+
+
+async def limit_of(system: Any, user: str) -> int | None:  # noqa: ANN401
+    limits = (await system.request("GET", "/_penstock/limits", user)).json()["limits"]
+    return limits[0]["limit"] if limits else None
