@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,9 +104,9 @@ class Watcher:
         stream = self._database[COLLECTION].watch(
             full_document="updateLookup", max_await_time_ms=LONGEST_WAIT_MS, resume_after=token
         )
-        async with stream:
+        async with _opened(stream, token) as first:  # before anything is copied
             arrivals, ended = Arrivals(), asyncio.Event()
-            arrivals.put_nowait(await _open(stream, token))  # before anything is copied
+            arrivals.put_nowait(first)
             pump = asyncio.create_task(_pump(stream, arrivals, ended))
             try:
                 if token is None or self._copy_is_due() or not await self._publisher.complete():
@@ -187,14 +188,18 @@ async def _pump(stream: "AsyncIOMotorChangeStream[Any]", arrivals: Arrivals, end
         arrivals.put_nowait(await _next(stream))
 
 
-async def _open(stream: "AsyncIOMotorChangeStream[Any]", token: Token | None) -> Arrival:
-    """Raises StreamLost where the token is refused."""
-    try:
-        return await _next(stream)
-    except OperationFailure as error:
-        if token is None:
-            raise
-        raise StreamLost(str(error)) from error
+@asynccontextmanager
+async def _opened(stream: "AsyncIOMotorChangeStream[Any]", token: Token | None) -> AsyncIterator[Arrival]:
+    """Yields what came first. Raises StreamLost where the token is refused."""
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(stream)
+            first = await _next(stream)
+        except OperationFailure as error:
+            if token is None:
+                raise
+            raise StreamLost(str(error)) from error
+        yield first
 
 
 async def _next(stream: "AsyncIOMotorChangeStream[Any]") -> Arrival:
