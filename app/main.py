@@ -61,13 +61,16 @@ async def run_admin(process: Process) -> None:
     """The body of `penstock admin`."""
     settings = process.settings
     async with AsyncExitStack() as stack:
-        client, session = mongodb(settings), http_session(settings)
+        client, cache, session = mongodb(settings), cache_redis(settings), http_session(settings)
         stack.callback(client.close)
+        stack.push_async_callback(cache.aclose)
         stack.push_async_callback(session.close)
-        store = RuleStore(client[settings.mongodb_database])
+        store, rules = RuleStore(client[settings.mongodb_database]), RuleCache(cache, settings)
         gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
-        process.ready.set()
-        await serve(build_admin(store, gatekeeper), process, process.listen or Listen("127.0.0.1", 8081))
+        admin = build_admin(store, gatekeeper, rules, RedisLimiter(cache))
+        async with alongside(process, rules.run(process.stop)):
+            process.ready.set()
+            await serve(admin, process, process.listen or Listen("127.0.0.1", 8081))
 
 
 async def _ready_once_known(rules: RuleCache, process: Process) -> None:

@@ -27,14 +27,15 @@ class LastGood:
         """After a change, what is good now."""
         await self._write(list(changes))
 
-    async def keep_all(self, rules: Mapping[str, Rule], invalid: Iterable[str], revision: int) -> None:
-        """After a full copy: what is new or changed in it; what is gone from it goes."""
+    async def keep_all(self, rules: Mapping[str, Rule], invalid: Iterable[str], revision: int) -> list[Change]:
+        """After a full copy: what is new or changed in it; what is gone from it goes. Returns both."""
         if self._digests is None:
             self._digests = {str(d["_id"]): d["digest"] async for d in self._kept.find({}, {"digest": 1})}
         known = self._digests
         changes = [Change(i, revision, rule) for i, rule in rules.items() if known.get(i) != content_digest(rule)]
         changes += [Change(i, revision, None) for i in known.keys() - rules.keys() - set(invalid)]
         await self._write(changes)
+        return changes
 
     async def _write(self, changes: list[Change]) -> None:
         for first in range(0, len(changes), AT_ONCE):

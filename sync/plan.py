@@ -22,6 +22,11 @@ def revision_of(time: Timestamp) -> int:
     return int(time.time) * _INCREMENTS + min(int(time.inc), _INCREMENTS - 1)
 
 
+def time_of_revision(revision: int) -> int:
+    """Unix seconds."""
+    return revision // _INCREMENTS
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A rule as of a revision; None: it is gone."""

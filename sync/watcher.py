@@ -19,6 +19,7 @@ from app.process import Process, alongside
 from app.rules.model import Rule, parse_rule
 from app.rules.store import COLLECTION, RuleStore
 from app.settings import Settings
+from sync.history import History
 from sync.last_good import LastGood
 from sync.plan import Change, revision_of
 from sync.publisher import Publisher
@@ -76,6 +77,7 @@ class Watcher:
         self._store = RuleStore(database)
         self._publisher = publisher
         self._last_good = LastGood(database)
+        self._history = History(database)
         self._resume = ResumeToken(database)
         self._full_interval_s = settings.sync_full_interval_s
         self._metrics = metrics
@@ -125,6 +127,7 @@ class Watcher:
         if changes:
             self._metrics.published.inc(await self._publisher.publish(changes))
             await self._last_good.keep_changes(changes)
+            await self._history.record(changes)
         if arrived and arrived[-1].token is not None:
             await self._resume.keep(arrived[-1].token, idle=not changes)
         if pump.done():
@@ -142,7 +145,7 @@ class Watcher:
         good = await self._store.last_good(snapshot.invalid) if snapshot.invalid else {}
         invalid = frozenset(snapshot.invalid)
         changed = await self._publisher.publish_all({**snapshot.rules, **good}, invalid, snapshot.revision)
-        await self._last_good.keep_all(snapshot.rules, invalid, snapshot.revision)
+        await self._history.record(await self._last_good.keep_all(snapshot.rules, invalid, snapshot.revision))
         self._copied_at_s = time.monotonic()
         self._metrics.published.inc(changed)
         self._metrics.copied_at.set_to_current_time()

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from app.admin.auth import Admin, Viewer
 from app.errors import InvalidInput, InvalidRule, PreconditionFailed
@@ -41,7 +41,7 @@ IfMatch = Annotated[str | None, Header(alias="If-Match")]
 @router.get("")
 async def list_rules(store: StoreOf, _: Viewer) -> dict[str, Any]:
     """All rules, and the documents that are none."""
-    rules, problems = await store.list()
+    rules, problems = await store.all()
     in_force = await store.last_good(problems) if problems else {}
     invalid = [
         {
@@ -65,6 +65,15 @@ async def create_rule(store: StoreOf, body: BodyOf, operator: Admin) -> Response
 async def get_rule(rule_id: str, store: StoreOf, _: Viewer) -> Response:
     """One rule."""
     return rule_response(await store.get(rule_id))
+
+
+@router.get("/{rule_id}/history")
+async def get_history(
+    rule_id: str, store: StoreOf, _: Viewer, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> dict[str, Any]:
+    """Its versions as they came into force, newest first; no `rule`: it was deleted."""
+    versions = await store.history(rule_id, limit)
+    return {"versions": [{"at": at.isoformat(), "rule": to_json(rule) if rule else None} for at, rule in versions]}
 
 
 @router.put("/{rule_id}")

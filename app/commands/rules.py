@@ -1,6 +1,7 @@
 """`penstock rules`: apply, list, get, delete."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,9 +12,8 @@ from rich.table import Table
 
 from app.admin_client import AdminClient
 from app.commands.options import DEFAULT_DATA_DIR, DataDir
-from app.errors import NotFound
 from app.rules.file import read_rules_file
-from app.rules.model import Rule, to_json
+from app.rules.model import to_json
 from app.rules.rate import format_rate
 
 app = typer.Typer(no_args_is_help=True, help="The rules.")
@@ -22,24 +22,46 @@ KEPT_BY_STORE = {"version", "updated_at", "updated_by"}
 
 
 @app.command()
-def apply(file: Path, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Write the rules of a YAML or JSON file; all of them are checked before the first is written."""
-    rules = read_rules_file(file)
+def apply(
+    file: Path,
+    prune: Annotated[bool, typer.Option("--prune", help="Delete the rules that the file does not have.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Write the rules of a YAML or JSON file; all are checked, and the difference is shown, before one is written."""
+    wanted = {rule.rule_id: _without_kept(to_json(rule)) for rule in read_rules_file(file)}
     client = AdminClient(data_dir)
-    for rule in rules:
-        print(f"{rule.rule_id}: {_apply(client, rule)}")
+    listed = client.call("GET", "/v1/rules")
+    there = {fields["rule_id"]: _without_kept(fields) for fields in listed["rules"]}
+    invalid = {fields["rule_id"] for fields in listed["invalid"]}
+    for rule_id, fields in wanted.items():
+        print("\n".join(_difference(rule_id, there.get(rule_id), fields)))
+    gone = sorted((there.keys() | invalid) - wanted.keys()) if prune else []
+    for rule_id in gone:
+        print(f"{rule_id}: deleted")
+    if dry_run:
+        return
+    if gone and sys.stdin.isatty() and not typer.confirm(f"Delete {len(gone)} rules?"):
+        raise typer.Exit(1)
+    for rule_id, fields in wanted.items():
+        if there.get(rule_id) != fields:
+            client.call("PUT", f"/v1/rules/{rule_id}", fields)
+    for rule_id in gone:
+        client.call("DELETE", f"/v1/rules/{rule_id}")
 
 
-def _apply(client: AdminClient, rule: Rule) -> str:
-    wanted = _without_kept(to_json(rule))
-    try:
-        there = client.call("GET", f"/v1/rules/{rule.rule_id}")
-    except NotFound:
-        there = None
-    if there is not None and _without_kept(there) == wanted:
-        return "unchanged"
-    client.call("PUT", f"/v1/rules/{rule.rule_id}", wanted)
-    return "created" if there is None else "changed"
+def _difference(rule_id: str, old: dict[str, Any] | None, new: dict[str, Any]) -> list[str]:
+    """What changes, a field a line."""
+    if old == new:
+        return [f"{rule_id}: unchanged"]
+    if old is None:
+        return [f"{rule_id}: created"]
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return [f"{rule_id}: changed", *(f"  {name}: {_shown(old, name)} -> {_shown(new, name)}" for name in names)]
+
+
+def _shown(fields: dict[str, Any], name: str) -> str:
+    return json.dumps(fields[name]) if name in fields else "(default)"
 
 
 def _without_kept(fields: dict[str, Any]) -> dict[str, Any]:
@@ -94,3 +116,20 @@ def delete(rule_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Delete a rule."""
     AdminClient(data_dir).call("DELETE", f"/v1/rules/{rule_id}")
     print(f"{rule_id}: deleted")
+
+
+@app.command()
+def history(rule_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """A rule's versions as they came into force, newest first."""
+    versions = AdminClient(data_dir).call("GET", f"/v1/rules/{rule_id}/history")["versions"]
+    for newer, older in zip(versions, [*versions[1:], None], strict=True):
+        print("\n".join(_version(newer, older)))
+
+
+def _version(entry: dict[str, Any], older: dict[str, Any] | None) -> list[str]:
+    if entry["rule"] is None:
+        return [f"{entry['at']}  deleted"]
+    rule = _without_kept(entry["rule"])
+    before = _without_kept(older["rule"]) if older and older["rule"] else None
+    title = f"{entry['at']}  version {entry['rule']['version']} by {entry['rule'].get('updated_by', 'nobody known')}"
+    return [title, *(_difference("", before, rule)[1:] if before else [f"  {json.dumps(rule)}"])]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
-from app.edge.decision import Defer, Judged, defers, frozen_charges
+from app.decision import Defer, Judged, defers, frozen_charges
 from app.edge.identity import Identity
 from app.edge.request import Request
 from app.errors import BodyTooLarge, CountersUnavailable, InvalidInput, MalformedRequest

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from app.edge.decision import Decision, Defer, Forward, Judged, Reject, decide
+from app.decision import Decision, Defer, Forward, Judged, Reject, decide
 from app.edge.deferral import Deferring
 from app.edge.headers import rate_limit
 from app.edge.identity import Identity

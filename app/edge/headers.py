@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from app.edge.decision import Judged
+from app.decision import Judged
 from app.jobs.model import Headers
 from app.rules.match import Match
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.edge.decision import Judged, charge_of, judge
+from app.decision import Judged, charge_of, judge
 from app.edge.metrics import Metrics
 from app.edge.presence import Presence
 from app.errors import CountersUnavailable

@@ -147,7 +147,7 @@ class Up:
         try:
             store = RuleStore(client[self._settings.mongodb_database])
             await store.setup()
-            there = {rule.rule_id: _content(rule) for rule in (await store.list())[0]}
+            there = {rule.rule_id: _content(rule) for rule in (await store.all())[0]}
             changed = [rule for rule in self._rules if there.get(rule.rule_id) != _content(rule)]
             for rule in changed:
                 await store.put(rule, "penstock up")

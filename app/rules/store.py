@@ -18,6 +18,11 @@ COLLECTION = "rules"
 LAST_GOOD = "rules_good"
 """The last good version of each rule, kept by sync."""
 
+HISTORY = "rules_history"
+"""Every version of each rule as sync saw it, for a year."""
+
+HISTORY_KEPT_S = 366 * 86_400
+
 KEPT_BY_STORE = {"version", "updated_at", "updated_by"}
 
 
@@ -35,10 +40,12 @@ class RuleStore:
                 await self._database.create_collection(COLLECTION)
             await self._database.command("collMod", COLLECTION, validator=mongodb_schema(), validationLevel="moderate")
             await self._rules.create_index([("key_type", 1), ("key_value", 1)])
+            await self._database[HISTORY].create_index([("rule_id", 1), ("_id", -1)])
+            await self._database[HISTORY].create_index("at", expireAfterSeconds=HISTORY_KEPT_S)
         except PyMongoError as error:
             raise RulesUnavailable(f"MongoDB: {error}") from error
 
-    async def list(self) -> tuple[list[Rule], dict[str, str]]:
+    async def all(self) -> tuple[list[Rule], dict[str, str]]:
         """All rules by id, and what is wrong with the documents that are none."""
         rules, problems = [], {}
         try:
@@ -68,6 +75,16 @@ class RuleStore:
             async for document in self._database[LAST_GOOD].find({"_id": {"$in": list(rule_ids)}}):
                 with suppress(InvalidRule):  # the model has become stricter since
                     found[document["_id"]] = parse_rule(document["rule"])
+        except PyMongoError as error:
+            raise RulesUnavailable(f"MongoDB: {error}") from error
+        return found
+
+    async def history(self, rule_id: str, limit: int) -> list[tuple[datetime, Rule | None]]:
+        """A rule's versions as they came into force, newest first; None: it was deleted."""
+        found: list[tuple[datetime, Rule | None]] = []
+        try:
+            async for entry in self._database[HISTORY].find({"rule_id": rule_id}).sort("_id", -1).limit(limit):
+                found.append((entry["at"], parse_rule(entry["rule"]) if entry["rule"] else None))
         except PyMongoError as error:
             raise RulesUnavailable(f"MongoDB: {error}") from error
         return found

@@ -8,12 +8,17 @@ import aiohttp
 import httpx
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
+from redis.asyncio import Redis
 
 from app.admin.application import build_admin
 from app.admin.auth import Gatekeeper
+from app.limiter.redis_limiter import RedisLimiter
+from app.rules.cache import RuleCache
+from app.rules.model import parse_rule
 from app.rules.store import RuleStore
 from app.settings import Settings
 from app.tokens import TokenVerifier
+from sync.publisher import Publisher
 from tests.system import Issuer
 
 RULE = {"rule_id": "r", "key_type": "user", "key_value": "u", "limit": 5, "window_seconds": 60}
@@ -36,14 +41,16 @@ class Admin:
 
 
 @pytest.fixture
-async def admin(mongod_url: str) -> AsyncIterator[Admin]:
+async def admin(mongod_url: str, cache: Redis) -> AsyncIterator[Admin]:
     issuer = Issuer()
     settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
     mongo: AsyncIOMotorClient[Any] = AsyncIOMotorClient(mongod_url, tz_aware=True)
     database = mongo[f"test_{uuid.uuid4().hex[:12]}"]
     async with aiohttp.ClientSession() as session:
         gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
-        transport = httpx.ASGITransport(build_admin(RuleStore(database), gatekeeper))
+        transport = httpx.ASGITransport(
+            build_admin(RuleStore(database), gatekeeper, RuleCache(cache, settings), RedisLimiter(cache))
+        )
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
             yield Admin(client, issuer, database["rules"])
     mongo.close()
@@ -130,13 +137,15 @@ async def test_a_document_that_is_no_rule_is_listed_as_such(admin: Admin) -> Non
     assert invalid["problem"].startswith("limit")
 
 
-async def test_without_mongodb_it_is_a_503(admin: Admin) -> None:
+async def test_without_mongodb_it_is_a_503(admin: Admin, cache: Redis) -> None:
     issuer = admin.issuer
     settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
     mongo: AsyncIOMotorClient[Any] = AsyncIOMotorClient("mongodb://127.0.0.1:9/", serverSelectionTimeoutMS=200)
     async with aiohttp.ClientSession() as session:
         gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
-        transport = httpx.ASGITransport(build_admin(RuleStore(mongo["x"]), gatekeeper))
+        transport = httpx.ASGITransport(
+            build_admin(RuleStore(mongo["x"]), gatekeeper, RuleCache(cache, settings), RedisLimiter(cache))
+        )
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
             lost = Admin(client, issuer, None)
             for method, path, body in [
@@ -147,3 +156,29 @@ async def test_without_mongodb_it_is_a_503(admin: Admin) -> None:
                 answer = await lost(method, path, body)
                 assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     mongo.close()
+
+
+async def test_explain_says_what_would_happen_and_spends_nothing(admin: Admin, cache: Redis) -> None:
+    rules = [
+        RULE | {"rule_id": "user", "key_value": "*", "limit": 2, "on_limit": "defer"},
+        RULE | {"rule_id": "net", "key_type": "ip", "key_value": "10.0.0.0/8", "limit": 1},
+        RULE | {"rule_id": "dark", "key_type": "claim:tier", "key_value": "gold", "limit": 1, "shadow": True},
+        RULE | {"rule_id": "home", "key_type": "ip", "key_value": "2001:db8::/32", "match": {"path_prefix": "/v6"}},
+    ]
+    published = {str(fields["rule_id"]): parse_rule(fields) for fields in rules}
+    await Publisher(cache).publish_all(published, frozenset(), 1)
+    question = {"user": "u", "ip": "10.1.2.3", "claims": {"tier": "gold"}, "method": "POST", "path": "/x"}
+    for _ in range(5):
+        answer = (await admin("POST", "/v1/explain", question, "viewer")).json()
+    assert (answer["decision"], answer["by"]) == ("forward", [])
+    assert [(one["rule_id"], one["descriptor"], one["remaining"]) for one in answer["rules"]] == [
+        ("user", "user:u", 2),
+        ("dark", "claim:tier:gold", 1),
+        ("net", "ip:10.0.0.0/8", 1),
+    ]
+    everywhere = (await admin("POST", "/v1/explain", {"ip": "2001:db8::1", "path": "/v6/x"})).json()
+    assert [one["rule_id"] for one in everywhere["rules"]] == ["home"]
+    nowhere = (await admin("POST", "/v1/explain", {"ip": "192.0.2.1"})).json()
+    assert nowhere == {"rules": [], "decision": "forward", "by": []}
+    for bad, status in (({"ip": "nonsense"}, 400), ({"path": "/../x"}, 400), ({"more": 1}, 422)):
+        assert (await admin("POST", "/v1/explain", bad)).status_code == status

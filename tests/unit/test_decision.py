@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.edge.decision import Defer, Forward, Judged, Reject, charge_of, decide, frozen_charges
+from app.decision import Defer, Forward, Judged, Reject, charge_of, decide, frozen_charges
 from app.edge.headers import rate_limit
 from app.limiter.policy import QuotaState
 from app.queue.model import FrozenCharge

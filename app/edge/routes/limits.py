@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
+from app.decision import Judged, charge_of, judge
 from app.edge.api import CallerOf, PartsOf
-from app.edge.decision import Judged, charge_of, judge
-from app.edge.request import path_forms
+from app.paths import path_forms
 from app.problem_handlers import response_of
 from app.problems import json_reply
 

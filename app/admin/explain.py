@@ -1,0 +1,95 @@
+"""`/v1/explain`: what would become of a request, and why; spends nothing."""
+
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.admin.auth import Viewer
+from app.decision import Defer, Judged, Reject, charge_of, decide, judge
+from app.errors import InvalidInput
+from app.limiter.limiter import Limiter
+from app.paths import path_forms
+from app.rules.cache import RuleCache
+from app.rules.match import Caller
+
+router = APIRouter(tags=["explain"])
+
+IPV6_PREFIX = 64
+
+
+class Question(BaseModel):
+    """Who asks, and for what."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    ip: Annotated[str, Field(max_length=64)] = "127.0.0.1"
+    claims: Annotated[dict[str, str], Field(max_length=32)] = {}
+    method: Annotated[str, Field(max_length=64)] = "GET"
+    path: Annotated[str, Field(max_length=8192)] = "/"
+
+
+def rules_of(request: Request) -> RuleCache:
+    """What `build_admin` was given."""
+    rules: RuleCache = request.app.state.rules
+    return rules
+
+
+def limiter_of(request: Request) -> Limiter:
+    """What `build_admin` was given."""
+    limiter: Limiter = request.app.state.limiter
+    return limiter
+
+
+@router.post("/explain")
+async def explain(
+    question: Question,
+    rules: Annotated[RuleCache, Depends(rules_of)],
+    limiter: Annotated[Limiter, Depends(limiter_of)],
+    _: Viewer,
+) -> dict[str, Any]:
+    """The rules that apply, what is left of each, and the decision."""
+    caller = Caller(question.user, "explain" if question.user else None, question.claims, _counted(question.ip))
+    matches = await rules.applicable(caller, question.method, path_forms(question.path.encode()))
+    verdict = await limiter.inspect([charge_of(match) for match in matches]) if matches else None
+    judged = judge(matches, verdict) if verdict else ()
+    return {"rules": [_fields(one) for one in judged], **_decision(judged)}
+
+
+def _counted(text: str) -> str:
+    """An address as edges count it: IPv4 whole, IPv6 by its /64."""
+    try:
+        ip = ip_address(text)
+    except ValueError as error:
+        raise InvalidInput(f"ip: {error}") from error
+    if isinstance(ip, IPv6Address):
+        return str(ip.ipv4_mapped or ip_network((ip, IPV6_PREFIX), strict=False))
+    return str(ip)
+
+
+def _fields(one: Judged) -> dict[str, Any]:
+    rule = one.match.rule.rule
+    return {
+        "rule_id": rule.rule_id,
+        "descriptor": one.match.descriptor,
+        "limit": rule.limit,
+        "window_seconds": rule.window_seconds,
+        "cost": rule.cost,
+        "on_limit": rule.on_limit,
+        "shadow": rule.shadow,
+        "remaining": one.state.remaining,
+        "wait_seconds": one.state.wait_us / 1e6,
+        "backlog": one.state.backlog,
+        "refuses": one.refuses,
+    }
+
+
+def _decision(judged: tuple[Judged, ...]) -> dict[str, Any]:
+    match decide(judged):
+        case Reject(by):
+            return {"decision": "reject", "by": [one.match.rule.rule_id for one in by]}
+        case Defer(by, _):
+            return {"decision": "defer", "by": [by.match.rule.rule_id]}
+    return {"decision": "forward", "by": []}

@@ -1,0 +1,110 @@
+"""The operator's commands, on a running installation."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from pymongo import MongoClient
+
+from tests.e2e.test_up import Up, running, wait_for
+
+USER = {"rule_id": "user", "key_type": "user", "key_value": "*", "limit": 3, "window_seconds": 3600}
+NET = {"rule_id": "net", "key_type": "ip", "key_value": "127.0.0.0/8", "limit": 1000, "window_seconds": 1}
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    with running(tmp_path_factory.mktemp("commands") / "data") as up:
+        yield up
+
+
+def rules_file(folder: Path, *rules: dict[str, object]) -> str:
+    file = folder / "rules.yaml"
+    file.write_text(yaml.safe_dump({"rules": list(rules)}))
+    return str(file)
+
+
+def limit_of(up: Up, user: str) -> str | None:
+    found: str | None = up.get("/x", user).headers.get("RateLimit-Policy")
+    return found
+
+
+def test_apply_shows_the_difference_and_then_makes_it(up: Up, tmp_path: Path) -> None:
+    both = rules_file(tmp_path, USER, NET)
+    assert up.penstock("rules", "apply", both, "--dry-run") == "user: created\nnet: created\n"
+    assert json.loads(up.penstock("rules", "list", "--json"))["rules"] == []
+    up.penstock("rules", "apply", both)
+    wait_for(lambda: limit_of(up, "a") == '"user";q=3;w=3600, "net";q=1000;w=1', 20)
+    changed = rules_file(tmp_path, USER | {"limit": 4, "burst": 2}, NET)
+    assert up.penstock("rules", "apply", changed).splitlines() == [
+        "user: changed",
+        "  limit: 3 -> 4",
+        "  burst: (default) -> 2",
+        "net: unchanged",
+    ]
+    only = rules_file(tmp_path, USER)
+    assert "net: deleted" in up.penstock("rules", "apply", only, "--prune", "--dry-run")
+    up.penstock("rules", "apply", only, "--prune")
+    wait_for(lambda: limit_of(up, "b") == '"user";q=3;w=3600', 20)
+    assert [rule["rule_id"] for rule in json.loads(up.penstock("rules", "list", "--json"))["rules"]] == ["user"]
+    history = up.penstock("rules", "history", "user").splitlines()
+    assert sum("version" in line for line in history) == 3
+    assert history[0].split("  ")[1].startswith("version 3 by cli:")
+    assert any("limit: 4 -> 3" in line for line in history)
+    assert "deleted" in up.penstock("rules", "history", "net").splitlines()[0]
+
+
+def test_explain(up: Up, tmp_path: Path) -> None:
+    up.penstock("rules", "apply", rules_file(tmp_path, USER))
+    wait_for(lambda: limit_of(up, "c") is not None, 20)
+    asked = ("explain", "--user", "nobody-yet", "--ip", "10.0.0.1", "--method", "POST", "/path", "--json")
+    for _ in range(2):
+        answer = json.loads(up.penstock(*asked))
+        assert (answer["decision"], answer["rules"][0]["remaining"]) == ("forward", 3)
+    assert "decision: forward" in up.penstock("explain", "--user", "nobody-yet")
+    for _ in range(3):
+        assert up.get("/x", "spent").status_code == 200
+    assert "decision: reject (by user)" in up.penstock("explain", "--user", "spent")
+
+
+def test_a_rule_edited_into_nonsense_changes_nothing_and_is_reported(up: Up, tmp_path: Path) -> None:
+    """With any MongoDB client; what its validator can't express."""
+    up.penstock("rules", "apply", rules_file(tmp_path, USER | {"limit": 5}))
+    wait_for(lambda: limit_of(up, "d") == '"user";q=5;w=3600', 20)
+    (mongodb,) = (process for process in up.runtime()["processes"] if process["role"] == "mongodb")
+    (sync,) = (process for process in up.runtime()["processes"] if process["role"] == "sync")
+    client: MongoClient[dict[str, object]] = MongoClient(mongodb["url"])
+    with client:
+        rules = client["penstock"]["rules"]
+        rules.update_one({"_id": "user"}, {"$set": {"cost": 50, "limit": 6}})
+        wait_for(lambda: "penstock_invalid_rules_total 1.0" in httpx.get(f"{sync['ops_url']}/metrics").text, 20)
+        assert limit_of(up, "e") == '"user";q=5;w=3600'
+        (invalid,) = json.loads(up.penstock("rules", "list", "--json"))["invalid"]
+        assert invalid["rule_id"] == "user"
+        assert invalid["problem"].startswith("cost: must be at most burst")
+        assert "stays in force" in up.penstock("rules", "list")
+        assert '"event": "invalid_rule"' in (up.data_dir / "logs" / "sync-0.log").read_text()
+        start = time.monotonic()
+        rules.update_one({"_id": "user"}, {"$set": {"cost": 1}})
+        wait_for(lambda: limit_of(up, "f") == '"user";q=6;w=3600', 20)
+        print(f"corrected: in force after {time.monotonic() - start:.2f} s, the commands' own time included")
+
+
+def test_drain_commands(up: Up, tmp_path: Path) -> None:
+    up.penstock("rules", "apply", rules_file(tmp_path, USER))
+    assert up.penstock("drain", "set", "user", "5/30s") == "user: drains at 5/30s\n"
+    assert json.loads(up.penstock("rules", "get", "user"))["drain"] == {"limit": 5, "window_seconds": 30.0}
+    up.penstock("drain", "pause", "user")
+    assert json.loads(up.penstock("rules", "get", "user"))["paused"] is True
+    up.penstock("drain", "resume", "user")
+    up.penstock("drain", "unset", "user")
+    assert {"paused", "drain"}.isdisjoint(json.loads(up.penstock("rules", "get", "user")))
+    for wrong in (["drain", "set", "user", "fast"], ["drain", "pause", "none"], ["rules", "get", "none"]):
+        with pytest.raises(subprocess.CalledProcessError) as failure:
+            up.penstock(*wrong)
+        assert len(failure.value.stderr.strip().splitlines()) == 1
