@@ -46,10 +46,13 @@ class LastGood:
                 # A later revision is there already: the upsert finds nothing older, and the id taken.
                 if any(problem["code"] != DUPLICATE_KEY for problem in error.details["writeErrors"]):
                     raise
-        if self._digests is not None:
-            gone = {change.rule_id for change in changes if change.rule is None}
-            written = {change.rule_id: content_digest(change.rule) for change in changes if change.rule is not None}
-            self._digests = {i: digest for i, digest in {**self._digests, **written}.items() if i not in gone}
+        digests = self._digests
+        if digests is not None:
+            for change in changes:
+                if change.rule is None:
+                    digests.pop(change.rule_id, None)
+                else:
+                    digests[change.rule_id] = content_digest(change.rule)
 
 
 def _operation(change: Change) -> UpdateOne | DeleteOne:

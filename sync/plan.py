@@ -12,9 +12,10 @@ from bson.timestamp import Timestamp
 
 from app.rules import keys
 from app.rules.active import encode_active
-from app.rules.model import Rule, to_json
+from app.rules.model import Rule
 
 _INCREMENTS = 1 << 20
+_NOT_ACTED_ON = {"version", "updated_at", "updated_by"}
 
 
 def revision_of(time: Timestamp) -> int:
@@ -75,12 +76,13 @@ def digest_of(rule: Rule | None) -> str:
     """Says whether a rule is the same to edges and workers."""
     if rule is None or not rule.enabled:
         return ""
-    return sha256(orjson.dumps(encode_active(rule, 0), option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+    fields = rule.model_dump_json(exclude_defaults=True, exclude=_NOT_ACTED_ON)
+    return sha256(fields.encode()).hexdigest()[:16]
 
 
 def content_digest(rule: Rule) -> str:
     """Says whether a rule's document is the same, enabled or not."""
-    return sha256(orjson.dumps(to_json(rule), option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+    return sha256(rule.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:16]
 
 
 def accepted(changes: Iterable[Change], states: Mapping[str, State], floor: int) -> list[Change]:

@@ -112,7 +112,7 @@ class Watcher:
             pump = asyncio.create_task(_pump(stream, arrivals, ended))
             try:
                 if token is None or self._copy_is_due() or not await self._publisher.complete():
-                    await self._copy()
+                    await self._copy(ready)
                 ready.set()
                 while not stop.is_set():
                     await self._step(arrivals, pump)
@@ -135,9 +135,10 @@ class Watcher:
         if time.monotonic() - self._checked_at_s >= CACHE_CHECK_S:
             self._checked_at_s = time.monotonic()
             if self._copy_is_due() or not await self._publisher.complete():
-                await self._copy()
+                await self._copy(asyncio.Event())
 
-    async def _copy(self) -> None:
+    async def _copy(self, published: asyncio.Event) -> None:
+        """Publish everything as it is; then keep it as good, which nobody has to wait for."""
         snapshot = await read_all(self._database)
         for rule_id, problem in snapshot.invalid.items():
             self._refuse(rule_id, problem)
@@ -145,6 +146,7 @@ class Watcher:
         good = await self._store.last_good(snapshot.invalid) if snapshot.invalid else {}
         invalid = frozenset(snapshot.invalid)
         changed = await self._publisher.publish_all({**snapshot.rules, **good}, invalid, snapshot.revision)
+        published.set()
         await self._history.record(await self._last_good.keep_all(snapshot.rules, invalid, snapshot.revision))
         self._copied_at_s = time.monotonic()
         self._metrics.published.inc(changed)
