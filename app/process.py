@@ -63,6 +63,20 @@ async def alongside(process: Process, *bodies: Coroutine[Any, Any, None]) -> Asy
                 raise outcome
 
 
+async def until_one_ends(*bodies: Awaitable[object]) -> None:
+    """Run these together until the first ends, and end the others; what it raised is raised."""
+    tasks = [asyncio.ensure_future(body) for body in bodies]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def run(role: str, body: Body, settings: Settings, *, listen: Listen | None = None, ops_port: int = 0) -> None:
     """Run a process to its end: until `body` returns, which it does soon after SIGTERM or SIGINT.
 

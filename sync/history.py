@@ -11,6 +11,7 @@ from app.rules.store import HISTORY, to_document
 from sync.plan import Change, time_of_revision
 
 DUPLICATE_KEY = 11_000
+AT_ONCE = 1000
 
 
 class History:
@@ -22,13 +23,12 @@ class History:
     async def record(self, changes: Iterable[Change]) -> None:
         """Add what changed."""
         documents = [_document(change) for change in changes]
-        if not documents:
-            return
-        try:
-            await self._history.insert_many(documents, ordered=False)
-        except BulkWriteError as error:
-            if any(problem["code"] != DUPLICATE_KEY for problem in error.details["writeErrors"]):
-                raise
+        for first in range(0, len(documents), AT_ONCE):
+            try:
+                await self._history.insert_many(documents[first : first + AT_ONCE], ordered=False)
+            except BulkWriteError as error:
+                if any(problem["code"] != DUPLICATE_KEY for problem in error.details["writeErrors"]):
+                    raise
 
 
 def _document(change: Change) -> dict[str, Any]:

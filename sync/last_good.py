@@ -1,6 +1,7 @@
 """The last good version of each rule, kept in MongoDB: it stays in force while the document is none."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from bson.int64 import Int64
@@ -23,19 +24,29 @@ class LastGood:
         self._kept = database[LAST_GOOD]
         self._digests: dict[str, str] | None = None
 
-    async def keep_changes(self, changes: Iterable[Change]) -> None:
+    async def keep(self, changes: Iterable[Change]) -> None:
         """After a change, what is good now."""
         await self._write(list(changes))
 
-    async def keep_all(self, rules: Mapping[str, Rule], invalid: Iterable[str], revision: int) -> list[Change]:
-        """After a full copy: what is new or changed in it; what is gone from it goes. Returns both."""
-        if self._digests is None:
-            self._digests = {str(d["_id"]): d["digest"] async for d in self._kept.find({}, {"digest": 1})}
-        known = self._digests
-        changes = [Change(i, revision, rule) for i, rule in rules.items() if known.get(i) != content_digest(rule)]
-        changes += [Change(i, revision, None) for i in known.keys() - rules.keys() - set(invalid)]
+    async def keep_copied(self, rules: Iterable[Rule], revision: int) -> list[Change]:
+        """Of a full copy, what is new or changed in it."""
+        known = await self._known()
+        changes = [
+            Change(rule.rule_id, revision, rule) for rule in rules if known.get(rule.rule_id) != content_digest(rule)
+        ]
         await self._write(changes)
         return changes
+
+    async def drop_others(self, rule_ids: AbstractSet[str], revision: int) -> list[Change]:
+        """After a full copy: what is gone from it."""
+        gone = [Change(rule_id, revision, None) for rule_id in (await self._known()).keys() - rule_ids]
+        await self._write(gone)
+        return gone
+
+    async def _known(self) -> dict[str, str]:
+        if self._digests is None:
+            self._digests = {str(d["_id"]): d["digest"] async for d in self._kept.find({}, {"digest": 1})}
+        return self._digests
 
     async def _write(self, changes: list[Change]) -> None:
         for first in range(0, len(changes), AT_ONCE):

@@ -1,7 +1,8 @@
 """Publishing: rules from MongoDB into the cache Redis, in the form that edges and workers read."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
+from uuid import uuid4
 
 import orjson
 import structlog
@@ -12,12 +13,12 @@ from tenacity import AsyncRetrying, retry_if_result, stop_after_attempt, wait_ra
 from app.errors import RulesUnavailable
 from app.lua import Argument, Scripts
 from app.rules import keys
-from app.rules.model import Rule
-from sync.plan import Change, Plan, State, accepted, buckets_needed, digest_of, plan
+from sync.plan import Change, Plan, State, accepted, buckets_needed, plan
 
 log = structlog.get_logger()
 
 CHUNK = 200
+SCANNED = 1000
 
 
 class Publisher:
@@ -30,7 +31,7 @@ class Publisher:
         self._redis = redis
         self._scripts = Scripts(redis, "sync", RulesUnavailable)
 
-    async def complete(self) -> bool:
+    async def is_complete(self) -> bool:
         """Whether the cache holds the rules; an emptied one has lost its version."""
         try:
             return bool(await self._redis.exists(keys.VERSION))
@@ -41,19 +42,27 @@ class Publisher:
         """Publish changes; how many rules that changed for edges and workers."""
         return sum([await self._publish_chunk(chunk) for chunk in _chunks(changes)])
 
-    async def publish_all(self, rules: Mapping[str, Rule], invalid: frozenset[str], revision: int) -> int:
-        """Publish a full copy as of `revision`: what is not in it goes, but for rules whose document is invalid."""
-        states = await self._states()
-        changes = [
-            Change(rule_id, revision, rule)
-            for rule_id, rule in rules.items()
-            if rule_id not in states or states[rule_id].digest != digest_of(rule)
-        ]
-        gone = states.keys() - rules.keys() - invalid
-        changes += [Change(rule_id, revision, None) for rule_id in gone if states[rule_id].bucket is not None]
-        changed = await self.publish(changes)
-        await self._complete(revision)
-        return changed
+    async def states(self) -> tuple[bytes, dict[str, State]]:
+        """The epoch of the cache, which ends when it is emptied, and what is published in it."""
+        try:
+            await self._redis.set(keys.EPOCH, uuid4().hex, nx=True)
+            epoch: Any = await self._redis.get(keys.EPOCH)
+            scan = self._redis.hscan_iter(keys.STATE, count=SCANNED)
+            return epoch or b"", {rule_id.decode(): State.parse(data) async for rule_id, data in scan}
+        except (RedisError, OSError, TimeoutError) as error:
+            raise RulesUnavailable(f"The cache Redis does not answer: {error}") from error
+
+    async def complete(self, revision: int, epoch: bytes, tombstones: Iterable[tuple[str, State]]) -> None:
+        """All rules as of `revision` are published, and tombstones that it covers can go.
+
+        Raises RulesUnavailable where the cache was emptied meanwhile too.
+        """
+        arguments: list[Argument] = [revision, keys.CHANGED, epoch]
+        for rule_id, state in tombstones:
+            arguments += (rule_id, state.dump())
+        names = [keys.STATE, keys.VERSION, keys.FLOOR, keys.EPOCH]
+        if await self._scripts.call("complete", names, arguments) is None:
+            raise RulesUnavailable("The cache Redis was emptied while it was filled; that begins again.")
 
     async def _publish_chunk(self, changes: Sequence[Change]) -> int:
         """Again, where another sync worker wrote meanwhile."""
@@ -116,21 +125,6 @@ class Publisher:
             arguments += (field, by)
         fixed = [keys.STATE, keys.INDEX, keys.VERSION, keys.FLOOR]
         return bool(await self._scripts.call("publish", [*fixed, *names], arguments))
-
-    async def _states(self) -> dict[str, State]:
-        try:
-            found: dict[bytes, bytes] = cast("dict[bytes, bytes]", await self._redis.hgetall(keys.STATE))
-        except (RedisError, OSError, TimeoutError) as error:
-            raise RulesUnavailable(f"The cache Redis does not answer: {error}") from error
-        return {rule_id.decode(): State.parse(data) for rule_id, data in found.items()}
-
-    async def _complete(self, revision: int) -> None:
-        tombstones: list[Argument] = []
-        for rule_id, state in (await self._states()).items():
-            if state.bucket is None and state.revision <= revision:
-                tombstones += (rule_id, state.dump())
-        arguments: list[Argument] = [revision, keys.CHANGED, *tombstones[: 2 * CHUNK]]
-        await self._scripts.call("complete", [keys.STATE, keys.VERSION, keys.FLOOR], arguments)
 
 
 def _chunks(changes: Iterable[Change]) -> Iterable[list[Change]]:

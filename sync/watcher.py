@@ -15,15 +15,14 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from app.clients import cache_redis, mongodb
 from app.errors import InvalidRule, Unavailable
-from app.process import Process, alongside
+from app.process import Process, alongside, until_one_ends
 from app.rules.model import Rule, parse_rule
 from app.rules.store import COLLECTION, RuleStore
 from app.settings import Settings
-from sync.history import History
-from sync.last_good import LastGood
+from sync.archive import Archive
 from sync.plan import Change, revision_of
 from sync.publisher import Publisher
-from sync.reconcile import read_all
+from sync.reconcile import copy_all
 from sync.resume import ResumeToken, Token
 
 log = structlog.get_logger()
@@ -74,15 +73,11 @@ class Watcher:
         self, database: "AsyncIOMotorDatabase[Any]", publisher: Publisher, settings: Settings, metrics: Metrics
     ) -> None:
         self._database = database
-        self._store = RuleStore(database)
         self._publisher = publisher
-        self._last_good = LastGood(database)
-        self._history = History(database)
         self._resume = ResumeToken(database)
         self._full_interval_s = settings.sync_full_interval_s
         self._metrics = metrics
         self._copied_at_s: float | None = None
-        self._checked_at_s = 0.0
 
     async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
         """Follow the stream until `stop` is set; after any trouble go on where it was, or, where that is lost, anew."""
@@ -100,58 +95,54 @@ class Watcher:
                     raise
 
     async def _follow(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
-        """The stream first, then a full copy where one is due, then what the stream has brought since."""
-        await self._store.setup()
+        """The stream is opened before anything is copied, so that nothing falls between the two."""
+        await RuleStore(self._database).setup()
         token = await self._resume.load()
         stream = self._database[COLLECTION].watch(
             full_document="updateLookup", max_await_time_ms=LONGEST_WAIT_MS, resume_after=token
         )
-        async with _opened(stream, token) as first:  # before anything is copied
+        async with _opened(stream, token) as first, Archive(self._database, self._resume) as archive:
             arrivals, ended = Arrivals(), asyncio.Event()
             arrivals.put_nowait(first)
             pump = asyncio.create_task(_pump(stream, arrivals, ended))
             try:
-                if token is None or self._copy_is_due() or not await self._publisher.complete():
-                    await self._copy(ready)
-                ready.set()
-                while not stop.is_set():
-                    await self._step(arrivals, pump)
+                await until_one_ends(
+                    stop.wait(),
+                    asyncio.shield(pump),  # a read that is cancelled would go on beside the closing of the stream
+                    self._publish(arrivals, archive),
+                    self._keep_complete(archive, ready, lost=token is None),
+                    archive.failed(),
+                )
             finally:
                 ended.set()
                 await asyncio.wait({pump})
 
-    async def _step(self, arrivals: Arrivals, pump: "asyncio.Task[None]") -> None:
-        """Publish what arrives together; from time to time see whether the cache still holds the rules."""
-        arrived = await _arrived(arrivals)
-        changes = [change for arrival in arrived for change in self._changes(arrival.event)]
-        if changes:
-            self._metrics.published.inc(await self._publisher.publish(changes))
-            await self._last_good.keep_changes(changes)
-            await self._history.record(changes)
-        if arrived and arrived[-1].token is not None:
-            await self._resume.keep(arrived[-1].token, idle=not changes)
-        if pump.done():
-            pump.result()
-        if time.monotonic() - self._checked_at_s >= CACHE_CHECK_S:
-            self._checked_at_s = time.monotonic()
-            if self._copy_is_due() or not await self._publisher.complete():
-                await self._copy(asyncio.Event())
+    async def _publish(self, arrivals: Arrivals, archive: Archive) -> None:
+        """What arrives together together; a copy may be under way, for revisions say which is the newer."""
+        while True:
+            arrived = await _arrived(arrivals)
+            changes = [change for arrival in arrived for change in self._changes(arrival.event)]
+            if changes:
+                self._metrics.published.inc(await self._publisher.publish(changes))
+            await archive.add(changes, arrived[-1].token)
 
-    async def _copy(self, published: asyncio.Event) -> None:
-        """Publish everything as it is; then keep it as good, which nobody has to wait for."""
-        snapshot = await read_all(self._database)
-        for rule_id, problem in snapshot.invalid.items():
-            self._refuse(rule_id, problem)
-        self._metrics.invalid_now.set(len(snapshot.invalid))
-        good = await self._store.last_good(snapshot.invalid) if snapshot.invalid else {}
-        invalid = frozenset(snapshot.invalid)
-        changed = await self._publisher.publish_all({**snapshot.rules, **good}, invalid, snapshot.revision)
-        published.set()
-        await self._history.record(await self._last_good.keep_all(snapshot.rules, invalid, snapshot.revision))
+    async def _keep_complete(self, archive: Archive, ready: asyncio.Event, *, lost: bool) -> None:
+        """A copy where changes may have been lost, from time to time, and where the cache was emptied."""
+        if lost:
+            await self._copy(archive)
+        while True:
+            if self._copy_is_due() or not await self._publisher.is_complete():
+                await self._copy(archive)
+            ready.set()
+            await asyncio.sleep(CACHE_CHECK_S)
+
+    async def _copy(self, archive: Archive) -> None:
+        copied = await copy_all(self._database, self._publisher, archive, self._refuse)
         self._copied_at_s = time.monotonic()
-        self._metrics.published.inc(changed)
+        self._metrics.invalid_now.set(copied.invalid)
+        self._metrics.published.inc(copied.changed)
         self._metrics.copied_at.set_to_current_time()
-        log.info("rules_copied", rules=len(snapshot.rules), changed=changed, invalid=len(snapshot.invalid))
+        log.info("rules_copied", rules=copied.rules, changed=copied.changed, invalid=copied.invalid)
 
     def _copy_is_due(self) -> bool:
         return self._copied_at_s is None or time.monotonic() - self._copied_at_s >= self._full_interval_s
@@ -219,10 +210,7 @@ async def _next(stream: "AsyncIOMotorChangeStream[Any]") -> Arrival:
 
 
 async def _arrived(arrivals: Arrivals) -> list[Arrival]:
-    try:
-        found = [await asyncio.wait_for(arrivals.get(), 2 * LONGEST_WAIT_MS / 1000)]
-    except TimeoutError:
-        return []
+    found = [await arrivals.get()]
     while not arrivals.empty() and len(found) < MOST_AT_ONCE:
         found.append(arrivals.get_nowait())
     return found

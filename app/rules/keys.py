@@ -17,6 +17,9 @@ STATE = "rules:state"
 FLOOR = "rules:floor"
 """The revision of the last full publish: nothing older is ever published after it."""
 
+EPOCH = "rules:epoch"
+"""A random word that stands as long as the cache is not emptied: a copy completes only in the epoch it began in."""
+
 WILDCARD = "*"
 
 

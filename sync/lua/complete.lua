@@ -1,14 +1,19 @@
 -- All rules of a snapshot are published: nothing older counts from now on, and tombstones that it covers can go.
 --
--- KEYS  1 rules:state   2 rules:version   3 rules:floor
--- ARGV  1 the snapshot's revision   2 the channel   then the rule ids and what was read of each tombstone, in pairs
--- RETURN the version
+-- KEYS  1 rules:state   2 rules:version   3 rules:floor   4 rules:epoch
+-- ARGV  1 the snapshot's revision   2 the channel   3 the epoch in which the copy began
+--       then the rule ids and what was read of each tombstone, in pairs
+-- RETURN the version; nil where the cache was emptied since the copy began, so that it may not be complete
+
+if redis.call('GET', KEYS[4]) ~= ARGV[3] then
+  return nil
+end
 
 local floor = tonumber(redis.call('GET', KEYS[3]) or 0)
 if tonumber(ARGV[1]) > floor then
   redis.call('SET', KEYS[3], ARGV[1])
 end
-for i = 3, #ARGV, 2 do
+for i = 4, #ARGV, 2 do
   if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
     redis.call('HDEL', KEYS[1], ARGV[i])
   end

@@ -72,6 +72,27 @@ async def test_a_lost_stream_begins_anew_with_a_full_copy(database: Database, ca
         assert metrics.interruptions._value.get() <= 3, "fewer than one retry a second"
 
 
+async def test_a_full_copy_holds_up_no_change(database: Database, cache: Redis, settings: Settings) -> None:
+    always = settings.model_copy(update={"sync_full_interval_s": 0.1})
+    await database["rules"].insert_one({"_id": "r"} | document(5))
+    slowly = {"failCommands": ["find"], "appName": "sync", "blockConnection": True, "blockTimeMS": 10_000}
+    slow = {"configureFailPoint": "failCommand", "data": slowly}
+    own: AsyncIOMotorClient[Any] = AsyncIOMotorClient(settings.mongodb_url, tz_aware=True, appname="sync")
+    async with syncing(own[settings.mongodb_database], cache, always) as metrics, following(settings) as rules:
+        await until(rules, caller(), {"r": 5})
+        await database.client.admin.command({**slow, "mode": "alwaysOn"})
+        try:
+            await asyncio.sleep(1)
+            copied_at = metrics.copied_at._value.get()
+            for limit in range(6, 10):
+                await database["rules"].update_one({"_id": "r"}, {"$set": {"limit": limit}})
+                await until(rules, caller(), {"r": limit})
+            assert metrics.copied_at._value.get() == copied_at, "the copy takes as long as the test says"
+        finally:
+            await database.client.admin.command({**slow, "mode": "off"})
+    own.close()
+
+
 @pytest.mark.parametrize("how", ["drop", "rename"])
 async def test_a_collection_that_goes_takes_its_rules_along(
     database: Database, cache: Redis, settings: Settings, how: str

@@ -19,6 +19,7 @@ from app.rules.store import RuleStore
 from app.settings import Settings
 from app.tokens import TokenVerifier
 from sync.publisher import Publisher
+from tests.publishing import publish_all
 from tests.system import Issuer
 
 RULE = {"rule_id": "r", "key_type": "user", "key_value": "u", "limit": 5, "window_seconds": 60}
@@ -165,8 +166,7 @@ async def test_explain_says_what_would_happen_and_spends_nothing(admin: Admin, c
         RULE | {"rule_id": "dark", "key_type": "claim:tier", "key_value": "gold", "limit": 1, "shadow": True},
         RULE | {"rule_id": "home", "key_type": "ip", "key_value": "2001:db8::/32", "match": {"path_prefix": "/v6"}},
     ]
-    published = {str(fields["rule_id"]): parse_rule(fields) for fields in rules}
-    await Publisher(cache).publish_all(published, frozenset(), 1)
+    await publish_all(Publisher(cache), map(parse_rule, rules), 1)
     question = {"user": "u", "ip": "10.1.2.3", "claims": {"tier": "gold"}, "method": "POST", "path": "/x"}
     for _ in range(5):
         answer = (await admin("POST", "/v1/explain", question, "viewer")).json()

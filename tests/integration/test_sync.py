@@ -18,10 +18,14 @@ from app.rules.match import Caller, Match
 from app.rules.model import parse_rule
 from app.rules.store import RuleStore
 from app.settings import Settings
+from sync.archive import Archive
+from sync.copying import Copying
 from sync.plan import Change
 from sync.publisher import Publisher
-from sync.reconcile import read_all
+from sync.reconcile import copy_all
+from sync.resume import ResumeToken
 from sync.watcher import Metrics, Watcher
+from tests.publishing import publish_all
 from tests.system import eventually
 
 WITHIN_S = 20.0
@@ -140,9 +144,8 @@ async def test_a_bad_document_never_replaces_a_good_one(
 
         await eventually(counted, WITHIN_S, "the bad document is counted")
         assert await limits(cache, caller()) == {"r": 5}
-        snapshot = await read_all(database)
-        assert list(snapshot.invalid) == ["r"]
-        await publisher.publish_all(snapshot.rules, frozenset(snapshot.invalid), snapshot.revision)
+        async with Archive(database, ResumeToken(database)) as archive:
+            assert (await copy_all(database, publisher, archive, lambda *_: None)).invalid == 1
         assert await limits(cache, caller()) == {"r": 5}, "nor does a full copy remove it"
         await rules.update_one({"_id": "r"}, {"$set": {"cost": 1, "limit": 9}})
         await until(cache, caller(), {"r": 9})
@@ -162,7 +165,7 @@ async def test_an_emptied_cache_is_filled_again(
         assert await limits(rules, caller()) == {"r": 5}, "the last known rules stay in force"
 
         async def filled() -> bool:
-            return bool(await publisher.complete())
+            return bool(await publisher.is_complete())
 
         print(f"filled again after {await eventually(filled, WITHIN_S, 'filled again') * 1000:.0f} ms")
         assert int(await cache.get(keys.VERSION) or 0) > before
@@ -183,12 +186,12 @@ async def test_a_full_copy_removes_what_is_gone_and_late_events_do_not_return(
     publisher: Publisher, cache: Redis
 ) -> None:
     a, b = rule("a"), rule("b")
-    await publisher.publish_all({"a": a, "b": b}, frozenset(), 100)
-    await publisher.publish_all({"a": a}, frozenset(), 200)
+    await publish_all(publisher, [a, b], 100)
+    await publish_all(publisher, [a], 200)
     assert await published(cache) == ["a"]
     assert await publisher.publish([Change("b", 150, b)]) == 0, "an event from before the copy"
     await cache.flushall()
-    await publisher.publish_all({"a": a}, frozenset(), 300)
+    await publish_all(publisher, [a], 300)
     assert await publisher.publish([Change("b", 250, b), Change("a", 250, rule("a", limit=9))]) == 0
     assert await published(cache) == ["a"]
     assert await publisher.publish([Change("b", 301, b)]) == 1
@@ -197,10 +200,22 @@ async def test_a_full_copy_removes_what_is_gone_and_late_events_do_not_return(
     assert await publisher.publish([Change("b", 301, b)]) == 0, "a tombstone stands in its way"
 
 
+async def test_a_cache_that_was_emptied_during_a_copy_is_not_called_complete(
+    publisher: Publisher, cache: Redis
+) -> None:
+    await publish_all(publisher, [rule("a"), rule("b")], 100)
+    copying = await Copying.begin(publisher, 200)
+    await cache.flushall()
+    assert await copying.add([rule("a"), rule("b")]) == 0, "as far as it knows they are there"
+    with pytest.raises(RulesUnavailable):
+        await copying.end()
+    assert not await publisher.is_complete()
+
+
 async def test_two_sync_workers_at_once_agree_on_the_latest(publisher: Publisher, settings: Settings) -> None:
     other_redis = cache_redis(settings)
     other = Publisher(other_redis)
-    await publisher.publish_all({}, frozenset(), 1)
+    await publish_all(publisher, [], 1)
     revisions = list(range(2, 60))
     work = []
     for revision in revisions:
@@ -220,7 +235,7 @@ async def test_two_sync_workers_at_once_agree_on_the_latest(publisher: Publisher
 async def test_the_cache_is_bounded_and_keeps_negative_entries(
     publisher: Publisher, settings: Settings, cache: Redis
 ) -> None:
-    await publisher.publish_all({"r": rule("r")}, frozenset(), 1)
+    await publish_all(publisher, [rule("r")], 1)
     small = settings.model_copy(update={"rule_cache_size": 100})
     rules = RuleCache(cache, small)
     for number in range(300):
@@ -233,7 +248,7 @@ async def test_the_cache_is_bounded_and_keeps_negative_entries(
 
 
 async def test_one_read_for_many_who_ask_at_once(publisher: Publisher, settings: Settings, cache: Redis) -> None:
-    await publisher.publish_all({"r": rule("r")}, frozenset(), 1)
+    await publish_all(publisher, [rule("r")], 1)
     rules = RuleCache(cache, settings)
     await limits(rules, caller("warm"))
     await cache.config_resetstat()
@@ -246,7 +261,7 @@ async def test_one_read_for_many_who_ask_at_once(publisher: Publisher, settings:
 async def test_everything_is_read_again_after_a_missed_message(
     publisher: Publisher, settings: Settings, cache: Redis
 ) -> None:
-    await publisher.publish_all({"r": rule("r"), "s": rule("s", key_value="v")}, frozenset(), 1)
+    await publish_all(publisher, [rule("r"), rule("s", key_value="v")], 1)
     async with following(settings) as rules:
         await until(rules, caller(), {"r": 5})
         await until(rules, caller("v"), {"s": 5})
@@ -266,7 +281,7 @@ async def test_everything_is_read_again_after_a_missed_message(
 async def test_everything_is_read_again_after_a_lost_connection(
     publisher: Publisher, settings: Settings, cache: Redis
 ) -> None:
-    await publisher.publish_all({"r": rule("r")}, frozenset(), 1)
+    await publish_all(publisher, [rule("r")], 1)
     async with following(settings) as rules:
         await until(rules, caller(), {"r": 5})
         content = await cache.get("rule:user:u")
