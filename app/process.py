@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from app.settings import Settings
 from app.telemetry import configure_logging, serve_ops
+
+CANCEL_AGAIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,7 @@ async def alongside(process: Process, *bodies: Coroutine[Any, Any, None]) -> Asy
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
+        await cancel(tasks)
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
@@ -72,9 +73,21 @@ async def until_one_ends(*bodies: Awaitable[object]) -> None:
             if task.done():
                 task.result()
     finally:
-        for task in tasks:
-            task.cancel()
+        await cancel(tasks)
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Until all of these have ended.
+
+    Once is not enough: before Python 3.12 `asyncio.wait_for`, and so redis-py with a time-out, swallows a cancellation
+    that meets the end of what it waits for (https://github.com/python/cpython/issues/86296).
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
 def run(role: str, body: Body, settings: Settings, *, listen: Listen | None = None, ops_port: int = 0) -> None:

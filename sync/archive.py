@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
+from app.process import cancel
 from app.rules.model import Rule
 from sync.history import History
 from sync.last_good import LastGood
@@ -56,8 +57,7 @@ class Archive:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self._writing.cancel()
-        await asyncio.wait({self._writing})
+        await cancel([self._writing])
 
     async def add(self, changes: list[Change], token: Token | None) -> None:
         """These are published, and with them everything up to the token."""

@@ -1,0 +1,42 @@
+"""Ending what runs beside: even what swallows a cancellation, as redis-py does before Python 3.12."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from app.process import cancel, until_one_ends
+
+
+async def stubborn(swallows: int) -> None:
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            swallows -= 1
+            if swallows < 0:
+                raise
+
+
+async def test_a_swallowed_cancellation_is_not_the_last() -> None:
+    task = asyncio.create_task(stubborn(2))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(cancel([task]), 30)
+    assert task.cancelled()
+
+
+async def test_the_first_to_end_ends_the_others() -> None:
+    others: list[asyncio.Task[None]] = []
+
+    async def watched() -> None:
+        others.append(asyncio.create_task(stubborn(1)))
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(others[0])
+
+    async def fails() -> None:
+        await asyncio.sleep(0.01)
+        raise LookupError("first")
+
+    with pytest.raises(LookupError):
+        await asyncio.wait_for(until_one_ends(stubborn(1), watched(), fails()), 30)
+    await cancel(others)
