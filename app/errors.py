@@ -18,6 +18,7 @@ PenstockError (500)
 │   └── QueueUnavailable
 ├── UpstreamError (502)
 │   ├── UpstreamRefused       nothing of the request was sent
+│   │   └── UpstreamHeld      nor tried, for the app servers are away
 │   ├── UpstreamCut           sent, and the connection ended before the answer did
 │   └── UpstreamTimeout (504)
 └── StartupError              a process cannot start; one line for the person who started it
@@ -131,6 +132,10 @@ class UpstreamError(PenstockError):
 
 class UpstreamRefused(UpstreamError):
     """No connection was made: nothing of the request was sent."""
+
+
+class UpstreamHeld(UpstreamRefused):
+    """The app servers are away, and it is not yet time to try again."""
 
 
 class UpstreamCut(UpstreamError):

@@ -2,6 +2,8 @@
 
 import secrets
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from app.jobs.model import Headers
 
@@ -18,6 +20,7 @@ HOP_BY_HOP = frozenset(
     }
 )  # RFC 9110, 7.6.1; `Proxy-Authorization` and `Proxy-Authenticate` are between the client and us
 CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"})
+LONGEST_RETRY_AFTER_S = 3600.0
 _PROXY = frozenset({b"proxy-authorization", b"proxy-authenticate"})
 _OURS_IN_ANSWERS = (b"ratelimit", b"penstock-")
 
@@ -88,3 +91,20 @@ def _named_by_connection(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[by
     return frozenset(
         token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")
     )
+
+
+def retry_after_s(headers: Iterable[tuple[bytes, bytes]]) -> float:
+    """What an app server's `Retry-After` asks for, an hour at most; 0 where it asks for nothing that is understood."""
+    for name, value in headers:
+        if name.lower() == b"retry-after":
+            return min(LONGEST_RETRY_AFTER_S, max(0.0, _seconds(value.strip())))
+    return 0.0
+
+
+def _seconds(value: bytes) -> float:
+    if value.isdigit():
+        return float(value[:9])
+    try:
+        return (parsedate_to_datetime(value.decode("latin-1")) - datetime.now(UTC)).total_seconds()
+    except (TypeError, ValueError):  # no date, or one without a zone
+        return 0.0

@@ -28,6 +28,10 @@ class Settings(BaseSettings):
     queue_redis_url: str = "redis://127.0.0.1:6380/0"
     queue_partitions: int = Field(1, ge=1, le=4096)
 
+    queue_max_jobs: int = Field(0, ge=0)
+    queue_max_bytes: int = Field(0, ge=0)
+    queue_max_memory: float = Field(0.8, gt=0, le=0.95)
+
     # Who
     auth: Literal["optional", "required"] = "optional"
     jwks_url: HttpUrl | None = None

@@ -8,28 +8,31 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from app.errors import QueueUnavailable, UpstreamError
+from app.headers import drained
+from app.identity_token import IdentityTokens
 from app.jobs.model import JobStatus, StoredResponse
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
 from app.settings import Settings
+from app.upstream import Upstream
 from consumers.metrics import Metrics
-from consumers.retry import Backoff, Exhausted, Outcome, Retry, Succeeded, judge
+from consumers.retry import Backoff, Exhausted, Held, Outcome, Retry, Succeeded, judge
 from consumers.settling import Settling
 
 log = structlog.get_logger()
 
 
-Send = Callable[[LeasedJob, Callable[[], None]], Awaitable[StoredResponse]]
-"""Sends a job; the second argument is called once the request is on its way. Raises UpstreamError."""
-
-
 class Delivery:
     """Sends jobs and stores their outcomes; knows what is in flight."""
 
-    def __init__(self, flows: Flows, upstream: Send, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, flows: Flows, upstream: Upstream, identity: IdentityTokens, settings: Settings, metrics: Metrics
+    ) -> None:
         self._flows = flows
         self._settling = Settling(flows)
         self._upstream = upstream
+        self._identity = identity
+        self._most_response_bytes = settings.max_stored_response_bytes
         self._lease_s = settings.lease_s
         self._backoff = Backoff(settings.retry_base_s, settings.retry_max_s)
         self._metrics = metrics
@@ -59,10 +62,18 @@ class Delivery:
 
     async def _send(self, job: LeasedJob, sent: Callable[[], None]) -> Outcome:
         try:
-            result: StoredResponse | UpstreamError = await self._upstream(job, sent)
+            result: StoredResponse | UpstreamError = await self._fetch(job, sent)
         except UpstreamError as error:
             result = error
-        return judge(result, job.attempt, job.max_attempts, self._backoff, random.random())
+        away = self._upstream.away
+        return judge(result, job.attempt, job.max_attempts, self._backoff, random.random(), away=away)
+
+    async def _fetch(self, job: LeasedJob, sent: Callable[[], None]) -> StoredResponse:
+        request = job.request
+        headers = drained(request.headers, job.id, job.attempt, self._identity.token(request.subject))
+        return await self._upstream.fetch(
+            request.method, request.target, headers, request.body, self._most_response_bytes, sent
+        )
 
     async def _store(self, job: LeasedJob, outcome: Outcome) -> bool:
         match outcome:
@@ -72,6 +83,9 @@ class Delivery:
                 return await self._settling.settle(Settlement(job, JobStatus.FAILED, code, message, response))
             case Retry(delay_s, code, message, give_back):
                 return await self._flows.retry(job, delay_s, code, message, give_back=give_back)
+            case Held():
+                await self._flows.unlease([job])
+                return True
 
     async def _persistently(self, store: Callable[[], Awaitable[bool]]) -> bool:
         """An outcome that is not stored would be a duplicate later: try for as long as the lease may last."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 
 from app.errors import RulesUnavailable
@@ -16,6 +17,7 @@ from app.queue.model import FrozenCharge, Lease, LeasedJob, Settlement, TakenFlo
 from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
 from app.settings import Settings
+from app.upstream import Upstream
 from consumers.delivery import Delivery
 from consumers.in_flight import InFlight
 from consumers.lead import Lead
@@ -39,6 +41,7 @@ class Draining:
         limiter: Limiter,
         rules: RuleCache,
         delivery: Delivery,
+        upstream: Upstream,
         in_flight: InFlight,
         settings: Settings,
         metrics: Metrics,
@@ -48,6 +51,7 @@ class Draining:
         self._limiter = limiter
         self._rules = rules
         self._delivery = delivery
+        self._upstream = upstream
         self._in_flight = in_flight
         self._metrics = metrics
         self._consumer = consumer
@@ -72,11 +76,11 @@ class Draining:
 
     async def _send_at_slots(self, flow: TakenFlow, rule: ActiveRule, stopping: Callable[[], bool]) -> None:
         """Until the flow must wait, is empty or is lost; then nothing of it is left in hand."""
-        pacer = Pacer(self._send, self._grace_s)
+        pacer = Pacer(lambda job, slot: self._send(flow.name, job, slot), self._grace_s, self._may_send)
         try:
             ask_at_s = await self._lease_while_due(flow, rule, pacer, stopping)
         finally:
-            await self._return(await pacer.finish())
+            await self._return(flow.name, await pacer.finish())
         if ask_at_s is not None:
             due_in_s = ask_at_s - asyncio.get_running_loop().time()
             await self._give_back(flow, int(due_in_s * 1e6), rule)
@@ -87,7 +91,7 @@ class Draining:
         """Lease jobs for the next slots, again and again; when to ask for more, or None where the flow was lost."""
         loop = asyncio.get_running_loop()
         while True:
-            reserved = self._in_flight.reserve(min(flow.run, MAX_BATCH))
+            reserved = self._in_flight.reserve(flow.name, int(min(flow.run, MAX_BATCH, self._upstream.room)))
             leased = 0
             try:
                 slots = await self._acquire(flow, rule, reserved)
@@ -100,7 +104,7 @@ class Draining:
                     return None
                 leased = len(lease.jobs)
             finally:
-                self._in_flight.release(reserved - leased)
+                self._in_flight.release(flow.name, reserved - leased)
             self._lead.observe((loop.time() - answered_at) * 1e6)
             pacer.add(lease.jobs, [answered_at + wait_us / 1e6 for wait_us in slots.waits_us])
             flow = replace(flow, run=lease.run, charges=lease.charges, depth=lease.depth)
@@ -147,28 +151,31 @@ class Draining:
             return None, False
         return (rule, False) if rule is not None else (await self._flows.snapshot(flow), True)
 
-    async def _send(self, job: LeasedJob, slot: float) -> None:
+    def _may_send(self) -> bool:
+        return self._upstream.room > 0
+
+    async def _send(self, flow: str, job: LeasedJob, slot: float) -> None:
         """Start one delivery; returns as soon as the request is on its way, so that the next can't overtake it."""
         loop = asyncio.get_running_loop()
         on_its_way = asyncio.Event()
         task = loop.create_task(self._delivery.attempt(job, on_its_way.set))
         self._tasks.add(task)
-        task.add_done_callback(self._over)
+        task.add_done_callback(partial(self._over, flow))
         await on_its_way.wait()
         self._metrics.send_delay_s.observe(max(0.0, loop.time() - slot))
 
-    def _over(self, task: asyncio.Task[None]) -> None:
+    def _over(self, flow: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._in_flight.release()
+        self._in_flight.release(flow)
         if not task.cancelled():
             task.result()
 
-    async def _return(self, jobs: Sequence[LeasedJob]) -> None:
+    async def _return(self, flow: str, jobs: Sequence[LeasedJob]) -> None:
         """Jobs without a slot go back to the head of the flow: the later lease first."""
         by_lease = [list(group) for _, group in groupby(jobs, key=lambda job: job.lease)]
         for group in reversed(by_lease):
             await self._flows.unlease(group)
-            self._in_flight.release(len(group))
+            self._in_flight.release(flow, len(group))
             self._metrics.missed_slots.inc(len(group))
 
     async def _give_back(self, flow: TakenFlow, due_in_us: int, rule: ActiveRule | None = None) -> None:

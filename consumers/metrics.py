@@ -28,4 +28,7 @@ class Metrics:
             ["to"],
             registry=registry,
         )
+        self.expired = Counter(
+            "penstock_expired_total", "Jobs that ended because they had waited for too long.", registry=registry
+        )
         self.in_flight = Gauge("penstock_in_flight", "Jobs leased and not yet over.", registry=registry)

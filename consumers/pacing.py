@@ -11,10 +11,14 @@ Send = Callable[[LeasedJob, float], Awaitable[None]]
 
 
 class Pacer:
-    """Sends one flow's jobs. Jobs take the slots in order; one whose slot was missed takes the next that was not."""
+    """Sends one flow's jobs. Jobs take the slots in order; one whose slot was missed takes the next that was not.
 
-    def __init__(self, send: Send, grace_s: float) -> None:
+    A slot at which nothing may be sent is missed too.
+    """
+
+    def __init__(self, send: Send, grace_s: float, may_send: Callable[[], bool] = lambda: True) -> None:
         self._send = send
+        self._may_send = may_send
         self._grace_s = grace_s
         self._jobs: deque[LeasedJob] = deque()
         self._slots: deque[float] = deque()
@@ -42,5 +46,5 @@ class Pacer:
             ahead_s = slot - loop.time()
             if ahead_s > 0:
                 await asyncio.sleep(ahead_s)
-            if loop.time() - slot <= self._grace_s:
+            if loop.time() - slot <= self._grace_s and self._may_send():
                 await self._send(self._jobs.popleft(), slot)

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-from app.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
+from app.errors import UpstreamError, UpstreamHeld, UpstreamRefused, UpstreamTimeout
+from app.headers import retry_after_s
 from app.jobs.model import StoredResponse
+from app.upstream import BUSY_STATUSES
 
-AWAY_STATUSES = frozenset({429, 502, 503, 504})
+NOT_NOW_STATUSES = BUSY_STATUSES | {429}
 """The app server's way to say "not now": not the job's fault."""
 
 
@@ -35,7 +37,12 @@ class Exhausted:
     response: StoredResponse | None
 
 
-Outcome = Succeeded | Retry | Exhausted
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The app servers are away: back to the head of its flow, and this attempt does not count."""
+
+
+Outcome = Succeeded | Retry | Exhausted | Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +59,23 @@ class Backoff:
 
 
 def judge(
-    result: StoredResponse | UpstreamError, attempt: int, max_attempts: int, backoff: Backoff, jitter: float
+    result: StoredResponse | UpstreamError,
+    attempt: int,
+    max_attempts: int,
+    backoff: Backoff,
+    jitter: float,
+    *,
+    away: bool = False,
 ) -> Outcome:
-    """What becomes of a job after attempt number `attempt`."""
+    """What becomes of a job after attempt number `attempt`; `away`: no app server is there to try another."""
+    if isinstance(result, UpstreamHeld) or (away and _says_not_now(result)):
+        return Held()
     delay_s = backoff.delay_s(attempt, jitter)
     if isinstance(result, UpstreamRefused):
         return Retry(delay_s, "upstream_unreachable", str(result), give_back=True)
     if isinstance(result, StoredResponse):
-        if result.status in AWAY_STATUSES:
-            wait_s = max(delay_s, _retry_after_s(result, backoff.max_s))
+        if result.status in NOT_NOW_STATUSES:
+            wait_s = max(delay_s, retry_after_s(result.headers))
             return Retry(wait_s, "upstream_unavailable", f"The app server answered {result.status}.", give_back=True)
         if result.status < 500:
             return Succeeded(result)
@@ -70,14 +85,13 @@ def judge(
     return Exhausted("attempts_exhausted", message, result if isinstance(result, StoredResponse) else None)
 
 
+def _says_not_now(result: StoredResponse | UpstreamError) -> bool:
+    if isinstance(result, StoredResponse):
+        return result.status in BUSY_STATUSES
+    return isinstance(result, UpstreamRefused)
+
+
 def _failure(result: StoredResponse | UpstreamError) -> tuple[str, str]:
     if isinstance(result, StoredResponse):
         return "upstream_error", f"The app server answered {result.status}."
     return ("upstream_timeout" if isinstance(result, UpstreamTimeout) else "upstream_cut"), str(result)
-
-
-def _retry_after_s(response: StoredResponse, max_s: float) -> float:
-    for name, value in response.headers:
-        if name.lower() == b"retry-after" and value.strip().isdigit():
-            return min(float(value), max(max_s, 3600.0))
-    return 0.0

@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -15,19 +15,18 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
 from app.clients import cache_redis, http_session, queue_redis
 from app.errors import Unavailable
-from app.headers import drained
 from app.identity_token import load_identity_tokens
-from app.jobs.model import StoredResponse
 from app.limiter.redis_limiter import RedisLimiter
 from app.process import Process, alongside
 from app.queue import keys
 from app.queue.flows import Flows
-from app.queue.model import LeasedJob, TakenFlow
+from app.queue.model import TakenFlow
 from app.rules.cache import RuleCache
 from app.settings import Settings
 from app.upstream import Upstream
-from consumers.delivery import Delivery, Send
+from consumers.delivery import Delivery
 from consumers.draining import MAX_BATCH, Draining
+from consumers.expiry import expire_periodically
 from consumers.in_flight import InFlight
 from consumers.metrics import Metrics
 from consumers.reclaimer import reclaim_periodically
@@ -46,8 +45,17 @@ FINISH_WITHIN_S = 20.0
 class Worker:
     """Takes flows and drains them, at most `max_in_flight` jobs at once."""
 
-    def __init__(self, flows: Flows, draining: Draining, in_flight: InFlight, queue: Redis, settings: Settings) -> None:
+    def __init__(
+        self,
+        flows: Flows,
+        draining: Draining,
+        upstream: Upstream,
+        in_flight: InFlight,
+        queue: Redis,
+        settings: Settings,
+    ) -> None:
         self._flows = flows
+        self._upstream = upstream
         self._draining = draining
         self._in_flight = in_flight
         self._queue = queue
@@ -59,6 +67,7 @@ class Worker:
         """Take and drain one partition's flows until `stop` is set, then finish what was begun."""
         while not stop.is_set():
             await _first(self._in_flight.available(), stop.wait())
+            await self._room_upstream(stop)
             self._wake.clear()
             try:
                 wait_s = await self._take(partition, stop)
@@ -69,6 +78,12 @@ class Worker:
                 await _first(self._wake.wait(), stop.wait(), timeout_s=wait_s)
         while self._drains:
             await asyncio.wait(set(self._drains))
+
+    async def _room_upstream(self, stop: asyncio.Event) -> None:
+        """While the app servers are away flows stay where they are."""
+        while self._upstream.room < 1 and not stop.is_set():
+            self._upstream.news.clear()
+            await _first(self._upstream.news.wait(), stop.wait(), timeout_s=max(0.001, self._upstream.wait_s))
 
     async def listen(self, partition: int) -> None:
         """Wake up when a script says that a flow became due earlier than known; runs until cancelled."""
@@ -83,7 +98,7 @@ class Worker:
 
     async def _take(self, partition: int, stop: asyncio.Event) -> float:
         """Begin to drain what is due; how long there is nothing to do."""
-        most = min(MAX_FLOWS_A_TAKE, self._in_flight.free)
+        most = int(min(MAX_FLOWS_A_TAKE, self._in_flight.free, self._upstream.room))
         wait_s, taken = await self._flows.take(partition, most, self._flow_lease_us, MAX_BATCH)
         for flow in taken:
             task = asyncio.create_task(self._drain(flow, stop))
@@ -118,14 +133,16 @@ async def run_worker(process: Process) -> None:
     """The body of `penstock worker`."""
     settings, consumer = process.settings, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     metrics = Metrics(process.registry)
-    async with _clients(settings) as (cache, queue, send):
+    async with _clients(settings) as (cache, queue, upstream):
         flows = Flows(queue, settings)
         rules = RuleCache(cache, settings)
-        delivery = Delivery(flows, send, settings, metrics)
+        identity = load_identity_tokens(settings.identity_key_file)
+        delivery = Delivery(flows, upstream, identity, settings, metrics)
         in_flight = InFlight(settings.max_in_flight)
         metrics.in_flight.set_function(lambda: settings.max_in_flight - in_flight.free)
-        draining = Draining(flows, RedisLimiter(cache), rules, delivery, in_flight, settings, metrics, consumer)
-        worker = Worker(flows, draining, in_flight, queue, settings)
+        limiter = RedisLimiter(cache)
+        draining = Draining(flows, limiter, rules, delivery, upstream, in_flight, settings, metrics, consumer)
+        worker = Worker(flows, draining, upstream, in_flight, queue, settings)
         rescheduler = Rescheduler(flows, rules)
         rules.on_change(rescheduler.changed)
         await _until_prepared(flows)
@@ -135,6 +152,7 @@ async def run_worker(process: Process) -> None:
             rules.run(process.stop),
             rescheduler.run(),
             reclaim_periodically(flows, settings, metrics, consumer),
+            expire_periodically(flows, settings, metrics),
             _extend_periodically(delivery, settings.lease_s / 3, consumer),
             *(worker.listen(partition) for partition in partitions),
         )
@@ -146,19 +164,10 @@ async def run_worker(process: Process) -> None:
 
 
 @asynccontextmanager
-async def _clients(settings: Settings) -> AsyncIterator[tuple[Redis, Redis, Send]]:
+async def _clients(settings: Settings) -> AsyncIterator[tuple[Redis, Redis, Upstream]]:
     cache, queue, session = cache_redis(settings), queue_redis(settings), http_session(settings, announce_sent=True)
-    upstream = Upstream(session, settings.upstreams)
-    identity = load_identity_tokens(settings.identity_key_file)
-
-    async def send(job: LeasedJob, sent: Callable[[], None]) -> StoredResponse:
-        request = job.request
-        headers = drained(request.headers, job.id, job.attempt, identity.token(request.subject))
-        most = settings.max_stored_response_bytes
-        return await upstream.fetch(request.method, request.target, headers, request.body, most, sent)
-
     try:
-        yield cache, queue, send
+        yield cache, queue, Upstream(session, settings.upstreams, hold=True)
     finally:
         await session.close()
         await cache.aclose()

@@ -20,6 +20,9 @@ from app.queue.model import Deferral, Enqueued, Full, FullReason, Lease, LeasedJ
 from app.rules.active import ActiveRule, decode_active
 from app.settings import Settings
 
+EXPIRED_FLOWS_AT_ONCE = 100
+EXPIRY_LOOK = 200
+
 
 class Flows:
     """The flows of all partitions. Every method raises QueueUnavailable where the queue Redis can't be reached."""
@@ -27,6 +30,11 @@ class Flows:
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._partitions = settings.queue_partitions
+        self._room: tuple[Argument, ...] = (
+            -(-settings.queue_max_jobs // settings.queue_partitions),
+            -(-settings.queue_max_bytes // settings.queue_partitions),
+            settings.queue_max_memory,
+        )
         self._scripts = Scripts(redis, "app.queue", QueueUnavailable)
 
     async def prepare(self) -> None:
@@ -40,7 +48,7 @@ class Flows:
         flow = keys.flow(deferral.rule.rule_id, deferral.descriptor)
         partition = keys.partition_of_flow(flow, self._partitions)
         job_id = new_job_id(partition)
-        answer = await self._call("enqueue", partition, enqueue_arguments(job_id, flow, deferral))
+        answer = await self._call("enqueue", partition, [*enqueue_arguments(job_id, flow, deferral), *self._room])
         match answer[0]:
             case b"queued":
                 return Enqueued(queued(job_id, deferral, answer), flow_was_empty=bool(answer[2]))
@@ -138,20 +146,33 @@ class Flows:
             pairs = [argument for job in jobs for argument in (job.id, job.lease)]
             await self._call("extend", _partition_of(jobs[0]), [consumer, *pairs])
 
-    async def reclaim(self, partition: int, consumer: str, min_idle_s: float) -> tuple[int, int]:
+    async def reclaim(
+        self, partition: int, consumer: str, min_idle_s: float, forgotten_after_s: float = 600.0
+    ) -> tuple[int, int]:
         """Jobs whose worker went away: how many went back to their flows, and how many ended as dead letters."""
+        min_idle_ms, forgotten_after_ms = int(min_idle_s * 1000), int(forgotten_after_s * 1000)
         cursor, returned, dead = b"0-0", 0, 0
         while True:
-            answer = await self._call("reclaim", partition, [consumer, int(min_idle_s * 1000), cursor, 100])
+            answer = await self._call("reclaim", partition, [consumer, min_idle_ms, cursor, 100, forgotten_after_ms])
             cursor, returned, dead = answer[0], returned + answer[1], dead + answer[2]
             if cursor == b"0-0":
                 return returned, dead
 
+    async def expire(self, partition: int) -> int:
+        """End the jobs that have waited for too long; how many there were."""
+        total: int = 0
+        while True:
+            ended, more = await self._call("expire", partition, [EXPIRED_FLOWS_AT_ONCE, EXPIRY_LOOK])
+            total += int(ended)
+            if not more:
+                return total
+
     async def reschedule(self, rule_id: str, rule: ActiveRule | None) -> None:
         """A rule changed, or went (None): its flows are worth a look now."""
-        terms: list[Argument] = ["", "", "", ""]
+        terms: list[Argument] = ["", "", "", "", 0]
         if rule is not None:
-            terms = [rule.revision, rule.rule.priority, snapshot(rule), interval_us(rule)]
+            defers = int(rule.rule.on_limit == "defer")
+            terms = [rule.revision, rule.rule.priority, snapshot(rule), interval_us(rule), defers]
         for partition in range(self._partitions):
             cursor: bytes | str = "0"
             while True:

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.errors import IdempotencyConflict
-from app.jobs.model import JobStatus, StoredRequest, StoredResponse
+from app.jobs.model import JobStatus, StoredRequest, StoredResponse, encode_request
 from app.jobs.record import Records
 from app.limiter.keys import descriptor
 from app.queue import keys
@@ -33,6 +33,9 @@ def deferral(number: int = 0, rule: ActiveRule | None = None, user: str = "u", *
     request = StoredRequest("POST", b"/x?%d" % number, [(b"content-type", b"text/plain")], b"body %d" % number)
     charges = more.pop("charges", (FrozenCharge(rule.rule_id, whom, 1),))
     return Deferral(rule, whom, charges, more.pop("owner", "own"), request, **more)
+
+
+REQUEST_BYTES = len(encode_request(deferral(0).request))
 
 
 @pytest.fixture
@@ -315,11 +318,122 @@ async def test_a_changed_rule_makes_all_its_waiting_flows_due(flows: Flows) -> N
     await asyncio.gather(*(accepted(flows, deferral(user=user, due_in_us=3_600_000_000)) for user in users))
     assert await take(flows) == []
     assert await flows.rules() == {"r"}
-    await flows.reschedule("r", active(revision=2, priority=7))
+    await flows.reschedule("r", active(revision=2, priority=7, drain={"limit": 10, "window_seconds": 1, "burst": 2}))
     seen: set[str] = set()
     while taken := await take(flows):
         seen |= {flow.name for flow in taken}
     assert len(seen) == len(users)
+
+
+async def test_a_changed_rate_scales_what_a_flow_waits_for(flows: Flows) -> None:
+    await accepted(flows, deferral(due_in_us=100_000_000))  # ten a second
+
+    async def wait_s() -> float:
+        answer, taken = await flows.take(0, 10, LEASE_US, LOOK)
+        assert answer is not None
+        assert not taken
+        return answer
+
+    await flows.reschedule("r", active(revision=2, drain={"limit": 1, "window_seconds": 1}))
+    assert 90 < await wait_s() <= 100, "slower: it is looked at when it would have been, and waits on then"
+    await flows.reschedule("r", active(revision=3, drain={"limit": 2, "window_seconds": 1}))
+    assert 45 < await wait_s() <= 50, "twice as fast: half of the wait is left"
+    await flows.reschedule("r", active(revision=3, drain={"limit": 4, "window_seconds": 1}))
+    assert 45 < await wait_s() <= 50, "another worker has been here"
+    await flows.reschedule("r", active(revision=4, drain=None))
+    assert len(await take(flows)) == 1, "another counter: it must be asked"
+
+
+async def test_an_edge_that_is_behind_makes_no_flow_wait_for_an_old_rate(flows: Flows) -> None:
+    await flows.reschedule("r", active(revision=5))
+    await accepted(flows, deferral(rule=active(revision=4), due_in_us=3_600_000_000))
+    assert len(await take(flows)) == 1
+
+
+async def test_jobs_that_wait_for_too_long_end_where_no_worker_looks(flows: Flows, records: Records) -> None:
+    short = active(queue={"max_wait_seconds": 0.05}, drain={"limit": 1000, "window_seconds": 1})
+    late = [await accepted(flows, deferral(i, short)) for i in range(3)]
+    fresh = await accepted(flows, deferral(3, active(drain={"limit": 1000, "window_seconds": 1})))
+    other = await accepted(flows, deferral(4, short, user="v"))
+    [flow] = [flow for flow in await take(flows) if flow.name == "r|user:u"]
+    await give_back(flows, flow, parked_at=5)
+    assert await flows.expire(0) == 0
+    await asyncio.sleep(0.1)
+    assert await flows.expire(0) == 4
+    assert await flows.expire(0) == 0
+    for job_id in (*late, other):
+        job = await records.get(job_id)
+        assert job is not None
+        assert (job.status, job.error_code) == (JobStatus.FAILED, "expired")
+    job = await records.get(fresh)
+    assert job is not None
+    assert (job.status, job.position) == (JobStatus.QUEUED, 1)
+
+
+async def test_a_retry_that_would_come_too_late_ends_in_time(flows: Flows, records: Records) -> None:
+    short = active(queue={"max_wait_seconds": 0.3}, drain={"limit": 1000, "window_seconds": 1})
+    job_id = await accepted(flows, deferral(0, short))
+    [flow] = await take(flows)
+    [job] = (await lease(flows, flow, 1)).jobs
+    assert await flows.retry(job, 3600, "upstream_error", "It failed.", give_back=False)
+    await asyncio.sleep(0.4)
+    assert await flows.expire(0) == 1
+    found = await records.get(job_id)
+    assert found is not None
+    assert (found.status, found.error_code) == (JobStatus.FAILED, "expired")
+
+
+async def test_jobs_that_return_one_by_one_return_in_order(flows: Flows) -> None:
+    accepted_ids = [await accepted(flows, deferral(i)) for i in range(6)]
+    [flow] = await take(flows)
+    jobs = (await lease(flows, flow, 4)).jobs
+    for at in (2, 0, 3, 1):
+        await flows.unlease([jobs[at]])
+    assert ids((await lease(flows, flow, 9)).jobs) == accepted_ids
+
+
+@pytest.mark.parametrize("change", [{"queue_max_jobs": 3}, {"queue_max_bytes": 3 * REQUEST_BYTES + 10}])
+async def test_the_queue_as_a_whole_has_caps(queue: Redis, settings: Settings, change: dict[str, int]) -> None:
+    flows = Flows(queue, settings.model_copy(update=change))
+    await flows.prepare()
+    for i in range(3):
+        await accepted(flows, deferral(i, user=f"u{i}"))
+    assert await flows.enqueue(deferral(3, user="v")) == Full(FullReason.MEMORY, 1)
+    [flow, *_] = await take(flows)
+    [job] = (await lease(flows, flow, 1)).jobs
+    await flows.settle([Settlement(job, JobStatus.SUCCEEDED, response=StoredResponse(200, [], b""))])
+    await accepted(flows, deferral(4, user="v"))
+    assert await flows.enqueue(deferral(5, user="w")) == Full(FullReason.MEMORY, 1)
+
+
+async def test_memory_is_left_for_settling(flows: Flows, queue: Redis, records: Records) -> None:
+    first = await accepted(flows, deferral(0))
+    used = int((await queue.info("memory"))["used_memory"])
+    await queue.config_set("maxmemory", int(used / 0.79))
+    try:
+        large = deferral(1)
+        large = replace(large, request=replace(large.request, body=bytes(used // 20)))
+        assert await flows.enqueue(large) == Full(FullReason.MEMORY, 1)
+        [flow] = await take(flows)
+        [job] = (await lease(flows, flow, 1)).jobs
+        await flows.settle([Settlement(job, JobStatus.SUCCEEDED, response=StoredResponse(200, [], bytes(1000)))])
+    finally:
+        await queue.config_set("maxmemory", 0)
+    found = await records.get(first)
+    assert found is not None
+    assert found.status is JobStatus.SUCCEEDED
+    await accepted(flows, large)
+
+
+async def test_names_of_workers_that_are_gone_do_not_pile_up(flows: Flows, queue: Redis, settings: Settings) -> None:
+    stream = keys.prefix(0) + "jobs"
+    for name in ("gone", "here", "busy"):
+        await queue.xgroup_createconsumer(stream, "workers", name)
+    await accepted(flows, deferral(0))
+    [flow] = await take(flows)
+    assert await flows.lease(flow, 1, consumer="busy", due_in_us=LEASE_US, look=LOOK)
+    await flows.reclaim(0, "here", 3600, forgotten_after_s=0)
+    assert {one["name"] for one in await queue.xinfo_consumers(stream, "workers")} == {b"here", b"busy"}
 
 
 async def test_owners_see_their_own_jobs_newest_first(flows: Flows, records: Records) -> None:

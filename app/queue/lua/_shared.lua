@@ -9,8 +9,11 @@
 --   due:<priority>     sorted set: flows by the time at which they are worth a look
 --   priorities         sorted set: the priorities in use
 --   retry              sorted set: jobs that back off, by the time at which they return to their flow
+--   expiry             sorted set: flows by the time at which a job that waits there may have waited for too long
+--   totals             hash: jobs and request bytes of all that are not final
 --   dead               sorted set: dead letters by the time at which they died
 --   rule:<id>:flows    set: the flows of a rule
+--   revisions          hash: the revision up to which the flows of a rule that changed have been rescheduled
 --   owner:<owner>      sorted set: an owner's jobs by submission
 --   idem:<owner>:<key> string: "<job id> <fingerprint>"
 --
@@ -94,18 +97,81 @@ local function make_due(flow, at, only_if_absent)
   end
 end
 
--- Back to the head of its flow, as long as it waits there for its next attempt.
+-- Whether the one stream id was given before the other.
+local function is_before(id, other)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  local other_ms, other_seq = string.match(other, '^(%d+)-(%d+)$')
+  if ms ~= other_ms then
+    return tonumber(ms) < tonumber(other_ms)
+  end
+  return tonumber(seq) < tonumber(other_seq)
+end
+
+-- The last entry, from the head on, that was accepted before this one; nil where the head was not.
+local function last_before(list, stream_id)
+  local page, from, last = 64, 0, nil
+  while true do
+    local entries = redis.call('LRANGE', list, from, from + page - 1)
+    for _, entry in ipairs(entries) do
+      local _, other = parse_entry(entry)
+      if not is_before(other, stream_id) then
+        return last
+      end
+      last = entry
+    end
+    if #entries < page then
+      return last
+    end
+    from = from + page
+  end
+end
+
+local function watch_expiry(flow, deadline)
+  redis.call('ZADD', P .. 'expiry', 'LT', int(deadline), flow)
+end
+
+-- Back to the head of its flow, behind what was accepted before it, to wait there for its next attempt.
 local function return_to_head(id, meta, now)
-  redis.call('LPUSH', list_key(meta.flow), meta.entry)
+  local list = list_key(meta.flow)
+  local pivot = last_before(list, meta.stream_id)
+  if pivot then
+    redis.call('LINSERT', list, 'AFTER', pivot, meta.entry)
+  else
+    redis.call('LPUSH', list, meta.entry)
+  end
   redis.call('HDEL', job_key(id), 'lease', 'retry_at')
+  watch_expiry(meta.flow, meta.deadline)
   make_due(meta.flow, now, true)
 end
 
+-- Jobs that backed off long enough return to their flows.
+local function return_retries(now)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'retry', '-inf', int(now), 'LIMIT', 0, 1000)) do
+    redis.call('ZREM', P .. 'retry', id)
+    if redis.call('HGET', job_key(id), 'status') == 'retrying' then
+      return_to_head(id, read_meta(id), now)
+    end
+  end
+end
+
+-- One job more to be done. Its record stands.
+local function open_job(id, flow)
+  redis.call('HINCRBY', flow_key(flow), 'open', 1)
+  redis.call('HINCRBY', P .. 'totals', 'jobs', 1)
+  redis.call('HINCRBY', P .. 'totals', 'bytes', redis.call('HSTRLEN', job_key(id), 'request'))
+end
+
 -- One job less to be done; the last one takes the flow with it.
-local function close_job(flow)
+local function close_job(id, flow)
   local key = flow_key(flow)
+  if redis.call('HINCRBY', P .. 'totals', 'jobs', -1) <= 0 then
+    redis.call('DEL', P .. 'totals')
+  else
+    redis.call('HINCRBY', P .. 'totals', 'bytes', -redis.call('HSTRLEN', job_key(id), 'request'))
+  end
   if redis.call('HINCRBY', key, 'open', -1) <= 0 then
     redis.call('ZREM', due_key(flow), flow)
+    redis.call('ZREM', P .. 'expiry', flow)
     redis.call('SREM', P .. 'rule:' .. (redis.call('HGET', key, 'rule') or '') .. ':flows', flow)
     redis.call('DEL', key)
   end
@@ -118,6 +184,7 @@ local function finish(id, meta, status, now, fields)
   redis.call('XDEL', P .. 'jobs', meta.stream_id)
   redis.call('HSET', key, 'status', status, 'finished', int(now / 1000), unpack(fields))
   redis.call('HDEL', key, 'lease', 'retry_at')
+  close_job(id, meta.flow)
   local ttl = meta.result_ttl
   if status == 'failed' then
     ttl = meta.dead_letter_ttl
@@ -130,5 +197,8 @@ local function finish(id, meta, status, now, fields)
   if idem then
     redis.call('PEXPIRE', P .. 'idem:' .. idem, ttl)
   end
-  close_job(meta.flow)
+end
+
+local function expire(id, meta, now)
+  finish(id, meta, 'failed', now, { 'code', 'expired', 'message', 'The job waited longer than its rule allows.' })
 end

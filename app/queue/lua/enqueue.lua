@@ -6,9 +6,11 @@
 --       9 dead_letter_ttl_ms                     10 max_depth                11 interval_us between jobs at the drain rate
 --      12 due_in_us        13 rule id            14 priority                 15 revision
 --      16 rule_json        17 idem: "<owner>:<key>" or ''                    18 fingerprint of the request
+--      19 most jobs        20 most request bytes, of all that are not final; 0 for any number
+--      21 most of `maxmemory` that may be in use, a fraction
 -- RETURN {'queued', position, 1 if the flow was empty, eta_us, submitted_ms}
 --        {'known', id} or {'conflict', id}: the idempotency key stands for that job
---        {'full', 'depth' or 'wait', retry_us}
+--        {'full', 'depth' or 'wait', retry_us} where the flow, {'full', 'memory', 0} where the queue takes no more
 
 local id, flow, owner = ARGV[1], ARGV[2], ARGV[3]
 local max_wait_ms, max_depth, interval = tonumber(ARGV[6]), tonumber(ARGV[10]), tonumber(ARGV[11])
@@ -22,6 +24,21 @@ if idem ~= '' then
   end
 end
 
+-- Settling needs memory too: a Redis that is full to the brim could not even finish what it holds.
+local function no_room(bytes)
+  local jobs_now, bytes_now = unpack(redis.call('HMGET', P .. 'totals', 'jobs', 'bytes'))
+  local most_jobs, most_bytes = tonumber(ARGV[19]), tonumber(ARGV[20])
+  if most_jobs > 0 and tonumber(jobs_now or 0) >= most_jobs then
+    return true
+  end
+  if most_bytes > 0 and tonumber(bytes_now or 0) + bytes > most_bytes then
+    return true
+  end
+  local memory = redis.call('INFO', 'memory')
+  local limit = tonumber(string.match(memory, '\nmaxmemory:(%d+)'))
+  return limit > 0 and tonumber(string.match(memory, '\nused_memory:(%d+)')) + bytes > limit * ARGV[21]
+end
+
 local now = now_us()
 local depth = redis.call('LLEN', list_key(flow))
 local due = redis.call('ZSCORE', due_key(flow), flow)
@@ -32,6 +49,10 @@ if depth >= max_depth then
 end
 if eta > max_wait_ms * 1000 then
   return { 'full', 'wait', int(eta - max_wait_ms * 1000) }
+end
+
+if no_room(#ARGV[5]) then
+  return { 'full', 'memory', '0' }
 end
 
 local stream_id = redis.call('XADD', P .. 'jobs', '*', 'id', id)
@@ -53,14 +74,20 @@ if owner ~= '-' then
 end
 
 local key = flow_key(flow)
-redis.call('HINCRBY', key, 'open', 1)
-if tonumber(ARGV[15]) > tonumber(redis.call('HGET', key, 'revision') or -1) then
-  if not redis.call('HGET', key, 'rule') then
-    redis.call('SADD', P .. 'rule:' .. ARGV[13] .. ':flows', flow)
-    redis.call('HSET', key, 'priority', ARGV[14])
-    redis.call('ZADD', P .. 'priorities', ARGV[14], ARGV[14])
-  end
-  redis.call('HSET', key, 'rule', ARGV[13], 'revision', ARGV[15], 'rule_json', ARGV[16], 'interval', ARGV[11])
+open_job(id, flow)
+watch_expiry(flow, deadline)
+local known = redis.call('HGET', key, 'revision')
+local rescheduled = tonumber(redis.call('HGET', P .. 'revisions', ARGV[13]) or 0)
+if not known then
+  redis.call('SADD', P .. 'rule:' .. ARGV[13] .. ':flows', flow)
+  redis.call('HSET', key, 'rule', ARGV[13], 'priority', ARGV[14])
+  redis.call('ZADD', P .. 'priorities', ARGV[14], ARGV[14])
 end
-make_due(flow, now + tonumber(ARGV[12]), true)
+-- A later revision than the flow's is the workers' to bring, who look at the flow then; unless they are past it.
+if not known or tonumber(ARGV[15]) > tonumber(known) and tonumber(ARGV[15]) <= rescheduled then
+  redis.call('HSET', key, 'revision', ARGV[15], 'rule_json', ARGV[16], 'interval', ARGV[11])
+end
+-- An edge that has not heard of a change yet can't know when the flow may go on.
+local due_in = tonumber(ARGV[15]) < rescheduled and 0 or tonumber(ARGV[12])
+make_due(flow, now + due_in, true)
 return { 'queued', depth + 1, depth == 0 and 1 or 0, int(eta), now_ms }

@@ -30,7 +30,7 @@ while leased < n do
   local job = job_key(id)
   local meta = read_meta(id)
   if meta.deadline * 1000 < now then
-    finish(id, meta, 'failed', now, { 'code', 'expired', 'message', 'The job waited longer than its rule allows.' })
+    expire(id, meta, now)
   else
     leased = leased + 1
     redis.call('XCLAIM', P .. 'jobs', 'workers', ARGV[6], 0, stream_id, 'FORCE', 'JUSTID')

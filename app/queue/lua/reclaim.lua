@@ -1,7 +1,7 @@
 -- Jobs whose worker went away return to the head of their flow in the order of the stream, or end as dead letters.
 --
 -- KEYS  1 the partition's prefix
--- ARGV  1 consumer   2 min_idle_ms   3 cursor   4 count
+-- ARGV  1 consumer   2 min_idle_ms   3 cursor   4 count   5 after how many idle ms a consumer without jobs is gone
 -- RETURN {next cursor, returned, dead}
 
 local now = now_us()
@@ -26,6 +26,16 @@ for i = #entries, 1, -1 do
         return_to_head(id, meta, now)
         returned = returned + 1
       end
+    end
+  end
+end
+
+-- A consumer is a worker's name; those of workers that went away would pile up.
+if reply[1] == '0-0' then
+  for _, fields in ipairs(redis.call('XINFO', 'CONSUMERS', P .. 'jobs', 'workers')) do
+    local name, pending, idle = fields[2], fields[4], fields[6]
+    if pending == 0 and idle >= tonumber(ARGV[5]) and name ~= ARGV[1] then
+      redis.call('XGROUP', 'DELCONSUMER', P .. 'jobs', 'workers', name)
     end
   end
 end

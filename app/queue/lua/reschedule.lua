@@ -1,33 +1,82 @@
--- A rule changed: its flows are worth a look now, whatever they waited for. One page of them.
+-- A rule changed: its flows are worth a look when the new rate allows one. One page of them.
+--
+-- A flow that has the rule's revision already was rescheduled by another worker. Where nothing but the rate changed, a
+-- waiting flow's time is what it owes at the new rate; else it is looked at now.
 --
 -- KEYS  1 the partition's prefix
 -- ARGV  1 rule id   2 cursor   3 count   4 revision ('' for a rule that is gone)   5 priority   6 rule_json   7 interval_us
--- RETURN {next cursor, flows seen}
+--       8 1 where the rule defers
+-- RETURN {next cursor, flows rescheduled}
 
+local gone = ARGV[4] == ''
 local now = now_us()
+
+-- What else decides when a flow may go on: its counter and how much that may owe.
+local paces = {}
+local function pace(rule_json)
+  if not paces[rule_json] then
+    local rule = cjson.decode(rule_json)
+    local quota = rule.drain or rule
+    paces[rule_json] = table.concat({
+      rule.drain and 'drain' or 'live', rule.drain and 'gcra' or rule.algorithm or 'gcra',
+      quota.burst or (rule.drain and 1 or rule.limit), rule.cost or 1,
+    }, ' ')
+  end
+  return paces[rule_json]
+end
+
+local function move(flow, to)
+  local key = flow_key(flow)
+  local old = due_key(flow)
+  local due = redis.call('ZSCORE', old, flow)
+  redis.call('ZREM', old, flow)
+  redis.call('HSET', key, 'priority', to)
+  redis.call('ZADD', P .. 'priorities', to, to)
+  if due then
+    redis.call('ZADD', due_key(flow), due, flow)
+  end
+end
+
+-- When a flow that waits is worth a look, or nil where it waits for no longer than it should.
+local function look_at(due, old_json, old_interval)
+  if gone or not due or pace(old_json) ~= pace(ARGV[6]) then
+    return now
+  end
+  local rate = tonumber(ARGV[7]) / tonumber(old_interval)
+  if rate < 1 and due > now then
+    return now + (due - now) * rate
+  end
+end
+
+local rescheduled = 0
 local page = redis.call('SSCAN', P .. 'rule:' .. ARGV[1] .. ':flows', ARGV[2], 'COUNT', ARGV[3])
 for _, flow in ipairs(page[2]) do
   local key = flow_key(flow)
-  local revision, held, priority = unpack(redis.call('HMGET', key, 'revision', 'held', 'priority'))
-  if ARGV[4] ~= '' and revision and tonumber(ARGV[4]) >= tonumber(revision) then
-    if priority ~= ARGV[5] then
-      local due = redis.call('ZSCORE', due_key(flow), flow)
-      redis.call('ZREM', due_key(flow), flow)
-      redis.call('HSET', key, 'priority', ARGV[5])
-      redis.call('ZADD', P .. 'priorities', ARGV[5], ARGV[5])
-      if due then
-        redis.call('ZADD', due_key(flow), due, flow)
+  local revision, held, priority, parked, rule_json, interval = unpack(
+    redis.call('HMGET', key, 'revision', 'held', 'priority', 'parked', 'rule_json', 'interval'))
+  if revision and (parked or gone or tonumber(revision) < tonumber(ARGV[4])) then
+    rescheduled = rescheduled + 1
+    local due = tonumber(redis.call('ZSCORE', due_key(flow), flow) or nil)
+    if not gone then
+      if priority ~= ARGV[5] then
+        move(flow, ARGV[5])
       end
+      redis.call('HSET', key, 'revision', ARGV[4], 'rule_json', ARGV[6], 'interval', ARGV[7])
     end
-    redis.call('HSET', key, 'revision', ARGV[4], 'rule_json', ARGV[6], 'interval', ARGV[7])
-  end
-  redis.call('HDEL', key, 'parked')
-  -- Who holds a flow reads the rule again before its next slots.
-  if redis.call('LLEN', list_key(flow)) > 0 and tonumber(held or 0) < now then
-    make_due(flow, now, false)
+    redis.call('HDEL', key, 'parked')
+    -- Who holds a flow reads the rule again before its next slots.
+    local at = look_at(due, rule_json, interval)
+    if at and redis.call('LLEN', list_key(flow)) > 0 and tonumber(held or 0) < now then
+      make_due(flow, at, false)
+    end
   end
 end
-if #page[2] > 0 then
+if gone then
+  redis.call('HDEL', P .. 'revisions', ARGV[1])
+elseif ARGV[8] == '1' and tonumber(ARGV[4]) > tonumber(redis.call('HGET', P .. 'revisions', ARGV[1]) or 0) then
+  redis.call('HSET', P .. 'revisions', ARGV[1], ARGV[4])
+end
+if rescheduled > 0 then
   redis.call('PUBLISH', P .. 'wake', '')
 end
-return { page[1], #page[2] }
+return { page[1], rescheduled }

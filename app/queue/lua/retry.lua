@@ -9,8 +9,9 @@ local key = job_key(id)
 if redis.call('HGET', key, 'lease') ~= ARGV[2] then
   return 0
 end
-local at = now_us() + tonumber(ARGV[3])
-redis.call('XACK', P .. 'jobs', 'workers', read_meta(id).stream_id)
+local meta = read_meta(id)
+local at = math.min(now_us() + tonumber(ARGV[3]), meta.deadline * 1000) -- nothing waits past its time
+redis.call('XACK', P .. 'jobs', 'workers', meta.stream_id)
 redis.call('HDEL', key, 'lease')
 redis.call('HSET', key, 'status', 'retrying', 'retry_at', int(at), 'code', ARGV[5], 'message', ARGV[6])
 if ARGV[4] == '1' then

@@ -9,22 +9,7 @@ local now = now_us()
 local left = tonumber(ARGV[1])
 local n = tonumber(ARGV[4])
 
--- Jobs that backed off long enough return to their flows, the one that was accepted first in front.
-local back = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'retry', '-inf', int(now), 'LIMIT', 0, 1000)) do
-  redis.call('ZREM', P .. 'retry', id)
-  if redis.call('HGET', job_key(id), 'status') == 'retrying' then
-    local meta = read_meta(id)
-    local ms, seq = string.match(meta.stream_id, '(%d+)%-(%d+)')
-    back[#back + 1] = { id = id, meta = meta, ms = tonumber(ms), seq = tonumber(seq) }
-  end
-end
-table.sort(back, function(a, b)
-  return a.ms > b.ms or (a.ms == b.ms and a.seq > b.seq)
-end)
-for _, job in ipairs(back) do
-  return_to_head(job.id, job.meta, now)
-end
+return_retries(now)
 
 local reply = { 0 }
 local wait = -1

@@ -1,0 +1,36 @@
+-- Jobs that have waited for too long end, wherever they wait: in a paused flow, or for app servers that are away.
+--
+-- KEYS  1 the partition's prefix
+-- ARGV  1 how many flows at most   2 how far to look into a flow
+-- RETURN {how many ended, 1 if there may be more now}
+
+local now = now_us()
+local now_ms = now / 1000
+local look = tonumber(ARGV[2])
+return_retries(now)
+
+local ended, more = 0, 0
+local flows = redis.call('ZRANGEBYSCORE', P .. 'expiry', '-inf', int(now_ms), 'LIMIT', 0, ARGV[1])
+for _, flow in ipairs(flows) do
+  local entries = redis.call('LRANGE', list_key(flow), 0, look - 1)
+  local next_ms
+  for _, entry in ipairs(entries) do
+    local id = parse_entry(entry)
+    local meta = read_meta(id)
+    if meta.deadline < now_ms then
+      redis.call('LREM', list_key(flow), 1, entry)
+      expire(id, meta, now)
+      ended = ended + 1
+    else
+      next_ms = math.min(next_ms or meta.deadline, meta.deadline)
+    end
+  end
+  if redis.call('LLEN', list_key(flow)) == 0 then
+    redis.call('ZREM', P .. 'expiry', flow)
+  elseif next_ms then
+    redis.call('ZADD', P .. 'expiry', int(next_ms), flow)
+  else
+    more = 1
+  end
+end
+return { ended, #flows == tonumber(ARGV[1]) and 1 or more }

@@ -1,0 +1,25 @@
+"""Expiry: what has waited for too long ends in time, in paused flows too, and while app servers are away."""
+
+import asyncio
+
+import structlog
+
+from app.errors import QueueUnavailable
+from app.queue.flows import Flows
+from app.settings import Settings
+from consumers.metrics import Metrics
+
+log = structlog.get_logger()
+
+EVERY_S = 1.0
+
+
+async def expire_periodically(flows: Flows, settings: Settings, metrics: Metrics) -> None:
+    """Look into every partition every second; runs until cancelled."""
+    while True:
+        for partition in range(settings.queue_partitions):
+            try:
+                metrics.expired.inc(await flows.expire(partition))
+            except QueueUnavailable as error:
+                log.warning("expiry_failed", partition=partition, error=str(error))
+        await asyncio.sleep(EVERY_S)
