@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     flow_lease_ms: float = Field(200.0, ge=50)
     lease_s: float = Field(30.0, gt=0)
     reclaim_interval_s: float = Field(5.0, gt=0)
+    finish_within_s: float = Field(25.0, ge=0)
     retry_base_s: float = Field(1.0, gt=0)
     retry_max_s: float = Field(60.0, gt=0)
 

@@ -48,9 +48,19 @@ class Delivery:
                 self._metrics.lost_leases.inc()
         except QueueUnavailable as error:  # someone will reclaim it
             log.error("outcome_not_stored", job=job.id, error=str(error))
+        except asyncio.CancelledError:
+            await self._give_up(job)
+            raise
         finally:
             sent()
             del self.in_flight[job.id]
+
+    async def _give_up(self, job: LeasedJob) -> None:
+        """The worker ends before the app server has answered: it may have acted, so the attempt counts."""
+        try:
+            await self._flows.retry(job, 0, "worker_stopped", "Its worker was stopped.", give_back=False)
+        except QueueUnavailable as error:
+            log.error("outcome_not_stored", job=job.id, error=str(error))
 
     async def extend_leases(self, consumer: str) -> None:
         """Keep the leases of all that is in flight."""

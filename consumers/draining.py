@@ -11,6 +11,7 @@ from app.jobs.model import JobStatus
 from app.limiter.keys import drain_counter, live_counter
 from app.limiter.limiter import Limiter
 from app.limiter.policy import Charge, Slots
+from app.process import cancel
 from app.queue.encoding import decode_charges
 from app.queue.flows import Flows
 from app.queue.model import FrozenCharge, Lease, LeasedJob, Settlement, TakenFlow
@@ -200,10 +201,11 @@ class Draining:
             flow = replace(flow, run=lease.run, charges=lease.charges)
         await self._give_back(flow, 0)
 
-    async def finish(self) -> None:
-        """Wait for every delivery that was begun."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+    async def finish(self, within_s: float) -> None:
+        """Wait for every delivery that was begun; what takes longer is given up, and its job goes back to its flow."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=within_s)
+        await cancel(self._tasks)
 
 
 def _live_charge(frozen: FrozenCharge, rule: ActiveRule) -> Charge:

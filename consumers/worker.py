@@ -39,7 +39,6 @@ LONGEST_SLEEP_S = 1.0
 """A wake-up may be lost with its connection: no worker sleeps longer than this."""
 
 TROUBLE_PAUSE_S = 0.25
-FINISH_WITHIN_S = 20.0
 
 
 class Worker:
@@ -159,8 +158,7 @@ async def run_worker(process: Process) -> None:
         async with background:
             process.ready.set()
             await asyncio.gather(*(worker.run(partition, process.stop) for partition in partitions))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(draining.finish(), FINISH_WITHIN_S)
+            await draining.finish(settings.finish_within_s)
 
 
 @asynccontextmanager

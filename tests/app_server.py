@@ -2,7 +2,8 @@
 
     python -m tests.app_server PORT
 
-`?status=N` and `?delay_ms=N` say how to answer; `GET /-/arrivals` and `DELETE /-/arrivals` read and forget.
+`?status=N`, `?delay_ms=N` and `?retry_after=N` say how to answer; `GET /-/arrivals` and `DELETE /-/arrivals` read and
+forget; `PUT /-/status/N` makes it answer N to everything, `PUT /-/status/0` as asked again.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from aiohttp import web
 
 def build() -> web.Application:
     arrivals: list[dict[str, Any]] = []
+    forced = [0]
     app = web.Application(client_max_size=64 << 20)
 
     async def answer(request: web.Request) -> web.Response:
@@ -33,7 +35,11 @@ def build() -> web.Application:
         if delay_ms := request.query.get("delay_ms"):
             await asyncio.sleep(int(delay_ms) / 1000)
         headers = {"X-Number": str(number), "X-Echo": request.raw_path}
-        return web.Response(status=int(request.query.get("status", "200")), text=f"answer {number}", headers=headers)
+        if retry_after := request.query.get("retry_after"):
+            headers["Retry-After"] = retry_after
+        return web.Response(
+            status=forced[0] or int(request.query.get("status", "200")), text=f"answer {number}", headers=headers
+        )
 
     async def read(_: web.Request) -> web.Response:
         return web.json_response(arrivals)
@@ -45,11 +51,16 @@ def build() -> web.Application:
         arrivals.clear()
         return web.Response(status=204)
 
+    async def force(request: web.Request) -> web.Response:
+        forced[0] = int(request.match_info["status"])
+        return web.Response(status=204)
+
     app.add_routes(
         [
             web.get("/-/arrivals", read),
             web.delete("/-/arrivals", forget),
             web.get("/-/count", count),
+            web.put("/-/status/{status}", force),
             web.route("*", "/{rest:.*}", answer),
         ]
     )
