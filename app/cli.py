@@ -27,11 +27,12 @@ def main() -> None:
 
 
 def _mount_groups() -> None:
-    from app.commands import drain, rules  # noqa: PLC0415 - after the aliases above
+    from app.commands import dead_letters, drain, rules  # noqa: PLC0415 - after the aliases above
     from app.commands.explain import explain  # noqa: PLC0415
 
     app.add_typer(rules.app, name="rules")
     app.add_typer(drain.app, name="drain")
+    app.add_typer(dead_letters.app, name="dead-letters")
     app.command()(explain)
 
 

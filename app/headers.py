@@ -64,9 +64,9 @@ def _may_pass(name: bytes, named: frozenset[bytes], trusted: bool) -> bool:
     return True
 
 
-def to_store(headers: Headers, drop: Iterable[str]) -> Headers:
-    """What of an app server's request is kept with a job: no credential of the caller."""
-    dropped = CREDENTIALS | {name.lower().encode() for name in drop}
+def to_store(headers: Headers, drop: Iterable[str], *, keep_credentials: bool = False) -> Headers:
+    """What of an app server's request is kept with a job: no credential of the caller, unless it is encrypted."""
+    dropped = (frozenset() if keep_credentials else CREDENTIALS) | {name.lower().encode() for name in drop}
     return [(name, value) for name, value in headers if name not in dropped and name != b"content-length"]
 
 

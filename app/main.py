@@ -21,6 +21,7 @@ from app.limiter.prompt import PromptLimiter
 from app.limiter.redis_limiter import RedisLimiter
 from app.process import Listen, Process, alongside
 from app.queue.flows import Flows
+from app.queue.operations import Operations
 from app.rules.cache import RuleCache
 from app.rules.store import RuleStore
 from app.serving import serve
@@ -61,13 +62,15 @@ async def run_admin(process: Process) -> None:
     """The body of `penstock admin`."""
     settings = process.settings
     async with AsyncExitStack() as stack:
-        client, cache, session = mongodb(settings), cache_redis(settings), http_session(settings)
+        client, cache, queue = mongodb(settings), cache_redis(settings), queue_redis(settings)
+        session = http_session(settings)
         stack.callback(client.close)
         stack.push_async_callback(cache.aclose)
+        stack.push_async_callback(queue.aclose)
         stack.push_async_callback(session.close)
         store, rules = RuleStore(client[settings.mongodb_database]), RuleCache(cache, settings)
         gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
-        admin = build_admin(store, gatekeeper, rules, RedisLimiter(cache))
+        admin = build_admin(store, gatekeeper, rules, RedisLimiter(cache), Operations(queue, settings))
         async with alongside(process, rules.run(process.stop)):
             process.ready.set()
             await serve(admin, process, process.listen or Listen("127.0.0.1", 8081))

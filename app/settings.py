@@ -1,5 +1,7 @@
 """Every setting, read from the environment (`PENSTOCK_*`) and validated before anything starts."""
 
+import base64
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +14,8 @@ from app.errors import StartupError
 ASYMMETRIC_ALGORITHMS = frozenset(
     {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA"}
 )
+
+_ENVELOPE_KEY = re.compile(r"([A-Za-z0-9_-]{1,32}):([A-Za-z0-9_-]{43})=?")
 
 CommaSeparated = NoDecode  # lists are written `a,b`, not as JSON
 
@@ -28,6 +32,7 @@ class Settings(BaseSettings):
     queue_redis_url: str = "redis://127.0.0.1:6380/0"
     queue_partitions: int = Field(1, ge=1, le=4096)
 
+    envelope_keys: Annotated[dict[str, bytes], CommaSeparated] = Field(default_factory=dict, repr=False)
     queue_max_jobs: int = Field(0, ge=0)
     queue_max_bytes: int = Field(0, ge=0)
     queue_max_memory: float = Field(0.8, gt=0, le=0.95)
@@ -81,6 +86,19 @@ class Settings(BaseSettings):
     admin_token: str | None = None
     data_dir: Path = Path(".penstock")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("envelope_keys", mode="before")
+    @classmethod
+    def _named_keys(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        keys: dict[str, bytes] = {}
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            match = _ENVELOPE_KEY.fullmatch(part)
+            if match is None:
+                raise ValueError("write name:key, where key is 32 bytes in base64url, 43 characters")
+            keys[match[1]] = base64.urlsafe_b64decode(match[2] + "=")
+        return keys
 
     @field_validator("jwt_algorithms", "trusted_proxies", "upstreams", mode="before")
     @classmethod

@@ -5,8 +5,9 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from app.admin.auth import Drainer
+from app.admin.dead_letters import OperationsOf
 from app.admin.rules import BodyOf, StoreOf, rule_response
-from app.rules.model import Rule, parse_rule, to_json
+from app.rules.model import Rule, RuleId, parse_rule, to_json
 from app.rules.store import KEPT_BY_STORE, RuleStore
 
 router = APIRouter(prefix="/rules/{rule_id}/drain", tags=["drains"])
@@ -34,6 +35,12 @@ async def pause_drain(rule_id: str, store: StoreOf, operator: Drainer) -> Respon
 async def resume_drain(rule_id: str, store: StoreOf, operator: Drainer) -> Response:
     """The flows drain again."""
     return rule_response(await _change(store, rule_id, {"paused": False}, operator.name))
+
+
+@router.post("/purge")
+async def purge_drain(rule_id: RuleId, operations: OperationsOf, _: Drainer) -> dict[str, Any]:
+    """Cancel all jobs of the rule that wait to be sent, whether or not the rule is still there."""
+    return {"canceled": await operations.purge(rule_id)}
 
 
 async def _change(store: RuleStore, rule_id: str, fields: dict[str, Any], by: str) -> Rule:

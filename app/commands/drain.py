@@ -1,5 +1,8 @@
 """`penstock drain`: how fast a rule's flows drain, changed while they do."""
 
+import sys
+from typing import Annotated
+
 import typer
 
 from app.admin_client import AdminClient
@@ -36,3 +39,16 @@ def resume(rule_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """The flows drain again."""
     AdminClient(data_dir).call("POST", f"/v1/rules/{rule_id}/drain/resume")
     print(f"{rule_id}: resumed")
+
+
+@app.command()
+def purge(
+    rule_id: str,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Cancel all jobs of a rule that wait to be sent."""
+    if not yes and sys.stdin.isatty() and not typer.confirm(f"Cancel all waiting jobs of {rule_id}?"):
+        raise typer.Exit(1)
+    answer = AdminClient(data_dir).call("POST", f"/v1/rules/{rule_id}/drain/purge")
+    print(f"{rule_id}: {answer['canceled']} jobs canceled")

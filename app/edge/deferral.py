@@ -30,6 +30,7 @@ class Deferring:
         self._flows = flows
         self._limiter = limiter
         self._identity = identity
+        self._has_key = bool(settings.envelope_keys)
         self._most = settings.max_deferred_body_bytes
 
     async def known(self, request: Request, caller: Caller, matches: Sequence[Match]) -> Job | None:
@@ -67,6 +68,7 @@ class Deferring:
                 owner=owner_of(caller.issuer, caller.subject),
                 request=await self._stored(request, caller, match),
                 idempotency_key=idempotency_key(request.headers),
+                seal=self._seals(match),
                 due_in_us=decision.wait_us if rule.drain is None else 0,
             )
         )
@@ -77,12 +79,16 @@ class Deferring:
                 await self._limiter.mark_backlog(counter, answer.job.id, rule.queue.max_wait_seconds + MARKER_SLACK_S)
         return answer
 
+    def _seals(self, match: Match) -> bool:
+        """Credentials are kept only where the rule says so and they can be encrypted."""
+        return match.rule.queue.keep_credentials and self._has_key
+
     async def _stored(self, request: Request, caller: Caller, match: Match) -> StoredRequest:
         headers = to_upstream(
             request.headers, client=request.peer, scheme=request.scheme, trusted=self._identity.trusts(request.peer)
         )
         subject = (caller.issuer, caller.subject) if caller.issuer and caller.subject else None
-        kept = to_store(headers, match.rule.queue.drop_headers)
+        kept = to_store(headers, match.rule.queue.drop_headers, keep_credentials=self._seals(match))
         return StoredRequest(request.method, request.target, kept, await request.body.read(self._most), subject)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from app.jobs.model import Job, JobStatus, StoredRequest, encode_request, encode_response
+from app.jobs.model import Job, JobStatus, StoredRequest, encode_response
 from app.lua import Argument
 from app.queue import keys
 from app.queue.model import Deferral, FrozenCharge, Settlement
@@ -25,12 +25,12 @@ def decode_charges(text: str) -> tuple[FrozenCharge, ...]:
     return tuple(FrozenCharge(rule_id, descriptor, int(cost)) for rule_id, descriptor, cost in parts)
 
 
-def enqueue_arguments(job_id: str, flow: str, deferral: Deferral) -> list[Argument]:
-    """ARGV of enqueue.lua."""
+def enqueue_arguments(job_id: str, flow: str, deferral: Deferral, stored: bytes) -> list[Argument]:
+    """ARGV of enqueue.lua; `stored` is the encoded request."""
     rule, queue, request = deferral.rule, deferral.rule.queue, deferral.request
     key = deferral.idempotency_key
     return [
-        job_id, flow, deferral.owner or "-", encode_charges(deferral.charges), encode_request(request),
+        job_id, flow, deferral.owner or "-", encode_charges(deferral.charges), stored,
         int(queue.max_wait_seconds * 1000), queue.max_attempts, queue.result_ttl_seconds * 1000,
         queue.dead_letter_ttl_seconds * 1000, queue.max_depth, interval_us(rule), deferral.due_in_us,
         rule.rule_id, rule.rule.priority, rule.revision, snapshot(rule),

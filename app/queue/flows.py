@@ -4,6 +4,7 @@ import math
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import orjson
@@ -11,11 +12,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from app.errors import IdempotencyConflict, QueueUnavailable
-from app.jobs.model import Job, StoredRequest, decode_request, new_job_id, partition_of
+from app.jobs.model import Job, JobStatus, StoredRequest, new_job_id, partition_of
 from app.jobs.record import view
 from app.lua import Argument, Scripts
 from app.queue import keys
 from app.queue.encoding import enqueue_arguments, fingerprint, interval_us, queued, settle_arguments, snapshot
+from app.queue.envelope import Envelope, UnreadableRequest
 from app.queue.model import Deferral, Enqueued, Full, FullReason, Lease, LeasedJob, Settlement, TakenFlow
 from app.rules.active import ActiveRule, decode_active
 from app.settings import Settings
@@ -24,12 +26,16 @@ EXPIRED_FLOWS_AT_ONCE = 100
 EXPIRY_LOOK = 200
 
 
+NOTHING = StoredRequest("", b"", [], b"")
+
+
 class Flows:
     """The flows of all partitions. Every method raises QueueUnavailable where the queue Redis can't be reached."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._partitions = settings.queue_partitions
+        self._envelope = Envelope.of(settings)
         self._room: tuple[Argument, ...] = (
             -(-settings.queue_max_jobs // settings.queue_partitions),
             -(-settings.queue_max_bytes // settings.queue_partitions),
@@ -48,7 +54,9 @@ class Flows:
         flow = keys.flow(deferral.rule.rule_id, deferral.descriptor)
         partition = keys.partition_of_flow(flow, self._partitions)
         job_id = new_job_id(partition)
-        answer = await self._call("enqueue", partition, [*enqueue_arguments(job_id, flow, deferral), *self._room])
+        stored = self._envelope.encode(job_id, deferral.request, seal=deferral.seal)
+        arguments = enqueue_arguments(job_id, flow, deferral, stored)
+        answer = await self._call("enqueue", partition, [*arguments, *self._room])
         match answer[0]:
             case b"queued":
                 return Enqueued(queued(job_id, deferral, answer), flow_was_empty=bool(answer[2]))
@@ -118,11 +126,22 @@ class Flows:
         answer = await self._call("lease", self._partition(flow.name), arguments)
         if answer[0] == b"lost":
             return None
-        jobs = tuple(
-            LeasedJob(answer[at].decode(), lease, answer[at + 1], answer[at + 2], decode_request(answer[at + 3]))
-            for at in range(4, len(answer), 4)
-        )
-        return Lease(jobs, answer[1], answer[2], answer[3].decode())
+        jobs = await self._readable(lease, [answer[at : at + 4] for at in range(4, len(answer), 4)])
+        return Lease(tuple(jobs), answer[1], answer[2], answer[3].decode())
+
+    async def _readable(self, lease: str, found: Sequence[Any]) -> list[LeasedJob]:
+        """What was leased; what can't be read ends as a dead letter, and is never sent."""
+        jobs: list[LeasedJob] = []
+        damaged: list[Settlement] = []
+        for raw_id, attempt, max_attempts, stored in found:
+            job = LeasedJob(raw_id.decode(), lease, attempt, max_attempts, NOTHING)
+            try:
+                jobs.append(replace(job, request=self._envelope.decode(job.id, stored)))
+            except UnreadableRequest as error:
+                damaged.append(Settlement(job, JobStatus.FAILED, "attempts_exhausted", str(error)))
+        if damaged:
+            await self.settle(damaged)
+        return jobs
 
     async def unlease(self, jobs: Sequence[LeasedJob]) -> None:
         """Jobs of one lease, not sent, back to the head of their flow in order."""

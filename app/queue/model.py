@@ -29,6 +29,8 @@ class Deferral:
     """Who may see the job; empty: whoever knows its id."""
     request: StoredRequest
     idempotency_key: str | None = None
+    seal: bool = False
+    """Store it encrypted: it holds credentials."""
     due_in_us: int = 0
     """When the flow may next be worth a look; the edge knows it from the refusal."""
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from app.settings import Settings
 from tests.system import System, running
@@ -71,7 +72,7 @@ async def test_retry_after_of_a_busy_app_server_is_honoured(settings: Settings, 
 
 
 async def test_a_worker_that_is_asked_to_end_leaves_nothing_behind(
-    settings: Settings, tmp_path: Path, queue: Any
+    settings: Settings, tmp_path: Path, queue: Redis
 ) -> None:
     async with running(settings, tmp_path) as system:
         [worker] = [part for part in system.parts if part.role == "worker"]
@@ -89,7 +90,7 @@ async def test_a_worker_that_is_asked_to_end_leaves_nothing_behind(
 
 
 async def test_what_takes_too_long_to_finish_goes_back_to_its_flow(
-    settings: Settings, tmp_path: Path, queue: Any
+    settings: Settings, tmp_path: Path, queue: Redis
 ) -> None:
     async with running(settings, tmp_path, PENSTOCK_FINISH_WITHIN_S="0.5") as system:
         [worker] = [part for part in system.parts if part.role == "worker"]

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from app.admin.application import build_admin
 from app.admin.auth import Gatekeeper
 from app.limiter.redis_limiter import RedisLimiter
+from app.queue.operations import Operations
 from app.rules.cache import RuleCache
 from app.rules.model import parse_rule
 from app.rules.store import RuleStore
@@ -42,16 +43,16 @@ class Admin:
 
 
 @pytest.fixture
-async def admin(mongod_url: str, cache: Redis) -> AsyncIterator[Admin]:
+async def admin(mongod_url: str, cache: Redis, queue: Redis) -> AsyncIterator[Admin]:
     issuer = Issuer()
     settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
     mongo: AsyncIOMotorClient[Any] = AsyncIOMotorClient(mongod_url, tz_aware=True)
     database = mongo[f"test_{uuid.uuid4().hex[:12]}"]
     async with aiohttp.ClientSession() as session:
         gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
-        transport = httpx.ASGITransport(
-            build_admin(RuleStore(database), gatekeeper, RuleCache(cache, settings), RedisLimiter(cache))
-        )
+        store, rules, operations = RuleStore(database), RuleCache(cache, settings), Operations(queue, settings)
+        app = build_admin(store, gatekeeper, rules, RedisLimiter(cache), operations)
+        transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
             yield Admin(client, issuer, database["rules"])
     mongo.close()
@@ -144,9 +145,11 @@ async def test_without_mongodb_it_is_a_503(admin: Admin, cache: Redis) -> None:
     mongo: AsyncIOMotorClient[Any] = AsyncIOMotorClient("mongodb://127.0.0.1:9/", serverSelectionTimeoutMS=200)
     async with aiohttp.ClientSession() as session:
         gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
-        transport = httpx.ASGITransport(
-            build_admin(RuleStore(mongo["x"]), gatekeeper, RuleCache(cache, settings), RedisLimiter(cache))
+        operations = Operations(cache, settings)
+        app = build_admin(
+            RuleStore(mongo["x"]), gatekeeper, RuleCache(cache, settings), RedisLimiter(cache), operations
         )
+        transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
             lost = Admin(client, issuer, None)
             for method, path, body in [

@@ -436,6 +436,25 @@ async def test_names_of_workers_that_are_gone_do_not_pile_up(flows: Flows, queue
     assert {one["name"] for one in await queue.xinfo_consumers(stream, "workers")} == {b"here", b"busy"}
 
 
+async def test_a_sealed_request_that_was_changed_ends_unsent(queue: Redis, settings: Settings) -> None:
+    flows = Flows(queue, settings.model_copy(update={"envelope_keys": {"k": bytes(32)}}))
+    await flows.prepare()
+    changed = await accepted(flows, deferral(0, seal=True))
+    whole = await accepted(flows, deferral(1, seal=True))
+    key = keys.record(0, changed)
+    stored = cast("bytes", await queue.hget(key, "request"))
+    await queue.hset(key, "request", stored[:-1] + bytes([stored[-1] ^ 1]))
+    [flow] = await take(flows)
+    [job] = (await lease(flows, flow, 5)).jobs
+    assert (job.id, job.request.body) == (whole, b"body 1")
+    found = await Records(queue, settings).get(changed)
+    assert found is not None
+    assert (found.status, found.error_message) == (
+        JobStatus.FAILED,
+        "The stored request cannot be read: it was changed.",
+    )
+
+
 async def test_owners_see_their_own_jobs_newest_first(flows: Flows, records: Records) -> None:
     mine = [await accepted(flows, deferral(i)) for i in range(4)]
     await accepted(flows, deferral(9, owner="another"))

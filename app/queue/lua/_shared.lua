@@ -53,6 +53,10 @@ end
 
 -- What never changes of a job, in one field: "flow owner submitted deadline max_attempts result_ttl dead_letter_ttl
 -- entry", times in milliseconds, '-' for no owner. nil for a job that is not there.
+local function write_meta(...)
+  return table.concat({ ... }, ' ')
+end
+
 local function read_meta(id)
   local text = redis.call('HGET', job_key(id), 'meta')
   if not text then
@@ -201,4 +205,24 @@ end
 
 local function expire(id, meta, now)
   finish(id, meta, 'failed', now, { 'code', 'expired', 'message', 'The job waited longer than its rule allows.' })
+end
+
+-- What a flow must know of its rule. Returns whether the caller's revision is behind one that the flows were
+-- rescheduled for: such a caller can't know when a flow may go on.
+--
+-- A later revision than the flow's is the workers' to bring, who look at the flow then; unless they are past it.
+local function enter_flow(flow, rule, priority, revision, rule_json, interval)
+  local key = flow_key(flow)
+  local known = redis.call('HGET', key, 'revision')
+  local rescheduled = tonumber(redis.call('HGET', P .. 'revisions', rule) or 0)
+  revision = tonumber(revision)
+  if not known then
+    redis.call('SADD', P .. 'rule:' .. rule .. ':flows', flow)
+    redis.call('HSET', key, 'rule', rule, 'priority', priority)
+    redis.call('ZADD', P .. 'priorities', priority, priority)
+  end
+  if not known or revision > tonumber(known) and revision <= rescheduled then
+    redis.call('HSET', key, 'revision', int(revision), 'rule_json', rule_json, 'interval', interval)
+  end
+  return revision < rescheduled
 end

@@ -59,7 +59,7 @@ local stream_id = redis.call('XADD', P .. 'jobs', '*', 'id', id)
 local entry = id .. ' ' .. stream_id .. ' ' .. ARGV[4]
 local now_ms = int(now / 1000)
 local deadline = int(now / 1000 + max_wait_ms)
-local meta = table.concat({ flow, owner, now_ms, deadline, ARGV[7], ARGV[8], ARGV[9], entry }, ' ')
+local meta = write_meta(flow, owner, now_ms, deadline, ARGV[7], ARGV[8], ARGV[9], entry)
 redis.call('HSET', job_key(id), 'meta', meta, 'status', 'queued', 'request', ARGV[5])
 redis.call('RPUSH', list_key(flow), entry)
 if idem ~= '' then
@@ -73,21 +73,8 @@ if owner ~= '-' then
   redis.call('PEXPIRE', P .. 'owner:' .. owner, int(keep_ms))
 end
 
-local key = flow_key(flow)
+local is_behind = enter_flow(flow, ARGV[13], ARGV[14], ARGV[15], ARGV[16], ARGV[11])
 open_job(id, flow)
 watch_expiry(flow, deadline)
-local known = redis.call('HGET', key, 'revision')
-local rescheduled = tonumber(redis.call('HGET', P .. 'revisions', ARGV[13]) or 0)
-if not known then
-  redis.call('SADD', P .. 'rule:' .. ARGV[13] .. ':flows', flow)
-  redis.call('HSET', key, 'rule', ARGV[13], 'priority', ARGV[14])
-  redis.call('ZADD', P .. 'priorities', ARGV[14], ARGV[14])
-end
--- A later revision than the flow's is the workers' to bring, who look at the flow then; unless they are past it.
-if not known or tonumber(ARGV[15]) > tonumber(known) and tonumber(ARGV[15]) <= rescheduled then
-  redis.call('HSET', key, 'revision', ARGV[15], 'rule_json', ARGV[16], 'interval', ARGV[11])
-end
--- An edge that has not heard of a change yet can't know when the flow may go on.
-local due_in = tonumber(ARGV[15]) < rescheduled and 0 or tonumber(ARGV[12])
-make_due(flow, now + due_in, true)
+make_due(flow, now + (is_behind and 0 or tonumber(ARGV[12])), true)
 return { 'queued', depth + 1, depth == 0 and 1 or 0, int(eta), now_ms }

@@ -1,0 +1,38 @@
+-- Cancel what of a rule waits to be sent: in one page of its flows, or in one page of all jobs that back off.
+--
+-- KEYS  1 the partition's prefix
+-- ARGV  1 rule id   2 'flows' or 'retries'   3 cursor   4 how many jobs of a flow, and jobs that back off, at most
+-- RETURN {cursor to go on with, how many were canceled, 1 if there may be more}
+
+local rule, cursor, most = ARGV[1], ARGV[3], tonumber(ARGV[4])
+local now = now_us()
+local canceled = 0
+local function cancel(id)
+  finish(id, read_meta(id), 'canceled', now, {})
+  canceled = canceled + 1
+end
+
+if ARGV[2] == 'retries' then
+  local page = redis.call('ZSCAN', P .. 'retry', cursor, 'COUNT', most)
+  for i = 1, #page[2], 2 do
+    local id = page[2][i]
+    local meta = read_meta(id)
+    if meta and string.match(meta.flow, '^[^|]+') == rule then
+      redis.call('ZREM', P .. 'retry', id)
+      cancel(id)
+    end
+  end
+  return { page[1], canceled, page[1] ~= '0' and 1 or 0 }
+end
+
+local page = redis.call('SSCAN', P .. 'rule:' .. rule .. ':flows', cursor, 'COUNT', 10)
+local again = false
+for _, flow in ipairs(page[2]) do
+  local list = list_key(flow)
+  local entries = canceled < most and redis.call('LPOP', list, most) or {}
+  for _, entry in ipairs(entries or {}) do
+    cancel((parse_entry(entry)))
+  end
+  again = again or redis.call('LLEN', list) > 0
+end
+return { again and cursor or page[1], canceled, (again or page[1] ~= '0') and 1 or 0 }

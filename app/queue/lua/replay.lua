@@ -1,0 +1,40 @@
+-- A dead letter becomes a job again, at the end of its flow: the same id, owner and idempotency key, all attempts anew.
+--
+-- KEYS  1 the partition's prefix
+-- ARGV  1 id            2 rule id       3 priority        4 revision        5 rule_json   6 interval_us
+--       7 max_wait_ms   8 max_attempts  9 result_ttl_ms  10 dead_letter_ttl_ms
+-- RETURN 1, 0 if it is no dead letter (any more), -1 where there is no such job, -2 where it is another rule's
+
+local id = ARGV[1]
+local key = job_key(id)
+local meta = read_meta(id)
+if not meta then
+  return -1
+end
+if redis.call('HGET', key, 'status') ~= 'failed' then
+  return 0
+end
+if string.match(meta.flow, '^[^|]+') ~= ARGV[2] then
+  return -2
+end
+
+local now = now_us()
+local _, _, charges = parse_entry(meta.entry)
+local stream_id = redis.call('XADD', P .. 'jobs', '*', 'id', id)
+local entry = id .. ' ' .. stream_id .. ' ' .. charges
+local deadline = int(now / 1000 + tonumber(ARGV[7]))
+redis.call('HSET', key, 'status', 'queued', 'meta',
+  write_meta(meta.flow, meta.owner, meta.submitted, deadline, ARGV[8], ARGV[9], ARGV[10], entry))
+redis.call('HDEL', key, 'attempts', 'started', 'finished', 'code', 'message', 'answer', 'response')
+redis.call('PERSIST', key)
+redis.call('ZREM', P .. 'dead', id)
+local idem = redis.call('HGET', key, 'idem')
+if idem then
+  redis.call('PERSIST', P .. 'idem:' .. idem)
+end
+redis.call('RPUSH', list_key(meta.flow), entry)
+enter_flow(meta.flow, ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
+open_job(id, meta.flow)
+watch_expiry(meta.flow, deadline)
+make_due(meta.flow, now, true)
+return 1

@@ -1,0 +1,173 @@
+"""What operators do with queued and failed jobs, through the admin API and on a real Redis."""
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from app.jobs.model import JobStatus, StoredResponse
+from app.jobs.record import Records
+from app.queue.flows import Flows
+from app.queue.model import LeasedJob, Settlement
+from sync.publisher import Publisher
+from tests.integration.test_admin import Admin, admin  # noqa: F401 - a fixture
+from tests.integration.test_flows import accepted, active, deferral, flows, ids, lease, records, take  # noqa: F401
+from tests.publishing import publish_all
+
+Fail = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+async def rule_in_force(cache: Redis) -> None:
+    await publish_all(Publisher(cache), [active().rule], 1)
+
+
+async def leased(flows: Flows) -> LeasedJob:  # noqa: F811
+    [flow] = await take(flows)
+    [job] = (await lease(flows, flow, 1)).jobs
+    return job
+
+
+async def dead(flows: Flows, number: int = 0, **more: Any) -> str:  # noqa: ANN401, F811
+    """A job whose last attempt failed."""
+    job_id = await accepted(flows, deferral(number, user=f"u{number}", **more))
+    job = await leased(flows)
+    assert job.id == job_id
+    answer = StoredResponse(500, [(b"x-why", b"bug")], b"broken")
+    failed = Settlement(job, JobStatus.FAILED, "attempts_exhausted", "The app server answered 500.", answer)
+    assert await flows.settle([failed]) == [True]
+    return job_id
+
+
+async def test_dead_letters_are_listed_newest_first_in_pages(admin: Admin, flows: Flows) -> None:  # noqa: F811
+    letters = [await dead(flows, number) for number in range(5)]
+    first = (await admin("GET", "/v1/dead-letters?limit=3", role="viewer")).json()
+    assert [letter["id"] for letter in first["dead_letters"]] == letters[:1:-1]
+    second = (await admin("GET", f"/v1/dead-letters?limit=3&after={first['next']}")).json()
+    assert [letter["id"] for letter in second["dead_letters"]] == letters[1::-1]
+    assert second["next"] is None
+    assert (await admin("GET", "/v1/dead-letters?rule_id=another")).json()["dead_letters"] == []
+    [line, *_] = first["dead_letters"]
+    assert (line["rule_id"], line["descriptor"], line["attempts"], line["response_status"]) == ("r", "user:u4", 1, 500)
+
+
+async def test_a_dead_letter_says_all_that_is_known(admin: Admin, flows: Flows) -> None:  # noqa: F811
+    job_id = await dead(flows)
+    found = (await admin("GET", f"/v1/dead-letters/{job_id}", role="viewer")).json()
+    assert found["error"] == {"code": "attempts_exhausted", "message": "The app server answered 500."}
+    assert (found["request"]["method"], found["request"]["target"]) == ("POST", "/x?0")
+    assert base64.b64decode(found["request"]["body"]) == b"body 0"
+    assert (found["response"]["status"], found["response"]["headers"]) == (500, [["x-why", "bug"]])
+    assert base64.b64decode(found["response"]["body"]) == b"broken"
+    assert (await admin("GET", "/v1/dead-letters/0-" + "x" * 22)).status_code == 404
+    waiting = await accepted(flows, deferral(9))
+    assert (await admin("GET", f"/v1/dead-letters/{waiting}")).status_code == 409
+
+
+@pytest.mark.usefixtures("rule_in_force")
+async def test_a_replayed_job_is_a_job_like_any_other(
+    admin: Admin,  # noqa: F811
+    flows: Flows,  # noqa: F811
+    records: Records,  # noqa: F811
+    queue: Redis,
+) -> None:
+    job_id = await dead(flows, idempotency_key="k")
+    assert await queue.exists("{q0}:flow:r|user:u0") == 0, "its flow was gone"
+    assert (await admin("POST", f"/v1/dead-letters/{job_id}/replay", role="viewer")).status_code == 403
+    answers = await asyncio.gather(*(admin("POST", f"/v1/dead-letters/{job_id}/replay") for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [202, 409, 409, 409, 409], "once"
+    job = await records.get(job_id)
+    assert job is not None
+    assert (job.status, job.attempts, job.position, job.expires_at_ms) == (JobStatus.QUEUED, 0, 1, None)
+    assert (job.error_code, job.response_status, job.finished_at_ms) == (None, None, None)
+    known = await flows.known([("r", "user:u0")], "own", "k", deferral(0).request)
+    assert known is not None
+    assert known.id == job_id
+    again = await leased(flows)
+    assert (again.id, again.attempt, again.request.body) == (job_id, 1, b"body 0")
+    assert await flows.settle([Settlement(again, JobStatus.SUCCEEDED, response=StoredResponse(200, [], b""))]) == [True]
+    assert (await admin("GET", "/v1/dead-letters")).json()["dead_letters"] == []
+    assert await queue.xlen("{q0}:jobs") == 0
+    assert await queue.exists("{q0}:totals") == 0, "nothing is counted twice"
+
+
+@pytest.mark.usefixtures("rule_in_force")
+async def test_all_dead_letters_of_a_rule_are_replayed_oldest_first(admin: Admin, flows: Flows) -> None:  # noqa: F811
+    letters = []
+    for number in range(3):
+        letters.append(await accepted(flows, deferral(number)))
+    [flow] = await take(flows)
+    for job in (await lease(flows, flow, 3)).jobs:
+        await flows.settle([Settlement(job, JobStatus.FAILED, "attempts_exhausted", "It failed.")])
+    answer = await admin("POST", "/v1/dead-letters/replay", {"rule_id": "r"}, "operator")
+    assert answer.json() == {"replayed": 3, "problems": {}}
+    [flow] = await take(flows)
+    assert ids((await lease(flows, flow, 9)).jobs) == letters
+    for body in ({}, {"ids": [], "rule_id": "r"}, {"ids": "x"}):
+        assert (await admin("POST", "/v1/dead-letters/replay", body)).status_code == 422
+    answer = await admin("POST", "/v1/dead-letters/replay", {"ids": ["nonsense"]})
+    assert answer.json() == {"replayed": 0, "problems": {"nonsense": "There is no such job."}}
+
+
+async def test_a_job_of_a_deleted_rule_is_not_replayed(admin: Admin, flows: Flows, cache: Redis) -> None:  # noqa: F811
+    await publish_all(Publisher(cache), [], 1)
+    job_id = await dead(flows)
+    answer = await admin("POST", f"/v1/dead-letters/{job_id}/replay")
+    assert answer.status_code == 409
+    assert "deleted or disabled" in answer.json()["detail"]
+
+
+async def test_a_deleted_dead_letter_leaves_nothing(admin: Admin, flows: Flows, queue: Redis) -> None:  # noqa: F811
+    job_id = await dead(flows, idempotency_key="k")
+    assert (await admin("DELETE", f"/v1/dead-letters/{job_id}", role="viewer")).status_code == 403
+    assert (await admin("DELETE", f"/v1/dead-letters/{job_id}", role="operator")).status_code == 204
+    assert (await admin("DELETE", f"/v1/dead-letters/{job_id}")).status_code == 404
+    left = [key async for key in queue.scan_iter() if b"job:" in key or b"idem:" in key or b"dead" in key]
+    assert left == []
+
+
+async def test_dead_letters_past_their_time_are_forgotten(admin: Admin, flows: Flows, queue: Redis) -> None:  # noqa: F811
+    job_id = await dead(flows)
+    await queue.delete(f"{{q0}}:job:{job_id}")
+    assert (await admin("GET", "/v1/dead-letters")).json() == {"dead_letters": [], "next": None}
+    assert await queue.zcard("{q0}:dead") == 0
+
+
+async def test_purging_cancels_what_waits_and_leaves_what_runs(
+    admin: Admin,  # noqa: F811
+    flows: Flows,  # noqa: F811
+    records: Records,  # noqa: F811
+    queue: Redis,
+) -> None:
+    for number in range(700):
+        await accepted(flows, deferral(number, user=f"u{number % 30}"))
+    other = await accepted(flows, deferral(0, active(rule_id="other")))
+    taken = await take(flows)
+    [flow, second] = [flow for flow in taken if flow.rule_id == "r"][:2]
+    [running] = (await lease(flows, flow, 1)).jobs
+    [backing_off] = (await lease(flows, second, 1)).jobs
+    await flows.retry(backing_off, 60, "upstream_error", "It failed.", give_back=False)
+    assert (await admin("POST", "/v1/rules/r/drain/purge", role="viewer")).status_code == 403
+    assert (await admin("POST", "/v1/rules/r/drain/purge", role="operator")).json() == {"canceled": 699}
+    assert (await admin("POST", "/v1/rules/r/drain/purge")).json() == {"canceled": 0}
+    assert (await admin("POST", "/v1/rules/R!/drain/purge")).status_code == 422
+    for job_id, status in [
+        (running.id, JobStatus.RUNNING),
+        (backing_off.id, JobStatus.CANCELED),
+        (other, JobStatus.QUEUED),
+    ]:
+        job = await records.get(job_id)
+        assert job is not None
+        assert job.status is status
+    assert await lease_more(flows, flow) == 0, "its worker finds nothing more"
+    await flows.settle([Settlement(running, JobStatus.SUCCEEDED, response=StoredResponse(200, [], b""))])
+    left = [key async for key in queue.scan_iter() if b":flow:" in key or b"rule:r" in key]
+    assert sorted(left) == [b"{q0}:flow:other|user:u", b"{q0}:flow:other|user:u:jobs"]
+    assert await queue.xlen("{q0}:jobs") == 1
+
+
+async def lease_more(flows: Flows, flow: Any) -> int:  # noqa: ANN401, F811
+    return len((await lease(flows, flow, 5)).jobs)
