@@ -20,6 +20,8 @@ from app.limiter.local_limiter import LocalLimiter
 from app.limiter.prompt import PromptLimiter
 from app.limiter.redis_limiter import RedisLimiter
 from app.process import Listen, Process, alongside
+from app.queue.checks import check_queue
+from app.queue.disk import Disk
 from app.queue.flows import Flows
 from app.queue.operations import Operations
 from app.rules.cache import RuleCache
@@ -48,13 +50,21 @@ async def run_edge(process: Process) -> None:
         api = build_api(
             ApiParts(identity, rules, limiter, records, view, identity_tokens, settings, poll_limit, process.stop)
         )
-        deferring = Deferring(Flows(queue, settings), limiter, identity, settings)
+        disk = Disk(settings.queue_folder, settings.queue_min_free_bytes)
+        deferring = Deferring(Flows(queue, settings), disk, limiter, identity, settings)
         upstream, metrics = Upstream(session, settings.upstreams), Metrics(process.registry)
         judging = Judging(limiter, LocalLimiter(), presence, metrics)
         parts = Parts(api, identity, rules, judging, deferring, upstream, identity_tokens, view, metrics, settings)
-        async with alongside(
-            process, rules.run(process.stop), presence.run(), _ready_once_known(rules, process), verifier.prefetch()
-        ):
+        background = alongside(
+            process,
+            rules.run(process.stop),
+            presence.run(),
+            _ready_once_known(rules, process),
+            verifier.prefetch(),
+            disk.run(),
+            check_queue(queue, settings),
+        )
+        async with background:
             await serve(Gateway(parts), process, process.listen or Listen("127.0.0.1", 8080))
 
 

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, HttpUrl, ValidationError, field_validator
+from pydantic import DirectoryPath, Field, HttpUrl, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import StartupError
@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     queue_partitions: int = Field(1, ge=1, le=4096)
 
     envelope_keys: Annotated[dict[str, bytes], CommaSeparated] = Field(default_factory=dict, repr=False)
+    queue_check: Literal["require", "warn"] = "require"
+    queue_folder: DirectoryPath | None = None
+    queue_min_free_bytes: int = Field(256 << 20, ge=0)
     queue_max_jobs: int = Field(0, ge=0)
     queue_max_bytes: int = Field(0, ge=0)
     queue_max_memory: float = Field(0.8, gt=0, le=0.95)
@@ -77,7 +80,7 @@ class Settings(BaseSettings):
     flow_lease_ms: float = Field(200.0, ge=50)
     lease_s: float = Field(30.0, gt=0)
     reclaim_interval_s: float = Field(5.0, gt=0)
-    finish_within_s: float = Field(25.0, ge=0)
+    finish_within_s: float = Field(20.0, ge=0)
     retry_base_s: float = Field(1.0, gt=0)
     retry_max_s: float = Field(60.0, gt=0)
 

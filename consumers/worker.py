@@ -19,6 +19,7 @@ from app.identity_token import load_identity_tokens
 from app.limiter.redis_limiter import RedisLimiter
 from app.process import Process, alongside
 from app.queue import keys
+from app.queue.checks import check_queue
 from app.queue.flows import Flows
 from app.queue.model import TakenFlow
 from app.rules.cache import RuleCache
@@ -144,6 +145,7 @@ async def run_worker(process: Process) -> None:
         worker = Worker(flows, draining, upstream, in_flight, queue, settings)
         rescheduler = Rescheduler(flows, rules)
         rules.on_change(rescheduler.changed)
+        await check_queue(queue, settings)
         await _until_prepared(flows)
         partitions = range(settings.queue_partitions)
         background = alongside(

@@ -7,11 +7,12 @@ from contextlib import suppress
 from app.decision import Defer, Judged, defers, frozen_charges
 from app.edge.identity import Identity
 from app.edge.request import Request
-from app.errors import BodyTooLarge, CountersUnavailable, InvalidInput, MalformedRequest
+from app.errors import BodyTooLarge, CountersUnavailable, InvalidInput, MalformedRequest, QueueUnavailable
 from app.headers import to_store, to_upstream
 from app.jobs.model import Headers, Job, StoredRequest, owner_of
 from app.limiter.keys import live_counter
 from app.limiter.prompt import PromptLimiter
+from app.queue.disk import Disk
 from app.queue.flows import Flows
 from app.queue.model import Deferral, Enqueued, Full
 from app.rules.match import Caller, Match
@@ -26,8 +27,11 @@ _ESCAPED = re.compile(rb'\\(["\\])')
 class Deferring:
     """Puts requests into their flows, and finds those that were put there before."""
 
-    def __init__(self, flows: Flows, limiter: PromptLimiter, identity: Identity, settings: Settings) -> None:
+    def __init__(
+        self, flows: Flows, disk: Disk, limiter: PromptLimiter, identity: Identity, settings: Settings
+    ) -> None:
         self._flows = flows
+        self._disk = disk
         self._limiter = limiter
         self._identity = identity
         self._has_key = bool(settings.envelope_keys)
@@ -58,6 +62,8 @@ class Deferring:
         self, request: Request, caller: Caller, decision: Defer, judged: Sequence[Judged]
     ) -> Enqueued | Full:
         """Raises BodyTooLarge, IdempotencyConflict, QueueUnavailable."""
+        if not self._disk.has_room:
+            raise QueueUnavailable("The queue's disk is nearly full.")
         match, matches = decision.by.match, [one.match for one in judged]
         rule = match.rule.rule
         answer = await self._flows.enqueue(

@@ -17,6 +17,7 @@ from app.local import binaries
 HOST = "127.0.0.1"
 NOT_YET_INITIALIZED = 94
 START_WITHIN_S = 60.0
+QUEUE_MEMORY = "2gb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ def cache_store(folder: Path, port: int) -> Store:
 
 def queue_store(folder: Path, port: int) -> Store:
     """The queue Redis: every write is on disk before it is acknowledged."""
-    return _redis(folder, port, ("--save", "", "--appendonly", "yes", "--appendfsync", "always"))
+    durable = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
+    return _redis(folder, port, (*durable, "--maxmemory", QUEUE_MEMORY))
 
 
 def _redis(folder: Path, port: int, durability: Sequence[str]) -> Store:

@@ -134,6 +134,8 @@ class Up:
                 port = _free_port()
                 store = make(self._data_dir / role, port)
                 await self._start_store(role, store, port, variable)
+                if role == "queue-redis":
+                    self._environment["PENSTOCK_QUEUE_FOLDER"] = str((self._data_dir / role).resolve())
                 waits.append(stores.redis_is_ready(store.url))
         await asyncio.gather(*waits)
 
