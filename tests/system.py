@@ -125,8 +125,13 @@ class System:
     def worker(self, **environment: str) -> Part:
         return self.spawn("worker", **environment)
 
+    @property
+    def arrivals_ledger(self) -> Path:
+        """What the app server writes, and what survives it (tests/faults/ledger.py)."""
+        return self.log_dir / "arrivals.jsonl"
+
     def app_server(self) -> Part:
-        command = [sys.executable, "-m", "tests.app_server", str(self.upstream_port)]
+        command = [sys.executable, "-m", "tests.app_server", str(self.upstream_port), str(self.arrivals_ledger)]
         part = Part("app server", self._popen("app-server", command, {}), f"{self.upstream}/-")
         self.parts.append(part)
         return part
@@ -231,7 +236,7 @@ async def eventually(condition: Callable[[], Any], within_s: float, what: str) -
 
 @asynccontextmanager
 async def running(
-    settings: Settings, log_dir: Path, *, edges: int = 1, workers: int = 1, **environment: str
+    settings: Settings, log_dir: Path, *, syncs: int = 1, edges: int = 1, workers: int = 1, **environment: str
 ) -> AsyncIterator[System]:
     """Sync, edges, workers and an app server, ready; all of it is ended afterwards."""
     issuer = Issuer()
@@ -254,7 +259,8 @@ async def running(
             }
             try:
                 system.app_server()
-                system.spawn("sync")
+                for _ in range(syncs):
+                    system.spawn("sync")
                 for _ in range(edges):
                     system.edge()
                 for _ in range(workers):
