@@ -23,6 +23,7 @@ from app.rules.active import ActiveRule, decode_active
 from app.settings import Settings
 
 EXPIRED_FLOWS_AT_ONCE = 100
+RESCHEDULED_AT_ONCE = 1000
 EXPIRY_LOOK = 200
 
 
@@ -195,7 +196,7 @@ class Flows:
         for partition in range(self._partitions):
             cursor: bytes | str = "0"
             while True:
-                cursor, _ = await self._call("reschedule", partition, [rule_id, cursor, 500, *terms])
+                cursor, _ = await self._call("reschedule", partition, [rule_id, cursor, RESCHEDULED_AT_ONCE, *terms])
                 if cursor == b"0":
                     break
 
@@ -204,14 +205,14 @@ class Flows:
         found: set[str] = set()
         for partition in range(self._partitions):
             prefix = keys.prefix(partition) + "rule:"
-            async for key in self._redis.scan_iter(match=_glob(prefix) + "*", count=1000):
+            async for key in self._redis.scan_iter(match=_glob(prefix) + "*:flows", count=1000):
                 found.add(key.decode().removeprefix(prefix).removesuffix(":flows"))
         return found
 
     async def snapshot(self, flow: TakenFlow) -> ActiveRule | None:
-        """The last version of its rule that a flow has seen."""
-        key = f"{keys.prefix(self._partition(flow.name))}flow:{flow.name}"
-        fields = await self._read(self._redis.hget(key, "rule_json"))
+        """The last version of its rule that the flows have seen."""
+        key = f"{keys.prefix(self._partition(flow.name))}rule:{flow.rule_id}"
+        fields = await self._read(self._redis.hget(key, "json"))
         return None if fields is None else decode_active(orjson.loads(fields))
 
     def _partition(self, flow: str) -> int:

@@ -4,7 +4,7 @@
 --   jobs               stream: one entry a job, field `id`; its group's pending list holds what is in flight
 --   job:<id>           hash: meta, status, request, attempts, lease, started, finished, code, message, answer,
 --                      response, retry_at, idem; few fields, and short ones, because there may be millions
---   flow:<flow>        hash: rule, priority, revision, rule_json, interval, open, token, held, parked
+--   flow:<flow>        hash: priority, revision, open, token, held, parked; a flow's name is "<rule id>|<descriptor>"
 --   flow:<flow>:jobs   list: "<id> <stream id> <charges>", the next to be sent first
 --   due:<priority>     sorted set: flows by the time at which they are worth a look
 --   priorities         sorted set: the priorities in use
@@ -12,6 +12,7 @@
 --   expiry             sorted set: flows by the time at which a job that waits there may have waited for too long
 --   totals             hash: jobs and request bytes of all that are not final
 --   dead               sorted set: dead letters by the time at which they died
+--   rule:<id>          hash: revision, json, interval: the rule as its flows know it, while it has any
 --   rule:<id>:flows    set: the flows of a rule
 --   revisions          hash: the revision up to which the flows of a rule that changed have been rescheduled
 --   owner:<owner>      sorted set: an owner's jobs by submission
@@ -40,6 +41,14 @@ end
 
 local function job_key(id)
   return P .. 'job:' .. id
+end
+
+local function rule_of(flow)
+  return string.match(flow, '^[^|]+')
+end
+
+local function rule_key(rule)
+  return P .. 'rule:' .. rule
 end
 
 local function due_key(flow)
@@ -176,8 +185,12 @@ local function close_job(id, flow)
   if redis.call('HINCRBY', key, 'open', -1) <= 0 then
     redis.call('ZREM', due_key(flow), flow)
     redis.call('ZREM', P .. 'expiry', flow)
-    redis.call('SREM', P .. 'rule:' .. (redis.call('HGET', key, 'rule') or '') .. ':flows', flow)
     redis.call('DEL', key)
+    local rule = rule_key(rule_of(flow))
+    redis.call('SREM', rule .. ':flows', flow)
+    if redis.call('EXISTS', rule .. ':flows') == 0 then
+      redis.call('DEL', rule)
+    end
   end
 end
 
@@ -207,22 +220,22 @@ local function expire(id, meta, now)
   finish(id, meta, 'failed', now, { 'code', 'expired', 'message', 'The job waited longer than its rule allows.' })
 end
 
--- What a flow must know of its rule. Returns whether the caller's revision is behind one that the flows were
--- rescheduled for: such a caller can't know when a flow may go on.
+-- A flow that may be new, and what it must know of its rule. Returns whether the caller's revision is behind one that
+-- the flows were rescheduled for: such a caller can't know when a flow may go on.
 --
--- A later revision than the flow's is the workers' to bring, who look at the flow then; unless they are past it.
-local function enter_flow(flow, rule, priority, revision, rule_json, interval)
-  local key = flow_key(flow)
-  local known = redis.call('HGET', key, 'revision')
+-- A later revision than the flows know is the workers' to bring, who look at them then; unless they are past it.
+local function enter_flow(flow, priority, revision, rule_json, interval)
+  local rule = rule_of(flow)
+  local known = redis.call('HGET', rule_key(rule), 'revision')
   local rescheduled = tonumber(redis.call('HGET', P .. 'revisions', rule) or 0)
   revision = tonumber(revision)
-  if not known then
-    redis.call('SADD', P .. 'rule:' .. rule .. ':flows', flow)
-    redis.call('HSET', key, 'rule', rule, 'priority', priority)
+  if redis.call('HSETNX', flow_key(flow), 'revision', int(revision)) == 1 then
+    redis.call('SADD', rule_key(rule) .. ':flows', flow)
+    redis.call('HSET', flow_key(flow), 'priority', priority)
     redis.call('ZADD', P .. 'priorities', priority, priority)
   end
   if not known or revision > tonumber(known) and revision <= rescheduled then
-    redis.call('HSET', key, 'revision', int(revision), 'rule_json', rule_json, 'interval', interval)
+    redis.call('HSET', rule_key(rule), 'revision', int(revision), 'json', rule_json, 'interval', interval)
   end
   return revision < rescheduled
 end

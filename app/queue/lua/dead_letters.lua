@@ -27,7 +27,7 @@ for i = 1, #found, 2 do
       return reply
     end
     last = id
-    if rule == '' or string.match(meta.flow, '^[^|]+') == rule then
+    if rule == '' or rule_of(meta.flow) == rule then
       listed = listed + 1
       local attempts, code, message, answer = unpack(
         redis.call('HMGET', job_key(id), 'attempts', 'code', 'message', 'answer'))

@@ -73,7 +73,7 @@ if owner ~= '-' then
   redis.call('PEXPIRE', P .. 'owner:' .. owner, int(keep_ms))
 end
 
-local is_behind = enter_flow(flow, ARGV[13], ARGV[14], ARGV[15], ARGV[16], ARGV[11])
+local is_behind = enter_flow(flow, ARGV[14], ARGV[15], ARGV[16], ARGV[11])
 open_job(id, flow)
 watch_expiry(flow, deadline)
 make_due(flow, now + (is_behind and 0 or tonumber(ARGV[12])), true)

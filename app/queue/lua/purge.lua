@@ -17,7 +17,7 @@ if ARGV[2] == 'retries' then
   for i = 1, #page[2], 2 do
     local id = page[2][i]
     local meta = read_meta(id)
-    if meta and string.match(meta.flow, '^[^|]+') == rule then
+    if meta and rule_of(meta.flow) == rule then
       redis.call('ZREM', P .. 'retry', id)
       cancel(id)
     end
@@ -25,7 +25,7 @@ if ARGV[2] == 'retries' then
   return { page[1], canceled, page[1] ~= '0' and 1 or 0 }
 end
 
-local page = redis.call('SSCAN', P .. 'rule:' .. rule .. ':flows', cursor, 'COUNT', 10)
+local page = redis.call('SSCAN', rule_key(rule) .. ':flows', cursor, 'COUNT', 10)
 local again = false
 for _, flow in ipairs(page[2]) do
   local list = list_key(flow)

@@ -14,7 +14,7 @@ end
 if redis.call('HGET', key, 'status') ~= 'failed' then
   return 0
 end
-if string.match(meta.flow, '^[^|]+') ~= ARGV[2] then
+if rule_of(meta.flow) ~= ARGV[2] then
   return -2
 end
 
@@ -33,7 +33,7 @@ if idem then
   redis.call('PERSIST', P .. 'idem:' .. idem)
 end
 redis.call('RPUSH', list_key(meta.flow), entry)
-enter_flow(meta.flow, ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
+enter_flow(meta.flow, ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 open_job(id, meta.flow)
 watch_expiry(meta.flow, deadline)
 make_due(meta.flow, now, true)

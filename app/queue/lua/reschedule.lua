@@ -12,69 +12,78 @@ local gone = ARGV[4] == ''
 local now = now_us()
 
 -- What else decides when a flow may go on: its counter and how much that may owe.
-local paces = {}
 local function pace(rule_json)
-  if not paces[rule_json] then
-    local rule = cjson.decode(rule_json)
-    local quota = rule.drain or rule
-    paces[rule_json] = table.concat({
-      rule.drain and 'drain' or 'live', rule.drain and 'gcra' or rule.algorithm or 'gcra',
-      quota.burst or (rule.drain and 1 or rule.limit), rule.cost or 1,
-    }, ' ')
-  end
-  return paces[rule_json]
+  local rule = cjson.decode(rule_json)
+  local quota = rule.drain or rule
+  return table.concat({
+    rule.drain and 'drain' or 'live', rule.drain and 'gcra' or rule.algorithm or 'gcra',
+    quota.burst or (rule.drain and 1 or rule.limit), rule.cost or 1,
+  }, ' ')
 end
 
-local function move(flow, to)
-  local key = flow_key(flow)
-  local old = due_key(flow)
-  local due = redis.call('ZSCORE', old, flow)
-  redis.call('ZREM', old, flow)
-  redis.call('HSET', key, 'priority', to)
+-- By how much the time between two jobs changes, where nothing else does; nil where something does.
+local old_revision, old_json, old_interval = unpack(
+  redis.call('HMGET', rule_key(ARGV[1]), 'revision', 'json', 'interval'))
+local rate
+if not gone and old_json and pace(old_json) == pace(ARGV[6]) then
+  rate = tonumber(ARGV[7]) / tonumber(old_interval)
+end
+
+local function move(flow, due, from, to)
+  redis.call('ZREM', P .. 'due:' .. from, flow)
+  redis.call('HSET', flow_key(flow), 'priority', to)
   redis.call('ZADD', P .. 'priorities', to, to)
   if due then
-    redis.call('ZADD', due_key(flow), due, flow)
+    redis.call('ZADD', P .. 'due:' .. to, int(due), flow)
   end
 end
 
 -- When a flow that waits is worth a look, or nil where it waits for no longer than it should.
-local function look_at(due, old_json, old_interval)
-  if gone or not due or pace(old_json) ~= pace(ARGV[6]) then
+local function look_at(due, revision)
+  if not rate or not due or revision ~= old_revision then
     return now
   end
-  local rate = tonumber(ARGV[7]) / tonumber(old_interval)
   if rate < 1 and due > now then
     return now + (due - now) * rate
   end
 end
 
 local rescheduled = 0
-local page = redis.call('SSCAN', P .. 'rule:' .. ARGV[1] .. ':flows', ARGV[2], 'COUNT', ARGV[3])
+local page = redis.call('SSCAN', rule_key(ARGV[1]) .. ':flows', ARGV[2], 'COUNT', ARGV[3])
 for _, flow in ipairs(page[2]) do
   local key = flow_key(flow)
-  local revision, held, priority, parked, rule_json, interval = unpack(
-    redis.call('HMGET', key, 'revision', 'held', 'priority', 'parked', 'rule_json', 'interval'))
+  local revision, held, priority, parked = unpack(redis.call('HMGET', key, 'revision', 'held', 'priority', 'parked'))
   if revision and (parked or gone or tonumber(revision) < tonumber(ARGV[4])) then
     rescheduled = rescheduled + 1
-    local due = tonumber(redis.call('ZSCORE', due_key(flow), flow) or nil)
+    local due = tonumber(redis.call('ZSCORE', P .. 'due:' .. priority, flow) or nil)
     if not gone then
       if priority ~= ARGV[5] then
-        move(flow, ARGV[5])
+        move(flow, due, priority, ARGV[5])
+        priority = ARGV[5]
       end
-      redis.call('HSET', key, 'revision', ARGV[4], 'rule_json', ARGV[6], 'interval', ARGV[7])
+      redis.call('HSET', key, 'revision', ARGV[4])
     end
-    redis.call('HDEL', key, 'parked')
+    if parked then
+      redis.call('HDEL', key, 'parked')
+    end
     -- Who holds a flow reads the rule again before its next slots.
-    local at = look_at(due, rule_json, interval)
-    if at and redis.call('LLEN', list_key(flow)) > 0 and tonumber(held or 0) < now then
-      make_due(flow, at, false)
+    local at = look_at(due, revision)
+    if at and tonumber(held or 0) < now and (due or redis.call('LLEN', list_key(flow)) > 0) then
+      redis.call('ZADD', P .. 'due:' .. priority, int(at), flow)
     end
   end
 end
-if gone then
+
+local is_last = page[1] == '0'
+if is_last and gone then
   redis.call('HDEL', P .. 'revisions', ARGV[1])
-elseif ARGV[8] == '1' and tonumber(ARGV[4]) > tonumber(redis.call('HGET', P .. 'revisions', ARGV[1]) or 0) then
-  redis.call('HSET', P .. 'revisions', ARGV[1], ARGV[4])
+elseif is_last then
+  if old_revision and tonumber(ARGV[4]) > tonumber(old_revision) then
+    redis.call('HSET', rule_key(ARGV[1]), 'revision', ARGV[4], 'json', ARGV[6], 'interval', ARGV[7])
+  end
+  if ARGV[8] == '1' and tonumber(ARGV[4]) > tonumber(redis.call('HGET', P .. 'revisions', ARGV[1]) or 0) then
+    redis.call('HSET', P .. 'revisions', ARGV[1], ARGV[4])
+  end
 end
 if rescheduled > 0 then
   redis.call('PUBLISH', P .. 'wake', '')

@@ -33,7 +33,7 @@ for _, priority in ipairs(redis.call('ZREVRANGE', P .. 'priorities', 0, -1)) do
       redis.call('ZADD', key, held, flow)
       redis.call('HSET', flow_key(flow), 'token', ARGV[3], 'held', held)
       reply[#reply + 1] = flow
-      reply[#reply + 1] = redis.call('HGET', flow_key(flow), 'rule')
+      reply[#reply + 1] = rule_of(flow)
       reply[#reply + 1] = run
       reply[#reply + 1] = charges
       reply[#reply + 1] = redis.call('LLEN', list_key(flow))

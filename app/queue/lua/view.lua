@@ -21,7 +21,7 @@ if status == 'queued' or status == 'retrying' then
     position = index + 1
     local due = redis.call('ZSCORE', due_key(meta.flow), meta.flow)
     if due then
-      eta = math.max(0, due - now) + index * tonumber(redis.call('HGET', flow_key(meta.flow), 'interval'))
+      eta = math.max(0, due - now) + index * tonumber(redis.call('HGET', rule_key(rule_of(meta.flow)), 'interval'))
     end
   elseif retry_at then
     eta = math.max(0, retry_at - now)
