@@ -1,0 +1,171 @@
+"""The account: every promise against its outcome and against what arrived at the app server."""
+
+import asyncio
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.bounds import SEND_DELAY_S, assert_within_rate
+from tests.faults.drain.ledger import Ledger
+from tests.system import System, eventually
+
+FINAL = frozenset({"succeeded", "failed", "canceled"})
+ASKED_AT_ONCE = 8
+QUEUE = "queue-redis-0"
+SETTLED_WITHIN_S = 1.0
+"""How long after the app server's answer an outcome is on disk, on two busy cores."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One attempt as the app server saw it. `via`: the process that sent it, where each has a path of its own."""
+
+    job: str
+    user: str
+    number: int
+    attempt: int
+    at: float
+    answered: float
+    via: str
+
+
+@dataclass(frozen=True)
+class Kill:
+    """`until`: when what was killed is surely back; what can't be settled before that is in flight still."""
+
+    at: float
+    name: str
+    until: float
+
+
+@dataclass(frozen=True)
+class Account:
+    promised: list[dict[str, Any]]
+    outcomes: dict[str, dict[str, Any]]
+    """Jobs as the edge shows them at the end."""
+    arrivals: list[Arrival]
+    """In the order of time, those of jobs that nobody was told of too."""
+
+    @property
+    def duplicates(self) -> int:
+        return len(self.arrivals) - len({arrival.job for arrival in self.arrivals})
+
+    @property
+    def statuses(self) -> Counter[str]:
+        return Counter(job["status"] for job in self.outcomes.values())
+
+    def assert_order(self) -> None:
+        """Within a flow, retries and reclaimed jobs aside: those are not at their first attempt."""
+        by_user: dict[str, list[int]] = defaultdict(list)
+        for arrival in self.arrivals:
+            if arrival.attempt == 1:
+                by_user[arrival.user].append(arrival.number)
+        for user, numbers in by_user.items():
+            assert numbers == sorted(numbers), f"the order of {user}"
+
+    def assert_rate(
+        self,
+        rate_per_s: float,
+        burst: float,
+        counters_lost_at: Sequence[float] = (),
+        send_delay_s: float = SEND_DELAY_S,
+    ) -> None:
+        """Of every descriptor, in every stretch: burst + rate * (T + J) + 1.
+
+        Each time that the counters were lost there may be one burst more, and what had been granted ahead still comes
+        (the horizon is shorter than J): the stretches before and after are looked at by themselves.
+        """
+        bounds = [float("-inf"), *sorted(counters_lost_at), float("inf")]
+        ahead = rate_per_s * send_delay_s if counters_lost_at else 0
+        for user in {arrival.user for arrival in self.arrivals}:
+            times = [arrival.at for arrival in self.arrivals if arrival.user == user]
+            for first, last in pairwise(bounds):
+                within = [at for at in times if first < at <= last]
+                assert_within_rate(within, rate_per_s, burst + ahead, send_delay_s)
+
+    def in_flight(self, kill: Kill) -> list[Arrival]:
+        """What was being sent, or had been answered and not yet settled, by who was killed; by all, for the queue."""
+        return [
+            arrival
+            for arrival in self.arrivals
+            if kill.name in {arrival.via, QUEUE}
+            and arrival.at <= (kill.until if kill.name == QUEUE else kill.at)
+            and kill.at <= arrival.answered + SETTLED_WITHIN_S
+        ]
+
+    def assert_only_in_flight_was_repeated(self, kills: Sequence[Kill]) -> int:
+        """Duplicates are of what was in flight at a kill; how many there might have been."""
+        in_flight = [arrival for kill in kills for arrival in self.in_flight(kill)]
+        assert self.duplicates <= len(in_flight), "no more than was in flight at the kills"
+        by_job: dict[str, list[Arrival]] = defaultdict(list)
+        for arrival in self.arrivals:
+            by_job[arrival.job].append(arrival)
+        known = set(in_flight)
+        for of_job in by_job.values():
+            for earlier, later in pairwise(of_job):
+                assert earlier in known, f"sent again, though nothing had happened: {earlier} {later}"
+        return len(in_flight)
+
+
+async def account(system: System, ledger: Ledger, within_s: float = 120.0, *, may_fail: bool = False) -> Account:
+    """Wait until every promised job is final: succeeded, and so has arrived; or canceled, if that was asked for."""
+    entries = ledger.read()
+    promised = [entry for entry in entries if "user" in entry]
+    canceled_at = {entry["canceled"]: entry["at"] for entry in entries if "canceled" in entry}
+    outcomes = await final_jobs(system, promised, within_s)
+    arrivals = arrivals_of(system.arrivals_ledger)
+    arrived = {arrival.job for arrival in arrivals}
+    for job, outcome in outcomes.items():
+        status = outcome["status"]
+        assert may_fail or status != "failed", outcome
+        assert status != "succeeded" or job in arrived, "succeeded, and never sent"
+        assert (status == "canceled") == (job in canceled_at), "canceled, and nothing else, if that was acknowledged"
+    for arrival in arrivals:
+        assert arrival.at <= canceled_at.get(arrival.job, float("inf")), "sent after its cancellation"
+    return Account(promised, outcomes, arrivals)
+
+
+async def final_jobs(system: System, promised: Sequence[dict[str, Any]], within_s: float) -> dict[str, dict[str, Any]]:
+    """Every promised job, once it is final, through an edge."""
+    until = time.monotonic() + within_s
+    places = asyncio.Semaphore(ASKED_AT_ONCE)
+    headers = {user: system.auth(user) for user in {entry["user"] for entry in promised}}
+    found: dict[str, dict[str, Any]] = {}
+
+    async def ask(entry: dict[str, Any]) -> bool:
+        try:
+            answer = await system.request("GET", f"/_penstock/jobs/{entry['job']}", headers=headers[entry["user"]])
+        except aiohttp.ClientError:  # an edge that was killed
+            return False
+        assert answer.status in {200, 503}, f"{entry}: {answer.status} {answer.body!r}"
+        if answer.status == 200:
+            found[entry["job"]] = answer.json()
+        return answer.status == 200 and found[entry["job"]]["status"] in FINAL
+
+    async def follow(entry: dict[str, Any]) -> None:
+        async with places:
+            await eventually(lambda: ask(entry), max(1.0, until - time.monotonic()), f"{entry} is final")
+
+    await asyncio.gather(*(follow(entry) for entry in promised))
+    return found
+
+
+def arrivals_of(file: Path) -> list[Arrival]:
+    """The attempts that an app server's ledger tells of; their targets end in /USER/NUMBER."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    answered = {line["key"]: line["answered"] for line in lines if "answered" in line}
+    found = []
+    for line in lines:
+        if line.get("job"):
+            *via, user, number = line["target"].partition("?")[0].strip("/").split("/")
+            ended = answered.get(line["key"], line["at"])
+            attempt = int(line["attempt"])
+            found.append(Arrival(line["job"], user, int(number), attempt, line["at"], ended, "/".join(via)))
+    return sorted(found, key=lambda arrival: arrival.at)

@@ -1,0 +1,114 @@
+"""The whole system under the supervisor of `penstock up`, for tests that kill any part of it."""
+
+import random
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from app.local.stores import Store, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
+from app.local.supervisor import LONGEST_PAUSE_S, Child, Spec, Supervisor
+from app.settings import Settings
+from tests.faults.drain.account import Kill
+from tests.system import PENSTOCK, System, running
+
+END_WITHIN_S = 15.0
+STORE_STARTS_WITHIN_S = 1.0
+HOST = "127.0.0.1"
+SMALL_AOF = ("--auto-aof-rewrite-min-size", "1mb")
+"""So that the queue Redis is killed while it rewrites its file, too."""
+
+
+class Supervised:
+    """Its children are started again by the real supervisor, at the same ports."""
+
+    def __init__(self, system: System, children: list[Child], randomness: random.Random) -> None:
+        self.system = system
+        self.children = children
+        self.kills: list[Kill] = []
+        self._randomness = randomness
+
+    def pause_s(self, mean_s: float) -> float:
+        return self._randomness.expovariate(1 / mean_s)
+
+    def kill_one(self, weights: dict[str, float]) -> None:
+        """Any that runs, wherever in its life it is; a role by its weight."""
+        running = [child for child in self.children if child.process and child.process.returncode is None]
+        if not running:
+            return
+        counts = {role: sum(child.spec.role == role for child in running) for role in weights}
+        chances = [weights[child.spec.role] / counts[child.spec.role] for child in running]
+        [child] = self._randomness.choices(running, chances)
+        assert child.process is not None
+        child.process.kill()
+        at = time.monotonic()
+        self.kills.append(Kill(at, child.spec.name, at + LONGEST_PAUSE_S + STORE_STARTS_WITHIN_S))
+
+
+@asynccontextmanager
+async def supervised(
+    folder: Path, randomness: random.Random, *, edges: int, workers: int, **environment: str
+) -> AsyncIterator[Supervised]:
+    """Ready. Each worker sends below a path of its own, so that the app server can tell them apart."""
+    log_dir = folder / "supervised"
+    log_dir.mkdir()
+    supervisor = Supervisor(log_dir, lambda _: None)
+    try:
+        settings, children = await _stores(folder, supervisor)
+        async with running(settings, folder, syncs=0, edges=0, workers=0, **environment) as system:
+            system.edge_port = steady_port()
+            own = [await supervisor.start(spec) for spec in _specs(system, edges, workers)]
+            await supervisor.ready(*own)
+            yield Supervised(system, children + own, randomness)
+    finally:
+        await supervisor.end(None, END_WITHIN_S)
+
+
+async def _stores(folder: Path, supervisor: Supervisor) -> tuple[Settings, list[Child]]:
+    port = steady_port()
+    stores = {
+        "mongodb": rules_store(folder / "mongodb", port),
+        "cache-redis": cache_store(folder / "cache", steady_port()),
+        "queue-redis": _with(queue_store(folder / "queue", steady_port()), SMALL_AOF),
+    }
+    children = [await supervisor.start(Spec(role, 0, store.command)) for role, store in stores.items()]
+    await mongodb_is_ready(port)
+    cache_url, queue_url = stores["cache-redis"].url, stores["queue-redis"].url
+    await redis_is_ready(cache_url)
+    await redis_is_ready(queue_url)
+    settings = Settings(mongodb_url=stores["mongodb"].url, cache_redis_url=cache_url, queue_redis_url=queue_url)
+    return settings, children
+
+
+def _with(store: Store, options: tuple[str, ...]) -> Store:
+    return Store((*store.command, *options), store.url)
+
+
+def _specs(system: System, edges: int, workers: int) -> list[Spec]:
+    admin = ("admin", "--host", HOST, "--port", str(steady_port()))
+    edge = ("edge", "--host", HOST, "--port", str(system.edge_port), "--reuse-port")
+    return [
+        _spec(system, 0, "sync"),
+        _spec(system, 0, *admin),
+        *(_spec(system, index, *edge) for index in range(edges)),
+        *(_spec(system, index, "worker") for index in range(workers)),
+    ]
+
+
+def _spec(system: System, index: int, role: str, *options: str) -> Spec:
+    port = steady_port()
+    environment = system.environment | {"PENSTOCK_UPSTREAMS": f"{system.upstream}/{role}-{index}"}
+    return Spec(role, index, (str(PENSTOCK), role, *options, "--ops-port", str(port)), environment, ops_port=port)
+
+
+def steady_port() -> int:
+    """One that no outgoing connection takes while who listens there is dead: below where those get theirs."""
+    while True:
+        port = random.randrange(12_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+        return port
