@@ -35,7 +35,7 @@ CANCELED = 0.02
 SEND_DELAY_S = 0.5
 """How late the app server, which shares two cores with all that starts again, may note an arrival."""
 
-SHORT = {
+SHORT: Any = {
     "PENSTOCK_LEASE_S": "2",
     "PENSTOCK_RECLAIM_INTERVAL_S": "0.5",
     "PENSTOCK_QUEUE_TIMEOUT_MS": "1000",
