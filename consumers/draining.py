@@ -1,6 +1,7 @@
 """Draining one flow: acquire slots, lease as many jobs, send each at its slot, give the flow back."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,12 +25,13 @@ from consumers.in_flight import InFlight
 from consumers.lead import Lead
 from consumers.metrics import Metrics
 from consumers.pacing import Pacer
+from consumers.window import Window
 
 MAX_BATCH = 500
 """Jobs a lease at most: Lua's stack bounds what a script may return at once."""
 
 UNKNOWN_RULES_WAIT_US = 500_000
-BUSY_WAIT_US = 50_000
+BUSY_WAIT_S = 0.05
 MARKER_SLACK_S = 60.0
 
 
@@ -44,6 +46,7 @@ class Draining:
         delivery: Delivery,
         upstream: Upstream,
         in_flight: InFlight,
+        window: Window,
         settings: Settings,
         metrics: Metrics,
         consumer: str,
@@ -54,6 +57,7 @@ class Draining:
         self._delivery = delivery
         self._upstream = upstream
         self._in_flight = in_flight
+        self._window = window
         self._metrics = metrics
         self._consumer = consumer
         self._lead = Lead(int(settings.slot_lead_ms * 1000), int(settings.horizon_ms * 1000))
@@ -81,10 +85,13 @@ class Draining:
         try:
             ask_at_s = await self._lease_while_due(flow, rule, pacer, stopping)
         finally:
-            await self._return(flow.name, await pacer.finish())
+            missed = await pacer.finish()
+            await self._return(flow.name, missed)
         if ask_at_s is not None:
-            due_in_s = ask_at_s - asyncio.get_running_loop().time()
-            await self._give_back(flow, int(due_in_s * 1e6), rule)
+            now = asyncio.get_running_loop().time()
+            if missed and ask_at_s <= now:
+                ask_at_s = flow.due_at_s  # its slot was missed, and not its turn
+            await self._give_back(flow, int((ask_at_s - now) * 1e6), rule)
 
     async def _lease_while_due(
         self, flow: TakenFlow, rule: ActiveRule, pacer: Pacer, stopping: Callable[[], bool]
@@ -94,6 +101,8 @@ class Draining:
         while True:
             reserved = self._in_flight.reserve(flow.name, int(min(flow.run, MAX_BATCH, self._upstream.room)))
             leased = 0
+            if reserved == 0:
+                return loop.time() + BUSY_WAIT_S if self._in_flight.holds(flow.name) else flow.due_at_s
             try:
                 slots = await self._acquire(flow, rule, reserved)
                 answered_at = loop.time()
@@ -119,8 +128,6 @@ class Draining:
             rule = latest
 
     async def _acquire(self, flow: TakenFlow, rule: ActiveRule, n: int) -> Slots:
-        if n == 0:
-            return Slots((), BUSY_WAIT_US)
         charges = await self._charges(flow, rule)
         marker = "" if rule.rule.overtaking else flow.token
         horizon_us, lead_us = self._lead.horizon_us, self._lead.slot_us
@@ -163,7 +170,9 @@ class Draining:
         self._tasks.add(task)
         task.add_done_callback(partial(self._over, flow))
         await on_its_way.wait()
-        self._metrics.send_delay_s.observe(max(0.0, loop.time() - slot))
+        delay_s = max(0.0, loop.time() - slot)
+        self._metrics.send_delay_s.observe(delay_s)
+        self._window.observe(delay_s, loop.time())
 
     def _over(self, flow: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -178,6 +187,7 @@ class Draining:
             await self._flows.unlease(group)
             self._in_flight.release(flow, len(group))
             self._metrics.missed_slots.inc(len(group))
+            self._window.observe(math.inf, asyncio.get_running_loop().time())
 
     async def _give_back(self, flow: TakenFlow, due_in_us: int, rule: ActiveRule | None = None) -> None:
         left = await self._flows.lease(flow, 0, consumer=self._consumer, due_in_us=due_in_us, look=MAX_BATCH)

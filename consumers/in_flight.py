@@ -28,19 +28,26 @@ class InFlight:
         """Wait until at least one job may be leased."""
         await self._available.wait()
 
+    def holds(self, flow: str) -> bool:
+        """Whether a flow has permits."""
+        return flow in self._held
+
     def reserve(self, flow: str, n: int) -> int:
         """Take up to `n` permits for a flow; how many were taken."""
-        held = self._held[flow]
+        held = self._held.get(flow, 0)
         share = (SHARE * (self._free + held)) // (SHARE + 1)
         taken = min(n, self._free, max(share - held, 0 if held else 1))
         self._free -= taken
-        self._held[flow] = held + taken
+        if taken:
+            self._held[flow] = held + taken
         if self._free == 0:
             self._available.clear()
         return taken
 
     def release(self, flow: str, n: int = 1) -> None:
         """Give permits back."""
+        if n == 0:
+            return
         self._free += n
         self._held[flow] -= n
         if self._held[flow] <= 0:

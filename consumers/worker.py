@@ -32,6 +32,7 @@ from consumers.in_flight import InFlight
 from consumers.metrics import Metrics
 from consumers.reclaimer import reclaim_periodically
 from consumers.rescheduler import Rescheduler
+from consumers.window import Window
 
 log = structlog.get_logger()
 
@@ -51,6 +52,7 @@ class Worker:
         draining: Draining,
         upstream: Upstream,
         in_flight: InFlight,
+        window: Window,
         queue: Redis,
         settings: Settings,
     ) -> None:
@@ -58,6 +60,7 @@ class Worker:
         self._upstream = upstream
         self._draining = draining
         self._in_flight = in_flight
+        self._window = window
         self._queue = queue
         self._flow_lease_us = int(settings.flow_lease_ms * 1000)
         self._wake = asyncio.Event()
@@ -69,6 +72,9 @@ class Worker:
             await _first(self._in_flight.available(), stop.wait())
             await self._room_upstream(stop)
             self._wake.clear()
+            if len(self._drains) >= self._window.size:
+                await _first(self._wake.wait(), stop.wait())
+                continue
             try:
                 wait_s = await self._take(partition, stop)
             except Unavailable as error:
@@ -98,12 +104,13 @@ class Worker:
 
     async def _take(self, partition: int, stop: asyncio.Event) -> float:
         """Begin to drain what is due; how long there is nothing to do."""
-        most = int(min(MAX_FLOWS_A_TAKE, self._in_flight.free, self._upstream.room))
+        room = self._window.size - len(self._drains)
+        most = int(min(MAX_FLOWS_A_TAKE, room, self._in_flight.free, self._upstream.room))
         wait_s, taken = await self._flows.take(partition, most, self._flow_lease_us, MAX_BATCH)
         for flow in taken:
             task = asyncio.create_task(self._drain(flow, stop))
             self._drains.add(task)
-            task.add_done_callback(self._drains.discard)
+            task.add_done_callback(self._drained)
         if taken:
             await asyncio.sleep(0)  # let them reserve what they need
             return 0.0
@@ -118,6 +125,9 @@ class Worker:
             log.error("drain_failed", flow=flow.name, error=str(error))
             if "NOGROUP" in str(error):
                 await self._flows.prepare()
+
+    def _drained(self, task: "asyncio.Task[None]") -> None:
+        self._drains.discard(task)
         self._wake.set()
 
 
@@ -138,11 +148,11 @@ async def run_worker(process: Process) -> None:
         rules = RuleCache(cache, settings)
         identity = load_identity_tokens(settings.identity_key_file)
         delivery = Delivery(flows, upstream, identity, settings, metrics)
-        in_flight = InFlight(settings.max_in_flight)
+        in_flight, window = InFlight(settings.max_in_flight), Window(settings.slot_grace_ms / 2000)
         metrics.in_flight.set_function(lambda: settings.max_in_flight - in_flight.free)
         limiter = RedisLimiter(cache)
-        draining = Draining(flows, limiter, rules, delivery, upstream, in_flight, settings, metrics, consumer)
-        worker = Worker(flows, draining, upstream, in_flight, queue, settings)
+        draining = Draining(flows, limiter, rules, delivery, upstream, in_flight, window, settings, metrics, consumer)
+        worker = Worker(flows, draining, upstream, in_flight, window, queue, settings)
         rescheduler = Rescheduler(flows, rules)
         rules.on_change(rescheduler.changed)
         await check_queue(queue, settings)

@@ -1,5 +1,6 @@
 """Flows: what edges and workers do with them, each a transition of one Lua script."""
 
+import asyncio
 import math
 import secrets
 from collections.abc import Sequence
@@ -91,6 +92,7 @@ class Flows:
         """Take the flows that are due; seconds until the next will be (None: nothing waits)."""
         token = secrets.token_hex(8)
         answer = await self._call("take", partition, [max_flows, flow_lease_us, token, look])
+        now_s = asyncio.get_running_loop().time()
         flows = [
             TakenFlow(
                 answer[at].decode(),
@@ -99,8 +101,9 @@ class Flows:
                 answer[at + 2],
                 answer[at + 3].decode(),
                 answer[at + 4],
+                now_s - answer[at + 5] / 1e6,
             )
-            for at in range(1, len(answer), 5)
+            for at in range(1, len(answer), 6)
         ]
         return (None if answer[0] < 0 else answer[0] / 1e6), flows
 
@@ -120,7 +123,7 @@ class Flows:
             flow.charges,
             lease,
             consumer,
-            max(0, due_in_us),
+            due_in_us,
             parked,
             look,
         ]

@@ -73,6 +73,8 @@ class TakenFlow:
     run: int
     charges: str
     depth: int
+    due_at_s: float
+    """Since when it was due, by the event loop's clock: its turn, if it can't be served now."""
 
     @property
     def descriptor(self) -> str:

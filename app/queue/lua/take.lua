@@ -2,8 +2,8 @@
 --
 -- KEYS  1 the partition's prefix
 -- ARGV  1 max_flows   2 flow_lease_us   3 token, unique to this call   4 n: how far to look into a flow
--- RETURN {wait_us until something is due, -1 for never, then for each flow: flow, rule id, run, charges, depth}
---        run: how many jobs at the head cost the same, at most n
+-- RETURN {wait_us until something is due, -1 for never, then for each flow: flow, rule id, run, charges, depth, late_us}
+--        late_us: for how long it had been due   run: how many jobs at the head cost the same, at most n
 
 local now = now_us()
 local left = tonumber(ARGV[1])
@@ -22,8 +22,9 @@ end
 
 for _, priority in ipairs(redis.call('ZREVRANGE', P .. 'priorities', 0, -1)) do
   local key = P .. 'due:' .. priority
-  local flows = left > 0 and redis.call('ZRANGEBYSCORE', key, '-inf', int(now), 'LIMIT', 0, left) or {}
-  for _, flow in ipairs(flows) do
+  local flows = left > 0 and redis.call('ZRANGEBYSCORE', key, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, left) or {}
+  for at = 1, #flows, 2 do
+    local flow, due = flows[at], tonumber(flows[at + 1])
     local run, charges = peek_run(flow, n)
     if run == 0 then
       redis.call('ZREM', key, flow)
@@ -37,6 +38,7 @@ for _, priority in ipairs(redis.call('ZREVRANGE', P .. 'priorities', 0, -1)) do
       reply[#reply + 1] = run
       reply[#reply + 1] = charges
       reply[#reply + 1] = redis.call('LLEN', list_key(flow))
+      reply[#reply + 1] = math.floor(now - due)
     end
   end
   local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
