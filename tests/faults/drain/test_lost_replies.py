@@ -1,0 +1,147 @@
+"""The reply of one script is lost between the queue Redis and who asked: what was done is done, once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from hashlib import sha1
+from pathlib import Path
+
+import pytest
+
+from app.lua import source
+from app.settings import Settings
+from tests.faults.drain.account import Account, account, final_jobs
+from tests.faults.drain.ledger import Client, Ledger
+from tests.faults.drain.proxy import Cut, FaultProxy, proxied
+from tests.faults.drain.test_kills import RULE, SHORT
+from tests.system import System, eventually, running
+
+RATE, JOBS, EVERY = 40, 120, 4
+FAST = RULE | {"drain": {"limit": RATE, "window_seconds": 1}}
+
+
+def reply_of(script: str, after_bytes: int = 0) -> Cut:
+    return Cut(sha_of(script), EVERY, after_bytes)
+
+
+def sha_of(script: str) -> bytes:
+    return sha1(source("app.queue", script).encode(), usedforsecurity=False).hexdigest().encode()
+
+
+async def send_all(system: System, ledger: Ledger, query: str = "", status: int = 0) -> None:
+    """All but the first, which is within the limit; then the app server answers `status`, if that is given."""
+    client = Client(system, "u", ledger)
+    assert await client.send(0) is None
+    await system.http.put(f"{system.upstream}/-/status/{status}")
+    for number in range(1, JOBS + 1):
+        await client.send(number, "/{user}/{number}" + query)
+
+
+def check(found: Account) -> None:
+    jobs = [entry["job"] for entry in found.promised]
+    assert len(set(jobs)) == len(jobs) == JOBS, "a request that was repeated is the same job"
+    assert {arrival.job for arrival in found.arrivals} == set(jobs), "and no job runs that nobody knows of"
+    found.assert_rate(RATE, 1)
+    found.assert_order()
+
+
+@pytest.mark.parametrize("after_bytes", [0, 7], ids=["all_of_it", "but_its_beginning"])
+async def test_of_enqueue(settings: Settings, tmp_path: Path, after_bytes: int) -> None:
+    """The caller gets 503 and asks again with its idempotency key: the same job, sent once."""
+    async with (
+        proxied(settings.queue_redis_url) as (url, proxy),
+        running(settings, tmp_path, edges=0, **SHORT) as system,
+    ):
+        await system.ready(system.edge(PENSTOCK_QUEUE_REDIS_URL=url))
+        await system.put_rule("r", **FAST)
+        await system.rule_is_known("r", "u")
+        proxy.cut = reply_of("enqueue", after_bytes)
+        ledger = Ledger(tmp_path / "promises.jsonl")
+        client = Client(system, "u", ledger)
+        for number in range(JOBS + 1):
+            await client.send(number)
+        lost = proxy.cut.done
+        assert lost >= JOBS // EVERY, "replies were lost"
+        assert client.refused[503] == lost, "each was told as what it was"
+        found = await account(system, ledger)
+        check(found)
+        assert found.duplicates == 0
+
+
+@pytest.mark.parametrize("script", ["take", "lease", "settle"])
+async def test_of_a_worker(settings: Settings, tmp_path: Path, script: str) -> None:
+    """Not one is sent twice: what was leased unheard of had not been sent, what was settled unheard of is final."""
+    async with proxied(settings.queue_redis_url) as (url, proxy), worker_behind(settings, tmp_path, url) as system:
+        ledger = Ledger(tmp_path / "promises.jsonl")
+        proxy.cut = reply_of(script)
+        await send_all(system, ledger)
+        found = await account(system, ledger)
+        check(found)
+        print(f"{script}: {proxy.cut.done} replies lost, {proxy.cut.seen} calls")
+        assert proxy.cut.done >= 3, "replies were lost"
+        assert found.duplicates == 0
+        await nothing_is_held(system, proxy)
+
+
+async def test_of_retry(settings: Settings, tmp_path: Path) -> None:
+    """Each attempt fails, and the answer to saying so is lost: no attempt is made twice, and three are enough."""
+    attempts = 3
+    async with proxied(settings.queue_redis_url) as (url, proxy), worker_behind(settings, tmp_path, url) as system:
+        await system.put_rule("r", **FAST | {"queue": {"max_attempts": attempts}})
+        ledger = Ledger(tmp_path / "promises.jsonl")
+        proxy.cut = reply_of("retry")
+        await send_all(system, ledger, "?status=500")
+        found = await account(system, ledger, may_fail=True)
+        print(f"retry: {proxy.cut.done} replies lost, {proxy.cut.seen} calls")
+        assert proxy.cut.done >= 3, "replies were lost"
+        assert set(found.statuses) == {"failed"}
+        assert {job["attempts"] for job in found.outcomes.values()} == {attempts}
+        # Scripts that are called at once share a round trip: a lease may be lost along, which counts as an attempt.
+        each = [(arrival.job, arrival.attempt) for arrival in found.arrivals]
+        assert len(set(each)) == len(each), "no attempt is made twice"
+        assert len(each) > JOBS * attempts / 2
+        await nothing_is_held(system, proxy)
+
+
+async def test_of_unlease(settings: Settings, tmp_path: Path) -> None:
+    """App servers that say "not now" hold their jobs: they go back to their flow, and their worker forgets them."""
+    async with proxied(settings.queue_redis_url) as (url, proxy), worker_behind(settings, tmp_path, url) as system:
+        ledger = Ledger(tmp_path / "promises.jsonl")
+        proxy.cut = Cut(sha_of("unlease"))
+        await send_all(system, ledger, status=503)
+        await asyncio.sleep(2)
+        proxy.cut, cut = None, proxy.cut
+        await system.http.put(f"{system.upstream}/-/status/0")
+        jobs = await final_jobs(system, [entry for entry in ledger.read() if "user" in entry], 60)
+        print(f"unlease: {cut.done} replies lost, {cut.seen} calls")
+        assert cut.done >= 1, "replies were lost"
+        assert {job["status"] for job in jobs.values()} == {"succeeded"}
+        await nothing_is_held(system, proxy)
+
+
+@asynccontextmanager
+async def worker_behind(settings: Settings, tmp_path: Path, url: str) -> AsyncIterator[System]:
+    """A running system whose worker reaches the queue Redis by this URL alone."""
+    async with running(settings, tmp_path, workers=0, **SHORT) as system:
+        await system.ready(system.worker(PENSTOCK_QUEUE_REDIS_URL=url))
+        await system.put_rule("r", **FAST)
+        await system.rule_is_known("r", "u")
+        yield system
+
+
+async def nothing_is_held(system: System, proxy: FaultProxy) -> None:
+    """What is over takes no room: a worker that forgot to give it back would stand still one day."""
+    proxy.cut = None
+    [worker] = [part for part in system.parts if part.role == "worker"]
+
+    async def in_flight() -> float:
+        async with system.http.get(worker.ops_url + "/metrics") as response:
+            lines = (await response.text()).splitlines()
+        return float(next(line.split()[1] for line in lines if line.startswith("penstock_in_flight ")))
+
+    async def idle() -> bool:
+        return await in_flight() == 0
+
+    with suppress(AssertionError):
+        await eventually(idle, 10, "nothing is in flight any more")
+    assert await in_flight() == 0, "all is over, and its room is free again"
