@@ -107,10 +107,10 @@ async def test_of_unlease(settings: Settings, tmp_path: Path) -> None:
     """App servers that say "not now" hold their jobs: they go back to their flow, and their worker forgets them."""
     async with proxied(settings.queue_redis_url) as (url, proxy), worker_behind(settings, tmp_path, url) as system:
         ledger = Ledger(tmp_path / "promises.jsonl")
-        proxy.cut = Cut(sha_of("unlease"))
+        cut = proxy.cut = Cut(sha_of("unlease"))
         await send_all(system, ledger, status=503)
         await asyncio.sleep(2)
-        proxy.cut, cut = None, proxy.cut
+        proxy.cut = None
         await system.http.put(f"{system.upstream}/-/status/0")
         jobs = await final_jobs(system, [entry for entry in ledger.read() if "user" in entry], 60)
         print(f"unlease: {cut.done} replies lost, {cut.seen} calls")
