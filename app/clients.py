@@ -6,6 +6,8 @@ from typing import Any
 import aiohttp
 from motor.motor_asyncio import AsyncIOMotorClient
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.settings import Settings
 
@@ -32,7 +34,21 @@ def _redis(url: str, timeout_s: float) -> Redis:
         socket_connect_timeout=timeout_s,
         health_check_interval=0,
     )
+    pool.connection_class = _naming_its_end(pool.connection_class)
     return Redis.from_pool(pool)
+
+
+def _naming_its_end(connection_class: type[AbstractConnection]) -> type[AbstractConnection]:
+    """uvloop has a RuntimeError for writing to a connection that the other side has closed; redis-py knows none."""
+
+    class Connection(connection_class):  # type: ignore[misc]
+        async def send_packed_command(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - redis-py's
+            try:
+                await super().send_packed_command(*args, **options)
+            except RuntimeError as error:
+                raise RedisConnectionError(f"The connection is closed: {error}") from error
+
+    return Connection
 
 
 def mongodb(settings: Settings) -> MongoClient:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from app.errors import Unavailable
 
@@ -65,7 +65,7 @@ class Scripts:
                     await self._redis.script_load(source(self._package, name))
                 again = iter(await self._execute(missing))
                 results = [next(again) if isinstance(result, NoScriptError) else result for result in results]
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:
             failure = self._unavailable(f"Redis: {error or type(error).__name__}")
             failure.__cause__ = error
             results = [failure] * len(batch)

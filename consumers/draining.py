@@ -183,11 +183,14 @@ class Draining:
     async def _return(self, flow: str, jobs: Sequence[LeasedJob]) -> None:
         """Jobs without a slot go back to the head of the flow: the later lease first."""
         by_lease = [list(group) for _, group in groupby(jobs, key=lambda job: job.lease)]
-        for group in reversed(by_lease):
-            await self._flows.unlease(group)
-            self._in_flight.release(flow, len(group))
-            self._metrics.missed_slots.inc(len(group))
-            self._window.observe(math.inf, asyncio.get_running_loop().time())
+        try:
+            for group in reversed(by_lease):
+                await self._flows.unlease(group)
+        finally:  # what did not get back is reclaimed when its lease ends
+            if jobs:
+                self._in_flight.release(flow, len(jobs))
+                self._metrics.missed_slots.inc(len(jobs))
+                self._window.observe(math.inf, asyncio.get_running_loop().time())
 
     async def _give_back(self, flow: TakenFlow, due_in_us: int, rule: ActiveRule | None = None) -> None:
         left = await self._flows.lease(flow, 0, consumer=self._consumer, due_in_us=due_in_us, look=MAX_BATCH)
