@@ -41,7 +41,7 @@ def _redis(url: str, timeout_s: float) -> Redis:
 def _naming_its_end(connection_class: type[AbstractConnection]) -> type[AbstractConnection]:
     """uvloop has a RuntimeError for writing to a connection that the other side has closed; redis-py knows none."""
 
-    class Connection(connection_class):  # type: ignore[misc]
+    class Connection(connection_class):  # type: ignore[misc, valid-type]
         async def send_packed_command(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - redis-py's
             try:
                 await super().send_packed_command(*args, **options)
