@@ -13,8 +13,15 @@ from app.jobs.record import Records
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
 from sync.publisher import Publisher
-from tests.integration.test_admin import Admin, admin  # noqa: F401 - a fixture
-from tests.integration.test_flows import accepted, active, deferral, flows, ids, lease, records, take  # noqa: F401
+from tests.integration.flow_steps import (
+    accepted,
+    active,
+    deferral,
+    ids,
+    lease,
+    take,
+)
+from tests.integration.test_admin import Admin
 from tests.publishing import publish_all
 
 Fail = Callable[..., Awaitable[str]]
@@ -25,13 +32,13 @@ async def rule_in_force(cache: Redis) -> None:
     await publish_all(Publisher(cache), [active().rule], 1)
 
 
-async def leased(flows: Flows) -> LeasedJob:  # noqa: F811
+async def leased(flows: Flows) -> LeasedJob:
     [flow] = await take(flows)
     [job] = (await lease(flows, flow, 1)).jobs
     return job
 
 
-async def dead(flows: Flows, number: int = 0, **more: Any) -> str:  # noqa: ANN401, F811
+async def dead(flows: Flows, number: int = 0, **more: Any) -> str:  # noqa: ANN401
     """A job whose last attempt failed."""
     job_id = await accepted(flows, deferral(number, user=f"u{number}", **more))
     job = await leased(flows)
@@ -42,7 +49,7 @@ async def dead(flows: Flows, number: int = 0, **more: Any) -> str:  # noqa: ANN4
     return job_id
 
 
-async def test_dead_letters_are_listed_newest_first_in_pages(admin: Admin, flows: Flows) -> None:  # noqa: F811
+async def test_dead_letters_are_listed_newest_first_in_pages(admin: Admin, flows: Flows) -> None:
     letters = [await dead(flows, number) for number in range(5)]
     first = (await admin("GET", "/v1/dead-letters?limit=3", role="viewer")).json()
     assert [letter["id"] for letter in first["dead_letters"]] == letters[:1:-1]
@@ -54,7 +61,7 @@ async def test_dead_letters_are_listed_newest_first_in_pages(admin: Admin, flows
     assert (line["rule_id"], line["descriptor"], line["attempts"], line["response_status"]) == ("r", "user:u4", 1, 500)
 
 
-async def test_a_dead_letter_says_all_that_is_known(admin: Admin, flows: Flows) -> None:  # noqa: F811
+async def test_a_dead_letter_says_all_that_is_known(admin: Admin, flows: Flows) -> None:
     job_id = await dead(flows)
     found = (await admin("GET", f"/v1/dead-letters/{job_id}", role="viewer")).json()
     assert found["error"] == {"code": "attempts_exhausted", "message": "The app server answered 500."}
@@ -69,9 +76,9 @@ async def test_a_dead_letter_says_all_that_is_known(admin: Admin, flows: Flows) 
 
 @pytest.mark.usefixtures("rule_in_force")
 async def test_a_replayed_job_is_a_job_like_any_other(
-    admin: Admin,  # noqa: F811
-    flows: Flows,  # noqa: F811
-    records: Records,  # noqa: F811
+    admin: Admin,
+    flows: Flows,
+    records: Records,
     queue: Redis,
 ) -> None:
     job_id = await dead(flows, idempotency_key="k")
@@ -95,7 +102,7 @@ async def test_a_replayed_job_is_a_job_like_any_other(
 
 
 @pytest.mark.usefixtures("rule_in_force")
-async def test_all_dead_letters_of_a_rule_are_replayed_oldest_first(admin: Admin, flows: Flows) -> None:  # noqa: F811
+async def test_all_dead_letters_of_a_rule_are_replayed_oldest_first(admin: Admin, flows: Flows) -> None:
     letters = []
     for number in range(3):
         letters.append(await accepted(flows, deferral(number)))
@@ -112,7 +119,7 @@ async def test_all_dead_letters_of_a_rule_are_replayed_oldest_first(admin: Admin
     assert answer.json() == {"replayed": 0, "problems": {"nonsense": "There is no such job."}}
 
 
-async def test_a_job_of_a_deleted_rule_is_not_replayed(admin: Admin, flows: Flows, cache: Redis) -> None:  # noqa: F811
+async def test_a_job_of_a_deleted_rule_is_not_replayed(admin: Admin, flows: Flows, cache: Redis) -> None:
     await publish_all(Publisher(cache), [], 1)
     job_id = await dead(flows)
     answer = await admin("POST", f"/v1/dead-letters/{job_id}/replay")
@@ -120,7 +127,7 @@ async def test_a_job_of_a_deleted_rule_is_not_replayed(admin: Admin, flows: Flow
     assert "deleted or disabled" in answer.json()["detail"]
 
 
-async def test_a_deleted_dead_letter_leaves_nothing(admin: Admin, flows: Flows, queue: Redis) -> None:  # noqa: F811
+async def test_a_deleted_dead_letter_leaves_nothing(admin: Admin, flows: Flows, queue: Redis) -> None:
     job_id = await dead(flows, idempotency_key="k")
     assert (await admin("DELETE", f"/v1/dead-letters/{job_id}", role="viewer")).status_code == 403
     assert (await admin("DELETE", f"/v1/dead-letters/{job_id}", role="operator")).status_code == 204
@@ -129,7 +136,7 @@ async def test_a_deleted_dead_letter_leaves_nothing(admin: Admin, flows: Flows, 
     assert left == []
 
 
-async def test_dead_letters_past_their_time_are_forgotten(admin: Admin, flows: Flows, queue: Redis) -> None:  # noqa: F811
+async def test_dead_letters_past_their_time_are_forgotten(admin: Admin, flows: Flows, queue: Redis) -> None:
     job_id = await dead(flows)
     await queue.delete(f"{{q0}}:job:{job_id}")
     assert (await admin("GET", "/v1/dead-letters")).json() == {"dead_letters": [], "next": None}
@@ -137,9 +144,9 @@ async def test_dead_letters_past_their_time_are_forgotten(admin: Admin, flows: F
 
 
 async def test_purging_cancels_what_waits_and_leaves_what_runs(
-    admin: Admin,  # noqa: F811
-    flows: Flows,  # noqa: F811
-    records: Records,  # noqa: F811
+    admin: Admin,
+    flows: Flows,
+    records: Records,
     queue: Redis,
 ) -> None:
     for number in range(700):
@@ -169,5 +176,5 @@ async def test_purging_cancels_what_waits_and_leaves_what_runs(
     assert await queue.xlen("{q0}:jobs") == 1
 
 
-async def lease_more(flows: Flows, flow: Any) -> int:  # noqa: ANN401, F811
+async def lease_more(flows: Flows, flow: Any) -> int:  # noqa: ANN401
     return len((await lease(flows, flow, 5)).jobs)
