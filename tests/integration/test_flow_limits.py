@@ -129,6 +129,7 @@ async def test_the_queue_as_a_whole_has_caps(queue: Redis, settings: Settings, c
 async def test_memory_is_left_for_settling(flows: Flows, queue: Redis, records: Records) -> None:
     first = await accepted(flows, deferral(0))
     used = int((await queue.info("memory"))["used_memory"])
+    before = (await queue.config_get("maxmemory"))["maxmemory"]
     await queue.config_set("maxmemory", int(used / 0.79))
     try:
         large = deferral(1)
@@ -138,7 +139,7 @@ async def test_memory_is_left_for_settling(flows: Flows, queue: Redis, records: 
         [job] = (await lease(flows, flow, 1)).jobs
         await flows.settle([Settlement(job, JobStatus.SUCCEEDED, response=StoredResponse(200, [], bytes(1000)))])
     finally:
-        await queue.config_set("maxmemory", 0)
+        await queue.config_set("maxmemory", before)
     found = await records.get(first)
     assert found is not None
     assert found.status is JobStatus.SUCCEEDED
