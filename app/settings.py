@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     upstream_read_timeout_s: float = Field(60.0, gt=0)
     counters_timeout_ms: float = Field(25.0, gt=0)
     cache_timeout_ms: float = Field(1000.0, gt=0)
-    queue_timeout_ms: float = Field(5000.0, gt=0)
+    queue_timeout_ms: float = Field(3000.0, gt=0)
     max_deferred_body_bytes: int = Field(1 << 20, ge=0)
     max_stored_response_bytes: int = Field(1 << 20, ge=0)
     poll_limit_per_s: float = Field(50.0, gt=0)

@@ -86,6 +86,7 @@ class FaultProxy:
     async def end(self) -> None:
         self._close()
         await self._reset_all()
+        await asyncio.sleep(0)  # until the connections have been told
 
     def _close(self) -> None:
         if self._server is not None:
@@ -102,19 +103,21 @@ class FaultProxy:
         self.connections += 1
         link = asyncio.create_task(self._join(reader, writer))
         self._links.add(link)
-        link.add_done_callback(self._links.discard)
+
+        def over(_: asyncio.Task[None]) -> None:  # also of one that was cancelled before it began
+            self._links.discard(link)
+            _reset(writer)
+
+        link.add_done_callback(over)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._fault in {Fault.RESET, Fault.REFUSE}:
+            return
         try:
-            if self._fault in {Fault.RESET, Fault.REFUSE}:
-                return
             to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:  # what the target refuses is refused
             return
-        else:
-            await self._pass_both_ways(_Link(reader, writer, to_reader, to_writer))
-        finally:
-            _reset(writer)
+        await self._pass_both_ways(_Link(reader, writer, to_reader, to_writer))
 
     async def _pass_both_ways(self, link: _Link) -> None:
         ways = [asyncio.create_task(self._requests(link)), asyncio.create_task(self._replies(link))]

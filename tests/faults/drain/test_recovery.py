@@ -1,38 +1,62 @@
-"""A backlog of 10,000 jobs after an outage: every stretch of time is within the rate, of every flow."""
+"""A backlog of 10,000 jobs of many flows after an outage: every stretch of time is within the rate, of every flow."""
 
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from app.local.stores import redis_is_ready
 from app.settings import Settings
 from tests.faults.drain.account import account
 from tests.faults.drain.ledger import Client, Ledger
-from tests.faults.drain.test_kills import RULE
-from tests.system import running
+from tests.faults.drain.test_kills import RULE, SHORT
+from tests.faults.drain.test_queue_faults import OwnQueue, own_queue
+from tests.system import System, running
 
-FLOWS, JOBS_EACH, RATE = 20, 500, 25
+FLOWS, EACH, RATE, WORKERS = 40, 250, 10, 2
+SEND_DELAY_S = 0.5
+AWAY_S = 3.0
+BEGUN = 1000
 
 
-async def test_recovery_is_never_faster_than_permitted(settings: Settings, tmp_path: Path) -> None:
-    async with running(settings, tmp_path, edges=2, workers=0) as system:
-        await system.put_rule("r", **RULE | {"drain": {"limit": RATE, "window_seconds": 1}})
-        await system.rule_is_known("r", "user0")
-        ledger = Ledger(tmp_path / "promises.jsonl")
+@pytest.mark.parametrize("away", ["queue", "workers"])
+async def test_recovery_is_never_faster_than_permitted(settings: Settings, tmp_path: Path, away: str) -> None:
+    with own_queue(tmp_path / "queue", tmp_path / "queue.log") as queue:
+        await redis_is_ready(queue.url)
+        own = settings.model_copy(update={"queue_redis_url": queue.url})
+        async with running(own, tmp_path, edges=2, workers=0, **SHORT) as system:
+            await system.put_rule("r", **RULE | {"drain": {"limit": RATE, "window_seconds": 1}})
+            await system.rule_is_known("r", "user0")
+            ledger = Ledger(tmp_path / "promises.jsonl")
+            await asyncio.gather(*(defer_all(Client(system, f"user{i}", ledger)) for i in range(FLOWS)))
+            workers = [system.worker() for _ in range(WORKERS)]
+            await system.ready(*workers)
+            await system.arrived(FLOWS + BEGUN)
+            await (queue_away(queue) if away == "queue" else workers_away(system))
+            found = await account(system, ledger, 300)
+            print(f"{away} away: {len(found.promised)} jobs of {FLOWS} flows, {found.duplicates} sent twice")
+            assert len(found.promised) == FLOWS * EACH
+            assert set(found.statuses) == {"succeeded"}
+            assert found.duplicates <= FLOWS * RATE, "at most what was in flight"
+            found.assert_rate(RATE, 1, (), SEND_DELAY_S)
+            found.assert_order()
 
-        async def defer(user: str) -> None:
-            client = Client(system, user, ledger)
-            for number in range(JOBS_EACH + 1):
-                await client.send(number)
 
-        await asyncio.gather(*(defer(f"user{i}") for i in range(FLOWS)))
-        workers = [system.worker(), system.worker()]
-        await system.ready(*workers)
-        await system.arrived(FLOWS + 2000)
-        for worker in workers:
-            worker.kill()
-        await asyncio.sleep(2)
-        await system.ready(system.worker(), system.worker())
-        found = await account(system, ledger)
-        assert len(found.promised) == FLOWS * JOBS_EACH
-        print(f"{len(found.promised)} jobs of {FLOWS} flows, {found.duplicates} duplicates")
-        found.assert_rate(RATE, 1)
-        found.assert_order()
+async def defer_all(client: Client) -> None:
+    for number in range(EACH + 1):  # the first is within the limit
+        await client.send(number)
+
+
+async def queue_away(queue: OwnQueue) -> None:
+    queue.process.kill()
+    await asyncio.to_thread(queue.process.wait)
+    await asyncio.sleep(AWAY_S)
+    await queue.again()
+
+
+async def workers_away(system: System) -> None:
+    for part in [part for part in system.parts if part.role == "worker"]:
+        part.kill()
+        await asyncio.to_thread(part.process.wait)
+    await asyncio.sleep(AWAY_S)
+    await system.ready(*(system.worker() for _ in range(WORKERS)))

@@ -1,49 +1,71 @@
 """A worker that sleeps for twice its lease, and goes on: what another took meanwhile is not its to settle."""
 
 import asyncio
+import json
 import signal
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from app.settings import Settings
+from tests.faults.drain.account import account
+from tests.faults.drain.ledger import Client, Ledger
 from tests.faults.drain.test_kills import RULE
 from tests.system import Part, System, eventually, running
 
-LEASE_S = 1.0
+LEASE_S, RATE, DELAY_MS, JOBS = 1.0, 20, 600, 60
+SHORT: Any = {"PENSTOCK_LEASE_S": str(LEASE_S), "PENSTOCK_RECLAIM_INTERVAL_S": "0.3"}
 
 
-async def lost_leases(http: aiohttp.ClientSession, worker: Part) -> float:
-    async with http.get(worker.ops_url + "/metrics") as response:
+async def lost_leases(system: System, worker: Part) -> float:
+    async with system.http.get(worker.ops_url + "/metrics") as response:
         lines = (await response.text()).splitlines()
-    return float(next(line.split()[1] for line in lines if line.startswith("penstock_lost_leases_total")))
+    return float(next(line.split()[1] for line in lines if line.startswith("penstock_lost_leases_total ")))
 
 
-async def test_a_worker_that_slept_settles_nothing_that_another_took(settings: Settings, tmp_path: Path) -> None:
-    environment: Any = {"PENSTOCK_LEASE_S": str(LEASE_S), "PENSTOCK_RECLAIM_INTERVAL_S": "0.3"}
-    async with running(settings, tmp_path, workers=1, **environment) as system:
-        [sleeper] = [part for part in system.parts if part.role == "worker"]
-        await system.put_rule("r", **RULE)
+async def test_it_settles_nothing_that_another_took(settings: Settings, tmp_path: Path) -> None:
+    async with running(settings, tmp_path, workers=0, **SHORT) as system:
+        sleeper = system.worker(PENSTOCK_UPSTREAMS=f"{system.upstream}/sleeper")
+        await system.ready(sleeper)
+        await system.put_rule("r", **RULE | {"drain": {"limit": RATE, "window_seconds": 1}})
         await system.rule_is_known("r", "u")
-        assert (await system.request("POST", "/live", "u")).status == 200
-        job = (await system.request("POST", "/job?delay_ms=700", "u")).json()["id"]
-        await system.arrived(2)
+        ledger = Ledger(tmp_path / "promises.jsonl")
+        client = Client(system, "u", ledger)
+        for number in range(JOBS + 1):
+            await client.send(number, f"/{{user}}/{{number}}?delay_ms={DELAY_MS}")
+        await system.arrived(15)
         sleeper.kill(signal.SIGSTOP)
-        await system.ready(system.worker())
-        ended = await system.ended(job, "u")
-        assert (ended["status"], ended["attempts"]) == ("succeeded", 2), "the other sent it again"
-        body = await answer_of(system, job)
+        other = system.worker(PENSTOCK_UPSTREAMS=f"{system.upstream}/other")
+        await system.ready(other)
+        # All is over before it wakes, which is twice its lease at the least.
+        found = await account(system, ledger)
+        twice = {arrival.job for arrival in found.arrivals if arrival.via == "sleeper"} & {
+            arrival.job for arrival in found.arrivals if arrival.via == "other"
+        }
+        answers = {job: await answer_of(system, job) for job in twice}
         await asyncio.sleep(2 * LEASE_S)
         sleeper.kill(signal.SIGCONT)
 
         async def noticed() -> bool:
-            return await lost_leases(system.http, sleeper) >= 1
+            return await lost_leases(system, sleeper) >= len(twice)
 
-        await eventually(noticed, 30, "its outcome is dropped")
-        assert await answer_of(system, job) == body == b"answer 3", "the first final outcome stays"
-        assert len([a for a in await system.arrivals() if a["job"]]) == 2
+        await eventually(noticed, 30, "its outcomes are dropped")
+        after = await account(system, ledger)
+        print(f"{len(twice)} jobs were in flight as it slept, {await lost_leases(system, sleeper):.0f} leases lost")
+        assert len(twice) == found.duplicates >= 5, "some were in flight"
+        assert len(twice) <= RATE * (DELAY_MS / 1000 + 1), "and no others were sent again"
+        assert {job: await answer_of(system, job) for job in twice} == answers
+        by_other = {f"answer {n}".encode() for n in numbers_by(system, "other")}
+        assert set(answers.values()) <= by_other, "the outcome is that of who held the lease"
+        assert after.outcomes == found.outcomes
+        assert len(after.arrivals) == len(found.arrivals), "nor does it send what it had leased"
+        after.assert_order()
 
 
 async def answer_of(system: System, job: str) -> bytes:
     return (await system.request("GET", f"/_penstock/jobs/{job}/response", "u")).body
+
+
+def numbers_by(system: System, via: str) -> list[int]:
+    """The numbers that the app server gave to what came this way."""
+    lines = [json.loads(line) for line in system.arrivals_ledger.read_text().splitlines()]
+    return [line["number"] for line in lines if line.get("target", "").startswith(f"/{via}/")]
