@@ -108,3 +108,35 @@ def test_drain_commands(up: Up, tmp_path: Path) -> None:
         with pytest.raises(subprocess.CalledProcessError) as failure:
             up.penstock(*wrong)
         assert len(failure.value.stderr.strip().splitlines()) == 1
+
+
+def test_dead_letters_and_purge(up: Up, tmp_path: Path) -> None:
+    drain = {"limit": 100, "window_seconds": 1}
+    rule = {"rule_id": "user", "key_type": "user", "key_value": "*", "limit": 1, "window_seconds": 3600}
+    rule |= {"on_limit": "defer", "drain": drain, "queue": {"max_attempts": 1}}
+    up.penstock("rules", "apply", rules_file(tmp_path, rule))
+    wait_for(lambda: limit_of(up, "g") == '"user";q=1;w=3600', 20)
+    jobs = [up.get("/x?status=500", "g").json()["id"] for _ in range(3)]
+
+    def dead() -> list[str]:
+        found = json.loads(up.penstock("dead-letters", "list", "--rule", "user", "--json"))
+        return [letter["id"] for letter in found["dead_letters"]]
+
+    wait_for(lambda: len(dead()) == 3, 20)
+    assert "attempts_exhausted" in up.penstock("dead-letters", "list")
+    found = json.loads(up.penstock("dead-letters", "get", jobs[0]))
+    assert (found["request"]["target"], found["response"]["status"]) == ("/x?status=500", 500)
+    up.penstock("drain", "pause", "user")
+    assert up.penstock("dead-letters", "replay", jobs[0]) == "1 replayed\n"
+    assert sorted(dead()) == sorted(jobs[1:])
+    assert up.penstock("dead-letters", "replay", "--rule", "user") == "2 replayed\n"
+    assert up.penstock("drain", "purge", "user") == "user: 3 jobs canceled\n"
+    assert up.get(f"/_penstock/jobs/{jobs[0]}", "g").json()["status"] == "canceled"
+    up.penstock("drain", "resume", "user")
+    another = up.get("/x?status=500", "g").json()["id"]
+    wait_for(lambda: dead() == [another], 20)
+    assert up.penstock("dead-letters", "delete", another) == f"{another}: deleted\n"
+    for wrong in (["dead-letters", "get", another], ["dead-letters", "replay", another], ["dead-letters", "replay"]):
+        with pytest.raises(subprocess.CalledProcessError) as failure:
+            up.penstock(*wrong)
+        assert len(failure.value.stderr.strip().splitlines()) == 1

@@ -5,6 +5,8 @@ import statistics
 import time
 from pathlib import Path
 
+import pytest
+
 from app.settings import Settings
 from tests.system import System, eventually, running
 
@@ -98,6 +100,27 @@ async def test_workers_obey_a_paused_resumed_and_deleted_rule(settings: Settings
 
         await eventually(all_drained, 60, "all jobs are sent")
         assert await drained() == [f"/{number}" for number in range(1, 300)]
+
+
+@pytest.mark.parametrize("how", ["deleted", "disabled"])
+async def test_jobs_of_a_rule_that_goes_may_be_rejected(settings: Settings, tmp_path: Path, how: str) -> None:
+    async with running(settings, tmp_path) as system:
+        rule = {"key_type": "user", "key_value": "*", "limit": 1, "window_seconds": 3600, "on_limit": "defer"}
+        rule |= {"drain": {"limit": 2, "window_seconds": 1}, "queue": {"on_delete": "reject"}}
+        await system.put_rule("r", **rule)
+        await system.rule_is_known("r", "u")
+        answers = [await system.request("POST", f"/{number}", "u") for number in range(40)]
+        if how == "deleted":
+            await system.rules.delete_one({"_id": "r"})
+        else:
+            await system.put_rule("r", **rule, enabled=False)
+        last = await system.ended(answers[-1].json()["id"], "u")
+        assert (last["status"], last["error"]["code"]) == ("failed", "rule_deleted")
+        assert await system.arrived_so_far() < 40
+        ends = [await system.ended(answer.json()["id"], "u") for answer in answers[1:]]
+        sent = sum(end["status"] == "succeeded" for end in ends)
+        assert [end["status"] for end in ends] == ["succeeded"] * sent + ["failed"] * (39 - sent)
+        assert await system.arrived_so_far() == 1 + sent, "none of the others was sent"
 
 
 async def nothing_arrives(system: System) -> None:

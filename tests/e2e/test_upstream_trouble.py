@@ -112,3 +112,12 @@ async def test_an_app_server_that_is_down_is_a_502(settings: Settings, tmp_path:
 async def test_an_app_server_too_slow_is_a_504(settings: Settings, tmp_path: Path) -> None:
     async with running(settings, tmp_path, workers=0, PENSTOCK_UPSTREAM_READ_TIMEOUT_S="0.3") as system:
         assert (await system.request("GET", "/x?delay_ms=5000", "u")).status == 504
+
+
+async def test_a_request_may_take_longer_than_a_lease(settings: Settings, tmp_path: Path) -> None:
+    short: Any = {"PENSTOCK_LEASE_S": "1", "PENSTOCK_RECLAIM_INTERVAL_S": "0.2"}
+    async with running(settings, tmp_path, workers=2, **short) as system:
+        [job] = await defer(system, 1, "/{}?delay_ms=4000")
+        ended = await system.ended(job, "u")
+        assert (ended["status"], ended["attempts"]) == ("succeeded", 1)
+        assert len([a for a in await system.arrivals() if a["job"]]) == 1, "nobody else took it"
