@@ -129,7 +129,7 @@ async def test_the_queue_as_a_whole_has_caps(queue: Redis, settings: Settings, c
 async def test_memory_is_left_for_settling(flows: Flows, queue: Redis, records: Records) -> None:
     first = await accepted(flows, deferral(0))
     used = int((await queue.info("memory"))["used_memory"])
-    before = (await queue.config_get("maxmemory"))["maxmemory"]
+    before = int((await queue.config_get("maxmemory"))["maxmemory"] or 0)
     await queue.config_set("maxmemory", int(used / 0.79))
     try:
         large = deferral(1)
