@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from app.admin_client import AdminClient
 from app.commands.options import DEFAULT_DATA_DIR, DataDir
+from app.commands.tables import print_table
 from app.errors import InvalidInput
 
 app = typer.Typer(no_args_is_help=True, help="Failed jobs, kept.")
@@ -35,7 +35,7 @@ def list_dead_letters(
     table = Table("job", "rule", "of", "died", "attempts", "why")
     for letter in found["dead_letters"]:
         table.add_row(*_row(letter))
-    Console().print(table)
+    print_table(table)
     if found["next"]:
         print(f"There are more: --limit {limit * 10} shows them.")
 

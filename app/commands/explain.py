@@ -4,11 +4,11 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from app.admin_client import AdminClient
 from app.commands.options import DEFAULT_DATA_DIR, DataDir
+from app.commands.tables import print_table
 from app.errors import InvalidInput
 from app.rules.rate import format_rate
 
@@ -39,7 +39,7 @@ def explain(
             f"{rule['wait_seconds']:.1f} s",
             rule["on_limit"],
         )
-    Console().print(table)
+    print_table(table)
     by = f" (by {', '.join(answer['by'])})" if answer["by"] else ""
     print(f"decision: {answer['decision']}{by}")
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from app.admin_client import AdminClient
 from app.commands.options import DEFAULT_DATA_DIR, DataDir
+from app.commands.tables import print_table
 from app.rules.file import read_rules_file
 from app.rules.model import to_json
 from app.rules.rate import format_rate
@@ -82,7 +82,7 @@ def list_rules(
         table.add_row(*_row(fields))
     for invalid in found["invalid"]:
         table.add_row(invalid["rule_id"], "", "", "", "", "", f"[red]{escape(_invalid(invalid))}[/red]")
-    Console().print(table)
+    print_table(table)
 
 
 def _invalid(fields: dict[str, Any]) -> str:
