@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from app.errors import RulesUnavailable
 from app.rules import keys
 from app.rules.active import ActiveRule, decode_bucket
-from app.rules.match import Caller, Index, Match, applicable, caller_keys
+from app.rules.match import Caller, Index, Match, Plan, caller_keys
 from app.settings import Settings
 
 log = structlog.get_logger()
@@ -46,7 +46,9 @@ class RuleCache:
         self._redis = redis
         self._deadline_s = deadline_s
         self._entries: LRUCache[str, _Entry] = LRUCache(settings.rule_cache_size)
+        self._plans: LRUCache[Caller, tuple[Plan, int]] = LRUCache(settings.rule_cache_size)
         self._generation = 0
+        self._changes = 0
         self._version: int | None = None
         self._reads: dict[str, asyncio.Task[None]] = {}
         self._listeners: list[Listener] = []
@@ -67,12 +69,26 @@ class RuleCache:
 
     async def applicable(self, caller: Caller, method: str, paths: Sequence[str]) -> tuple[Match, ...]:
         """The rules that apply to a request; raises RulesUnavailable."""
+        plan = self._known_plan(caller)
+        if plan is None:
+            plan = await self._plan(caller)
+        return plan.matches(method, paths)
+
+    def _known_plan(self, caller: Caller) -> Plan | None:
+        """A plan is good for as long as no change of any rule was heard of."""
+        plan, changes = self._plans.get(caller, (None, 0))
+        return plan if changes == self._changes else None
+
+    async def _plan(self, caller: Caller) -> Plan:
+        changes = self._changes
         index = self._fresh(keys.INDEX)
         if index is None:
             index = (await self._values([keys.INDEX]))[keys.INDEX]
         wanted = caller_keys(caller, index)
-        buckets = await self._values(wanted.buckets)
-        return applicable(wanted, buckets, method, paths)
+        plan = Plan(wanted, await self._values(wanted.buckets))
+        if all(self._is_fresh(name) for name in (keys.INDEX, *wanted.buckets)):
+            self._plans[caller] = (plan, changes)
+        return plan
 
     async def by_id(self, rule_id: str) -> ActiveRule | None:
         """The enabled rule of this id; None: deleted or disabled. Raises RulesUnavailable."""
@@ -134,9 +150,11 @@ class RuleCache:
 
     def _drop_all(self) -> None:
         self._generation += 1
+        self._changes += 1
         self._tell(None)
 
     def _mark_stale(self, name: str) -> None:
+        self._changes += 1
         self._reads.pop(name, None)  # what a read under way brings may be older than this
         entry = self._entries.get(name)
         if entry is not None:

@@ -12,9 +12,12 @@ from app.rules.keys import WILDCARD, bucket
 DEFAULT_BUCKET = bucket("default", None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Caller:
-    """Who asks: the verified token's subject, issuer and claims, and the address as canonical text."""
+    """Who asks: the verified token's subject, issuer and claims, and the address as canonical text.
+
+    Known by identity: an edge keeps one for each token and address, and plans by it (RuleCache).
+    """
 
     subject: str | None
     issuer: str | None
@@ -80,38 +83,61 @@ def caller_keys(caller: Caller, index: Index) -> CallerKeys:
     return CallerKeys(tuple(by_type), default, (*buckets, DEFAULT_BUCKET))
 
 
+class Plan:
+    """The rules that may apply to a caller, in the order of precedence: found once for many of its requests.
+
+    A request's rules: of each key type the first that is about it; `default` only where there is none.
+    """
+
+    __slots__ = ("_always", "_by_type", "_default")
+
+    def __init__(self, keys: CallerKeys, rules: Mapping[str, Sequence[ActiveRule]]) -> None:
+        by_type = (_candidates(of_type, rules) for of_type in keys.by_type)
+        self._by_type = tuple(candidates for candidates in by_type if candidates)
+        self._default = _candidates((keys.default,), rules)
+        conditional = any(_is_conditional(match) for matches in (*self._by_type, self._default) for match in matches)
+        self._always = None if conditional else self._matches("GET", ("/",))
+
+    def matches(self, method: str, paths: Sequence[str]) -> tuple[Match, ...]:
+        """`paths`: every form in which the app server may read the path; where they differ, the stricter rule."""
+        return self._matches(method, paths) if self._always is None else self._always
+
+    def _matches(self, method: str, paths: Sequence[str]) -> tuple[Match, ...]:
+        found = (_strictest(candidates, method, paths) for candidates in self._by_type)
+        matches = tuple(match for match in found if match is not None)
+        if matches:
+            return matches
+        default = _strictest(self._default, method, paths)
+        return () if default is None else (default,)
+
+
 def applicable(
     keys: CallerKeys, rules: Mapping[str, Sequence[ActiveRule]], method: str, paths: Sequence[str]
 ) -> tuple[Match, ...]:
-    """The rules that apply: of each key type the first by precedence; `default` only where there is none.
-
-    `paths`: every form in which the app server may read the path; where they lead to different rules, the stricter.
-    """
-    found = (_strictest(of_type, rules, method, paths) for of_type in keys.by_type)
-    matches = tuple(match for match in found if match is not None)
-    if matches:
-        return matches
-    default = _strictest((keys.default,), rules, method, paths)
-    return () if default is None else (default,)
+    """The rules that apply to one request."""
+    return Plan(keys, rules).matches(method, paths)
 
 
-def _strictest(
-    keys: Iterable[Key], rules: Mapping[str, Sequence[ActiveRule]], method: str, paths: Sequence[str]
-) -> Match | None:
-    candidates = [(key, rule) for key in keys for rule in rules.get(key.bucket, ()) if _is_for_method(rule, method)]
-    if not candidates:
-        return None
-    firsts = [_first(candidates, path) for path in paths]
+def _candidates(keys: Iterable[Key], rules: Mapping[str, Sequence[ActiveRule]]) -> tuple[Match, ...]:
+    found = [(key, rule) for key in keys for rule in rules.get(key.bucket, ())]
+    return tuple(Match(rule, key.descriptor) for key, rule in sorted(found, key=_precedence))
+
+
+def _strictest(candidates: Sequence[Match], method: str, paths: Sequence[str]) -> Match | None:
+    firsts = [_first(candidates, method, path) for path in paths]
     chosen = [match for match in firsts if match is not None]
     return min(chosen, key=_permitted, default=None)
 
 
-def _first(candidates: Iterable[tuple[Key, ActiveRule]], path: str) -> Match | None:
-    about = [(key, rule) for key, rule in candidates if _covers(rule.rule.match.path_prefix, path)]
-    if not about:
-        return None
-    key, rule = min(about, key=_precedence)
-    return Match(rule, key.descriptor)
+def _first(candidates: Sequence[Match], method: str, path: str) -> Match | None:
+    for match in candidates:
+        if _is_for_method(match.rule, method) and _covers(match.rule.rule.match.path_prefix, path):
+            return match
+    return None
+
+
+def _is_conditional(match: Match) -> bool:
+    return bool(match.rule.methods) or match.rule.rule.match.path_prefix is not None
 
 
 def _precedence(candidate: tuple[Key, ActiveRule]) -> tuple[int, int, int, str]:
