@@ -1,0 +1,89 @@
+"""The load balancer of docker-compose.yml, as it is configured there, before two edges."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from app.settings import Settings
+from tests.system import ROOT, System, eventually, free_port, running
+
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+
+
+@pytest.fixture
+async def system(settings: Settings, tmp_path: Path) -> AsyncIterator[System]:
+    """Two edges on ports of their own, which trust the load balancer; `edge_port` is the load balancer's."""
+    if NGINX is None:
+        why = "nginx is not installed (Debian: apt-get install nginx-light)"
+        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    async with running(settings, tmp_path, edges=0, PENSTOCK_TRUSTED_PROXIES="127.0.0.0/8") as started:
+        ports = [free_port(), free_port()]
+        for port in ports:
+            started.spawn("edge", "--host", "127.0.0.1", "--port", str(port))
+        await started.ready()
+        nginx = subprocess.Popen([NGINX, "-p", str(tmp_path), "-c", str(configured(started.edge_port, ports, tmp_path))])
+        try:
+            await eventually(lambda: answers(started), 30, "the load balancer answers")
+            yield started
+        finally:
+            nginx.terminate()
+            nginx.wait(30)
+
+
+def configured(port: int, edges: list[int], folder: Path) -> Path:
+    """The file itself, with this machine's ports, and no daemon nor file outside of the test's folder."""
+    text = (ROOT / "scripts" / "nginx" / "nginx.conf").read_text()
+    for number, edge in enumerate(edges, 1):
+        text = text.replace(f"edge-{number}:8080", f"127.0.0.1:{edge}")
+    text = text.replace("listen 80;", f"listen 127.0.0.1:{port};")
+    assert not re.search(r"edge-\d|listen 80\b", text)
+    own = f"daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;\n"
+    paths = "".join(
+        f"{kind}_temp_path {folder}/{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    file = folder / "nginx.conf"
+    file.write_text(own + text.replace("http {", f"http {{ access_log off; {paths}", 1))
+    return file
+
+
+async def answers(system: System) -> bool:
+    try:
+        return (await system.request("GET", "/_penstock/healthz")).status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+async def decisions(system: System) -> list[float]:
+    """Of each edge, how many requests it has decided about."""
+    counts = []
+    for part in system.parts:
+        if part.role == "edge":
+            async with system.http.get(f"{part.ops_url}/metrics") as response:
+                found = re.findall(r"^penstock_requests_total\{.*\} (\S+)$", await response.text(), re.MULTILINE)
+                counts.append(sum(map(float, found)))
+    return counts
+
+
+async def test_one_limit_over_both_edges_by_the_clients_address(system: System) -> None:
+    await system.put_rule("each", key_type="ip", key_value="*", limit=5, window_seconds=3600)
+    await system.rule_is_known("each", "someone")
+    client = {"X-Forwarded-For": "203.0.113.7"}
+    statuses = [(await system.request("GET", "/", headers=client)).status for _ in range(10)]
+    assert statuses == [200] * 5 + [429] * 5
+    other = {"X-Forwarded-For": "203.0.113.8"}
+    assert (await system.request("GET", "/", headers=other)).status == 200
+    assert min(await decisions(system)) >= 4, "the load balancer takes turns"
+    arrived = (await system.arrivals())[0]["headers"]
+    assert arrived["X-Forwarded-For"].startswith("203.0.113.7, 127.0.0.1")
+
+
+async def test_an_edge_that_dies_is_not_missed(system: System) -> None:
+    next(part for part in system.parts if part.role == "edge").kill()
+    statuses = [(await system.request("GET", "/")).status for _ in range(20)]
+    assert statuses == [200] * 20

@@ -1,0 +1,90 @@
+"""docker-compose.yml, held to what the tests run: no engine is needed to see that it says the same."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from app.cli import app
+from app.local.stores import cache_store, queue_store, rules_store
+from app.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+OF_THIS_MACHINE = {"--bind", "--port", "--dir"}
+SIZES = {"--maxmemory"}
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return found
+
+
+def ours(compose: dict[str, Any]) -> dict[str, Any]:
+    return {name: service for name, service in compose["services"].items() if "build" in service}
+
+
+def options(command: list[str] | tuple[str, ...]) -> dict[str, str]:
+    """`--name value` pairs."""
+    return {name: value for name, value in zip(command, command[1:], strict=False) if name.startswith("--")}
+
+
+def test_every_kind_of_process_is_there(compose: dict[str, Any]) -> None:
+    assert {service["command"][0] for service in ours(compose).values()} == {"edge", "worker", "sync", "admin"}
+
+
+def test_every_command_is_one_that_the_cli_takes(compose: dict[str, Any]) -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    for service in ours(compose).values():
+        name, *arguments = service["command"]
+        commands[name].make_context(name, list(arguments))  # raises where an option is unknown or malformed
+
+
+def test_every_variable_is_a_setting(compose: dict[str, Any]) -> None:
+    known = {f"PENSTOCK_{name.upper()}" for name in Settings.model_fields}
+    for name, service in ours(compose).items():
+        assert set(service["environment"]) <= known, name
+
+
+def test_every_address_names_a_service(compose: dict[str, Any]) -> None:
+    for service in ours(compose).values():
+        for value in service["environment"].values():
+            for host in re.findall(r"^(?:mongodb|redis)://([a-z0-9-]+)[:/]", str(value)):
+                assert host in compose["services"]
+        assert set(service["depends_on"]) <= set(compose["services"])
+
+
+@pytest.mark.parametrize(("service", "make"), [("cache-redis", cache_store), ("queue-redis", queue_store)])
+def test_each_redis_is_started_as_the_tests_start_it(
+    compose: dict[str, Any], tmp_path: Path, service: str, make: Any
+) -> None:
+    there = options(compose["services"][service]["command"])
+    here = options(make(tmp_path, 6379).command)
+    without = OF_THIS_MACHINE | SIZES
+    assert {n: v for n, v in there.items() if n not in without} == {n: v for n, v in here.items() if n not in without}
+    assert "--maxmemory" in there
+
+
+def test_mongodb_is_the_same_replica_set(compose: dict[str, Any], tmp_path: Path) -> None:
+    there = options(compose["services"]["mongodb"]["command"])
+    assert there["--replSet"] == options(rules_store(tmp_path, 27017).command)["--replSet"]
+
+
+def test_a_process_has_time_to_finish(compose: dict[str, Any]) -> None:
+    for name, service in ours(compose).items():
+        assert int(service["stop_grace_period"].removesuffix("s")) > Settings().finish_within_s, name
+
+
+def test_what_must_be_kept_is_on_a_volume(compose: dict[str, Any]) -> None:
+    for name in ("mongodb", "queue-redis"):
+        volume = compose["services"][name]["volumes"][0].partition(":")[0]
+        assert volume in compose["volumes"]
+
+
+def test_the_image_has_the_command_and_no_root(compose: dict[str, Any]) -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    assert lines[-1] == 'ENTRYPOINT ["penstock"]'
+    assert any(line.startswith("USER ") and "root" not in line for line in lines)
