@@ -1,9 +1,9 @@
 """The load balancer of docker-compose.yml, as it is configured there, before two edges."""
 
+import asyncio
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -27,13 +27,14 @@ async def system(settings: Settings, tmp_path: Path) -> AsyncIterator[System]:
         for port in ports:
             started.spawn("edge", "--host", "127.0.0.1", "--port", str(port))
         await started.ready()
-        nginx = subprocess.Popen([NGINX, "-p", str(tmp_path), "-c", str(configured(started.edge_port, ports, tmp_path))])
+        file = configured(started.edge_port, ports, tmp_path)
+        nginx = await asyncio.create_subprocess_exec(NGINX, "-p", str(tmp_path), "-c", str(file))
         try:
             await eventually(lambda: answers(started), 30, "the load balancer answers")
             yield started
         finally:
             nginx.terminate()
-            nginx.wait(30)
+            await nginx.wait()
 
 
 def configured(port: int, edges: list[int], folder: Path) -> Path:

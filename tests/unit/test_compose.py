@@ -1,6 +1,8 @@
 """docker-compose.yml, held to what the tests run: no engine is needed to see that it says the same."""
 
 import re
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import yaml
 from typer.main import get_command
 
 from app.cli import app
-from app.local.stores import cache_store, queue_store, rules_store
+from app.local.stores import Store, cache_store, queue_store, rules_store
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +31,7 @@ def ours(compose: dict[str, Any]) -> dict[str, Any]:
 
 def options(command: list[str] | tuple[str, ...]) -> dict[str, str]:
     """`--name value` pairs."""
-    return {name: value for name, value in zip(command, command[1:], strict=False) if name.startswith("--")}
+    return {name: value for name, value in pairwise(command) if name.startswith("--")}
 
 
 def test_every_kind_of_process_is_there(compose: dict[str, Any]) -> None:
@@ -59,7 +61,7 @@ def test_every_address_names_a_service(compose: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("service", "make"), [("cache-redis", cache_store), ("queue-redis", queue_store)])
 def test_each_redis_is_started_as_the_tests_start_it(
-    compose: dict[str, Any], tmp_path: Path, service: str, make: Any
+    compose: dict[str, Any], tmp_path: Path, service: str, make: Callable[[Path, int], Store]
 ) -> None:
     there = options(compose["services"][service]["command"])
     here = options(make(tmp_path, 6379).command)
