@@ -13,22 +13,28 @@ import pytest
 from app.settings import Settings
 from tests.system import ROOT, System, eventually, free_port, running
 
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+
+def nginx_command() -> str:
+    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if found is None:
+        why = "nginx is not installed (Debian: apt-get install nginx-light)"
+        if os.environ.get("CI"):
+            pytest.fail(why)
+        pytest.skip(why)
+    return found
 
 
 @pytest.fixture
 async def system(settings: Settings, tmp_path: Path) -> AsyncIterator[System]:
     """Two edges on ports of their own, which trust the load balancer; `edge_port` is the load balancer's."""
-    if NGINX is None:
-        why = "nginx is not installed (Debian: apt-get install nginx-light)"
-        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    command = nginx_command()
     async with running(settings, tmp_path, edges=0, PENSTOCK_TRUSTED_PROXIES="127.0.0.0/8") as started:
         ports = [free_port(), free_port()]
         for port in ports:
             started.spawn("edge", "--host", "127.0.0.1", "--port", str(port))
         await started.ready()
         file = configured(started.edge_port, ports, tmp_path)
-        nginx = await asyncio.create_subprocess_exec(NGINX, "-p", str(tmp_path), "-c", str(file))
+        nginx = await asyncio.create_subprocess_exec(command, "-p", str(tmp_path), "-c", str(file))
         try:
             await eventually(lambda: answers(started), 30, "the load balancer answers")
             yield started
