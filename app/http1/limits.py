@@ -12,8 +12,8 @@ FILES_OF_OURS = 256
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`body_bytes` 0: any number. A client whose body comes slower than `bytes_per_s`, or who takes an answer slower than
-    that, is borne with for `stall_s`."""
+    """`body_bytes` 0: any number. A client whose body comes slower than `bytes_per_s`, or who takes an answer slower
+    than that, is borne with for `stall_s`."""
 
     connections: int
     header_bytes: int
