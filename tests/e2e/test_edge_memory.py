@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -151,13 +151,12 @@ def _cut() -> int:
 async def test_who_does_not_read_holds_the_other_side_back(system: tuple[System, AppServer]) -> None:
     penstock, app_server = system
     with grows_little(edge_pid(penstock), 50 * MIB):
-        clients = [connect(penstock) for _ in range(10)]
-        for client in clients:
-            client.sendall(GET_DOWN)
-        _until_still(lambda: app_server.sent)
-        assert 0 < app_server.sent < len(clients) * ENOUGH
-        for client in clients:
-            client.close()
+        with ExitStack() as stack:
+            clients = [stack.enter_context(connect(penstock)) for _ in range(10)]
+            for client in clients:
+                client.sendall(GET_DOWN)
+            _until_still(lambda: app_server.sent)
+            assert 0 < app_server.sent < len(clients) * ENOUGH
         app_server.held.set()
         with connect(penstock) as client:
             client.settimeout(3)
