@@ -32,7 +32,7 @@ HELD_BACK_BYTES = 64 << 10
 READ_AHEAD = 8
 """So many requests of one connection are read ahead of their answers; MOST_AHEAD where they came at once."""
 MOST_AHEAD = 128
-DISCARDED_BYTES = 256 << 10
+DISCARDED_BYTES = 16 << 20
 """So much of a body that nobody wants is read to keep the connection."""
 LINGER_S = 2.0
 """How long a client that still sends is listened to after its last answer: a reset would take that from it."""

@@ -84,8 +84,8 @@ def app_server() -> Iterator[tuple[AppServer, int]]:
 async def system(
     settings: Settings, tmp_path: Path, app_server: tuple[AppServer, int]
 ) -> AsyncIterator[tuple[System, AppServer]]:
-    upstreams = {"PENSTOCK_UPSTREAMS": f"http://127.0.0.1:{app_server[1]}", "PENSTOCK_STALL_TIMEOUT_S": "300"}
-    async with running(settings, tmp_path, workers=0, **upstreams) as system:
+    url = f"http://127.0.0.1:{app_server[1]}"
+    async with running(settings, tmp_path, workers=0, PENSTOCK_UPSTREAMS=url, PENSTOCK_STALL_TIMEOUT_S="300") as system:
         yield system, app_server[0]
 
 

@@ -1,5 +1,6 @@
 """In which ways a path may be read: whatever the app server does with it, one of the forms is what it sees."""
 
+from collections.abc import Callable
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import pytest
@@ -35,7 +36,7 @@ def without_parameters(path: bytes) -> bytes:
     return b"/".join(segment.partition(b";")[0] for segment in path.split(b"/"))
 
 
-READERS = {
+READERS: dict[str, Callable[[bytes], bytes]] = {
     "as it came": lambda raw: raw,
     "decoded": unquote_to_bytes,
     "decoded and merged": lambda raw: merged(unquote_to_bytes(raw)),
