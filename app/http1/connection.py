@@ -120,9 +120,11 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """asyncio's."""
-        if self._deaf:
-            return
         self._since_progress += len(data)
+        if self._deaf:
+            if self._lingering and self._since_progress > DISCARDED_BYTES:
+                self.abort()
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -377,6 +379,7 @@ class Connection(asyncio.Protocol):
         if not sends_still:
             self._transport.close()
         elif not self._transport.is_closing():
+            self._since_progress = 0
             self._lingering, self._deadline_s = True, self._loop.time() + LINGER_S
             self._transport.write_eof()
 
