@@ -9,8 +9,8 @@ from typing import Any, cast
 import uvicorn
 
 from app.errors import PenstockError, StartupError
-from app.http1.connection import Connection, Refused, Serving
-from app.http1.limits import Limits
+from app.http1.server.connection import Connection, Refused, Serving
+from app.http1.server.limits import Limits
 from app.process import Listen, Process, cancel
 
 BACKLOG = 2048

@@ -21,9 +21,9 @@ from app.errors import (
     TooManyConnections,
     TooManyRequests,
 )
-from app.http1.exchange import Application, Exchange, Message, last_answer
-from app.http1.head import read_head
-from app.http1.limits import Limits
+from app.http1.server.exchange import Application, Exchange, Message, last_answer
+from app.http1.server.head import read_head
+from app.http1.server.limits import Limits
 from app.jobs.model import Headers
 from app.problems import Reply, of_error
 
