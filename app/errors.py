@@ -4,7 +4,12 @@ PenstockError (500)
 ├── InvalidInput (400)
 │   ├── InvalidRule (422)
 │   ├── MalformedRequest (400)
-│   └── BodyTooLarge (413)
+│   ├── MethodNotAllowed (405)
+│   ├── RequestTooSlow (408)
+│   ├── BodyTooLarge (413)
+│   ├── TargetTooLong (414)
+│   ├── HeadTooLarge (431)
+│   └── NotSupported (501)
 ├── Unauthenticated (401)
 ├── Forbidden (403)
 ├── NotFound (404)
@@ -15,7 +20,8 @@ PenstockError (500)
 ├── Unavailable (503)
 │   ├── RulesUnavailable
 │   ├── CountersUnavailable
-│   └── QueueUnavailable
+│   ├── QueueUnavailable
+│   └── TooManyConnections
 ├── UpstreamError (502)
 │   ├── UpstreamRefused       nothing of the request was sent
 │   │   └── UpstreamHeld      nor tried, for the app servers are away
@@ -50,10 +56,44 @@ class MalformedRequest(InvalidInput):
     """An HTTP request that is not well formed, or that could be read in two ways."""
 
 
+class MethodNotAllowed(InvalidInput):
+    """A method that is not for this server; `allow` names those that are."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+
+
+class RequestTooSlow(InvalidInput):
+    """A request that did not come in time."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+
+
 class BodyTooLarge(InvalidInput):
-    """A request body too large to be deferred."""
+    """A request body larger than allowed, or too large to be deferred."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class TargetTooLong(InvalidInput):
+    """A request line longer than a whole head may be."""
+
+    status = HTTPStatus.REQUEST_URI_TOO_LONG
+
+
+class HeadTooLarge(InvalidInput):
+    """More headers, or larger ones, than allowed."""
+
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+
+
+class NotSupported(InvalidInput):
+    """Something of HTTP that is not done here."""
+
+    status = HTTPStatus.NOT_IMPLEMENTED
 
 
 class Unauthenticated(PenstockError):
@@ -122,6 +162,10 @@ class CountersUnavailable(Unavailable):
 
 class QueueUnavailable(Unavailable):
     """The queue cannot be reached, or takes no more jobs."""
+
+
+class TooManyConnections(Unavailable):
+    """This process has as many connections as it may."""
 
 
 class UpstreamError(PenstockError):

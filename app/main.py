@@ -65,7 +65,7 @@ async def run_edge(process: Process) -> None:
             check_queue(queue, settings),
         )
         async with background:
-            await serve(Gateway(parts), process, process.listen or Listen("127.0.0.1", 8080))
+            await serve(Gateway(parts), process, process.listen or Listen("127.0.0.1", 8080), metrics.refused)
 
 
 async def run_admin(process: Process) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from app.errors import PenstockError, TooManyRequests, Unauthenticated, Unavailable
+from app.errors import MethodNotAllowed, PenstockError, TooManyRequests, Unauthenticated, Unavailable
 from app.jobs.model import Headers
 
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
@@ -71,6 +71,8 @@ def of_error(error: PenstockError) -> Reply:
     if isinstance(error, Unauthenticated):
         challenge = b'Bearer error="invalid_token"' if error.invalid_token else b'Bearer realm="penstock"'
         headers.append((b"www-authenticate", challenge))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.allow.encode()))
     if isinstance(error, Unavailable):
         headers.append(retry_after(UNAVAILABLE_RETRY_AFTER_S))
     if isinstance(error, TooManyRequests):

@@ -4,42 +4,61 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.errors import StartupError
-from app.process import Listen, Process
+from app.errors import PenstockError, StartupError
+from app.http1.server.connection import Connection, Refused, Serving
+from app.http1.server.limits import Limits
+from app.process import Listen, Process, cancel
 
 BACKLOG = 2048
 DRAIN_WITHIN_S = 10
+CHECK_EVERY_S = 0.5
+"""How much longer than its deadline a slow client may take."""
 
 
-async def serve(app: Any, process: Process, listen: Listen) -> None:  # noqa: ANN401 - an ASGI application
-    """Serve until `process.stop` is set, then finish the requests under way. Raises StartupError."""
+def _uncounted(_: PenstockError) -> None:
+    pass
+
+
+async def serve(
+    app: Any,  # noqa: ANN401 - an ASGI application
+    process: Process,
+    listen: Listen,
+    refused: Refused = _uncounted,
+) -> None:
+    """Serve until `process.stop` is set, then finish the requests under way. Raises StartupError.
+
+    uvicorn accepts and shuts down; the protocol is ours (app/http1). `refused` is told of what never reaches `app`.
+    """
+    serving = Serving(app, Limits.of(process.settings), refused)
     config = uvicorn.Config(
         app,
-        http=_Http,
-        ws="none",
+        http=cast(Any, lambda **_: Connection(serving)),  # it only calls it
         lifespan="off",
         log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,  # an app server's answer has its own
-        proxy_headers=False,
-        timeout_keep_alive=75,
         timeout_graceful_shutdown=DRAIN_WITHIN_S,
         backlog=BACKLOG,
     )
     server = _Server(config)
+    server.server_state.connections = cast(Any, serving.connections)
+    server.server_state.tasks = serving.tasks
     with _bound(listen) as bound:
-        serving = asyncio.create_task(server.serve(sockets=[bound]))
-        stopped = asyncio.create_task(process.stop.wait())
-        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        tasks = [asyncio.create_task(body) for body in (process.stop.wait(), _check(serving))]
+        running = asyncio.create_task(server.serve(sockets=[bound]))
+        await asyncio.wait({running, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
-        await serving
-        stopped.cancel()
+        await running
+        await cancel(tasks)
+
+
+async def _check(serving: Serving) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(CHECK_EVERY_S)
+        serving.check(loop.time())
 
 
 class _Server(uvicorn.Server):
@@ -47,15 +66,6 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leaves the signals to the process, which has handlers of its own."""
         yield
-
-
-class _Http(HttpToolsProtocol):
-    """CONNECT names no path, which uvicorn takes for a broken request before the application can refuse it."""
-
-    def on_headers_complete(self) -> None:
-        if self.parser.get_method() == b"CONNECT":
-            self.url = b"/"
-        super().on_headers_complete()
 
 
 def _bound(listen: Listen) -> socket.socket:

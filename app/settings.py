@@ -72,6 +72,16 @@ class Settings(BaseSettings):
     max_stored_response_bytes: int = Field(1 << 20, ge=0)
     poll_limit_per_s: float = Field(50.0, gt=0)
 
+    # Clients
+    max_connections: int = Field(10_000, ge=1)
+    max_header_bytes: int = Field(32 << 10, ge=1024)
+    max_headers: int = Field(100, ge=10)
+    max_body_bytes: int = Field(0, ge=0)
+    header_timeout_s: float = Field(10.0, gt=0)
+    stall_timeout_s: float = Field(30.0, gt=0)
+    min_bytes_per_s: int = Field(100, ge=0)
+    keep_alive_s: float = Field(75.0, gt=0)
+
     # Workers
     max_in_flight: int = Field(256, ge=1)
     horizon_ms: float = Field(50.0, gt=0, le=1000)

@@ -14,7 +14,7 @@ from app.edge.jobs_view import JobView
 from app.edge.judging import Judging
 from app.edge.metrics import Metrics
 from app.edge.request import ClientGone, Receive, Request, read_request
-from app.errors import Forbidden, PenstockError, QueueUnavailable, RulesUnavailable, UpstreamError
+from app.errors import Forbidden, NotFound, PenstockError, QueueUnavailable, RulesUnavailable, UpstreamError
 from app.headers import to_upstream
 from app.identity_token import IdentityTokens
 from app.jobs.model import Headers
@@ -23,14 +23,14 @@ from app.queue.model import Full, FullReason
 from app.rules.cache import RuleCache
 from app.rules.match import Caller, Match
 from app.settings import Settings
-from app.upstream import Answer, Upstream
+from app.upstream import Upstream
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OWN_PREFIX = "/_penstock/"
-WITHOUT_BODY = frozenset({204, 304})
+OWN_PATH = "/_penstock"
+OWN_PREFIX = OWN_PATH + "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Gateway:
         """One request."""
         if scope["type"] != "http":
             return
-        if scope["path"].startswith(OWN_PREFIX) and scope["raw_path"].startswith(OWN_PREFIX.encode()):
+        if scope["raw_path"].startswith(OWN_PREFIX.encode()):
             await self._parts.api(scope, receive, _never_cached(send))
             return
         answering = _Answering(send)
@@ -74,11 +74,9 @@ class Gateway:
             await answering.reply(self._of_error(error))
 
     async def _handle(self, scope: Scope, receive: Receive, answering: "_Answering") -> None:
-        refusal = _refused_kind(scope)
-        if refusal is not None:
-            await answering.reply(refusal)
-            return
         request = read_request(scope, receive)
+        if any(map(_is_ours, request.paths)):  # another spelling; the app servers never see one
+            raise NotFound("There is nothing here.")
         caller = await self._parts.identity.caller(request)
         matches = await self._rules(caller, request)
         job = await self._parts.deferring.known(request, caller, matches)
@@ -114,7 +112,7 @@ class Gateway:
         forwarding = self._parts.upstream.send(request.method, request.target, self._headers(request, caller), body)
         try:
             async with _while_there(request), forwarding as answer:
-                await answering.begin(answer.status, [*_framed(answer), *rate_limit(judged)])
+                await answering.begin(answer.status, [*answer.headers, *rate_limit(judged)])
                 async for chunk in answer.chunks():
                     await answering.more(chunk)
         except UpstreamError as error:
@@ -147,7 +145,7 @@ class Gateway:
         )
 
     def _of_error(self, error: PenstockError) -> Reply:
-        self._parts.metrics.refusals.labels(str(int(error.status))).inc()
+        self._parts.metrics.refused(error)
         return of_error(error)
 
 
@@ -187,22 +185,8 @@ def _never_cached(send: Send) -> Send:
     return sending
 
 
-def _framed(answer: Answer) -> Headers:
-    """Without the length of a body that is not there, which the server that answers for us would wait for."""
-    if answer.status not in WITHOUT_BODY:
-        return answer.headers
-    return [(name, value) for name, value in answer.headers if name != b"content-length"]
-
-
-def _refused_kind(scope: Scope) -> Reply | None:
-    if scope["method"] == "CONNECT":
-        return problem(405, "CONNECT is not for this server.", [(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE")])
-    for name, value in scope["headers"]:
-        if name == b"upgrade":
-            return problem(501, "Upgrades are not supported.")
-        if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
-            return problem(501, "The only transfer coding is chunked.", [(b"connection", b"close")])
-    return None
+def _is_ours(path: str) -> bool:
+    return path == OWN_PATH or path.startswith(OWN_PREFIX)
 
 
 def _over_limit(by: Sequence[Judged], judged: Sequence[Judged], *, at_least_s: float = 0, why: str = "") -> Reply:

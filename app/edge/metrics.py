@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from app.errors import PenstockError
+
 
 class Metrics:
     """An edge's metrics, in its process's registry; label values are few and fixed."""
@@ -29,3 +31,7 @@ class Metrics:
             buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5),
             registry=registry,
         )
+
+    def refused(self, error: PenstockError) -> None:
+        """Count a refusal that is no rule's."""
+        self.refusals.labels(str(int(error.status))).inc()

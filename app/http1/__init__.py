@@ -1,0 +1,1 @@
+"""HTTP/1.1, both ways: with clients and with app servers."""

@@ -1,0 +1,388 @@
+"""One client's connection: its requests are parsed as they come, and answered in their order."""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Never, cast
+from urllib.parse import unquote
+
+import httptools
+
+from app.errors import (
+    BodyTooLarge,
+    HeadTooLarge,
+    InvalidInput,
+    MalformedRequest,
+    PenstockError,
+    RequestTooSlow,
+    TargetTooLong,
+    TooManyConnections,
+    TooManyRequests,
+)
+from app.http1.server.exchange import Application, Exchange, Message, last_answer
+from app.http1.server.head import read_head
+from app.http1.server.limits import Limits
+from app.jobs.model import Headers
+from app.problems import Reply, of_error
+
+HELD_BACK_BYTES = 64 << 10
+"""So much of a body is read ahead of the application."""
+READ_AHEAD = 8
+"""So many requests of one connection are read ahead of their answers; MOST_AHEAD where they came at once."""
+MOST_AHEAD = 128
+DISCARDED_BYTES = 16 << 20
+"""So much of a body that nobody wants is read to keep the connection."""
+LINGER_S = 2.0
+"""How long a client that still sends is listened to after its last answer: a reset would take that from it."""
+SPARE_CONNECTIONS = 128
+"""Above the limit so many are told so; others are cut."""
+
+Refused = Callable[[PenstockError], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Serving:
+    """What all connections of a server share. `refused` is told of what never becomes a request."""
+
+    application: Application
+    limits: Limits
+    refused: Refused
+    connections: "set[Connection]" = field(default_factory=set)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def check(self, now: float) -> None:
+        """Cut those who take too long; to be called every now and then."""
+        for connection in tuple(self.connections):
+            connection.check(now)
+
+
+class Connection(asyncio.Protocol):
+    """A refusal is the last answer of its connection, and what follows it is never read: nobody knows where a request
+    ends that could not be read."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._limits = serving.limits
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        # What follows a request that says `Connection: close` is ignored rather than an error.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._exchanges: deque[Exchange] = deque()
+        self._receiving: Exchange | None = None
+        self._refusal: Reply | None = None
+        self._fault: PenstockError | None = None
+        self._deaf = self._lingering = False
+        self._paused = False
+        self._writable: asyncio.Future[None] | None = None
+        self._start_head()
+        self._in_head = False
+        self._since_progress = 0
+        self._written = self._taken = 0
+        self._in_window = 0
+        self._deadline_s = self._write_deadline_s = math.inf
+
+    # The transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio's."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        self._client = _address(transport.get_extra_info("peername"))
+        self._server = _address(transport.get_extra_info("sockname"))
+        self._deadline_s = self._loop.time() + self._limits.header_s
+        connections = self._serving.connections
+        connections.add(self)
+        if len(connections) > self._limits.connections + SPARE_CONNECTIONS:
+            self.abort()
+        elif len(connections) > self._limits.connections:
+            self._refuse(TooManyConnections("There are too many connections."))
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """asyncio's."""
+        self._serving.connections.discard(self)
+        self._deaf = True
+        for exchange in self._exchanges:
+            exchange.leave()
+        self.resume_writing()
+        del self._parser  # it refers to this connection
+
+    def pause_writing(self) -> None:
+        """asyncio's."""
+        if self._writable is None:
+            self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """asyncio's."""
+        if self._writable is not None:
+            self._writable.set_result(None)
+            self._writable = None
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio's."""
+        self._since_progress += len(data)
+        if self._deaf:
+            if self._lingering and self._since_progress > DISCARDED_BYTES:
+                self.abort()
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if self._fault is None and isinstance(error, httptools.HttpParserCallbackError):
+                raise
+            if not self._deaf:
+                self._refuse(self._fault or MalformedRequest(f"This is no well-formed HTTP/1.1: {error}."))
+            return
+        # An endless header, trailer or chunk extension shows in no callback.
+        if self._since_progress > self._limits.header_bytes and not self._deaf:
+            self._refuse(self._too_large())
+
+    # The parser
+
+    def on_message_begin(self) -> None:
+        """httptools': the first byte of a request."""
+        if self._deaf:
+            self._stop(MalformedRequest("Nothing is read after the last request."))
+        self._start_head()
+        self._deadline_s = self._loop.time() + self._limits.header_s
+
+    def on_url(self, url: bytes) -> None:
+        """httptools': a piece of the target."""
+        self._url += url
+        if len(self._url) > self._limits.header_bytes:
+            self._stop(self._too_large())
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """httptools': a header or, after the head, a trailer, which is dropped."""
+        self._head_bytes += len(name) + len(value) + 4
+        self._header_count += 1
+        if self._head_bytes + len(self._url) > self._limits.header_bytes or self._header_count > self._limits.headers:
+            self._stop(self._too_large())
+        if self._in_head:
+            self._headers.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        """httptools': the head is whole."""
+        method, version = self._parser.get_method().decode(), self._parser.get_http_version()
+        try:
+            head = read_head(method, version, self._url, self._headers, self._limits.body_bytes)
+        except PenstockError as error:
+            self._stop(error)
+        if len(self._exchanges) >= MOST_AHEAD:
+            self._stop(TooManyRequests("Too many requests came at once.", retry_after_s=1))
+        self._in_head = False
+        self._since_progress = 0
+        exchange = Exchange(
+            self,
+            self._scope(method, version, head.target),
+            keep_alive=version == "1.1" and self._parser.should_keep_alive(),
+            awaits_continue=head.expects_continue and head.has_body,
+        )
+        self._receiving = exchange
+        self._exchanges.append(exchange)
+        self._begin_window()
+        if len(self._exchanges) == 1:
+            self._start(exchange)
+        elif len(self._exchanges) >= READ_AHEAD:
+            self._balance()
+
+    def on_body(self, data: bytes) -> None:
+        """httptools': a piece of the body."""
+        exchange = self._receiving
+        self._since_progress = 0
+        if exchange is None or self._deaf:
+            return
+        self._in_window += len(data)
+        exchange.received += len(data)
+        if exchange.complete:
+            if exchange.received > DISCARDED_BYTES:
+                self._end()
+        elif 0 < self._limits.body_bytes < exchange.received:
+            self._stop(BodyTooLarge(f"A request has at most {self._limits.body_bytes} bytes."))
+        else:
+            exchange.body(data)
+            if exchange.held_back > HELD_BACK_BYTES:
+                self._balance()
+
+    def on_message_complete(self) -> None:
+        """httptools': the request is whole."""
+        exchange, self._receiving = self._receiving, None
+        self._since_progress = 0
+        if exchange is None or self._deaf:
+            return
+        exchange.whole()
+        self._deaf = not exchange.keep_alive
+        self._deadline_s = math.inf if self._exchanges else self._loop.time() + self._limits.keep_alive_s
+
+    # Its exchanges
+
+    def write(self, *parts: bytes) -> None:
+        """Send these bytes."""
+        self._written += sum(map(len, parts))
+        if len(parts) == 1:
+            self._transport.write(parts[0])
+        else:
+            self._transport.writelines(parts)
+
+    async def writable(self) -> None:
+        """Until the client has taken most of what was sent."""
+        if self._writable is not None:
+            await asyncio.shield(self._writable)
+
+    def wanted(self) -> None:
+        """More of a body is."""
+        self._balance()
+
+    def answered(self, exchange: Exchange) -> None:
+        """The first exchange's answer is whole: it is the next one's turn."""
+        self._exchanges.popleft()
+        if self._transport.is_closing():
+            return
+        if not exchange.keep_alive:
+            self._end()
+            return
+        if self._paused:
+            self._balance()
+        if self._exchanges:
+            self._start(self._exchanges[0])
+        elif self._refusal is not None:
+            self._end()
+        elif self._receiving is None and not self._in_head:
+            self._deadline_s = self._loop.time() + self._limits.keep_alive_s
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._transport.abort()
+
+    def shutdown(self) -> None:
+        """The server's: no request after those that are here."""
+        if self._exchanges:
+            self._exchanges[-1].keep_alive = False
+        else:
+            self._transport.close()
+
+    def check(self, now: float) -> None:
+        """Cut a client who takes too long."""
+        if now >= self._deadline_s:
+            self._overdue(now)
+        unsent = self._transport.get_write_buffer_size()
+        if not unsent:
+            self._write_deadline_s = math.inf
+            return
+        taken, due = self._written - unsent, now >= self._write_deadline_s
+        if due and taken - self._taken < self._least:
+            self.abort()
+        elif due or self._write_deadline_s == math.inf:
+            self._taken, self._write_deadline_s = taken, now + self._limits.stall_s
+
+    @property
+    def _least(self) -> float:
+        """What must come, or be taken, within `stall_s`."""
+        return max(1.0, self._limits.bytes_per_s * self._limits.stall_s)
+
+    def _overdue(self, now: float) -> None:
+        receiving = self._receiving
+        if self._lingering:
+            if self._transport.get_write_buffer_size():
+                self._deadline_s = now + LINGER_S
+            else:
+                self.abort()
+        elif self._paused or (receiving is not None and (receiving.awaits_continue or self._in_window >= self._least)):
+            self._begin_window()
+        elif receiving is not None or self._in_head:
+            self._refuse(RequestTooSlow("The request did not come in time."))
+        else:
+            self._transport.close()
+
+    def _begin_window(self) -> None:
+        self._in_window, self._deadline_s = 0, self._loop.time() + self._limits.stall_s
+
+    def _start_head(self) -> None:
+        self._in_head = True
+        self._url = b""
+        self._headers: Headers = []
+        self._head_bytes = self._header_count = 0
+
+    def _scope(self, method: str, version: str, target: bytes) -> Message:
+        raw_path, _, query = target.partition(b"?")
+        path = raw_path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": version,
+            "server": self._server,
+            "client": self._client,
+            "scheme": "http",
+            "method": method,
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": self._headers,
+        }
+
+    def _start(self, exchange: Exchange) -> None:
+        exchange.task = self._loop.create_task(exchange.run(self._serving.application))
+        self._serving.tasks.add(exchange.task)
+        exchange.task.add_done_callback(self._serving.tasks.discard)
+
+    def _balance(self) -> None:
+        """Read on, or not, as there is room."""
+        held_back = self._receiving.held_back if self._receiving is not None else 0
+        full = not self._deaf and (held_back > HELD_BACK_BYTES or len(self._exchanges) > READ_AHEAD)
+        if full == self._paused:
+            return
+        self._paused = full
+        if full:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+            if self._receiving is not None:
+                self._begin_window()
+
+    def _too_large(self) -> InvalidInput:
+        most = self._limits.header_bytes
+        if len(self._url) > most:
+            return TargetTooLong(f"The target and the headers of a request have at most {most} bytes.")
+        return HeadTooLarge(f"A request has at most {self._limits.headers} headers, with {most} bytes in all.")
+
+    def _stop(self, error: PenstockError) -> Never:
+        """Out of the parser: httptools does not keep what its callbacks raise."""
+        self._fault = error
+        raise error
+
+    def _refuse(self, error: PenstockError) -> None:
+        self._deaf = True
+        broken = self._receiving
+        if broken is not None and broken.complete:  # a second answer to it would be taken for the next one's
+            self._end()
+            return
+        if broken is not None:
+            broken.leave()
+            if broken.begun:
+                self.abort()
+                return
+            self._exchanges.remove(broken)
+        self._refusal = of_error(error)
+        self._serving.refused(error)
+        if not self._exchanges:
+            self._end()
+
+    def _end(self) -> None:
+        """No more answers."""
+        if self._refusal is not None:
+            self.write(last_answer(self._refusal))
+        sends_still = self._refusal is not None or self._receiving is not None or self._in_head
+        self._exchanges.clear()
+        self._receiving, self._in_head, self._deaf = None, False, True
+        self._balance()
+        if not sends_still:
+            self._transport.close()
+        elif not self._transport.is_closing():
+            self._since_progress = 0
+            self._lingering, self._deadline_s = True, self._loop.time() + LINGER_S
+            self._transport.write_eof()
+
+
+def _address(name: tuple[Any, ...] | None) -> tuple[str, int] | None:
+    return None if not name else (name[0], name[1])
