@@ -1,5 +1,7 @@
 """Responses as they are read: the good ones in any pieces, the broken ones not at all."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ def read(pieces: list[bytes], *, ends: bool, method: str = "GET", reader: Respon
 
 def cut(raw: bytes, at: list[int]) -> list[bytes]:
     ends = [0, *sorted(at), len(raw)]
-    return [raw[begin:end] for begin, end in zip(ends, ends[1:], strict=False) if begin < end]
+    return [raw[begin:end] for begin, end in pairwise(ends) if begin < end]
 
 
 @pytest.mark.parametrize("good", GOOD, ids=lambda good: good.name)
@@ -116,20 +118,20 @@ HOST = b"app.test:81"
 @pytest.mark.parametrize(
     ("method", "headers", "length", "expected"),
     [
-        ("GET", [(b"host", b"x")], 0, b"GET /t HTTP/1.1\r\nhost: x\r\n\r\n"),
-        ("GET", [(b"a", b"b")], 0, b"GET /t HTTP/1.1\r\nhost: app.test:81\r\na: b\r\n\r\n"),
-        ("POST", [(b"host", b"x")], 0, b"POST /t HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"),
-        ("GET", [(b"host", b""), (b"content-length", b"0")], 0, b"GET /t HTTP/1.1\r\nhost: \r\ncontent-length: 0\r\n\r\n"),
-        ("PUT", [(b"host", b"x"), (b"content-length", b"9")], 3, b"PUT /t HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n"),
-        ("PUT", [(b"host", b"x"), (b"content-length", b"9")], None, b"PUT /t HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n"),
-        ("PUT", [(b"host", b"x"), (b"transfer-encoding", b"gzip")], None, b"PUT /t HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"),
+        ("GET", [(b"host", b"x")], 0, b"host: x"),
+        ("GET", [(b"a", b"b")], 0, b"host: app.test:81\r\na: b"),
+        ("POST", [(b"host", b"x")], 0, b"host: x\r\ncontent-length: 0"),
+        ("GET", [(b"host", b""), (b"content-length", b"0")], 0, b"host: \r\ncontent-length: 0"),
+        ("PUT", [(b"host", b"x"), (b"content-length", b"9")], 3, b"host: x\r\ncontent-length: 3"),
+        ("PUT", [(b"host", b"x"), (b"content-length", b"9")], None, b"host: x\r\ncontent-length: 9"),
+        ("PUT", [(b"host", b"x"), (b"transfer-encoding", b"a")], None, b"host: x\r\ntransfer-encoding: chunked"),
     ],
-)  # fmt: skip
+)
 def test_a_request_has_one_framing(
     method: str, headers: list[tuple[bytes, bytes]], length: int | None, expected: bytes
 ) -> None:
     head, announced = encode_head(method, b"/t", headers, HOST, length)
-    assert head == expected
+    assert head == method.encode() + b" /t HTTP/1.1\r\n" + expected + b"\r\n\r\n"
     assert (announced == CHUNKED) == (b"chunked" in expected)
 
 
