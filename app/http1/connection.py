@@ -7,6 +7,7 @@ then whether the app server is owing something for too long.
 import asyncio
 import select
 from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 from app.errors import UpstreamCut, UpstreamTimeout
 from app.http1.request import CHUNKED
@@ -133,8 +134,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is open."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are like it, and no subclass
         self._readable.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:

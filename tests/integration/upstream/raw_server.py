@@ -113,6 +113,12 @@ class Client:
         with await self.send(target, method) as answer:
             return answer.status, b"".join([chunk async for chunk in answer.chunks()])
 
+    async def none_in_use(self) -> None:
+        """A connection that was cut is gone in one of the loop's next turns."""
+        async with asyncio.timeout(30):
+            while self.pool.in_use:  # noqa: ASYNC110 - it counts, it does not tell
+                await asyncio.sleep(0.01)
+
 
 @asynccontextmanager
 async def client_of(url: str, **settings: Any) -> AsyncIterator[Client]:  # noqa: ANN401

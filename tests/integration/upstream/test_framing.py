@@ -104,7 +104,8 @@ async def test_what_the_loop_has_not_read_yet_is_seen_before_a_connection_is_use
 
 async def test_no_answer_reaches_another_caller_whatever_happens_to_the_connections() -> None:
     """Many at once, unique ids, and a fifth of all answers broken in one way or another."""
-    odd = [raw for raw in BROKEN.values() if len(raw) < 1000] + [good.raw for good in GOOD if not good.keeps]
+    odd = [(raw, True) for raw in BROKEN.values() if len(raw) < 1000]
+    odd += [(good.raw, good.ends) for good in GOOD if not good.keeps and good.method == "GET"]
 
     async def answer(asked: Asked) -> bool:
         number = int(asked.target.rpartition("/")[2])
@@ -114,8 +115,9 @@ async def test_no_answer_reaches_another_caller_whatever_happens_to_the_connecti
             chunked = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(text), text)
             await asked.wire.say(OK + b"X-Id: %d\r\n" % number + chunked if number % 2 else echo(text))
             return number % 11 == 0
-        await asked.wire.say(odd[number // 5 % len(odd)])
-        return number % 2 == 0
+        raw, closes = odd[number // 5 % len(odd)]
+        await asked.wire.say(raw)
+        return closes
 
     right = failed = 0
 
@@ -126,7 +128,7 @@ async def test_no_answer_reaches_another_caller_whatever_happens_to_the_connecti
                 with await client.send(f"/{number}") as got:
                     body = b"".join([chunk async for chunk in got.chunks()])
             except Exception as error:
-                assert type(error).__name__ in {"UpstreamCut", "UpstreamTimeout"}, error
+                assert isinstance(error, UpstreamCut)
                 failed += 1
             else:
                 if number % 5:
@@ -137,8 +139,8 @@ async def test_no_answer_reaches_another_caller_whatever_happens_to_the_connecti
                     assert body in {b"abc", b""}, "an odd one, read as far as it was good"
 
     server = RawServer(answer)
-    async with serving(server, upstream_read_timeout_s=2) as client:
+    async with serving(server) as client:
         await asyncio.gather(*(ask(range(start, 4000, 40)) for start in range(40)))
         assert right >= 3200 - 4000 // 11, "a close right after an answer may meet the next request"
         assert failed
-        assert client.pool.in_use == 0
+        await client.none_in_use()
