@@ -472,7 +472,10 @@ async def test_tls_that_cannot_be_verified_is_refused_and_nothing_is_sent(tmp_pa
 
 async def test_plain_http_where_tls_is_spoken_and_the_other_way_round(tmp_path: Path) -> None:
     authority, server = Authority(tmp_path, "ours"), RawServer()
-    async with listening(server) as port, client_of(f"https://localhost:{port}") as client:
+    async with (
+        listening(server) as port,
+        client_of(f"https://localhost:{port}", upstream_connect_timeout_s=1) as client,
+    ):
         with pytest.raises(UpstreamRefused):
             await client.get("/")
     async with (
