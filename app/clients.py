@@ -11,7 +11,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.errors import StartupError
-from app.http1.pool import Patience, Pool
+from app.http1.client.pool import Patience, Pool
 from app.settings import Settings
 
 MongoClient = AsyncIOMotorClient[Any]

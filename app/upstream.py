@@ -10,10 +10,10 @@ from typing import Self
 from app.breaker import LONGEST_BACKOFF_S, Breaker, Health, Ticket
 from app.errors import UpstreamHeld, UpstreamRefused
 from app.headers import from_upstream, retry_after_s
-from app.http1.connection import Connection, Sent
-from app.http1.pool import Pool
-from app.http1.request import encode_head
-from app.http1.response import Response
+from app.http1.client.connection import Connection, Sent
+from app.http1.client.pool import Pool
+from app.http1.client.request import encode_head
+from app.http1.client.response import Response
 from app.jobs.model import Headers, StoredResponse
 
 BUSY_STATUSES = frozenset({502, 503, 504})

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import MalformedRequest
-from app.http1.request import CHUNKED, encode_head
-from app.http1.response import BadResponse, Response, ResponseReader
+from app.http1.client.request import CHUNKED, encode_head
+from app.http1.client.response import BadResponse, Response, ResponseReader
 from tests.responses import BROKEN, GOOD, LENGTH, OK, Good
 
 

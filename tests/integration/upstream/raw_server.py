@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.clients import upstream_pools
-from app.http1.pool import Pool
+from app.http1.client.pool import Pool
 from app.settings import Settings
 from app.upstream import Answer, Upstream
 

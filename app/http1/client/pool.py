@@ -9,7 +9,7 @@ from ssl import SSLContext
 from pydantic import HttpUrl
 
 from app.errors import UpstreamRefused
-from app.http1.connection import Connection
+from app.http1.client.connection import Connection
 
 LEAST_KEPT_S = 0.5
 

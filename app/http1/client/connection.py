@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 from app.errors import UpstreamCut, UpstreamTimeout
-from app.http1.request import CHUNKED
-from app.http1.response import BadResponse, Response, ResponseReader
+from app.http1.client.request import CHUNKED
+from app.http1.client.response import BadResponse, Response, ResponseReader
 
 MOST_UNREAD_BYTES = 65_536
 """More of an answer is not taken from the network before some of it was read."""
