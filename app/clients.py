@@ -1,6 +1,7 @@
 """The only place that makes clients of Redis, MongoDB, Kafka and HTTP. The caller closes what it gets."""
 
-from types import SimpleNamespace
+import ssl
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -9,6 +10,8 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from app.errors import StartupError
+from app.http1.client.pool import Patience, Pool
 from app.settings import Settings
 
 MongoClient = AsyncIOMotorClient[Any]
@@ -56,31 +59,30 @@ def mongodb(settings: Settings) -> MongoClient:
     return AsyncIOMotorClient(settings.mongodb_url, tz_aware=True, serverSelectionTimeoutMS=3000)
 
 
-def http_session(settings: Settings, *, announce_sent: bool = False) -> aiohttp.ClientSession:
-    """A client for the app servers: streams, changes no header, follows no redirect, decodes nothing.
+def http_session() -> aiohttp.ClientSession:
+    """A client for the issuer's keys."""
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
 
-    `announce_sent`: a request's `trace_request_ctx` is called once its head is on its way.
-    """
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
-        timeout=aiohttp.ClientTimeout(
-            total=None, sock_connect=settings.upstream_connect_timeout_s, sock_read=settings.upstream_read_timeout_s
-        ),
-        auto_decompress=False,
-        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trace_configs=[_announcing()] if announce_sent else None,
+
+def upstream_pools(settings: Settings) -> list[Pool]:
+    """Connections to each of the app servers, none open yet. Raises StartupError."""
+    patience = Patience(
+        connect_s=settings.upstream_connect_timeout_s,
+        read_s=settings.upstream_read_timeout_s,
+        keep_s=settings.upstream_keep_alive_s,
+        most_idle=settings.upstream_idle_connections,
     )
-    # aiohttp sends an idempotent request again by itself when the connection ends: that would be two for one slot.
-    session._retry_connection = False
-    return session
+    tls = _tls(settings.upstream_ca_file) if any(url.scheme == "https" for url in settings.upstreams) else None
+    return [Pool(address, patience, tls) for address in settings.upstreams]
 
 
-def _announcing() -> aiohttp.TraceConfig:
-    async def on_head_sent(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        if context.trace_request_ctx is not None:
-            context.trace_request_ctx()
-
-    config = aiohttp.TraceConfig()
-    config.on_request_headers_sent.append(on_head_sent)
-    return config
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    """Certificates and names are verified, by the system's authorities and those of `ca_file`."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as error:
+            raise StartupError(f"PENSTOCK_UPSTREAM_CA_FILE: {ca_file} holds no certificates: {error}") from error
+    return context

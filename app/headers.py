@@ -79,12 +79,8 @@ def drained(stored: Headers, job_id: str, attempt: int, identity: bytes | None) 
 def from_upstream(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     """An app server's answer as the client gets it: without what is between it and us, or ours alone to say."""
     lowered = [(name.lower(), value) for name, value in headers]
-    named = _named_by_connection(lowered)
-    return [
-        (name, value)
-        for name, value in lowered
-        if name not in HOP_BY_HOP and name not in named and not name.startswith(_OURS_IN_ANSWERS)
-    ]
+    named = HOP_BY_HOP | _named_by_connection(lowered)
+    return [field for field in lowered if field[0] not in named and not field[0].startswith(_OURS_IN_ANSWERS)]
 
 
 def _named_by_connection(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:

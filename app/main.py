@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 from app.admin.application import build_admin
 from app.admin.auth import Gatekeeper
-from app.clients import cache_redis, http_session, mongodb, queue_redis
+from app.clients import cache_redis, http_session, mongodb, queue_redis, upstream_pools
 from app.edge.api import ApiParts, PollLimit, build_api
 from app.edge.deferral import Deferring
 from app.edge.gateway import Gateway, Parts
@@ -35,7 +35,7 @@ async def run_edge(process: Process) -> None:
     """The body of `penstock edge`."""
     settings = process.settings
     async with AsyncExitStack() as stack:
-        cache, queue, session = cache_redis(settings), queue_redis(settings), http_session(settings)
+        cache, queue, session = cache_redis(settings), queue_redis(settings), http_session()
         stack.push_async_callback(cache.aclose)
         stack.push_async_callback(queue.aclose)
         stack.push_async_callback(session.close)
@@ -52,7 +52,8 @@ async def run_edge(process: Process) -> None:
         )
         disk = Disk(settings.queue_folder, settings.queue_min_free_bytes)
         deferring = Deferring(Flows(queue, settings), disk, limiter, identity, settings)
-        upstream, metrics = Upstream(session, settings.upstreams), Metrics(process.registry)
+        upstream, metrics = Upstream(upstream_pools(settings)), Metrics(process.registry)
+        stack.push_async_callback(upstream.close)
         judging = Judging(limiter, LocalLimiter(), presence, metrics)
         parts = Parts(api, identity, rules, judging, deferring, upstream, identity_tokens, view, metrics, settings)
         background = alongside(
@@ -73,7 +74,7 @@ async def run_admin(process: Process) -> None:
     settings = process.settings
     async with AsyncExitStack() as stack:
         client, cache, queue = mongodb(settings), cache_redis(settings), queue_redis(settings)
-        session = http_session(settings)
+        session = http_session()
         stack.callback(client.close)
         stack.push_async_callback(cache.aclose)
         stack.push_async_callback(queue.aclose)

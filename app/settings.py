@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import DirectoryPath, Field, HttpUrl, ValidationError, field_validator
+from pydantic import DirectoryPath, Field, FilePath, HttpUrl, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import StartupError
@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     upstreams: Annotated[tuple[HttpUrl, ...], CommaSeparated] = ()
     upstream_connect_timeout_s: float = Field(5.0, gt=0)
     upstream_read_timeout_s: float = Field(60.0, gt=0)
+    upstream_keep_alive_s: float = Field(30.0, gt=0)
+    upstream_idle_connections: int = Field(256, ge=0)
+    upstream_ca_file: FilePath | None = None
     counters_timeout_ms: float = Field(25.0, gt=0)
     cache_timeout_ms: float = Field(1000.0, gt=0)
     queue_timeout_ms: float = Field(3000.0, gt=0)
@@ -117,6 +120,13 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("upstreams")
+    @classmethod
+    def _only_a_path(cls, value: tuple[HttpUrl, ...]) -> tuple[HttpUrl, ...]:
+        if any(url.username or url.password or url.query or url.fragment for url in value):
+            raise ValueError("an app server's address has no user, query or fragment")
+        return value
 
     @field_validator("jwt_algorithms")
     @classmethod

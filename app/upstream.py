@@ -1,47 +1,76 @@
 """One request to the app servers, for edges and workers alike."""
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
-
-import aiohttp
-from multidict import CIMultiDict
-from pydantic import HttpUrl
-from yarl import URL
+from types import TracebackType
+from typing import Self
 
 from app.breaker import LONGEST_BACKOFF_S, Breaker, Health, Ticket
-from app.errors import UpstreamCut, UpstreamHeld, UpstreamRefused, UpstreamTimeout
+from app.errors import UpstreamHeld, UpstreamRefused
 from app.headers import from_upstream, retry_after_s
+from app.http1.client.connection import Connection, Sent
+from app.http1.client.pool import Pool
+from app.http1.client.request import encode_head
+from app.http1.client.response import Response
 from app.jobs.model import Headers, StoredResponse
 
-Sent = Callable[[], None]
-
 BUSY_STATUSES = frozenset({502, 503, 504})
-LAST_STATUS = 599  # RFC 9110, 15
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Answer:
-    """An app server's answer: status and headers are there, the body streams."""
+    """An app server's answer: status and headers are there, the body streams.
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    Whoever has it closes it (it is a context manager): what was not read is given up, and its connection with it.
+    """
+
+    __slots__ = ("_connection", "_pool", "_response", "headers", "status")
+
+    def __init__(self, response: Response, connection: Connection, pool: Pool) -> None:
         self._response = response
+        self._connection: Connection | None = connection
+        self._pool = pool
         self.status = response.status
-        self.headers: Headers = from_upstream(response.raw_headers)
+        self.headers: Headers = from_upstream(response.headers)
+
+    @property
+    def over(self) -> bool:
+        """Whether all of the body has been read."""
+        return self._response.complete and not self._response.size
+
+    async def read(self) -> bytes:
+        """What has come of the body since, at once if any has; empty when it is over. Raises UpstreamError."""
+        if self._connection is None:
+            return b""
+        chunk = await self._connection.read()
+        if self.over:
+            self.close()
+        return chunk
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives; raises UpstreamError."""
-        with _translated():
-            async for chunk in self._response.content.iter_any():
-                yield chunk
+        while chunk := await self.read():
+            yield chunk
+
+    def close(self) -> None:
+        """Give back the connection, once; cut it where the answer has not ended."""
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.finish():
+            self._pool.give_back(connection, self._response.kept_for_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    base: str
+    pool: Pool
     breaker: Breaker
 
 
@@ -52,9 +81,8 @@ class Upstream:
     tried all the same.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, addresses: Sequence[HttpUrl], *, hold: bool = False) -> None:
-        self._session = session
-        self._servers = [_Server(str(address).rstrip("/"), Breaker()) for address in addresses]
+    def __init__(self, pools: Sequence[Pool], *, hold: bool = False) -> None:
+        self._servers = [_Server(pool, Breaker()) for pool in pools]
         self._turn = 0
         self._hold = hold
         self.news = asyncio.Event()
@@ -77,7 +105,6 @@ class Upstream:
         now = monotonic()
         return min((server.breaker.wait_s(now) for server in self._servers), default=LONGEST_BACKOFF_S)
 
-    @asynccontextmanager
     async def send(
         self,
         method: str,
@@ -85,44 +112,33 @@ class Upstream:
         headers: Headers,
         body: AsyncIterator[bytes] | bytes | None,
         sent: Sent | None = None,
-    ) -> AsyncIterator[Answer]:
-        """Send one request; the target goes as it came. Leaving the context gives up what was not read.
+    ) -> Answer:
+        """Send one request, once: what may have been acted on is not sent again. The target goes as it came.
 
-        `sent` is called once the request's head is on its way, if the session announces that (app/clients.py).
-        Raises UpstreamHeld, UpstreamRefused, UpstreamCut, UpstreamTimeout.
+        A body that streams is sent while the answer is read; one that is there costs less. `sent` is called once the
+        request's head is on its way. Raises UpstreamHeld, UpstreamRefused, UpstreamCut, UpstreamTimeout; whatever the
+        body raises; MalformedRequest.
         """
-        names = CIMultiDict((_text(name), _text(value)) for name, value in headers)
-        with self._next() as attempt, _translated():
-            url = URL(attempt.base + target.decode("latin-1"), encoded=True)
-            response = await self._session.request(
-                method, url, headers=names, data=body, allow_redirects=False, trace_request_ctx=sent
-            )
-            attempt.answered(response.status, response.raw_headers)
-        try:
-            _require_usable(response)
-            yield Answer(response)
-        finally:
-            if response.content.at_eof():
-                response.release()
-            else:
-                response.close()
-
-    @contextmanager
-    def _next(self) -> Iterator["_Attempt"]:
-        """The server whose turn it is; learns of it whether it is alive."""
         server, ticket = self._pick()
-        attempt = _Attempt(server.base)
+        health, wait_s = Health.UNCLEAR, 0.0
         try:
-            yield attempt
+            answer = await _exchange(server.pool, method, target, headers, body, sent)
+            health = Health.BUSY if answer.status in BUSY_STATUSES else Health.ALIVE
+            if health is Health.BUSY:
+                wait_s = retry_after_s(answer.headers)
+            return answer
         except UpstreamRefused:
-            attempt.health = Health.REFUSED
+            health = Health.REFUSED
             raise
         finally:
-            if ticket is not None:
-                was_open = server.breaker.is_open
-                server.breaker.end(ticket, attempt.health, monotonic(), attempt.retry_after_s)
-                if was_open or server.breaker.is_open:
-                    self.news.set()
+            self._learn(server.breaker, ticket, health, wait_s)
+
+    def _learn(self, breaker: Breaker, ticket: Ticket | None, health: Health, wait_s: float) -> None:
+        if ticket is not None:
+            was_open = breaker.is_open
+            breaker.end(ticket, health, monotonic(), wait_s)
+            if was_open or breaker.is_open:
+                self.news.set()
 
     def _pick(self) -> tuple[_Server, Ticket | None]:
         if not self._servers:
@@ -145,55 +161,39 @@ class Upstream:
 
         `sent` is called once the request's head is on its way. Raises UpstreamError.
         """
-        async with self.send(method, target, headers, body or None, sent) as answer:
+        with await self.send(method, target, headers, body, sent) as answer:
             kept: list[bytes] = []
             size = 0
-            async for chunk in answer.chunks():
+            while chunk := await answer.read():
                 size += len(chunk)
                 if size > max_body_bytes:
                     return StoredResponse(answer.status, answer.headers, None)
                 kept.append(chunk)
             return StoredResponse(answer.status, answer.headers, b"".join(kept))
 
-
-class _Attempt:
-    """One request's server, and what it has shown of it."""
-
-    def __init__(self, base: str) -> None:
-        self.base = base
-        self.health = Health.UNCLEAR
-        self.retry_after_s = 0.0
-
-    def answered(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        self.health = Health.BUSY if status in BUSY_STATUSES else Health.ALIVE
-        if self.health is Health.BUSY:
-            self.retry_after_s = retry_after_s(headers)
+    async def close(self) -> None:
+        """Close all connections, those in use too."""
+        for server in self._servers:
+            await server.pool.close()
 
 
-def _require_usable(response: aiohttp.ClientResponse) -> None:
-    """Raises UpstreamCut for what HTTP has no name for and no client would be sent."""
-    if response.status > LAST_STATUS:
-        raise UpstreamCut(f"The app server answered with the unknown status {response.status}.")
-    if _CONTROL.search(b"".join(value for _, value in response.raw_headers)):
-        raise UpstreamCut("The app server answered with a control character in a header.")
-
-
-def _text(value: bytes) -> str:
-    """What aiohttp, which writes UTF-8, sends as these bytes again; others (Latin-1) it can't send as they are."""
+async def _exchange(
+    pool: Pool,
+    method: str,
+    target: bytes,
+    headers: Headers,
+    body: AsyncIterator[bytes] | bytes | None,
+    sent: Sent | None,
+) -> Answer:
+    body = body or b""
+    known = len(body) if isinstance(body, bytes) else None
+    head, length = encode_head(method, pool.path + target, headers, pool.authority, known)
+    connection = pool.take() or await pool.connect()
     try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """aiohttp's errors as ours."""
-    try:
-        yield
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-        raise UpstreamRefused(f"The app server cannot be reached: {error}") from error
-    except TimeoutError as error:
-        raise UpstreamTimeout("The app server did not answer in time.") from error
-    except (aiohttp.ClientError, ConnectionError) as error:
-        raise UpstreamCut(f"The app server's answer ended early: {error or type(error).__name__}") from error
+        connection.begin(head, body, length, to_head=method == "HEAD")
+        if sent is not None:
+            sent()
+        return Answer(await connection.answered(), connection, pool)
+    except BaseException:
+        connection.finish()
+        raise

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
-from app.clients import cache_redis, http_session, queue_redis
+from app.clients import cache_redis, queue_redis, upstream_pools
 from app.errors import Unavailable
 from app.identity_token import load_identity_tokens
 from app.limiter.redis_limiter import RedisLimiter
@@ -175,11 +175,11 @@ async def run_worker(process: Process) -> None:
 
 @asynccontextmanager
 async def _clients(settings: Settings) -> AsyncIterator[tuple[Redis, Redis, Upstream]]:
-    cache, queue, session = cache_redis(settings), queue_redis(settings), http_session(settings, announce_sent=True)
+    cache, queue, upstream = cache_redis(settings), queue_redis(settings), Upstream(upstream_pools(settings), hold=True)
     try:
-        yield cache, queue, Upstream(session, settings.upstreams, hold=True)
+        yield cache, queue, upstream
     finally:
-        await session.close()
+        await upstream.close()
         await cache.aclose()
         await queue.aclose()
 

@@ -109,18 +109,21 @@ class Gateway:
         self, request: Request, caller: Caller, judged: Sequence[Judged], answering: "_Answering"
     ) -> None:
         body = request.body.chunks() if request.has_body else None
-        forwarding = self._parts.upstream.send(request.method, request.target, self._headers(request, caller), body)
+        headers = self._headers(request, caller)
         try:
-            async with _while_there(request), forwarding as answer:
-                await answering.begin(answer.status, [*answer.headers, *rate_limit(judged)])
-                async for chunk in answer.chunks():
-                    await answering.more(chunk)
+            async with _while_there(request):
+                with await self._parts.upstream.send(request.method, request.target, headers, body) as answer:
+                    await answering.begin(answer.status, [*answer.headers, *rate_limit(judged)])
+                    last = await answer.read()
+                    while not answer.over:
+                        await answering.more(last)
+                        last = await answer.read()
         except UpstreamError as error:
             if request.body.abandoned:  # what the app server missed was the client's to send
                 raise ClientGone from error
             self._parts.metrics.upstream_errors.labels(type(error).__name__).inc()
             raise
-        await answering.end()
+        await answering.end(last)
 
     def _headers(self, request: Request, caller: Caller) -> Headers:
         trusted = self._parts.identity.trusts(request.peer)
@@ -170,8 +173,8 @@ class _Answering:
     async def more(self, chunk: bytes) -> None:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
-    async def end(self) -> None:
-        await self._send({"type": "http.response.body", "body": b""})
+    async def end(self, chunk: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": chunk})
 
 
 def _never_cached(send: Send) -> Send:

@@ -155,7 +155,7 @@ async def test_no_usable_answer_is_a_502_and_the_request_was_sent_once(edge: Edg
     for method in ("GET", "PUT", "DELETE"):
         answer = said(await edge.raw(request(f"{method} /{method} HTTP/1.1")))
         assert (answer.status, answer.headers["content-type"]) == (502, "application/problem+json")
-    assert len(edge.app_server.arrived) == 3, "aiohttp does not send again what may have been acted on"
+    assert len(edge.app_server.arrived) == 3, "what may have been acted on is not sent again"
     assert edge.counted(UPSTREAM_CUT, kind="UpstreamCut") == 3
 
 

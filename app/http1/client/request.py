@@ -1,0 +1,41 @@
+"""A request's head as bytes, with a framing of its own whatever its headers say."""
+
+from app.errors import MalformedRequest
+from app.jobs.model import Headers
+
+CHUNKED = -1
+"""The length of a body that is not known before it ends."""
+
+_MEANS_CONTENT = frozenset({"POST", "PUT", "PATCH"})  # RFC 9110, 8.6: no content is said with a length of 0
+
+
+def encode_head(method: str, target: bytes, headers: Headers, host: bytes, length: int | None) -> tuple[bytes, int]:
+    """The head, and the length of the body that it announces.
+
+    `length`: the body's, or None where it streams: then what `Content-Length` says, else CHUNKED. `host` is for a
+    request that names none. Raises MalformedRequest for what can't be written without becoming something else.
+    """
+    lines = [b"%b %b HTTP/1.1" % (method.encode(), target)]
+    declared: bytes | None = None
+    named = False
+    for name, value in headers:
+        if name == b"content-length":
+            if declared is not None or not value.isdigit():
+                raise MalformedRequest("The request's Content-Length is not one number.")
+            declared = value
+        elif name != b"transfer-encoding":
+            named = named or name == b"host"
+            lines.append(name + b": " + value)
+    if not named:
+        lines.insert(1, b"host: " + host)
+    if length is None:
+        length = CHUNKED if declared is None else int(declared)
+    if length == CHUNKED:
+        lines.append(b"transfer-encoding: chunked")
+    elif length or declared is not None or method in _MEANS_CONTENT:
+        lines.append(b"content-length: %d" % length)
+    head = b"\r\n".join(lines) + b"\r\n\r\n"
+    ends = len(lines) + 1
+    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head or b" " in target:
+        raise MalformedRequest("The request's head holds a character that HTTP does not allow there.")
+    return head, length

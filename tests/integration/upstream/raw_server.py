@@ -1,0 +1,149 @@
+"""An app server that a test writes byte for byte, keeping its connections; and a client of it."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.clients import upstream_pools
+from app.http1.client.pool import Pool
+from app.settings import Settings
+from app.upstream import Answer, Upstream
+
+HEADERS = [(b"host", b"edge.test")]
+
+
+@dataclass
+class Wire:
+    """One connection, as the app server sees it."""
+
+    number: int
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def say(self, raw: bytes) -> None:
+        self.writer.write(raw)
+        await self.writer.drain()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request: on which connection it came, its head, its body if that has a length."""
+
+    wire: Wire
+    head: bytes
+    body: bytes
+
+    @property
+    def target(self) -> str:
+        return self.head.split(b" ")[1].decode()
+
+    def header(self, name: bytes) -> bytes | None:
+        for line in self.head.split(b"\r\n")[1:]:
+            found, _, value = line.partition(b": ")
+            if found == name:
+                return value
+        return None
+
+
+Handler = Callable[[Asked], Awaitable[bool | None]]
+"""Answers one request; True: then closes the connection."""
+
+
+def echo(text: bytes, *headers: bytes) -> bytes:
+    lines = [b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(text), *headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + text
+
+
+async def echoes(asked: Asked) -> None:
+    await asked.wire.say(echo(asked.target.encode()))
+
+
+@dataclass
+class RawServer:
+    """Counts the connections and what came on each."""
+
+    handler: Handler = echoes
+    connections: int = 0
+    open: int = 0
+    asked: list[Asked] = field(default_factory=list)
+    reads_bodies: bool = True
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open += 1
+        wire = Wire(self.connections, reader, writer)
+        try:
+            while not await self._one(wire):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.open -= 1
+            writer.close()
+
+    async def _one(self, wire: Wire) -> bool | None:
+        asked = Asked(wire, await wire.reader.readuntil(b"\r\n\r\n"), b"")
+        length = int(asked.header(b"content-length") or 0)
+        if length and self.reads_bodies:
+            asked = Asked(wire, asked.head, await wire.reader.readexactly(length))
+        self.asked.append(asked)
+        return await self.handler(asked)
+
+    async def all_closed(self) -> None:
+        async with asyncio.timeout(30):
+            while self.open:  # noqa: ASYNC110 - it counts, it does not tell
+                await asyncio.sleep(0.01)
+
+
+@dataclass
+class Client:
+    """An Upstream of one app server, and the pool that it uses."""
+
+    upstream: Upstream
+    pool: Pool
+
+    async def send(self, target: str, method: str = "GET", body: AsyncIterator[bytes] | bytes | None = None) -> Answer:
+        return await self.upstream.send(method, target.encode(), HEADERS, body)
+
+    async def get(self, target: str, method: str = "GET") -> tuple[int, bytes]:
+        """Status and whole body. Raises UpstreamError."""
+        with await self.send(target, method) as answer:
+            return answer.status, b"".join([chunk async for chunk in answer.chunks()])
+
+    async def none_in_use(self) -> None:
+        """A connection that was cut is gone in one of the loop's next turns."""
+        async with asyncio.timeout(30):
+            while self.pool.in_use:  # noqa: ASYNC110 - it counts, it does not tell
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def client_of(url: str, **settings: Any) -> AsyncIterator[Client]:  # noqa: ANN401
+    defaults: dict[str, Any] = {"upstreams": url, "upstream_connect_timeout_s": 10, "upstream_read_timeout_s": 30}
+    pools = upstream_pools(Settings(**(defaults | settings)))
+    upstream = Upstream(pools)
+    try:
+        yield Client(upstream, pools[0])
+    finally:
+        await upstream.close()
+
+
+@asynccontextmanager
+async def listening(
+    server: RawServer, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
+    listener = await asyncio.start_server(server.serve, host, 0, ssl=tls, limit=1 << 20)
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        listener.close()
+        await server.all_closed()
+
+
+@asynccontextmanager
+async def serving(server: RawServer, **settings: Any) -> AsyncIterator[Client]:  # noqa: ANN401
+    async with listening(server) as port, client_of(f"http://127.0.0.1:{port}", **settings) as client:
+        yield client

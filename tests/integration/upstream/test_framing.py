@@ -1,0 +1,146 @@
+"""The mirror image of request smuggling: app servers that answer wrongly, and what their next callers get."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from app.errors import UpstreamCut
+from tests.integration.upstream.raw_server import Asked, RawServer, echo, serving
+from tests.responses import BROKEN, GOOD, OK, STOLEN, Good
+
+
+class Odd(RawServer):
+    """Answers `/odd` with these bytes, everything else with its target."""
+
+    def __init__(self, raw: bytes, *, closes: bool) -> None:
+        super().__init__(self._answer)
+        self._raw = raw
+        self._closes = closes
+
+    async def _answer(self, asked: Asked) -> bool:
+        if asked.target != "/odd":
+            await asked.wire.say(echo(asked.target.encode()))
+            return False
+        await asked.wire.say(self._raw)
+        return self._closes
+
+
+@pytest.mark.parametrize("good", GOOD, ids=lambda good: good.name)
+async def test_a_good_answer_and_the_next_ones_are_right(good: Good) -> None:
+    server = Odd(good.raw, closes=good.ends)
+    async with serving(server) as client:
+        assert await client.get("/before") == (200, b"/before")
+        assert await client.get("/odd", good.method) == (good.status, good.body)
+        for target in ("/1", "/2", "/3"):
+            assert await client.get(target) == (200, target.encode())
+        assert server.connections == (1 if good.keeps else 2), "it is kept where nothing is in doubt, and nowhere else"
+
+
+@pytest.mark.parametrize("closes", [True, False], ids=["and closes", "and waits"])
+@pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
+async def test_a_broken_answer_is_an_error_and_the_next_ones_are_right(raw: bytes, closes: bool) -> None:
+    server = Odd(raw, closes=closes)
+    async with serving(server, upstream_read_timeout_s=0.3) as client:
+        assert await client.get("/before") == (200, b"/before")
+        with pytest.raises(Exception) as raised:
+            await client.get("/odd")
+        assert type(raised.value).__name__ in ({"UpstreamCut"} if closes else {"UpstreamCut", "UpstreamTimeout"})
+        for target in ("/1", "/2", "/3"):
+            assert await client.get(target) == (200, target.encode())
+        assert server.connections == 2
+        assert len(server.asked) == 5, "nothing was sent twice"
+
+
+@pytest.mark.parametrize("good", [GOOD[0], GOOD[2], GOOD[5], GOOD[16], GOOD[19]], ids=lambda good: good.name)
+async def test_an_answer_cut_at_any_byte_is_an_error_and_the_next_is_right(good: Good) -> None:
+    async def answer(asked: Asked) -> bool:
+        if not asked.target.startswith("/cut/"):
+            await asked.wire.say(echo(asked.target.encode()))
+            return False
+        await asked.wire.say(good.raw[: int(asked.target[5:])])
+        return True
+
+    async with serving(RawServer(answer)) as client:
+        body_at = len(good.raw) - len(good.body)
+        for length in range(body_at if good.ends else len(good.raw)):
+            with pytest.raises(UpstreamCut):
+                await client.get(f"/cut/{length}")
+            assert await client.get(f"/{length}") == (200, f"/{length}".encode())
+        assert await client.get(f"/cut/{len(good.raw)}") == (200, good.body)
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.02], ids=["at once", "a little later"])
+async def test_what_an_app_server_says_unasked_is_nobodys_answer(pause_s: float) -> None:
+    async def answer(asked: Asked) -> None:
+        await asked.wire.say(echo(asked.target.encode()))
+        await asyncio.sleep(pause_s)
+        await asked.wire.say(STOLEN)
+
+    server = RawServer(answer)
+    async with serving(server) as client:
+        for number in range(20):
+            assert await client.get(f"/{number}") == (200, f"/{number}".encode())
+            await asyncio.sleep(2 * pause_s + 0.005)
+        assert server.connections == 20
+
+
+async def test_what_the_loop_has_not_read_yet_is_seen_before_a_connection_is_used() -> None:
+    """The app server speaks and closes while the loop is busy: nothing but the system knows of it."""
+    server = RawServer()
+    async with serving(server) as client:
+        assert await client.get("/1") == (200, b"/1")
+        for says in (STOLEN, b""):
+            wire = server.asked[-1].wire
+            raw_socket: Any = wire.writer.get_extra_info("socket")
+            if says:
+                wire.writer.write(says)  # both loops try at once, or before they next look for events
+            else:
+                wire.writer.close()
+            await asyncio.sleep(0) if says else await asyncio.sleep(0.05)
+            assert raw_socket is not None
+            assert await client.get("/2") == (200, b"/2")
+
+
+async def test_no_answer_reaches_another_caller_whatever_happens_to_the_connections() -> None:
+    """Many at once, unique ids, and a fifth of all answers broken in one way or another."""
+    odd = [(raw, True) for raw in BROKEN.values() if len(raw) < 1000]
+    odd += [(good.raw, good.ends) for good in GOOD if not good.keeps and good.method == "GET"]
+
+    async def answer(asked: Asked) -> bool:
+        number = int(asked.target.rpartition("/")[2])
+        await asyncio.sleep((number * 7919 % 13) / 4000)
+        if number % 5:
+            text = b"%d" % number
+            chunked = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(text), text)
+            await asked.wire.say(OK + b"X-Id: %d\r\n" % number + chunked if number % 2 else echo(text))
+            return number % 11 == 0
+        raw, closes = odd[number // 5 % len(odd)]
+        await asked.wire.say(raw)
+        return closes
+
+    right = failed = 0
+
+    async def ask(numbers: range) -> None:
+        nonlocal right, failed
+        for number in numbers:
+            try:
+                with await client.send(f"/{number}") as got:
+                    body = b"".join([chunk async for chunk in got.chunks()])
+            except Exception as error:
+                assert isinstance(error, UpstreamCut)
+                failed += 1
+            else:
+                if number % 5:
+                    assert body == b"%d" % number
+                    assert dict(got.headers).get(b"x-id", body) == body
+                    right += 1
+                else:
+                    assert body in {b"abc", b""}, "an odd one, read as far as it was good"
+
+    server = RawServer(answer)
+    async with serving(server) as client:
+        await asyncio.gather(*(ask(range(start, 4000, 40)) for start in range(40)))
+        assert right >= 3200 - 4000 // 11, "a close right after an answer may meet the next request"
+        assert failed
+        await client.none_in_use()

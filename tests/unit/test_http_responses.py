@@ -1,0 +1,153 @@
+"""Responses as they are read: the good ones in any pieces, the broken ones not at all."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import MalformedRequest
+from app.http1.client.request import CHUNKED, encode_head
+from app.http1.client.response import BadResponse, Response, ResponseReader
+from tests.responses import BROKEN, GOOD, LENGTH, OK, Good
+
+
+def read(pieces: list[bytes], *, ends: bool, method: str = "GET", reader: ResponseReader | None = None) -> Response:
+    reader = reader or ResponseReader()
+    response = reader.expect(to_head=method == "HEAD")
+    for piece in pieces:
+        reader.feed(piece)
+    if ends:
+        reader.end()
+    return response
+
+
+def cut(raw: bytes, at: list[int]) -> list[bytes]:
+    ends = [0, *sorted(at), len(raw)]
+    return [raw[begin:end] for begin, end in pairwise(ends) if begin < end]
+
+
+@pytest.mark.parametrize("good", GOOD, ids=lambda good: good.name)
+def test_a_good_response_is_read(good: Good) -> None:
+    response = read([good.raw], ends=good.ends, method=good.method)
+    found = (response.status, response.take(), response.complete, response.clean)
+    assert found == (good.status, good.body, True, good.keeps)
+
+
+@given(st.data())
+def test_the_pieces_in_which_a_response_comes_change_nothing(data: st.DataObject) -> None:
+    good = data.draw(st.sampled_from(GOOD))
+    pieces = cut(good.raw, data.draw(st.lists(st.integers(0, len(good.raw)))))
+    response = read(pieces, ends=good.ends, method=good.method)
+    whole = read([good.raw], ends=good.ends, method=good.method)
+    assert (response.status, response.take(), response.complete) == (good.status, good.body, True)
+    assert response.headers == whole.headers
+    assert response.clean <= good.keeps, "in pieces it may be less sure that the connection is clean, never more"
+
+
+bodies = st.binary(max_size=200)
+names = st.text("abcdefghijklmnopqrstuvwxyz-!#$%&'*+.^_`|~0123456789", min_size=1, max_size=20).map(
+    lambda name: f"x-{name}".encode()
+)
+values = st.binary(max_size=40).map(lambda value: bytes(b for b in value if b >= 0x20 and b != 0x7F).strip())
+
+
+@given(
+    st.lists(st.tuples(names, values), max_size=8),
+    bodies,
+    st.booleans(),
+    st.lists(st.integers(0, 1000), max_size=30),
+)
+def test_any_valid_response_in_any_pieces_is_read_as_it_was_written(
+    fields: list[tuple[bytes, bytes]], body: bytes, chunked: bool, at: list[int]
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b:  %b \r\n" % field for field in fields)
+    if chunked:
+        chunks = b"".join(b"%X\r\n%b\r\n" % (len(part), part) for part in cut(body, [a % (len(body) + 1) for a in at]))
+        raw = head + b"transfer-encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+    else:
+        raw = head + b"content-length: %d\r\n\r\n" % len(body) + body
+    reader = ResponseReader()
+    for _ in range(2):
+        response = read(cut(raw, [a % (len(raw) + 1) for a in at]), ends=False, reader=reader)
+        assert (response.take(), response.complete, response.clean) == (body, True, True)
+        assert response.headers[:-1] == fields
+
+
+@pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("size", [1, 7, 1 << 20], ids=["byte by byte", "by 7", "at once"])
+def test_a_broken_response_is_none(raw: bytes, size: int) -> None:
+    if len(raw) > 10_000 and size < 10:
+        size *= 1000
+    with pytest.raises(BadResponse):
+        read([raw[i : i + size] for i in range(0, len(raw), size)], ends=True)
+
+
+@pytest.mark.parametrize("good", [one for one in GOOD if not one.ends and one.keeps], ids=lambda good: good.name)
+def test_a_response_that_ends_early_anywhere_is_none(good: Good) -> None:
+    for length in range(len(good.raw)):
+        with pytest.raises(BadResponse):
+            read([good.raw[:length]], ends=True, method=good.method)
+
+
+def test_a_reader_goes_on_after_every_response_that_keeps_its_connection() -> None:
+    reader = ResponseReader()
+    for good in [one for one in GOOD if one.keeps] * 2:
+        response = read([good.raw], ends=False, method=good.method, reader=reader)
+        assert (response.status, response.take(), response.clean) == (good.status, good.body, True), good.name
+
+
+def test_what_comes_after_the_end_is_no_part_of_it() -> None:
+    reader = ResponseReader()
+    response = reader.expect(to_head=False)
+    reader.feed(OK + LENGTH + b"\r\nabc")
+    assert response.clean
+    reader.feed(b"def")
+    assert (response.clean, response.take()) == (False, b"abc")
+
+
+@pytest.mark.parametrize(("value", "seconds"), [(b"timeout=5, max=100", 5), (b"max=3, timeout = 7", 7), (b"x", None)])
+def test_how_long_the_server_keeps_the_connection(value: bytes, seconds: int | None) -> None:
+    raw = OK + b"Keep-Alive: " + value + b"\r\n" + LENGTH + b"\r\nabc"
+    assert read([raw], ends=False).kept_for_s == seconds
+
+
+HOST = b"app.test:81"
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "length", "expected"),
+    [
+        ("GET", [(b"host", b"x")], 0, b"host: x"),
+        ("GET", [(b"a", b"b")], 0, b"host: app.test:81\r\na: b"),
+        ("POST", [(b"host", b"x")], 0, b"host: x\r\ncontent-length: 0"),
+        ("GET", [(b"host", b""), (b"content-length", b"0")], 0, b"host: \r\ncontent-length: 0"),
+        ("PUT", [(b"host", b"x"), (b"content-length", b"9")], 3, b"host: x\r\ncontent-length: 3"),
+        ("PUT", [(b"host", b"x"), (b"content-length", b"9")], None, b"host: x\r\ncontent-length: 9"),
+        ("PUT", [(b"host", b"x"), (b"transfer-encoding", b"a")], None, b"host: x\r\ntransfer-encoding: chunked"),
+    ],
+)
+def test_a_request_has_one_framing(
+    method: str, headers: list[tuple[bytes, bytes]], length: int | None, expected: bytes
+) -> None:
+    head, announced = encode_head(method, b"/t", headers, HOST, length)
+    assert head == method.encode() + b" /t HTTP/1.1\r\n" + expected + b"\r\n\r\n"
+    assert (announced == CHUNKED) == (b"chunked" in expected)
+
+
+@pytest.mark.parametrize(
+    ("target", "field"),
+    [
+        (b"/a b", (b"x", b"y")),
+        (b"/a\r\nX: y", (b"x", b"y")),
+        (b"/", (b"x", b"y\r\nz: a")),
+        (b"/", (b"x", b"y\nz: a")),
+        (b"/", (b"x", b"y\rz: a")),
+        (b"/", (b"x\r\nz", b"y")),
+        (b"/", (b"x", b"y\0z")),
+        (b"/", (b"content-length", b"1, 1")),
+    ],
+)
+def test_a_head_that_would_become_another_is_not_written(target: bytes, field: tuple[bytes, bytes]) -> None:
+    with pytest.raises(MalformedRequest):
+        encode_head("GET", target, [field], HOST, None)
