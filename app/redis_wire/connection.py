@@ -1,7 +1,7 @@
 """One connection to a Redis, shared by all calls of a process.
 
 Calls that become ready in one turn of the event loop leave in one write; answers belong to calls by their order alone.
-A call that was cancelled or timed out stays in that order as a hole: its answer is thrown away, and nobody else reads it.
+A call that was cancelled or timed out stays in that order as a hole: its answer is thrown away, and no one else's.
 """
 
 import asyncio
