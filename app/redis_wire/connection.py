@@ -28,6 +28,7 @@ SILENCE_S = 1.0
 
 _READ_FIRST_S = 0.001
 _NOTHING_YET = object()
+_TOO_MUCH = "Redis: too many calls wait for an answer."
 
 Answer = asyncio.Future[Any]
 
@@ -62,15 +63,17 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._time_outs = 0
         self._probe_at = 0.0
-        self._blocked = False
+        self._refusal: str | None = None
         self._over = False
 
     def call(self, command: bytes) -> Answer:
         """Send a command; its answer to come. Raises `unavailable` where there is no use in waiting."""
         if self._time_outs >= FAILURES_TO_OPEN:
             self._require_probe()
-        if self._blocked or len(self._pending) + len(self._unsent) >= MAX_PENDING:
-            raise self._unavailable("Redis: too many calls wait for an answer.")
+        if self._refusal is not None:
+            raise self._unavailable(self._refusal)
+        if len(self._pending) + len(self._unsent) >= MAX_PENDING:
+            raise self._unavailable(_TOO_MUCH)
         answer: Answer = self._loop.create_future()
         self.send(command, answer)
         return answer
@@ -87,6 +90,7 @@ class Connection(asyncio.Protocol):
         if self._over:
             return
         self._over = True
+        self._refusal = "Redis: the connection is over."
         self._transport.abort()
         if self._timer is not None:
             self._timer.cancel()
@@ -106,10 +110,10 @@ class Connection(asyncio.Protocol):
         self.close(exc or ConnectionError("The connection was closed."))
 
     def pause_writing(self) -> None:  # noqa: D102
-        self._blocked = True
+        self._refusal = _TOO_MUCH
 
     def resume_writing(self) -> None:  # noqa: D102
-        self._blocked = False
+        self._refusal = None if not self._over else self._refusal
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
         reader, pending, answered = self._reader, self._pending, self._answered
@@ -172,9 +176,8 @@ class Connection(asyncio.Protocol):
         if self._late and now - self._late[0][0] >= SILENCE_S:
             self.close(TimeoutError("Redis does not answer."))
         elif self._batches or self._late:
-            silent_at = self._late[0][0] + SILENCE_S if self._late else self._batches[0][0]
-            next_at = min(silent_at, self._batches[0][0]) if self._batches else silent_at
-            self._timer = self._loop.call_at(next_at, self._look)
+            # No call that is made from now on has an earlier deadline than this.
+            self._timer = self._loop.call_at(self._batches[0][0] if self._batches else now + self.timeout_s, self._look)
 
     def _is_in_a_long_answer(self, now: float) -> bool:
         """Then that one holds up all others, and is no silence: what it is part of has been done already."""
