@@ -182,18 +182,20 @@ async def test_scripts_that_redis_forgot_are_loaded_once(counting: Scripts, cach
     assert stats["cmdstat_script"]["calls"] == 1
 
 
-async def test_who_waited_for_a_script_may_go_away(counting: Scripts, cache: Redis) -> None:
-    limiter = RedisLimiter(counting)
+async def test_who_waited_for_a_script_may_go_away(cache_redis_url: str, cache: Redis) -> None:
     charge = Charge("counter:{x}", Policy(1000, 3600, 1000, 1))
-    for turns in range(12):
-        await cache.script_flush()
-        first = asyncio.create_task(limiter.decide([charge]))
-        others = [asyncio.create_task(limiter.decide([charge])) for _ in range(3)]
-        for _ in range(turns):
-            await asyncio.sleep(0.0002)
-        first.cancel()
-        for verdict in await asyncio.gather(*others):
-            assert verdict.allowed
+    async with proxied(cache_redis_url) as (url, proxy), node_at(url) as node:
+        limiter = RedisLimiter(Scripts(node, "app.limiter"))
+        await limiter.decide([charge])
+        proxy.latency_s = 0.02
+        for going_after_s in (0.01, 0.03, 0.05, 0.07, 0.09, 0.11):
+            await cache.script_flush()
+            first = asyncio.create_task(limiter.decide([charge]))
+            others = [asyncio.create_task(limiter.decide([charge])) for _ in range(3)]
+            await asyncio.sleep(going_after_s)
+            first.cancel()
+            for verdict in await asyncio.gather(*others):
+                assert verdict.allowed
 
 
 async def with_password(store: Store) -> dict[str, str]:

@@ -3,9 +3,11 @@
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import uvloop
 from redis.exceptions import NoScriptError, ResponseError
 
 from app.errors import CountersUnavailable
@@ -99,8 +101,17 @@ async def test_a_call_that_timed_out_leaves_a_hole_too() -> None:
     assert not wire.lost
 
 
-async def test_what_came_while_the_event_loop_stood_still_is_no_time_out() -> None:
-    """The other side answers in time; this side is too busy to read it before the deadline."""
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_what_came_while_the_event_loop_stood_still_is_no_time_out(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """uvloop runs timers before it reads."""
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(be_too_busy_to_read())
+
+
+async def be_too_busy_to_read() -> None:
+    """The other side answers in time; this side has no time to read it before the deadline."""
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     _, it = await loop.create_connection(lambda: Connection(0.05, CountersUnavailable, lambda *_: None), sock=ours)
