@@ -30,12 +30,13 @@ class Address:
         """Raises ValueError. The options of TLS (`?ssl_ca_certs=…`) are redis-py's."""
         options: dict[str, Any] = dict(parse_url(url))
         # redis-py makes the context, so that a URL means the same to both clients.
-        secure = options.pop("connection_class", None) is SSLConnection
+        secure = options.get("connection_class") is SSLConnection
+        of_tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
         return cls(
             host=options.get("host", "localhost"),
             port=options.get("port", 6379),
             path=options.get("path"),
-            tls=SSLConnection(**options).ssl_context.get() if secure else None,
+            tls=SSLConnection(**of_tls).ssl_context.get() if secure else None,
             greeting=tuple(_greeting(options)),
         )
 

@@ -63,14 +63,14 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._time_outs = 0
         self._probe_at = 0.0
-        self._refusal: str | None = None
+        self._refusal = ""
         self._over = False
 
     def call(self, command: bytes) -> Answer:
         """Send a command; its answer to come. Raises `unavailable` where there is no use in waiting."""
         if self._time_outs >= FAILURES_TO_OPEN:
             self._require_probe()
-        if self._refusal is not None:
+        if self._refusal:
             raise self._unavailable(self._refusal)
         if len(self._pending) + len(self._unsent) >= MAX_PENDING:
             raise self._unavailable(_TOO_MUCH)
@@ -113,7 +113,8 @@ class Connection(asyncio.Protocol):
         self._refusal = _TOO_MUCH
 
     def resume_writing(self) -> None:  # noqa: D102
-        self._refusal = None if not self._over else self._refusal
+        if not self._over:
+            self._refusal = ""
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
         reader, pending, answered = self._reader, self._pending, self._answered

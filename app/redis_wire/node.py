@@ -71,7 +71,7 @@ class Node:
         if self._connecting is None:
             self._connecting = loop.create_task(self._connect())
         if self._patience is None:
-            self._patience = loop.call_later(self._timeout_s, self._refuse_waiting, "not connected in time")
+            self._patience = loop.call_later(self._timeout_s, self._stop_waiting)
         answer: Answer = loop.create_future()
         self._waiting.append((command, answer))
         return answer
@@ -94,10 +94,10 @@ class Node:
                     connection = await self._open()
                 break
             except (OSError, TimeoutError, RedisError, Unavailable) as error:
-                if self._failures == 0:
-                    log.warning("redis_unreachable", error=str(error) or type(error).__name__)
+                why = str(error) or type(error).__name__
+                log.warning("redis_unreachable", error=why)
                 self._failures += 1
-                self._refuse_waiting(str(error) or type(error).__name__)
+                self._refuse_waiting(why)
                 await asyncio.sleep(self._backoff_s())
         self._connecting, self._connection, self._failures = None, connection, 0
         self._send_waiting(connection)
@@ -130,6 +130,11 @@ class Node:
         for command, answer in self._take_waiting():
             if not answer.done():
                 connection.send(command, answer)
+
+    def _stop_waiting(self) -> None:
+        """The attempt takes longer than a call may: until it ends, nobody else waits for it."""
+        self._failures += 1
+        self._refuse_waiting("not connected in time")
 
     def _refuse_waiting(self, why: str) -> None:
         for _, answer in self._take_waiting():

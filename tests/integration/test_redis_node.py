@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import random
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -54,7 +55,12 @@ async def answers(node: Node) -> bool:
         return False
 
 
-@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+ON_BOTH_LOOPS = pytest.mark.parametrize(
+    "new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+)
+
+
+@ON_BOTH_LOOPS
 def test_ten_thousand_cancelled_calls_and_each_other_gets_its_own_answer(
     cache_redis_url: str, new_loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
@@ -161,6 +167,15 @@ async def test_killed_and_restarted(tmp_path: Path) -> None:
             await eventually(lambda: answers(node), 30, "it is found again")
             own = [f"own {number}" for number in range(100)]
             assert await asyncio.gather(*(echo(node, text) for text in own)) == own
+
+
+async def test_a_redis_that_takes_no_connection_is_waited_for_once() -> None:
+    """As one behind a network that drops everything: here it accepts and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with node_at(f"redis://127.0.0.1:{silent.getsockname()[1]}", 0.2) as node:
+            waits = [await took(node) for _ in range(20)]
+    assert waits[0] > 0.15
+    assert sorted(waits)[-2] < 0.15, "and by nobody after"
 
 
 async def test_one_connection_is_made_however_many_ask(cache_redis_url: str) -> None:
@@ -272,8 +287,16 @@ def passing_to(port: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWrite
     return serve
 
 
-async def test_tls_with_its_certificate_verified(cache_redis_url: str, tmp_path: Path) -> None:
+@ON_BOTH_LOOPS
+def test_tls_with_its_certificate_verified(
+    cache_redis_url: str, tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
     """TLS ends at a proxy: the bundled redis-server has none."""
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(speak_tls(cache_redis_url, tmp_path))
+
+
+async def speak_tls(cache_redis_url: str, tmp_path: Path) -> None:
     public, private = certificate(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(public, private)
