@@ -10,8 +10,11 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.errors import StartupError
+from app.errors import CountersUnavailable, QueueUnavailable, StartupError
 from app.http1.client.pool import Patience, Pool
+from app.lua import Scripts
+from app.redis_wire.address import Address
+from app.redis_wire.node import Node
 from app.settings import Settings
 
 MongoClient = AsyncIOMotorClient[Any]
@@ -25,6 +28,17 @@ def cache_redis(settings: Settings) -> Redis:
 def queue_redis(settings: Settings) -> Redis:
     """The queue Redis: flows and job records. Answers are bytes."""
     return _redis(settings.queue_redis_url, settings.queue_timeout_ms / 1000)
+
+
+def counter_scripts(settings: Settings, timeout_ms: float) -> Scripts:
+    """What counts, on the cache Redis; how long it may take is the caller's to say. Raises CountersUnavailable."""
+    return Scripts(Node(Address.parse(settings.cache_redis_url), timeout_ms / 1000, CountersUnavailable), "app.limiter")
+
+
+def queue_scripts(settings: Settings) -> Scripts:
+    """The transitions of jobs, on the queue Redis. Raises QueueUnavailable."""
+    timeout_s = settings.queue_timeout_ms / 1000
+    return Scripts(Node(Address.parse(settings.queue_redis_url), timeout_s, QueueUnavailable), "app.queue")
 
 
 def _redis(url: str, timeout_s: float) -> Redis:

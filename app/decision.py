@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.limiter.keys import live_counter
 from app.limiter.policy import Charge, QuotaState, Verdict
@@ -9,8 +10,7 @@ from app.queue.model import FrozenCharge
 from app.rules.match import Match
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """A rule that applies, and its quota's state."""
 
     match: Match

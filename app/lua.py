@@ -1,4 +1,4 @@
-"""Lua scripts: one loader, and calls that leave in one write when they become ready in one turn of the event loop."""
+"""Lua scripts: one loader, and calls by digest over the process's one connection to a Redis."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,14 +7,12 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError
 
-from app.errors import Unavailable
+from app.redis_wire.node import Node, Nodes
+from app.redis_wire.resp import Argument, array, bulk, command
 
-_NO_MORE_WRITES = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN")
-
-Argument = str | bytes | int | float
+__all__ = ["Argument", "Script", "Scripts", "source"]
 
 
 @cache
@@ -26,78 +24,75 @@ def source(package: str, name: str) -> str:
     return shared.read_text(encoding="utf-8") + text if shared.is_file() else text
 
 
+class Script:
+    """One script, and what its calls begin with."""
+
+    def __init__(self, text: str) -> None:
+        self._load = command("SCRIPT", "LOAD", text)
+        self._evalsha = bulk("EVALSHA") + bulk(sha1(text.encode(), usedforsecurity=False).hexdigest())
+        self._heads: dict[tuple[int, int], bytes] = {}
+        self._loading: asyncio.Future[Any] | None = None
+
+    def head(self, keys: int, arguments: int) -> bytes:
+        """A call with so many keys and arguments, up to the first key."""
+        head = self._heads.get((keys, arguments))
+        if head is None:
+            head = array(3 + keys + arguments) + self._evalsha + bulk(keys)
+            if keys + arguments <= _USUAL:
+                self._heads[keys, arguments] = head
+        return head
+
+    async def load(self, node: Node) -> None:
+        """Make it known; all who wait for it at once share one round trip."""
+        if self._loading is None or self._loading.done():
+            self._loading = node.call(self._load)
+        await asyncio.shield(self._loading)
+
+
+_USUAL = 64
+
+
 class Scripts:
     """The scripts of one package on one Redis.
 
-    A call that a caller gives up goes on by itself, so no later caller can read its answer. Connection trouble and
-    time-outs raise `unavailable`; what a script itself rejects raises redis-py's ResponseError.
+    A call that a caller gives up goes on by itself, and no later caller reads its answer. Connection trouble and
+    time-outs raise the node's `unavailable`; what a script itself rejects raises redis-py's ResponseError.
     """
 
-    def __init__(self, redis: Redis, package: str, unavailable: type[Unavailable]) -> None:
-        self._redis = redis
+    def __init__(self, nodes: Nodes, package: str) -> None:
+        self._nodes = nodes
         self._package = package
-        self._unavailable = unavailable
-        self._sha: dict[str, str] = {}
-        self._waiting: list[tuple[str, int, tuple[Argument, ...], asyncio.Future[Any]]] = []
-        self._running: set[asyncio.Task[None]] = set()
+        self._scripts: dict[str, Script] = {}
+
+    def script(self, name: str) -> Script:
+        """One of the package's scripts."""
+        script = self._scripts.get(name)
+        if script is None:
+            script = self._scripts[name] = Script(source(self._package, name))
+        return script
 
     async def call(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:  # noqa: ANN401 - a script's own
         """Run one script; everything called in this turn of the event loop goes out together."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Any] = loop.create_future()
-        if not self._waiting:
-            loop.call_soon(self._send_waiting)
-        self._waiting.append((name, len(keys), (*keys, *args), answer))
-        return await answer
+        script = self.script(name)
+        head = script.head(len(keys), len(args))
+        return await self.run(script, keys[0], b"".join((head, *map(bulk, keys), *map(bulk, args))))
 
-    def _send_waiting(self) -> None:
-        batch, self._waiting = self._waiting, []
-        task = asyncio.get_running_loop().create_task(self._run(batch))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-    async def _run(self, batch: list[tuple[str, int, tuple[Argument, ...], asyncio.Future[Any]]]) -> None:
+    async def run(self, script: Script, key: str, packed: bytes) -> Any:  # noqa: ANN401 - a script's own
+        """The same with the whole call as bytes, where `key` is the first of its keys."""
+        node = self._nodes.of(key)
         try:
-            results = await self._execute(batch)
-            missing = [call for call, result in zip(batch, results, strict=True) if isinstance(result, NoScriptError)]
-            if missing:  # an unknown script did nothing: it is safe to load it and call again
-                for name in {call[0] for call in missing}:
-                    await self._redis.script_load(source(self._package, name))
-                again = iter(await self._execute(missing))
-                results = [next(again) if isinstance(result, NoScriptError) else result for result in results]
-        except Exception as error:
-            failure = self._unavailable(f"Redis: {error or type(error).__name__}")
-            failure.__cause__ = error
-            results = [failure] * len(batch)
-        for (_, _, _, answer), result in zip(batch, results, strict=True):
-            if not answer.done():
-                self._resolve(answer, result)
+            return await node.call(packed)
+        except NoScriptError:  # it did nothing: it is safe to call it again
+            await script.load(node)
+        try:
+            return await node.call(packed)
+        except NoScriptError as error:
+            raise node.unavailable("Redis forgets its scripts as soon as they are loaded.") from error
 
-    async def _execute(self, batch: list[tuple[str, int, tuple[Argument, ...], asyncio.Future[Any]]]) -> list[Any]:
-        if len(batch) == 1:
-            name, count, arguments, _ = batch[0]
-            try:
-                return [
-                    await self._redis.execute_command(  # type: ignore[no-untyped-call]
-                        "EVALSHA", self._digest(name), count, *arguments
-                    )
-                ]
-            except ResponseError as error:
-                return [error]
-        pipeline = self._redis.pipeline(transaction=False)
-        for name, count, arguments, _ in batch:
-            pipeline.execute_command("EVALSHA", self._digest(name), count, *arguments)
-        return await pipeline.execute(raise_on_error=False)
+    async def ask(self, key: str, *words: Argument) -> Any:  # noqa: ANN401 - a command's own
+        """A plain command about one key, by the same way."""
+        return await self._nodes.of(key).call(command(*words))
 
-    def _digest(self, name: str) -> str:
-        if name not in self._sha:
-            self._sha[name] = sha1(source(self._package, name).encode(), usedforsecurity=False).hexdigest()
-        return self._sha[name]
-
-    def _resolve(self, answer: asyncio.Future[Any], result: object) -> None:
-        if isinstance(result, ResponseError) and any(word in str(result) for word in _NO_MORE_WRITES):
-            answer.set_exception(self._unavailable(f"Redis: {result}"))
-        elif isinstance(result, BaseException):
-            answer.set_exception(result)
-        else:
-            answer.set_result(result)
+    async def aclose(self) -> None:
+        """End the connections beneath."""
+        await self._nodes.aclose()

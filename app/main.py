@@ -5,9 +5,18 @@ from contextlib import AsyncExitStack
 
 from app.admin.application import build_admin
 from app.admin.auth import Gatekeeper
-from app.clients import cache_redis, http_session, mongodb, queue_redis, upstream_pools
+from app.clients import (
+    cache_redis,
+    counter_scripts,
+    http_session,
+    mongodb,
+    queue_redis,
+    queue_scripts,
+    upstream_pools,
+)
 from app.edge.api import ApiParts, PollLimit, build_api
 from app.edge.deferral import Deferring
+from app.edge.denials import Denials
 from app.edge.gateway import Gateway, Parts
 from app.edge.identity import Identity
 from app.edge.jobs_view import JobView
@@ -17,7 +26,6 @@ from app.edge.presence import Presence
 from app.identity_token import load_identity_tokens
 from app.jobs.record import Records
 from app.limiter.local_limiter import LocalLimiter
-from app.limiter.prompt import PromptLimiter
 from app.limiter.redis_limiter import RedisLimiter
 from app.process import Listen, Process, alongside
 from app.queue.checks import check_queue
@@ -39,22 +47,25 @@ async def run_edge(process: Process) -> None:
         stack.push_async_callback(cache.aclose)
         stack.push_async_callback(queue.aclose)
         stack.push_async_callback(session.close)
+        counting, queueing = counter_scripts(settings, settings.counters_timeout_ms), queue_scripts(settings)
+        stack.push_async_callback(counting.aclose)
+        stack.push_async_callback(queueing.aclose)
         rules, view = RuleCache(cache, settings, settings.counters_timeout_ms / 1000), JobView(settings)
-        limiter = PromptLimiter(RedisLimiter(cache), settings.counters_timeout_ms / 1000)
+        limiter = RedisLimiter(counting)
         presence = Presence(cache)
         verifier = TokenVerifier(settings, session, settings.jwt_audience)
         identity = Identity(verifier, settings)
         identity_tokens = load_identity_tokens(settings.identity_key_file)
         poll_limit = PollLimit(settings.poll_limit_per_s)
-        records = Records(queue, settings)
+        records = Records(queue, queueing, settings)
         api = build_api(
             ApiParts(identity, rules, limiter, records, view, identity_tokens, settings, poll_limit, process.stop)
         )
         disk = Disk(settings.queue_folder, settings.queue_min_free_bytes)
-        deferring = Deferring(Flows(queue, settings), disk, limiter, identity, settings)
+        deferring = Deferring(Flows(queue, queueing, settings), disk, limiter, identity, settings)
         upstream, metrics = Upstream(upstream_pools(settings)), Metrics(process.registry)
         stack.push_async_callback(upstream.close)
-        judging = Judging(limiter, LocalLimiter(), presence, metrics)
+        judging = Judging(limiter, LocalLimiter(), presence, metrics, Denials())
         parts = Parts(api, identity, rules, judging, deferring, upstream, identity_tokens, view, metrics, settings)
         background = alongside(
             process,
@@ -79,9 +90,13 @@ async def run_admin(process: Process) -> None:
         stack.push_async_callback(cache.aclose)
         stack.push_async_callback(queue.aclose)
         stack.push_async_callback(session.close)
+        counting, queueing = counter_scripts(settings, settings.cache_timeout_ms), queue_scripts(settings)
+        stack.push_async_callback(counting.aclose)
+        stack.push_async_callback(queueing.aclose)
         store, rules = RuleStore(client[settings.mongodb_database]), RuleCache(cache, settings)
         gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
-        admin = build_admin(store, gatekeeper, rules, RedisLimiter(cache), Operations(queue, settings))
+        operations = Operations(queue, queueing, settings)
+        admin = build_admin(store, gatekeeper, rules, RedisLimiter(counting), operations)
         async with alongside(process, rules.run(process.stop)):
             process.ready.set()
             await serve(admin, process, process.listen or Listen("127.0.0.1", 8081))

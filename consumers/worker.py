@@ -13,10 +13,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
-from app.clients import cache_redis, queue_redis, upstream_pools
+from app.clients import cache_redis, counter_scripts, queue_redis, queue_scripts, upstream_pools
 from app.errors import Unavailable
 from app.identity_token import load_identity_tokens
 from app.limiter.redis_limiter import RedisLimiter
+from app.lua import Scripts
 from app.process import Process, alongside
 from app.queue import keys
 from app.queue.checks import check_queue
@@ -143,14 +144,14 @@ async def run_worker(process: Process) -> None:
     """The body of `penstock worker`."""
     settings, consumer = process.settings, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     metrics = Metrics(process.registry)
-    async with _clients(settings) as (cache, queue, upstream):
-        flows = Flows(queue, settings)
+    async with _clients(settings) as (cache, queue, upstream), _scripts(settings) as (counting, queueing):
+        flows = Flows(queue, queueing, settings)
         rules = RuleCache(cache, settings)
         identity = load_identity_tokens(settings.identity_key_file)
         delivery = Delivery(flows, upstream, identity, settings, metrics)
         in_flight, window = InFlight(settings.max_in_flight), Window(settings.slot_grace_ms / 2000)
         metrics.in_flight.set_function(lambda: settings.max_in_flight - in_flight.free)
-        limiter = RedisLimiter(cache)
+        limiter = RedisLimiter(counting)
         draining = Draining(flows, limiter, rules, delivery, upstream, in_flight, window, settings, metrics, consumer)
         worker = Worker(flows, draining, upstream, in_flight, window, queue, settings)
         rescheduler = Rescheduler(flows, rules)
@@ -182,6 +183,16 @@ async def _clients(settings: Settings) -> AsyncIterator[tuple[Redis, Redis, Upst
         await upstream.close()
         await cache.aclose()
         await queue.aclose()
+
+
+@asynccontextmanager
+async def _scripts(settings: Settings) -> AsyncIterator[tuple[Scripts, Scripts]]:
+    counting, queueing = counter_scripts(settings, settings.cache_timeout_ms), queue_scripts(settings)
+    try:
+        yield counting, queueing
+    finally:
+        await counting.aclose()
+        await queueing.aclose()
 
 
 async def _until_prepared(flows: Flows) -> None:

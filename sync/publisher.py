@@ -7,11 +7,12 @@ from uuid import uuid4
 import orjson
 import structlog
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 from tenacity import AsyncRetrying, retry_if_result, stop_after_attempt, wait_random
 
 from app.errors import RulesUnavailable
-from app.lua import Argument, Scripts
+from app.lua import Argument, source
 from app.rules import keys
 from sync.plan import Change, Plan, State, accepted, buckets_needed, plan
 
@@ -29,7 +30,8 @@ class Publisher:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._scripts = Scripts(redis, "sync", RulesUnavailable)
+        self._publish_script = redis.register_script(source("sync", "publish"))
+        self._complete_script = redis.register_script(source("sync", "complete"))
 
     async def is_complete(self) -> bool:
         """Whether the cache holds the rules; an emptied one has lost its version."""
@@ -61,7 +63,7 @@ class Publisher:
         for rule_id, state in tombstones:
             arguments += (rule_id, state.dump())
         names = [keys.STATE, keys.VERSION, keys.FLOOR, keys.EPOCH]
-        if await self._scripts.call("complete", names, arguments) is None:
+        if await _run(self._complete_script, names, arguments) is None:
             raise RulesUnavailable("The cache Redis was emptied while it was filled; that begins again.")
 
     async def _publish_chunk(self, changes: Sequence[Change]) -> int:
@@ -124,7 +126,14 @@ class Publisher:
         for field, by in planned.index.items():
             arguments += (field, by)
         fixed = [keys.STATE, keys.INDEX, keys.VERSION, keys.FLOOR]
-        return bool(await self._scripts.call("publish", [*fixed, *names], arguments))
+        return bool(await _run(self._publish_script, [*fixed, *names], arguments))
+
+
+async def _run(script: AsyncScript, names: list[str], arguments: list[Argument]) -> Any:  # noqa: ANN401 - a script's own
+    try:
+        return await script(keys=names, args=arguments)
+    except (RedisError, OSError, TimeoutError) as error:
+        raise RulesUnavailable(f"The cache Redis does not answer: {error}") from error
 
 
 def _chunks(changes: Iterable[Change]) -> Iterable[list[Change]]:

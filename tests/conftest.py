@@ -11,8 +11,9 @@ import pytest
 import redis as sync_redis
 from redis.asyncio import Redis
 
-from app.clients import cache_redis, queue_redis
+from app.clients import cache_redis, counter_scripts, queue_redis, queue_scripts
 from app.local.stores import Store, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
+from app.lua import Scripts
 from app.settings import Settings
 from tests.system import free_port
 
@@ -100,6 +101,22 @@ async def queue(settings: Settings) -> AsyncIterator[Redis]:
     client = queue_redis(settings)
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+async def counting(settings: Settings) -> AsyncIterator[Scripts]:
+    """The limiter's scripts on the cache Redis; generous, for what is not about deadlines."""
+    scripts = counter_scripts(settings, 5000)
+    yield scripts
+    await scripts.aclose()
+
+
+@pytest.fixture
+async def queueing(settings: Settings) -> AsyncIterator[Scripts]:
+    """The jobs' scripts on the queue Redis."""
+    scripts = queue_scripts(settings)
+    yield scripts
+    await scripts.aclose()
 
 
 @pytest.fixture(name="free_port")

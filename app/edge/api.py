@@ -15,7 +15,7 @@ from app.edge.request import read_request
 from app.errors import TooManyRequests
 from app.identity_token import IdentityTokens
 from app.jobs.record import Records
-from app.limiter.prompt import PromptLimiter
+from app.limiter.limiter import Limiter
 from app.problem_handlers import add_problem_handlers
 from app.rules.cache import RuleCache
 from app.rules.match import Caller
@@ -28,7 +28,7 @@ class ApiParts:
 
     identity: Identity
     rules: RuleCache
-    limiter: PromptLimiter
+    limiter: Limiter
     records: Records
     view: JobView
     identity_tokens: IdentityTokens

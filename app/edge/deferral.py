@@ -11,7 +11,7 @@ from app.errors import BodyTooLarge, CountersUnavailable, InvalidInput, Malforme
 from app.headers import to_store, to_upstream
 from app.jobs.model import Headers, Job, StoredRequest, owner_of
 from app.limiter.keys import live_counter
-from app.limiter.prompt import PromptLimiter
+from app.limiter.limiter import Limiter
 from app.queue.disk import Disk
 from app.queue.flows import Flows
 from app.queue.model import Deferral, Enqueued, Full
@@ -27,9 +27,7 @@ _ESCAPED = re.compile(rb'\\(["\\])')
 class Deferring:
     """Puts requests into their flows, and finds those that were put there before."""
 
-    def __init__(
-        self, flows: Flows, disk: Disk, limiter: PromptLimiter, identity: Identity, settings: Settings
-    ) -> None:
+    def __init__(self, flows: Flows, disk: Disk, limiter: Limiter, identity: Identity, settings: Settings) -> None:
         self._flows = flows
         self._disk = disk
         self._limiter = limiter

@@ -19,6 +19,11 @@ class Metrics:
         self.without_counters = Counter(
             "penstock_without_counters_total", "Requests judged while the counters were away.", registry=registry
         )
+        self.denied_from_memory = Counter(
+            "penstock_denied_from_memory_total",
+            "Requests refused without asking the counters, which had just refused the like.",
+            registry=registry,
+        )
         self.shadow_refusals = Counter(
             "penstock_shadow_refusals_total",
             "Requests that a shadow rule would have refused, by rule.",

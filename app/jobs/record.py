@@ -16,10 +16,10 @@ from app.settings import Settings
 class Records:
     """Every method raises QueueUnavailable where the queue Redis can't be reached."""
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, settings: Settings) -> None:
         self._redis = redis
         self._partitions = settings.queue_partitions
-        self._scripts = Scripts(redis, "app.queue", QueueUnavailable)
+        self._scripts = scripts
 
     async def get(self, job_id: str) -> Job | None:
         """The job as it stands now."""

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Algorithm = Literal["gcra", "sliding_window"]
 
@@ -38,8 +38,7 @@ class Charge:
     heeds_backlog: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class QuotaState:
+class QuotaState(NamedTuple):
     """One quota after a decision. `wait_us`: until a request of this cost is allowed; 0 where it is allowed now."""
 
     remaining: int
@@ -54,8 +53,7 @@ class QuotaState:
         return max(1, math.ceil(self.wait_us / 1e6))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The answer to a live request: allowed or not, and each quota's state in the order of the charges."""
 
     allowed: bool

@@ -1,32 +1,46 @@
 """The limiter in Redis: GCRA and sliding windows by one script, one round trip a decision."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from redis.asyncio import Redis
-
-from app.errors import CountersUnavailable
 from app.limiter import keys
 from app.limiter.policy import Charge, QuotaState, Slots, Verdict
 from app.lua import Argument, Scripts
+from app.redis_wire.resp import bulk
+
+MAX_PACKED = 100_000
 
 _SHADOW, _HEEDS_BACKLOG, _SLIDING_WINDOW = 1, 2, 4
 _STATE_FIELDS = 5
+_HEADER_FIELDS = 6
+_QUOTA_FIELDS = 5
+
+
+class _Packed(NamedTuple):
+    """A charge as it goes over the wire: the names of its counter and marker, and what is charged."""
+
+    charge: Charge
+    names: bytes
+    terms: bytes
 
 
 class RedisLimiter:
     """Implements `app.limiter.limiter.Limiter`."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._scripts = Scripts(redis, "app.limiter", CountersUnavailable)
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+        self._script = scripts.script("acquire")
+        self._packed: dict[str, _Packed] = {}
 
     async def decide(self, charges: Sequence[Charge]) -> Verdict:
         """A live request: spends from every quota, or from none where one refuses."""
-        return _verdict(await self._acquire(charges, (1, 0, 0, 0, "", 0)))
+        command = self._command(charges, _DECIDE)
+        return _verdict(await self._scripts.run(self._script, charges[0].counter, command))
 
     async def inspect(self, charges: Sequence[Charge]) -> Verdict:
         """What `decide` would answer; spends nothing."""
-        return _verdict(await self._acquire(charges, (1, 0, 0, 1, "", 0)))
+        command = self._command(charges, _INSPECT)
+        return _verdict(await self._scripts.run(self._script, charges[0].counter, command))
 
     async def acquire(
         self, charges: Sequence[Charge], n: int, horizon_us: int, lead_us: int, marker: str, marker_ttl_s: float
@@ -36,7 +50,8 @@ class RedisLimiter:
         Sets the first quota's backlog marker to `marker`, unless that is empty.
         """
         value, ttl_ms = _marker(marker, marker_ttl_s) if marker else ("", 0)
-        reply = await self._acquire(charges, (n, horizon_us, lead_us, 0, value, ttl_ms))
+        command = self._command(charges, _header(n, horizon_us, lead_us, 0, value, ttl_ms))
+        reply = await self._scripts.run(self._script, charges[0].counter, command)
         granted = reply[0]
         return Slots(tuple(reply[2 : 2 + granted]), reply[1])
 
@@ -49,21 +64,43 @@ class RedisLimiter:
         """Take the backlog marker away, if it is still this one."""
         await self._scripts.call("unmark", [keys.backlog_of(counter)], [_marker(marker, ttl_s)[0]])
 
-    async def _acquire(self, charges: Sequence[Charge], header: tuple[Argument, ...]) -> list[int]:
-        names: list[str] = []
-        arguments: list[Argument] = [*header]
+    def _command(self, charges: Sequence[Charge], header: bytes) -> bytes:
+        names, terms = [], []
         for charge in charges:
-            policy = charge.policy
-            names += (charge.counter, keys.backlog_of(charge.counter))
-            flags = _SHADOW * charge.shadow + _HEEDS_BACKLOG * charge.heeds_backlog
-            if policy.algorithm == "sliding_window":
-                flags += _SLIDING_WINDOW
-                arguments += (repr(policy.window_s * 1e6), policy.limit)
-            else:
-                arguments += (repr(policy.emission_interval_us), policy.burst)
-            arguments += (policy.revision, charge.cost, flags)
-        reply: list[int] = await self._scripts.call("acquire", names, arguments)
-        return reply
+            packed = self._packed.get(charge.counter)
+            if packed is None or packed.charge is not charge:
+                packed = self._pack(charge)
+            names.append(packed.names)
+            terms.append(packed.terms)
+        count = len(names)
+        head = self._script.head(2 * count, _HEADER_FIELDS + _QUOTA_FIELDS * count)
+        return b"".join((head, *names, header, *terms))
+
+    def _pack(self, charge: Charge) -> _Packed:
+        names = bulk(charge.counter) + bulk(keys.backlog_of(charge.counter))
+        packed = _Packed(charge, names, b"".join(map(bulk, _terms(charge))))
+        if len(self._packed) >= MAX_PACKED:
+            self._packed.clear()  # it is filled again as needed
+        self._packed[charge.counter] = packed
+        return packed
+
+
+def _terms(charge: Charge) -> tuple[Argument, ...]:
+    policy = charge.policy
+    flags = _SHADOW * charge.shadow + _HEEDS_BACKLOG * charge.heeds_backlog
+    if policy.algorithm == "sliding_window":
+        flags += _SLIDING_WINDOW
+        return (policy.window_s * 1e6, policy.limit, policy.revision, charge.cost, flags)
+    return (policy.emission_interval_us, policy.burst, policy.revision, charge.cost, flags)
+
+
+def _header(*fields: Argument) -> bytes:
+    """n, horizon_us, lead_us, peek, marker, marker_ttl_ms: as acquire.lua names them."""
+    return b"".join(map(bulk, fields))
+
+
+_DECIDE = _header(1, 0, 0, 0, "", 0)
+_INSPECT = _header(1, 0, 0, 1, "", 0)
 
 
 def _marker(marker: str, ttl_s: float) -> tuple[str, int]:
@@ -74,15 +111,10 @@ def _marker(marker: str, ttl_s: float) -> tuple[str, int]:
 
 def _verdict(reply: list[int]) -> Verdict:
     granted = reply[0]
-    states = reply[2 + granted :]
-    return Verdict(
-        allowed=granted == 1,
-        states=tuple(
-            QuotaState(remaining, wait_us, reset_us, bool(refused), bool(backlog))
-            for remaining, wait_us, reset_us, refused, backlog in _chunks(states)
-        ),
-    )
+    first = 2 + granted
+    return Verdict(granted == 1, tuple([_state(reply, at) for at in range(first, len(reply), _STATE_FIELDS)]))
 
 
-def _chunks(values: list[int]) -> list[list[int]]:
-    return [values[at : at + _STATE_FIELDS] for at in range(0, len(values), _STATE_FIELDS)]
+def _state(reply: list[int], at: int) -> QuotaState:
+    remaining, wait_us, reset_us, refused, backlog = reply[at : at + _STATE_FIELDS]
+    return QuotaState(remaining, wait_us, reset_us, refused == 1, backlog == 1)

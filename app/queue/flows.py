@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from redis.asyncio import Redis
@@ -34,7 +34,7 @@ NOTHING = StoredRequest("", b"", [], b"")
 class Flows:
     """The flows of all partitions. Every method raises QueueUnavailable where the queue Redis can't be reached."""
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, settings: Settings) -> None:
         self._redis = redis
         self._partitions = settings.queue_partitions
         self._envelope = Envelope.of(settings)
@@ -43,7 +43,7 @@ class Flows:
             -(-settings.queue_max_bytes // settings.queue_partitions),
             settings.queue_max_memory,
         )
-        self._scripts = Scripts(redis, "app.queue", QueueUnavailable)
+        self._scripts = scripts
 
     async def prepare(self) -> None:
         """Make what leases need: the consumer group of every partition's stream."""
@@ -78,7 +78,8 @@ class Flows:
         """
         partitions = {keys.partition_of_flow(keys.flow(*flow), self._partitions) for flow in flows}
         for partition in partitions:
-            found = await self._get(keys.idempotency(partition, owner, key))
+            name = keys.idempotency(partition, owner, key)
+            found: bytes | None = await self._scripts.ask(name, "GET", name)
             if found is not None:
                 job_id, stored = found.decode().split(" ")
                 if stored != fingerprint(request):
@@ -220,9 +221,6 @@ class Flows:
 
     def _partition(self, flow: str) -> int:
         return keys.partition_of_flow(flow, self._partitions)
-
-    async def _get(self, key: str) -> bytes | None:
-        return cast(bytes | None, await self._read(self._redis.get(key)))
 
     async def _read(self, reading: Any) -> Any:  # noqa: ANN401 - redis-py's answers are untyped
         try:

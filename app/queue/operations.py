@@ -46,11 +46,11 @@ class DeadLetterDetails:
 class Operations:
     """Every method raises QueueUnavailable where the queue Redis can't be reached."""
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, settings: Settings) -> None:
         self._redis = redis
         self._partitions = settings.queue_partitions
         self._envelope = Envelope.of(settings)
-        self._scripts = Scripts(redis, "app.queue", QueueUnavailable)
+        self._scripts = scripts
 
     async def purge(self, rule_id: str) -> int:
         """Cancel all jobs of a rule that wait to be sent; how many there were. What runs, runs on."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from app.clients import queue_redis
+from app.clients import queue_redis, queue_scripts
 from app.jobs.model import JobStatus, StoredRequest
 from app.limiter.keys import descriptor
 from app.local.stores import queue_store, redis_is_ready
@@ -75,7 +75,8 @@ async def drain(flows: Flows, count: int) -> None:
 
 async def measure(settings: Settings, jobs: int, count: int) -> dict[str, Any]:
     redis = queue_redis(settings)
-    flows = Flows(redis, settings)
+    scripts = queue_scripts(settings)
+    flows = Flows(redis, scripts, settings)
     await flows.prepare()
     empty = await memory_mb(redis)
     for first in range(0, jobs, AT_ONCE):
@@ -90,6 +91,7 @@ async def measure(settings: Settings, jobs: int, count: int) -> dict[str, Any]:
         await asyncio.sleep(0.5)
     left = await memory_mb(redis)
     await redis.aclose()
+    await scripts.aclose()
     return {
         "bytes_a_job": (full - empty) * 1e6 / jobs,
         "full_mb": full - empty,

@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from pymongo import InsertOne, UpdateOne
 from redis.asyncio import Redis
 
-from app.clients import cache_redis, mongodb
+from app.clients import cache_redis, counter_scripts, mongodb
 from app.decision import charge_of
 from app.limiter.redis_limiter import RedisLimiter
 from app.local.stores import cache_store, mongodb_is_ready, redis_is_ready, rules_store
@@ -99,7 +99,7 @@ async def burst_s(database: "AsyncIOMotorDatabase[Any]", rules: RuleCache, count
 
 async def measure(settings: Settings, sizes: list[int]) -> None:
     client: AsyncIOMotorClient[Any] = mongodb(settings)
-    redis = cache_redis(settings)
+    redis, counting = cache_redis(settings), counter_scripts(settings, settings.cache_timeout_ms)
     database = client[settings.mongodb_database]
     baseline = 0.0
     for size in sizes:
@@ -110,7 +110,7 @@ async def measure(settings: Settings, sizes: list[int]) -> None:
             memory = (await redis.info("memory"))["used_memory"] / 1e6
             rules, stop = RuleCache(redis, settings), asyncio.Event()
             following = asyncio.create_task(rules.run(stop))
-            known_us, new_us = await decision_us(rules, RedisLimiter(redis), size)
+            known_us, new_us = await decision_us(rules, RedisLimiter(counting), size)
             baseline = baseline or known_us
             took_s = await burst_s(database, rules, size)
             stop.set()
@@ -123,6 +123,7 @@ async def measure(settings: Settings, sizes: list[int]) -> None:
         )
     client.close()
     await redis.aclose()
+    await counting.aclose()
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from app.jobs.model import StoredRequest
 from app.limiter.keys import descriptor
+from app.lua import Scripts
 from app.queue.flows import Flows
 from app.queue.model import Deferral, Enqueued, FrozenCharge
 from app.rules.active import ActiveRule
@@ -22,8 +23,8 @@ RULE |= {"drain": {"limit": 1000, "window_seconds": 1}, "queue": {"max_depth": 1
 
 
 @pytest.fixture
-def flows(queue: Redis, settings: Settings) -> Flows:
-    return Flows(queue, settings)
+def flows(queue: Redis, queueing: Scripts, settings: Settings) -> Flows:
+    return Flows(queue, queueing, settings)
 
 
 async def enqueue(flows: Flows, rule_id: str, users: list[str], target: str) -> None:

@@ -4,18 +4,19 @@ import pytest
 from redis.asyncio import Redis
 
 from app.jobs.record import Records
+from app.lua import Scripts
 from app.queue.flows import Flows
 from app.settings import Settings
 from tests.integration.test_admin import admin  # noqa: F401 - for all of them
 
 
 @pytest.fixture
-async def flows(queue: Redis, settings: Settings) -> Flows:
-    flows = Flows(queue, settings)
+async def flows(queue: Redis, queueing: Scripts, settings: Settings) -> Flows:
+    flows = Flows(queue, queueing, settings)
     await flows.prepare()
     return flows
 
 
 @pytest.fixture
-def records(queue: Redis, settings: Settings) -> Records:
-    return Records(queue, settings)
+def records(queue: Redis, queueing: Scripts, settings: Settings) -> Records:
+    return Records(queue, queueing, settings)

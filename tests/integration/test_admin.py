@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from app.admin.application import build_admin
 from app.admin.auth import Gatekeeper
 from app.limiter.redis_limiter import RedisLimiter
+from app.lua import Scripts
 from app.queue.operations import Operations
 from app.rules.cache import RuleCache
 from app.rules.model import parse_rule
@@ -43,15 +44,21 @@ class Admin:
 
 
 @pytest.fixture
-async def admin(mongod_url: str, cache: Redis, queue: Redis) -> AsyncIterator[Admin]:
+async def admin(
+    mongod_url: str, cache: Redis, queue: Redis, counting: Scripts, queueing: Scripts
+) -> AsyncIterator[Admin]:
     issuer = Issuer()
     settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
     mongo: AsyncIOMotorClient[Any] = AsyncIOMotorClient(mongod_url, tz_aware=True)
     database = mongo[f"test_{uuid.uuid4().hex[:12]}"]
     async with aiohttp.ClientSession() as session:
         gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
-        store, rules, operations = RuleStore(database), RuleCache(cache, settings), Operations(queue, settings)
-        app = build_admin(store, gatekeeper, rules, RedisLimiter(cache), operations)
+        store, rules, operations = (
+            RuleStore(database),
+            RuleCache(cache, settings),
+            Operations(queue, queueing, settings),
+        )
+        app = build_admin(store, gatekeeper, rules, RedisLimiter(counting), operations)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
             yield Admin(client, issuer, database["rules"])
@@ -139,15 +146,15 @@ async def test_a_document_that_is_no_rule_is_listed_as_such(admin: Admin) -> Non
     assert invalid["problem"].startswith("limit")
 
 
-async def test_without_mongodb_it_is_a_503(admin: Admin, cache: Redis) -> None:
+async def test_without_mongodb_it_is_a_503(admin: Admin, cache: Redis, counting: Scripts, queueing: Scripts) -> None:
     issuer = admin.issuer
     settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
     mongo: AsyncIOMotorClient[Any] = AsyncIOMotorClient("mongodb://127.0.0.1:9/", serverSelectionTimeoutMS=200)
     async with aiohttp.ClientSession() as session:
         gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
-        operations = Operations(cache, settings)
+        operations = Operations(cache, queueing, settings)
         app = build_admin(
-            RuleStore(mongo["x"]), gatekeeper, RuleCache(cache, settings), RedisLimiter(cache), operations
+            RuleStore(mongo["x"]), gatekeeper, RuleCache(cache, settings), RedisLimiter(counting), operations
         )
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:

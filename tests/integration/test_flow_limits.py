@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from app.jobs.model import JobStatus, StoredResponse
 from app.jobs.record import Records
+from app.lua import Scripts
 from app.queue import keys
 from app.queue.flows import Flows
 from app.queue.model import Full, FullReason, Settlement
@@ -113,8 +114,10 @@ async def test_a_retry_that_would_come_too_late_ends_in_time(flows: Flows, recor
 
 
 @pytest.mark.parametrize("change", [{"queue_max_jobs": 3}, {"queue_max_bytes": 3 * REQUEST_BYTES + 10}])
-async def test_the_queue_as_a_whole_has_caps(queue: Redis, settings: Settings, change: dict[str, int]) -> None:
-    flows = Flows(queue, settings.model_copy(update=change))
+async def test_the_queue_as_a_whole_has_caps(
+    queue: Redis, queueing: Scripts, settings: Settings, change: dict[str, int]
+) -> None:
+    flows = Flows(queue, queueing, settings.model_copy(update=change))
     await flows.prepare()
     for i in range(3):
         await accepted(flows, deferral(i, user=f"u{i}"))
@@ -157,8 +160,10 @@ async def test_names_of_workers_that_are_gone_do_not_pile_up(flows: Flows, queue
     assert {one["name"] for one in await queue.xinfo_consumers(stream, "workers")} == {b"here", b"busy"}
 
 
-async def test_a_sealed_request_that_was_changed_ends_unsent(queue: Redis, settings: Settings) -> None:
-    flows = Flows(queue, settings.model_copy(update={"envelope_keys": {"k": bytes(32)}}))
+async def test_a_sealed_request_that_was_changed_ends_unsent(
+    queue: Redis, queueing: Scripts, settings: Settings
+) -> None:
+    flows = Flows(queue, queueing, settings.model_copy(update={"envelope_keys": {"k": bytes(32)}}))
     await flows.prepare()
     changed = await accepted(flows, deferral(0, seal=True))
     whole = await accepted(flows, deferral(1, seal=True))
@@ -168,7 +173,7 @@ async def test_a_sealed_request_that_was_changed_ends_unsent(queue: Redis, setti
     [flow] = await take(flows)
     [job] = (await lease(flows, flow, 5)).jobs
     assert (job.id, job.request.body) == (whole, b"body 1")
-    found = await Records(queue, settings).get(changed)
+    found = await Records(queue, queueing, settings).get(changed)
     assert found is not None
     assert (found.status, found.error_message) == (
         JobStatus.FAILED,

@@ -1,0 +1,313 @@
+"""The connection to a real Redis through faults: whoever gets an answer gets its own."""
+
+import asyncio
+import datetime
+import random
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from redis.asyncio import Redis
+
+from app.errors import CountersUnavailable
+from app.limiter.policy import Charge, Policy
+from app.limiter.redis_limiter import RedisLimiter
+from app.local.stores import Store, cache_store, redis_is_ready
+from app.lua import Scripts
+from app.redis_wire.address import Address
+from app.redis_wire.node import Node
+from app.redis_wire.resp import command
+from tests.conftest import started
+from tests.faults.drain.proxy import Cut, Fault, proxied
+from tests.system import eventually, free_port
+
+CANCELLED = 10_000
+WAVE = 500
+
+
+@asynccontextmanager
+async def node_at(url: str, timeout_s: float = 5.0) -> AsyncIterator[Node]:
+    node = Node(Address.parse(url), timeout_s, CountersUnavailable)
+    try:
+        yield node
+    finally:
+        await node.aclose()
+
+
+async def echo(node: Node, text: str) -> str:
+    found: bytes = await node.call(command("ECHO", text))
+    return found.decode()
+
+
+async def answers(node: Node) -> bool:
+    try:
+        return await echo(node, "there?") == "there?"
+    except CountersUnavailable:
+        return False
+
+
+ON_BOTH_LOOPS = pytest.mark.parametrize(
+    "new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+)
+
+
+@ON_BOTH_LOOPS
+def test_ten_thousand_cancelled_calls_and_each_other_gets_its_own_answer(
+    cache_redis_url: str, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Processes run on uvloop, the other tests on asyncio."""
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(cancel_ten_thousand_calls(cache_redis_url))
+
+
+async def cancel_ten_thousand_calls(cache_redis_url: str) -> None:
+    cancelled = right = 0
+    random.seed(7)
+
+    async def caller(node: Node, text: str) -> None:
+        nonlocal right
+        assert await echo(node, text) == text, "the answer of another"
+        right += 1
+
+    async with proxied(cache_redis_url) as (url, proxy), node_at(url) as node:
+        await echo(node, "connected")
+        proxy.latency_s = 0.004
+        wave = 0
+        while cancelled < CANCELLED:
+            wave += 1
+            callers = [asyncio.create_task(caller(node, f"{wave}-{number}")) for number in range(WAVE)]
+            for task in callers:
+                if random.random() < 0.8:
+                    asyncio.get_running_loop().call_later(random.uniform(0, 0.01), task.cancel)
+            for outcome in await asyncio.gather(*callers, return_exceptions=True):
+                if isinstance(outcome, asyncio.CancelledError):
+                    cancelled += 1
+                else:
+                    assert outcome is None, outcome
+        assert right > CANCELLED / 10
+        assert proxy.connections == 1, "and it was one connection all the time"
+        proxy.latency_s = 0
+        assert await answers(node)
+
+
+async def test_calls_that_timed_out_and_each_later_one_gets_its_own_answer(cache_redis_url: str) -> None:
+    timed_out = 0
+    async with proxied(cache_redis_url) as (url, proxy), node_at(url, 0.1) as node:
+        await echo(node, "connected")
+        for round_ in range(20):
+            proxy.latency_s = 0.15 if round_ % 2 else 0.0
+            for number in range(10):
+                text = f"{round_}-{number}"
+                try:
+                    assert await echo(node, text) == text
+                except CountersUnavailable:
+                    timed_out += 1
+            await asyncio.sleep(0.1)
+    assert timed_out > 0
+
+
+@pytest.mark.parametrize("after_bytes", [0, 1, 5, 9])
+async def test_a_reset_in_the_middle_of_an_answer_is_its_callers_alone(cache_redis_url: str, after_bytes: int) -> None:
+    async with proxied(cache_redis_url) as (url, proxy), node_at(url) as node:
+        await echo(node, "connected")
+        proxy.cut = Cut(b"unlucky", after_bytes=after_bytes)
+        with pytest.raises(CountersUnavailable):
+            await echo(node, "unlucky")
+        for number in range(100):  # the connection is made again before anyone is refused
+            assert await echo(node, f"next {number}") == f"next {number}"
+        assert proxy.connections == 2
+
+
+async def test_a_redis_that_hangs_is_waited_for_once_and_found_again(cache_redis_url: str) -> None:
+    async with proxied(cache_redis_url) as (url, proxy), node_at(url, 0.05) as node:
+        await echo(node, "connected")
+        await proxy.set(Fault.HANG)
+        outcomes = [await took(node) for _ in range(200)]
+        waited = [seconds for seconds in outcomes if seconds > 0.04]
+        assert len(waited) < 100, "told at once, but for the first and a probe now and then"
+
+        async def given_up() -> bool:
+            await took(node)
+            return proxy.connections > 1
+
+        await eventually(given_up, 30, "the silent connection is given up for another")
+        await proxy.set(Fault.NONE)
+        print(f"back after {await eventually(lambda: answers(node), 30, 'it is found again'):.2f} s")
+        assert await echo(node, "own") == "own"
+
+
+async def took(node: Node) -> float:
+    start = time.monotonic()
+    with pytest.raises(CountersUnavailable):
+        await echo(node, "x")
+    return time.monotonic() - start
+
+
+async def test_killed_and_restarted(tmp_path: Path) -> None:
+    store = cache_store(tmp_path / "redis", free_port())
+    async with node_at(store.url) as node:
+        with pytest.raises(CountersUnavailable):
+            await echo(node, "nobody is there yet")
+        with started(store, tmp_path / "one.log") as redis:
+            await eventually(lambda: answers(node), 30, "it is found")
+            redis.kill()
+            redis.wait()
+            waits = [await took(node) for _ in range(100)]
+            assert sorted(waits)[90] < 1.0, "refused at once, not after the 5 s that a call may take"
+        with started(store, tmp_path / "two.log"):
+            await eventually(lambda: answers(node), 30, "it is found again")
+            own = [f"own {number}" for number in range(100)]
+            assert await asyncio.gather(*(echo(node, text) for text in own)) == own
+
+
+async def test_a_redis_that_takes_no_connection_is_waited_for_once() -> None:
+    """As one behind a network that drops everything: here it accepts and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with node_at(f"redis://127.0.0.1:{silent.getsockname()[1]}", 0.2) as node:
+            waits = [await took(node) for _ in range(20)]
+    assert waits[0] > 0.15
+    assert sorted(waits)[-2] < 0.15, "and by nobody after"
+
+
+async def test_one_connection_is_made_however_many_ask(cache_redis_url: str) -> None:
+    async with proxied(cache_redis_url) as (url, proxy), node_at(url) as node:
+        texts = [str(number) for number in range(1000)]
+        assert await asyncio.gather(*(echo(node, text) for text in texts)) == texts
+        assert proxy.connections == 1
+
+
+async def test_scripts_that_redis_forgot_are_loaded_once(counting: Scripts, cache: Redis) -> None:
+    limiter = RedisLimiter(counting)
+    charge = Charge("counter:{x}", Policy(1000, 3600, 1000, 1))
+    assert (await limiter.decide([charge])).states[0].remaining == 999
+    await cache.script_flush()
+    await cache.config_resetstat()
+    verdicts = await asyncio.gather(*(limiter.decide([charge]) for _ in range(100)))
+    assert sorted(verdict.states[0].remaining for verdict in verdicts) == list(range(899, 999)), "each counted once"
+    stats = await cache.info("commandstats")
+    assert stats["cmdstat_script"]["calls"] == 1
+
+
+async def test_who_waited_for_a_script_may_go_away(cache_redis_url: str, cache: Redis) -> None:
+    charge = Charge("counter:{x}", Policy(1000, 3600, 1000, 1))
+    async with proxied(cache_redis_url) as (url, proxy), node_at(url) as node:
+        limiter = RedisLimiter(Scripts(node, "app.limiter"))
+        await limiter.decide([charge])
+        proxy.latency_s = 0.02
+        for going_after_s in (0.01, 0.03, 0.05, 0.07, 0.09, 0.11):
+            await cache.script_flush()
+            first = asyncio.create_task(limiter.decide([charge]))
+            others = [asyncio.create_task(limiter.decide([charge])) for _ in range(3)]
+            await asyncio.sleep(going_after_s)
+            first.cancel()
+            for verdict in await asyncio.gather(*others):
+                assert verdict.allowed
+
+
+async def with_password(store: Store) -> dict[str, str]:
+    async with Redis.from_url(store.url) as redis:
+        await redis.execute_command("ACL", "SETUSER", "edge", "on", ">s3:cret/", "~*", "+@all")  # type: ignore[no-untyped-call]
+        await redis.config_set("requirepass", "pass@word")
+    at = store.url.removeprefix("redis://").removesuffix("/0")
+    return {
+        "password": f"redis://:pass%40word@{at}/0",
+        "user and database": f"redis://edge:s3%3Acret%2F@{at}/3",
+        "wrong password": f"redis://:no@{at}/0",
+        "no password": f"redis://{at}/0",
+    }
+
+
+async def test_passwords_users_and_databases(tmp_path: Path) -> None:
+    store = cache_store(tmp_path / "redis", free_port())
+    with started(store, tmp_path / "redis.log"):
+        await redis_is_ready(store.url)
+        urls = await with_password(store)
+        for who, told in [("password", "user=default"), ("user and database", "user=edge")]:
+            async with node_at(urls[who]) as node:
+                about = (await node.call(command("CLIENT", "INFO"))).decode()
+                assert told in about
+                assert f"db={3 if 'database' in who else 0} " in about
+        for who in ("wrong password", "no password"):
+            async with node_at(urls[who]) as node:
+                with pytest.raises(CountersUnavailable, match=r"WRONGPASS|NOAUTH"):
+                    await echo(node, "x")
+
+
+async def test_a_unix_socket(tmp_path: Path) -> None:
+    store = cache_store(tmp_path / "r", free_port())
+    path = f"/tmp/penstock-{free_port()}.sock"  # a socket's path must be short
+    with started(Store((*store.command, "--unixsocket", path), store.url), tmp_path / "redis.log"):
+        await redis_is_ready(store.url)
+        async with node_at(f"unix://{path}?db=2") as node:
+            assert "db=2 " in (await node.call(command("CLIENT", "INFO"))).decode()
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    public, private = folder / "cert.pem", folder / "key.pem"
+    public.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return public, private
+
+
+def passing_to(port: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pass_on(reader, to_writer), pass_on(to_reader, writer), return_exceptions=True)
+
+    return serve
+
+
+@ON_BOTH_LOOPS
+def test_tls_with_its_certificate_verified(
+    cache_redis_url: str, tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """TLS ends at a proxy: the bundled redis-server has none."""
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(speak_tls(cache_redis_url, tmp_path))
+
+
+async def speak_tls(cache_redis_url: str, tmp_path: Path) -> None:
+    public, private = certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(public, private)
+    target = int(cache_redis_url.rsplit(":", 1)[1].partition("/")[0])
+    server = await asyncio.start_server(passing_to(target), "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    async with node_at(f"rediss://localhost:{port}/0?ssl_ca_certs={public}") as node:
+        texts = [str(number) * 5000 for number in range(100)]
+        assert await asyncio.gather(*(echo(node, text) for text in texts)) == texts
+    for url in (f"rediss://localhost:{port}/0", f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={public}"):
+        async with node_at(url) as node:
+            with pytest.raises(CountersUnavailable, match=r"(?i)certificate"):
+                await echo(node, "x")
+    server.close()

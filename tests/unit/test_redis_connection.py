@@ -1,0 +1,272 @@
+"""One connection to Redis before a transport that only remembers: batches, order, holes, bounds."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import uvloop
+from redis.exceptions import NoScriptError, ResponseError
+
+from app.errors import CountersUnavailable
+from app.redis_wire import connection
+from app.redis_wire.connection import MAX_PENDING, Connection
+from app.redis_wire.resp import command, error_of
+
+
+class Written(asyncio.Transport):
+    """Every write, and whether it was ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.aborted = False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def write(self, data: Any) -> None:  # noqa: ANN401
+        self.writes.append(bytes(data))
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Wire:
+    def __init__(self, timeout_s: float = 30.0) -> None:
+        self.lost: list[Exception] = []
+        self.transport = Written()
+        self.connection = Connection(timeout_s, CountersUnavailable, lambda _, reason: self.lost.append(reason))
+        self.connection.connection_made(self.transport)
+
+    def ask(self, *words: str) -> asyncio.Future[Any]:
+        return self.connection.call(command(*(words or ("PING",))))
+
+
+async def turns(count: int = 3) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_all_calls_of_one_turn_leave_in_one_write() -> None:
+    wire = Wire()
+
+    async def caller(number: int) -> Any:  # noqa: ANN401
+        return await wire.ask("ECHO", str(number))
+
+    callers = [asyncio.create_task(caller(number)) for number in range(100)]
+    await turns()
+    assert wire.transport.writes == [b"".join(command("ECHO", str(number)) for number in range(100))]
+    wire.connection.data_received(b"".join(b":%d\r\n" % number for number in range(100)))
+    assert await asyncio.gather(*callers) == list(range(100))
+    late = wire.ask("ECHO", "x")
+    await turns()
+    assert len(wire.transport.writes) == 2
+    wire.connection.data_received(b":7\r\n")
+    assert await late == 7
+
+
+async def test_an_answer_cut_at_every_byte_is_the_same_answer() -> None:
+    raw = b"*4\r\n:1\r\n$4\r\nt\r\no\r\n*2\r\n$-1\r\n+ok\r\n$0\r\n\r\n:2\r\n"
+    for at in range(1, len(raw)):
+        wire = Wire()
+        answers = [wire.ask(), wire.ask()]
+        await turns()
+        wire.connection.data_received(raw[:at])
+        wire.connection.data_received(raw[at:])
+        assert await asyncio.gather(*answers) == [[1, b"t\r\no", [None, b"ok"], b""], 2]
+        wire.connection.close(ConnectionError("over"))
+
+
+async def test_a_cancelled_call_leaves_a_hole_and_no_one_reads_its_answer() -> None:
+    wire = Wire()
+    first, second, third = (wire.ask("ECHO", name) for name in "abc")
+    await turns()
+    second.cancel()
+    wire.connection.data_received(b"$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n")
+    assert (await first, await third) == (b"a", b"c")
+
+
+async def test_a_call_that_timed_out_leaves_a_hole_too() -> None:
+    wire = Wire(timeout_s=0.02)
+    slow = wire.ask("ECHO", "slow")
+    with pytest.raises(CountersUnavailable, match="no answer in time"):
+        await slow
+    after = wire.ask("ECHO", "after")
+    await turns()
+    wire.connection.data_received(b"$4\r\nslow\r\n$5\r\nafter\r\n")
+    assert await after == b"after"
+    assert not wire.lost
+
+
+def test_what_came_while_the_event_loop_stood_still_is_no_time_out() -> None:
+    """On uvloop, which runs timers before it looks what has come."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(be_too_busy_to_read())
+
+
+class Busy(asyncio.Protocol):
+    """What is received keeps the event loop for longer than a call may take."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self._meanwhile = meanwhile
+
+    def data_received(self, data: bytes) -> None:
+        self._meanwhile()
+        time.sleep(0.2)
+
+
+async def be_too_busy_to_read() -> None:
+    loop = asyncio.get_running_loop()
+    (ours, theirs), (busy, trigger) = socket.socketpair(), socket.socketpair()
+    _, it = await loop.create_connection(lambda: Connection(0.05, CountersUnavailable, lambda *_: None), sock=ours)
+    other, _ = await loop.create_connection(lambda: Busy(lambda: theirs.send(b":1\r\n")), sock=busy)
+    answer = it.call(command("PING"))
+    await turns()
+    trigger.send(b"x")
+    try:
+        assert await answer == 1
+    finally:
+        it.close(ConnectionError("over"))
+        other.abort()
+        await turns()
+        theirs.close()
+        trigger.close()
+
+
+async def test_an_answer_that_no_one_asked_for_ends_the_connection() -> None:
+    wire = Wire()
+    answer = wire.ask()
+    await turns()
+    wire.connection.data_received(b"+PONG\r\n+PONG\r\n")
+    assert await answer == b"PONG"
+    assert wire.transport.aborted
+    assert len(wire.lost) == 1
+
+
+async def test_what_is_no_answer_at_all_ends_the_connection() -> None:
+    wire = Wire()
+    answer = wire.ask()
+    await turns()
+    wire.connection.data_received(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    with pytest.raises(CountersUnavailable):
+        await answer
+    assert wire.transport.aborted
+
+
+async def test_calls_of_this_turn_and_before_end_with_the_connection() -> None:
+    wire = Wire()
+    sent = wire.ask()
+    await turns()
+    unsent = wire.ask()
+    wire.connection.connection_lost(ConnectionResetError("reset"))
+    for answer in (sent, unsent):
+        with pytest.raises(CountersUnavailable, match="reset"):
+            await answer
+    await turns()
+    assert len(wire.transport.writes) == 1, "nothing is written to what is over"
+    assert len(wire.lost) == 1
+
+
+async def test_no_more_calls_wait_than_are_bounded() -> None:
+    wire = Wire()
+    answers = [wire.ask() for _ in range(MAX_PENDING)]
+    with pytest.raises(CountersUnavailable, match="too many"):
+        wire.ask()
+    await turns()
+    for answer in answers:  # a hole takes its room until it is answered
+        answer.cancel()
+    with pytest.raises(CountersUnavailable, match="too many"):
+        wire.ask()
+    wire.connection.data_received(b"+PONG\r\n" * MAX_PENDING)
+    wire.ask()
+
+
+async def test_nothing_is_heaped_up_before_a_redis_that_does_not_read() -> None:
+    wire = Wire()
+    wire.connection.pause_writing()
+    with pytest.raises(CountersUnavailable, match="too many"):
+        wire.ask()
+    wire.connection.resume_writing()
+    wire.ask()
+
+
+async def test_what_is_over_is_forgotten() -> None:
+    wire = Wire()
+    for _ in range(1000):
+        answer = wire.ask()
+        await turns(2)
+        wire.connection.data_received(b":1\r\n")
+        assert await answer == 1
+    held = (wire.connection._pending, wire.connection._batches, wire.connection._late)
+    assert [len(queue) for queue in held] == [0, 0, 0]
+
+
+async def test_after_time_outs_in_a_row_only_a_probe_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "PROBE_EVERY_S", 3600.0)
+    it = Wire(timeout_s=0.01)
+    for _ in range(connection.FAILURES_TO_OPEN):
+        with pytest.raises(CountersUnavailable, match="no answer in time"):
+            await it.ask()
+    probe = it.ask()
+    with pytest.raises(CountersUnavailable, match="does not answer"):
+        it.ask()
+    await turns()
+    it.connection.data_received(b":0\r\n" * connection.FAILURES_TO_OPEN)
+    with pytest.raises(CountersUnavailable, match="does not answer"):
+        it.ask()  # answers that come late prove nothing
+    it.connection.data_received(b":1\r\n")
+    assert await probe == 1
+    it.ask()
+
+
+async def test_a_silent_connection_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "SILENCE_S", 0.05)
+    it = Wire(timeout_s=0.01)
+    with pytest.raises(CountersUnavailable):
+        await it.ask()
+    assert not it.transport.aborted
+    await asyncio.sleep(0.3)
+    assert it.transport.aborted
+    assert len(it.lost) == 1
+
+
+async def test_a_long_answer_on_its_way_is_waited_for() -> None:
+    it = Wire(timeout_s=0.2)
+    answer = it.ask()
+    it.connection.data_received(b"")
+    await turns()
+    it.connection.data_received(b"$200\r\n")
+    for _ in range(20):
+        await asyncio.sleep(0.03)
+        it.connection.data_received(b"x" * 10)
+    it.connection.data_received(b"\r\n")
+    assert await answer == b"x" * 200
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("NOSCRIPT No matching script.", NoScriptError),
+        ("OOM command not allowed when used memory > 'maxmemory'.", CountersUnavailable),
+        ("ERR Error running script: -OOM command not allowed", CountersUnavailable),
+        ("LOADING Redis is loading the dataset in memory", CountersUnavailable),
+        ("BUSY Redis is busy running a script.", CountersUnavailable),
+        ("BUSYGROUP Consumer Group name already exists", ResponseError),
+        ("READONLY You can't write against a read only replica.", CountersUnavailable),
+        ("NOPERM this user has no permissions", CountersUnavailable),
+        ("NOGROUP No such key", ResponseError),
+        ("ERR unknown command", ResponseError),
+    ],
+)
+async def test_an_error_is_what_callers_can_act_on(text: str, kind: type[Exception]) -> None:
+    assert type(error_of(CountersUnavailable, text)) is kind
+    it = Wire()
+    answer, after = it.ask(), it.ask()
+    await turns()
+    it.connection.data_received(b"-" + text.encode() + b"\r\n:1\r\n")
+    with pytest.raises(kind):
+        await answer
+    assert await after == 1
