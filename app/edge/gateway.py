@@ -79,7 +79,7 @@ class Gateway:
             await answering.reply(refusal)
             return
         request = read_request(scope, receive)
-        caller = await self._parts.identity.caller(request)
+        caller = self._parts.identity.known(request) or await self._parts.identity.caller(request)
         matches = await self._rules(caller, request)
         job = await self._parts.deferring.known(request, caller, matches)
         if job is not None:
