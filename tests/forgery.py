@@ -357,17 +357,8 @@ def _bad_claims(true: Keyring) -> Corpus:
         yield f"exp {value}, over", true.written(header, true.claims(exp=value))
     for name in ("nbf", "iat"):
         yield f"{name} to come", true.written(header, true.claims(**{name: now + 120}))
-    for issuer in (
-        "",
-        ISSUER + "/",
-        ISSUER.upper(),
-        ISSUER + "\0",
-        " " + ISSUER,
-        "https://issuer.test.evil",
-        None,
-        1,
-        [],
-    ):
+    others: list[Any] = ["", ISSUER + "/", ISSUER.upper(), ISSUER + "\0", " " + ISSUER, ISSUER + ".evil", None, 1, []]
+    for issuer in others:
         yield f"iss {issuer!r}", true.written(header, true.claims(iss=issuer))
     yield "iss in a list", true.written(header, true.claims(iss=[ISSUER]))
     ours = true.audience
@@ -389,6 +380,7 @@ class KeySite:
         self.body = body
         self.status = 200
         self.asked: list[str] = []
+        self.answered = 0
         self.hangs = asyncio.Event()
         self.hangs.set()
         self.url = ""
@@ -396,7 +388,10 @@ class KeySite:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path)
         await self.hangs.wait()
-        return web.Response(status=self.status, body=self.body, content_type="application/json")
+        self.answered += 1
+        response = web.Response(status=self.status, body=self.body, content_type="application/json")
+        response.force_close()
+        return response
 
 
 @asynccontextmanager
