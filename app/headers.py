@@ -21,7 +21,8 @@ HOP_BY_HOP = frozenset(
 )  # RFC 9110, 7.6.1; `Proxy-Authorization` and `Proxy-Authenticate` are between the client and us
 CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"})
 LONGEST_RETRY_AFTER_S = 3600.0
-_PROXY = frozenset({b"proxy-authorization", b"proxy-authenticate"})
+_ENDS_HERE = HOP_BY_HOP | {b"proxy-authorization", b"proxy-authenticate"}
+_NEVER_HOP_BY_HOP = frozenset({b"host", b"content-length"})  # a `Connection` that names them is no reason to lose them
 _OURS_IN_ANSWERS = (b"ratelimit", b"penstock-")
 
 
@@ -54,14 +55,15 @@ def to_upstream(headers: Headers, *, client: str, scheme: str, trusted: bool) ->
 
 
 def _may_pass(name: bytes, named: frozenset[bytes], trusted: bool) -> bool:
-    if name in HOP_BY_HOP or name in _PROXY or name in named:
-        return False
+    """Some app servers read `_` as `-`: what is ours alone to say is removed in that spelling too."""
     dashed = name.replace(b"_", b"-")
-    if dashed.startswith(b"penstock-") and name != b"penstock-callback":
+    if dashed in _ENDS_HERE or (dashed == b"content-length" and dashed != name):
         return False
+    if dashed.startswith(b"penstock-"):
+        return name == b"penstock-callback" and name not in named
     if dashed == b"forwarded" or dashed.startswith(b"x-forwarded-"):
-        return trusted and dashed == name
-    return True
+        return trusted and dashed == name  # not even `Connection` takes from a chain of proxies
+    return name not in named or name in _NEVER_HOP_BY_HOP
 
 
 def to_store(headers: Headers, drop: Iterable[str], *, keep_credentials: bool = False) -> Headers:

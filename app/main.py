@@ -72,7 +72,7 @@ async def run_edge(process: Process) -> None:
             rules.run(process.stop),
             presence.run(),
             _ready_once_known(rules, process),
-            verifier.prefetch(),
+            verifier.run(),
             disk.run(),
             check_queue(queue, settings),
         )
@@ -94,10 +94,11 @@ async def run_admin(process: Process) -> None:
         stack.push_async_callback(counting.aclose)
         stack.push_async_callback(queueing.aclose)
         store, rules = RuleStore(client[settings.mongodb_database]), RuleCache(cache, settings)
-        gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
+        verifier = TokenVerifier(settings, session, settings.admin_audience)
+        gatekeeper = Gatekeeper(verifier, settings)
         operations = Operations(queue, queueing, settings)
         admin = build_admin(store, gatekeeper, rules, RedisLimiter(counting), operations)
-        async with alongside(process, rules.run(process.stop)):
+        async with alongside(process, rules.run(process.stop), verifier.run()):
             process.ready.set()
             await serve(admin, process, process.listen or Listen("127.0.0.1", 8081))
 

@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     # Who
     auth: Literal["optional", "required"] = "optional"
     jwks_url: HttpUrl | None = None
+    jwks_refresh_s: float = Field(300.0, gt=0)
     jwt_issuer: str | None = None
     jwt_audience: str = "penstock"
     jwt_algorithms: Annotated[tuple[str, ...], CommaSeparated] = ("ES256", "RS256", "EdDSA")

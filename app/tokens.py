@@ -1,132 +1,99 @@
 """Verifying tokens: strictly, with the issuer's published keys."""
 
-import asyncio
+import json
 import re
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import jwt
 import orjson
-import structlog
-from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-from app.errors import Unauthenticated, Unavailable
+from app.errors import MalformedRequest, Unauthenticated
+from app.issuer_keys import IssuerKey, IssuerKeys
 from app.settings import Settings
 
-log = structlog.get_logger()
-
 MAX_TOKEN_BYTES = 16_384
-MAX_JWKS_BYTES = 1 << 20
-UNKNOWN_KID_PAUSE_S = 10.0
-NO_KEYS_PAUSE_S = 1.0
-FETCH_TIMEOUT_S = 5.0
+MAX_SUBJECT_LENGTH = 1024
+"""As long as a rule's `key_value` may be."""
+END_OF_TIME_S = 253_402_300_800
+"""The year 10000: a later time is a mistake, such as milliseconds."""
 
-_JWKS_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
-_CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NOT_UNDERSTOOD = frozenset({"crit", "b64", "zip", "enc"})
 
 
-class Jwks:
-    """The issuer's keys by `kid`, kept while the issuer is away."""
-
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
-        self._url = url
-        self._session = session
-        self._keys: dict[str | None, dict[str, Any]] = {}
-        self._fetched_at_s = -UNKNOWN_KID_PAUSE_S
-        self._fetching = asyncio.Lock()
-
-    async def prefetch(self) -> None:
-        """Ask for the keys before a token needs them; the issuer may be away."""
-        await self._fetch()
-
-    async def key(self, kid: str | None) -> dict[str, Any] | None:
-        """The key of this id, asking the issuer for one that is not known, at most every 10 s. Raises Unavailable."""
-        if kid not in self._keys:
-            await self._fetch()
-        if not self._keys:
-            raise Unavailable("The issuer's keys are not known yet.")
-        return self._keys.get(kid)
-
-    async def _fetch(self) -> None:
-        async with self._fetching:
-            pause_s = UNKNOWN_KID_PAUSE_S if self._keys else NO_KEYS_PAUSE_S
-            if time.monotonic() - self._fetched_at_s < pause_s:
-                return
-            self._fetched_at_s = time.monotonic()
-            try:
-                timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S)
-                async with self._session.get(self._url, timeout=timeout, headers=_JWKS_HEADERS) as response:
-                    response.raise_for_status()
-                    self._keys = _by_kid(orjson.loads(await _whole(response))["keys"]) or self._keys
-            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
-                log.warning("jwks_not_fetched", url=self._url, error=str(error) or type(error).__name__)
+def bearer_token(values: Iterable[bytes]) -> str | None:
+    """The token of `Authorization: Bearer …`; None without one, or with another scheme. Raises MalformedRequest."""
+    found = list(values)
+    if not found:
+        return None
+    if len(found) > 1:
+        raise MalformedRequest("The request has two Authorization headers.")
+    scheme, separator, token = found[0].strip().partition(b" ")
+    if scheme.lower() != b"bearer":
+        if scheme.lower().startswith(b"bearer"):
+            raise MalformedRequest("The token must follow `Bearer` and a space.")
+        return None
+    if not separator or not token.strip():
+        raise MalformedRequest("The Authorization header has no token.")
+    return token.strip().decode("latin-1")
 
 
-async def _whole(response: aiohttp.ClientResponse) -> bytes:
-    """All of it, however many packets it came in; ValueError where it is too large to be a key set."""
-    body = b""
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MAX_JWKS_BYTES:
-            raise ValueError("the key set is too large")
-    return body
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A token's claims, and the key that vouches for them."""
 
-
-def _by_kid(keys: list[Any]) -> dict[str | None, dict[str, Any]]:
-    """A single key may go without being named by the token."""
-    usable = [key for key in keys if isinstance(key, dict) and _is_for_signatures(key)]
-    found: dict[str | None, dict[str, Any]] = {key["kid"]: key for key in usable if isinstance(key.get("kid"), str)}
-    if len(usable) == 1:
-        found[None] = usable[0]
-    return found
-
-
-def _is_for_signatures(key: dict[str, Any]) -> bool:
-    return key.get("use", "sig") == "sig" and key.get("kty") in ("EC", "RSA", "OKP")
+    claims: dict[str, Any]
+    key: IssuerKey
 
 
 class TokenVerifier:
     """Verifies compact JWTs of one issuer for one audience."""
 
     def __init__(self, settings: Settings, session: aiohttp.ClientSession, audience: str) -> None:
-        self._jwks = Jwks(str(settings.jwks_url), session) if settings.jwks_url else None
+        url = settings.jwks_url
+        self._keys = IssuerKeys(str(url), session, settings.jwks_refresh_s) if url else None
         self._issuer = settings.jwt_issuer
         self._audience = audience
         self._algorithms = frozenset(settings.jwt_algorithms)
         self._leeway_s = settings.jwt_leeway_s
 
-    async def prefetch(self) -> None:
-        """Ask the issuer for its keys before the first token comes; no error where it is away."""
-        if self._jwks is not None:
-            await self._jwks.prefetch()
+    async def run(self) -> None:
+        """Keep the issuer's keys up to date, from before the first token comes; no error where it is away."""
+        if self._keys is not None:
+            await self._keys.run()
 
     async def verify(self, token: str) -> dict[str, Any]:
         """The claims of a valid token; raises Unauthenticated, or Unavailable where no key was ever obtained."""
+        return (await self.verified(token)).claims
+
+    async def verified(self, token: str) -> Verified:
+        """The same with the key, for who remembers them: they stand until `exp`, and while the key is trusted."""
         header = _header(token)
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
             raise _bad("its algorithm is not allowed")
-        if "crit" in header or "b64" in header:
-            raise _bad("it asks for extensions that are not understood")
         kid = header.get("kid")
-        if self._jwks is None or self._issuer is None:
-            raise _bad("no issuer is configured")
-        if kid is not None and not isinstance(kid, str):
+        if "kid" in header and not isinstance(kid, str):
             raise _bad("its kid is no string")
-        key = await self._jwks.key(kid)
-        if key is None or not _fits(algorithm, key):
+        if self._keys is None or self._issuer is None:
+            raise _bad("no issuer is configured")
+        key = await self._keys.key(kid)
+        fitting = key.fitting(algorithm) if key is not None else None
+        if key is None or fitting is None:
             raise _bad("its key is not known or does not fit its algorithm")
-        return self._claims(token, algorithm, key)
+        return Verified(self._claims(token, algorithm, fitting), key)
 
-    def _claims(self, token: str, algorithm: str, key: dict[str, Any]) -> dict[str, Any]:
+    def _claims(self, token: str, algorithm: str, key: Any) -> dict[str, Any]:  # noqa: ANN401 - cryptography's
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
-                PyJWK.from_dict(key, algorithm).key,
+                key,
                 algorithms=[algorithm],
                 audience=self._audience,
                 issuer=self._issuer,
@@ -136,59 +103,67 @@ class TokenVerifier:
         except PyJWTError as error:
             raise _bad(str(error)) from error
         except (ValueError, TypeError, KeyError, OverflowError) as error:
-            raise _bad("a claim, or its key, is malformed") from error
+            raise _bad("a claim is malformed") from error
         _require_types(claims)
         return claims
 
 
 def _header(token: str) -> dict[str, Any]:
+    """What a token says of itself, once all of it is known to be written in the one way that is accepted.
+
+    Where its keys are to be found (`jku`, `x5u`, `x5c`, `jwk`) is not asked of a token.
+    """
     parts = _COMPACT.fullmatch(token) if len(token) <= MAX_TOKEN_BYTES else None
-    if parts is None or not all(_canonical(part) for part in parts.groups()):
+    if parts is None:
         raise _bad("it is not a compact JWT")
-    _json_object(parts[2])  # the claims are PyJWT's to judge, once they are known to be JSON that we could write again
-    return _json_object(parts[1])
+    header, claims, _ = (_decoded(part) for part in parts.groups())
+    _json_object(claims)  # they are PyJWT's to judge, once they are known to be JSON that can be read in one way only
+    found = _json_object(header)
+    content_type = found.get("cty", "")
+    if _NOT_UNDERSTOOD & found.keys() or not isinstance(content_type, str) or content_type.lower().endswith("jwt"):
+        raise _bad("it asks for extensions that are not understood")
+    return found
 
 
-def _json_object(part: str) -> dict[str, Any]:
-    """Stricter than PyJWT: no NaN, and no lone surrogate, which no key or header could be made of later."""
+def _decoded(part: str) -> bytes:
+    """Base64url can write the same bytes in several ways; only one is accepted."""
     try:
-        found = orjson.loads(_decode(part))
+        decoded = urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except ValueError as error:
-        raise _bad("it holds no JSON") from error
+        raise _bad("it is not base64url") from error
+    if urlsafe_b64encode(decoded).rstrip(b"=") != part.encode():
+        raise _bad("it is not canonical base64url")
+    return decoded
+
+
+def _json_object(text: bytes) -> dict[str, Any]:
+    """Stricter than PyJWT: UTF-8 without NaN, lone surrogates (no key or header could be made of them) or twins."""
+    try:
+        orjson.loads(text)
+        found = json.loads(text, object_pairs_hook=_without_twins)
+    except (ValueError, RecursionError) as error:
+        raise _bad("it holds no JSON that is understood") from error
     if not isinstance(found, dict):
         raise _bad("it holds no JSON object")
     return found
 
 
-def _decode(part: str) -> bytes:
-    return urlsafe_b64decode(part + "=" * (-len(part) % 4))
-
-
-def _canonical(part: str) -> bool:
-    """Base64url can write the same bytes in several ways; only one is accepted."""
-    try:
-        return urlsafe_b64encode(_decode(part)).rstrip(b"=").decode() == part
-    except ValueError:
-        return False
-
-
-def _fits(algorithm: str, key: dict[str, Any]) -> bool:
-    if key.get("alg", algorithm) != algorithm:
-        return False
-    if algorithm in _CURVES:
-        return key["kty"] == "EC" and key.get("crv") == _CURVES[algorithm]
-    if algorithm == "EdDSA":
-        return key["kty"] == "OKP" and key.get("crv") in {"Ed25519", "Ed448"}
-    return bool(key["kty"] == "RSA")
+def _without_twins(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two parsers would each take another one of two members with the same name."""
+    found = dict(members)
+    if len(found) != len(members):
+        raise ValueError("it names a member twice")
+    return found
 
 
 def _require_types(claims: dict[str, Any]) -> None:
     for name in ("exp", "nbf", "iat"):
         value = claims.get(name, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _bad(f"its {name} is no number")
-    if not isinstance(claims["sub"], str) or not claims["sub"]:
-        raise _bad("its sub is no text")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < END_OF_TIME_S:
+            raise _bad(f"its {name} is no time in seconds")
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT_LENGTH or _CONTROL.search(subject):
+        raise _bad(f"its sub is no text of 1 to {MAX_SUBJECT_LENGTH} characters")
 
 
 def _bad(why: str) -> Unauthenticated:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.errors import Forbidden, MalformedRequest, Unauthenticated
+from app.errors import Forbidden, Unauthenticated
 from app.settings import Settings
-from app.tokens import TokenVerifier
+from app.tokens import TokenVerifier, bearer_token
 
 
 class Role(IntEnum):
@@ -37,13 +37,10 @@ class Gatekeeper:
 
     async def operator(self, request: Request) -> Operator:
         """Raises Unauthenticated, Forbidden, MalformedRequest."""
-        values = request.headers.getlist("authorization")
-        if len(values) > 1:
-            raise MalformedRequest("The request has two Authorization headers.")
-        scheme, _, token = (values[0] if values else "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
+        token = bearer_token(value for name, value in request.headers.raw if name == b"authorization")
+        if token is None:
             raise Unauthenticated("A bearer token is required.")
-        claims = await self._verifier.verify(token.strip())
+        claims = await self._verifier.verify(token)
         role = claims.get(self._claim)
         if not isinstance(role, str) or role.upper() not in Role.__members__:
             raise Forbidden(f"The token has no role: its claim {self._claim!r} must be viewer, operator or admin.")

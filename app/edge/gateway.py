@@ -77,7 +77,7 @@ class Gateway:
         request = read_request(scope, receive)
         if any(map(_is_ours, request.paths)):  # another spelling; the app servers never see one
             raise NotFound("There is nothing here.")
-        caller = await self._parts.identity.caller(request)
+        caller = self._parts.identity.known(request) or await self._parts.identity.caller(request)
         matches = await self._rules(caller, request)
         job = await self._parts.deferring.known(request, caller, matches)
         if job is not None:

@@ -176,7 +176,8 @@ class Up:
         if not given:
             port = _free_port()
             given = (f"http://{HOST}:{port}",)
-            command = (sys.executable, str(DEMO_APP), "--port", str(port))
+            front = f"http://{HOST}:{self._options.port}"
+            command = (sys.executable, str(DEMO_APP), "--port", str(port), "--penstock", front)
             demo = Spec("demo-app", 0, command, port=port, url=given[0], health_path="/_demo/healthz")
             await self._supervisor.ready(await self._supervisor.start(demo))
         self._environment["PENSTOCK_UPSTREAMS"] = ",".join(given)

@@ -12,8 +12,8 @@ from aiohttp import web
 from pydantic import HttpUrl
 from redis.asyncio import Redis
 
+from app.issuer_keys import UNKNOWN_KID_PAUSE_S
 from app.settings import Settings
-from app.tokens import UNKNOWN_KID_PAUSE_S
 from tests.integration.edge import Edge, edge_running
 from tests.system import eventually
 

@@ -3,7 +3,6 @@
 import pytest
 
 from app.edge.deferral import idempotency_key
-from app.edge.identity import bearer_token
 from app.errors import MalformedRequest
 from app.headers import drained, from_upstream, to_store, to_upstream
 from app.jobs.model import (
@@ -17,6 +16,7 @@ from app.jobs.model import (
     partition_of,
 )
 from app.paths import path_forms
+from app.tokens import bearer_token
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,345 @@
+"""Who asks, and what app servers are told of it, at a running edge: keys that rotate, proxies, headers, our token."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import jwt
+import orjson
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import HttpUrl
+from redis.asyncio import Redis
+
+import app.issuer_keys
+from app.settings import Settings
+from scripts import demo_app
+from tests.forgery import ISSUER, Keyring, KeySite, key_site
+from tests.integration.edge import Edge, edge_running
+from tests.system import eventually
+
+INVALID = 'Bearer error="invalid_token"'
+
+
+@pytest.fixture
+async def edge(settings: Settings, cache: Redis) -> AsyncIterator[Edge]:
+    async with edge_running(settings, cache) as running:
+        yield running
+
+
+def bearer(token: str) -> str:
+    return f"Authorization: Bearer {token}"
+
+
+def only(true: Keyring, *kids: str) -> bytes:
+    return orjson.dumps({"keys": [key for key in true.jwks()["keys"] if key["kid"] in kids]})
+
+
+def of_issuer(site: KeySite, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {"jwks_url": HttpUrl(f"{site.url}/jwks"), "jwt_issuer": ISSUER, "bad_tokens_per_minute": 1_000_000} | more
+
+
+# The issuer's keys
+
+
+async def test_a_rotation_and_an_outage_of_the_issuer(
+    settings: Settings, cache: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.issuer_keys, "UNKNOWN_KID_PAUSE_S", 0.2)
+    true = Keyring()
+    old, new = true.token(kid="ec"), true.token(kid="ed")
+    async with key_site(only(true, "ec")) as site, edge_running(settings, cache, **of_issuer(site)) as edge:
+        for _ in range(3):  # the third is remembered for certain
+            assert (await edge.get("/", bearer(old))).status == 200
+        site.body = only(true, "ec", "ed")
+        await asyncio.sleep(0.2)
+        assert (await edge.get("/", bearer(new))).status == 200, "the new key at once"
+        assert (await edge.get("/", bearer(old))).status == 200
+        site.status = 503
+        await asyncio.sleep(0.2)
+        assert (await edge.get("/", bearer(true.token(kid="rsa")))).status == 401
+        assert [(await edge.get("/", bearer(token))).status for token in (old, new)] == [200, 200], "kept"
+        site.status, site.body = 200, only(true, "ed", "rsa")
+        await asyncio.sleep(0.2)
+        assert (await edge.get("/", bearer(true.token(kid="rsa")))).status == 200
+        answer = await edge.get("/", bearer(old))
+        assert (answer.status, answer.headers["www-authenticate"]) == (401, INVALID), "though it was remembered"
+        assert (await edge.get("/", bearer(new))).status == 200
+
+
+async def test_a_withdrawn_key_is_refused_without_any_new_one(
+    settings: Settings, cache: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.issuer_keys, "UNKNOWN_KID_PAUSE_S", 0.05)
+    true = Keyring()
+    token = true.token(kid="ec")
+    changed = {"jwks_refresh_s": 0.1}
+    async with (
+        key_site(only(true, "ec", "ed")) as site,
+        edge_running(settings, cache, **of_issuer(site, **changed)) as edge,
+    ):
+        assert (await edge.get("/", bearer(token))).status == 200
+        site.body = only(true, "ed")
+
+        async def refused() -> bool:
+            return (await edge.get("/", bearer(token))).status == 401
+
+        await eventually(refused, 30, "the tokens of the withdrawn key are refused")
+        assert (await edge.get("/", bearer(true.token(kid="ed")))).status == 200
+
+
+async def test_a_flood_of_unknown_keys_while_the_issuer_hangs_hurts_nobody(
+    settings: Settings, cache: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true = Keyring()
+    async with key_site(orjson.dumps(true.jwks())) as site, edge_running(settings, cache, **of_issuer(site)) as edge:
+        remembered = true.token("remembered")
+        assert (await edge.get("/", bearer(remembered))).status == 200
+        monkeypatch.setattr(app.issuer_keys, "UNKNOWN_KID_PAUSE_S", 1.0)
+        await asyncio.sleep(1)
+        asked_before, started = len(site.asked), time.monotonic()
+        site.hangs.clear()
+        flood = [
+            asyncio.create_task(
+                edge.get("/", bearer(true.written({"alg": "ES256", "kid": f"unknown-{n}"}, true.claims())))
+            )
+            for n in range(300)
+        ]
+
+        async def asked() -> bool:
+            return len(site.asked) > asked_before
+
+        await eventually(asked, 30, "the issuer was asked, and hangs")
+        answered = [(await edge.get("/", bearer(token))).status for token in (remembered, true.token("another"))]
+        assert answered == [200, 200]
+        assert {answer.status for answer in await asyncio.gather(*flood)} == {401}
+        elapsed = time.monotonic() - started
+        assert 1 <= len(site.asked) - asked_before <= 1 + elapsed / 1.0
+        site.hangs.set()
+        assert len(edge.app_server.arrived) == 3
+
+
+async def test_before_any_key_is_known_a_token_is_not_bad_but_the_answer_is_not_there(
+    settings: Settings, cache: Redis
+) -> None:
+    true = Keyring()
+    async with key_site(b"{}") as site, edge_running(settings, cache, **of_issuer(site)) as edge:
+        answer = await edge.get("/", bearer(true.token()))
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert (await edge.get("/")).status == 200, "the anonymous need no key"
+        site.body = orjson.dumps(true.jwks())
+
+        async def known() -> bool:
+            return (await edge.get("/", bearer(true.token()))).status == 200
+
+        await eventually(known, 30, "the issuer is back")
+
+
+# Proxies
+
+TRUSTED = {"trusted_proxies": "127.0.0.0/8, 10.0.0.0/8"}
+FORWARDED: list[tuple[list[str], str]] = [
+    ([], "127.0.0.1"),
+    (["X-Forwarded-For: 9.9.9.9"], "9.9.9.9"),
+    (["X-Forwarded-For: 6.6.6.6, 9.9.9.9, 10.1.2.3"], "9.9.9.9"),
+    (["X-Forwarded-For: 6.6.6.6", "X-Forwarded-For: 9.9.9.9", "x-forwarded-for: 10.0.0.2"], "9.9.9.9"),
+    (["X-Forwarded-For: 9.9.9.9:1234"], "9.9.9.9"),
+    (["X-Forwarded-For: ::ffff:9.9.9.9"], "9.9.9.9"),
+    (["X-Forwarded-For: [2001:db8:1:2:3::4]:443"], "2001:db8:1:2::/64"),
+    (["X-Forwarded-For: 9.9.9.9, garbage"], "127.0.0.1"),
+    (["X-Forwarded-For: 9.9.9.9, \xff"], "127.0.0.1"),
+    (["X_Forwarded_For: 9.9.9.9"], "127.0.0.1"),
+    (["X-Real-IP: 9.9.9.9"], "127.0.0.1"),
+    (["Forwarded: for=9.9.9.9"], "127.0.0.1"),
+    (["Connection: x-forwarded-for", "X-Forwarded-For: 9.9.9.9"], "9.9.9.9"),
+]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_whose_address_is_counted(settings: Settings, cache: Redis, trusted: bool) -> None:
+    """By what is left to each of them."""
+    networks = Settings.model_validate(TRUSTED).trusted_proxies if trusted else ()
+    async with edge_running(settings, cache, trusted_proxies=networks) as edge:
+        for n, (lines, address) in enumerate(FORWARDED):
+            counted = address if trusted else "127.0.0.1"
+            rule_id, network = f"rule-{n}", counted if "/" in counted else f"{counted}/32"
+            value = counted if "/" in counted else network.removesuffix("/32")
+            await edge.rule(rule_id, key_type="ip", key_value=value, limit=7, window_seconds=60)
+
+            async def known(lines: list[str] = lines, rule_id: str = rule_id) -> bool:
+                return rule_id in (await edge.get("/", *lines)).headers.get("ratelimit-policy", "")
+
+            await eventually(known, 30, f"{lines} is counted as {counted}")
+
+
+async def test_forwarding_headers_of_proxies_pass_and_grow(settings: Settings, cache: Redis) -> None:
+    networks = Settings.model_validate(TRUSTED).trusted_proxies
+    sent = [
+        "X-Forwarded-For: 6.6.6.6",
+        "X-Forwarded-For: 9.9.9.9",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: shop.test",
+        "X-Forwarded-Port: 443",
+        "X_Forwarded_Proto: gopher",
+        "x-forwarded_host: evil.test",
+        "Forwarded: for=9.9.9.9;proto=https",
+        "Connection: close, X-Forwarded-For, x-forwarded-proto",
+    ]
+    async with edge_running(settings, cache, trusted_proxies=networks) as edge:
+        await edge.get("/", *sent)
+        assert added(edge) == {
+            b"x-forwarded-for": b"6.6.6.6, 9.9.9.9, 127.0.0.1",
+            b"x-forwarded-proto": b"https",
+            b"x-forwarded-host": b"shop.test",
+            b"x-forwarded-port": b"443",
+            b"forwarded": b"for=9.9.9.9;proto=https",
+        }
+    async with edge_running(settings, cache) as edge:
+        await edge.get("/", *sent)
+        assert added(edge) == {
+            b"x-forwarded-for": b"127.0.0.1",
+            b"x-forwarded-proto": b"http",
+            b"x-forwarded-host": b"edge.test",
+        }
+
+
+def added(edge: Edge) -> dict[bytes, bytes]:
+    """What arrived last, without what every request has; each name once."""
+    found = [(name, value) for name, value in edge.app_server.arrived[-1].headers if b"forwarded" in name]
+    assert len(dict(found)) == len(found)
+    return dict(found)
+
+
+# Headers that a client may not send
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Penstock-Identity: forged"],
+        ["penstock-identity: forged", "PENSTOCK-IDENTITY: again"],
+        ["Penstock_Identity: forged", "penstock-Identity_: forged", "PENSTOCK_JOB_ID: forged"],
+        ["Penstock-Job-Id: 0-1", "Penstock-Attempt: 1", "Penstock-: x", "Penstock-Anything: x"],
+        ["Penstock_Callback: http://evil.test"],
+        ["Connection: penstock-identity", "Penstock-Identity: forged"],
+        ["Connection: close, X-Mine", "X-Mine: 1", "Connection: x-yours", "X-Yours: 2"],
+        ["Keep-Alive: 5", "Proxy-Connection: close", "TE: trailers", "Trailer: X", "Proxy-Authorization: Basic eA=="],
+        ["Transfer_Encoding: chunked", "Content_Length: 5", "Keep_Alive: 5"],
+        ["Connection: x-forwarded-for, x-forwarded-proto, x-forwarded-host, x-request-id", "X-Request-Id: mine"],
+        ["X-Forwarded-User: admin", "X-Forwarded-Client-Cert: x", "Forwarded: for=1", "X-FORWARDED-FOR: 1.1.1.1"],
+        ["Connection: host", "Connection: Authorization"],
+    ],
+    ids=lambda lines: lines[0],
+)
+async def test_the_app_server_gets_no_header_that_only_penstock_may_write(
+    edge: Edge, settings: Settings, lines: list[str]
+) -> None:
+    answer = await edge.get("/", *lines)
+    assert answer.status == 200
+    headers = dict(edge.app_server.arrived[0].headers)
+    assert set(headers) == {b"host", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"}
+    assert (headers[b"host"], headers[b"x-forwarded-host"]) == (b"edge.test", b"edge.test")
+    assert (headers[b"x-forwarded-for"], headers[b"x-forwarded-proto"]) == (b"127.0.0.1", b"http")
+    assert headers[b"x-request-id"] != b"mine"
+
+
+async def test_a_callers_callback_passes(edge: Edge) -> None:
+    await edge.get("/", "Penstock-Callback: https://mine.test/done")
+    assert (b"penstock-callback", b"https://mine.test/done") in edge.app_server.arrived[0].headers
+
+
+# Penstock-Identity
+
+
+def pem(*keys: Ed25519PrivateKey, public: bool = False) -> bytes:
+    encoding = serialization.Encoding.PEM
+    if public:
+        info = serialization.PublicFormat.SubjectPublicKeyInfo
+        return b"".join(key.public_key().public_bytes(encoding, info) for key in keys)
+    plain = serialization.NoEncryption()
+    return b"".join(key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain) for key in keys)
+
+
+async def told(edge: Edge, *lines: str) -> list[bytes]:
+    """The identities that arrive with such a request."""
+    assert (await edge.get("/", *lines)).status == 200
+    return [value for name, value in edge.app_server.arrived[-1].headers if name == b"penstock-identity"]
+
+
+async def believed(edge: Edge, token: bytes) -> dict[str, Any]:
+    """As an app server would, with PyJWT and our key set."""
+    published = jwt.PyJWKSet.from_dict((await edge.get("/_penstock/jwks.json")).json())
+    claims: dict[str, Any] = jwt.decode(
+        token,
+        published[jwt.get_unverified_header(token)["kid"]],
+        algorithms=["EdDSA"],
+        issuer="penstock",
+        audience="app",
+        options={"require": ["iss", "aud", "sub", "orig_iss", "iat", "exp"]},
+    )
+    return claims
+
+
+async def test_an_identity_is_ours_alone_to_write(settings: Settings, cache: Redis, tmp_path: Path) -> None:
+    file = tmp_path / "identity.pem"
+    file.write_bytes(pem(Ed25519PrivateKey.generate()))
+    async with edge_running(settings, cache, identity_key_file=file) as edge:
+        forged = ["Penstock-Identity: forged", "Penstock_Identity: forged", "Connection: penstock-identity"]
+        assert await told(edge, *forged) == [], "the anonymous have none"
+        (token,) = await told(edge, edge.bearer("alice"), *forged)
+        claims = await believed(edge, token)
+        assert (claims["sub"], claims["orig_iss"], claims["exp"] - claims["iat"]) == ("alice", "test", 60)
+        assert await told(edge, edge.bearer("alice", more=1)) == [token], "one for a caller and half a minute"
+        assert await told(edge, edge.bearer("bob")) != [token]
+        (published,) = (await edge.get("/_penstock/jwks.json")).json()["keys"]
+        assert set(published) == {"kty", "crv", "x", "kid", "alg", "use"}, "nothing private"
+        answer = await edge.get("/", bearer(token.decode()))
+        assert (answer.status, answer.headers["www-authenticate"]) == (401, INVALID), "it is no token for an edge"
+
+
+@pytest.mark.parametrize("public", [False, True], ids=["private", "public"])
+async def test_a_rotation_of_our_own_key_is_never_a_refused_caller(
+    settings: Settings, cache: Redis, tmp_path: Path, public: bool
+) -> None:
+    """As the README says: publish the new one, sign with it, remove the old one; the demo app keeps its key set."""
+    old, new, file = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate(), tmp_path / "identity.pem"
+    steps = [
+        pem(old),
+        pem(old) + pem(new, public=public),
+        pem(new) + pem(old, public=public),
+        pem(new),
+    ]
+    kids = []
+    async with aiohttp.ClientSession() as http:
+        callers = demo_app.Callers("http://127.0.0.1:1")
+        site = web.AppRunner(demo_app.build(callers))
+        await site.setup()
+        await web.TCPSite(site, "127.0.0.1", 0).start()
+        upstreams = (HttpUrl(f"http://127.0.0.1:{site.addresses[0][1]}"),)
+        try:
+            for step in steps:
+                file.write_bytes(step)
+                async with edge_running(settings, cache, identity_key_file=file, upstreams=upstreams) as edge:
+                    callers._url = f"http://127.0.0.1:{edge.port}/_penstock/jwks.json"
+                    callers._asked_at_s = -demo_app.KEYS_PAUSE_S
+                    answer = await edge.get("/", edge.bearer("alice"), "Penstock-Identity: forged")
+                    assert answer.json()["caller"] == {"sub": "alice", "iss": "test"}
+                    (token,) = [v for k, v in answer.json()["headers"].items() if k.lower() == "penstock-identity"]
+                    kids.append(jwt.get_unverified_header(token)["kid"])
+                    assert (await believed(edge, token.encode()))["sub"] == "alice"
+                    assert (await edge.get("/")).json()["caller"] is None
+                    for lines in (
+                        {"Penstock-Identity": "forged"},
+                        {"Penstock-Identity": jwt.encode({"sub": "alice"}, Ed25519PrivateKey.generate(), "EdDSA")},
+                        {"Penstock-Identity": edge.issuer.token("alice")},
+                    ):
+                        async with http.get(str(upstreams[0]), headers=lines) as direct:
+                            assert direct.status == 401, "who goes around Penstock is not believed"
+        finally:
+            await site.cleanup()
+    assert kids[0] == kids[1] != kids[2] == kids[3]
