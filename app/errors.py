@@ -4,7 +4,8 @@ PenstockError (500)
 ├── InvalidInput (400)
 │   ├── InvalidRule (422)
 │   ├── MalformedRequest (400)
-│   └── BodyTooLarge (413)
+│   ├── BodyTooLarge (413)
+│   └── UnsupportedMediaType (415)
 ├── Unauthenticated (401)
 ├── Forbidden (403)
 ├── NotFound (404)
@@ -54,6 +55,12 @@ class BodyTooLarge(InvalidInput):
     """A request body too large to be deferred."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class UnsupportedMediaType(InvalidInput):
+    """A body of a kind that is not understood."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
 class Unauthenticated(PenstockError):
