@@ -47,7 +47,7 @@ FieldsOf = Annotated[Fields, Depends(fields_of)]
 AnyId = Annotated[str, Path(max_length=1024, description="Also one that no rule may have: a document by hand.")]
 
 
-@router.get("", response_model=RuleList, responses=problems(*ALWAYS))
+@router.get("", response_model=RuleList, responses=problems(400, 401, 403, 413, 503))
 async def list_rules(_: Viewer, store: StoreOf) -> Response:
     """All rules, and the documents that are none."""
     rules, wrong = await store.all()

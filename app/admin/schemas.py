@@ -16,10 +16,10 @@ DRAIN = "Drain"
 ETAG: dict[str, Any] = {
     "ETag": {"description": "The rule's version.", "schema": {"type": "string", "pattern": '^"[1-9][0-9]*"$'}}
 }
-ALWAYS = (400, 401, 403, 422, 503)
+ALWAYS = (400, 401, 403, 413, 422, 503)
 """What any route with parameters of its own may answer."""
 
-WITH_BODY = (413, 415)
+WITH_BODY = (415,)
 
 
 def answers_rule(*statuses: int, success: int = 200) -> Responses:
@@ -64,19 +64,20 @@ def rule_schemas() -> dict[str, dict[str, Any]]:
     without_id = deepcopy(fields)
     without_id["required"].remove("rule_id")
     without_id["properties"]["rule_id"]["description"] = "Where it is given, the one of the address."
-    parts = {f"{name}Patch": _patch(schema) for name, schema in found.items() if name not in {"Rule"}}
+    parts = {f"{name}Patch": _patch(schema) for name, schema in found.items() if name != "Rule"}
     return found | parts | {RULE_FIELDS: fields, f"{RULE_FIELDS}OfAddress": without_id, RULE_PATCH: _patch(without_id)}
 
 
 def _patch(schema: dict[str, Any]) -> dict[str, Any]:
     """Nothing is required, and null takes away what is there (RFC 7396)."""
-    patch = {name: value for name, value in deepcopy(schema).items() if name not in {"required", "allOf"}}
-    patch["properties"] = {name: _nullable(value) for name, value in patch["properties"].items()}
-    return patch
+    properties = {name: _nullable(value) for name, value in schema["properties"].items()}
+    return {"type": "object", "description": _patch.__doc__, "properties": properties, "additionalProperties": False}
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    if "$ref" in schema:
-        schema = schema | {"$ref": f"{schema['$ref']}Patch"}
-    choices = [_nullable(choice) if "$ref" in choice else choice for choice in schema.get("anyOf", [schema])]
-    return {"anyOf": [*choices, {"type": "null"}]}
+    choices = [choice for choice in schema.get("anyOf", [schema]) if choice != {"type": "null"}]
+    return {"anyOf": [*map(_as_patch, choices), {"type": "null"}]}
+
+
+def _as_patch(choice: dict[str, Any]) -> dict[str, Any]:
+    return {"$ref": f"{choice['$ref']}Patch"} if "$ref" in choice else choice
