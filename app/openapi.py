@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 Responses = dict[int | str, dict[str, Any]]
+Components = Mapping[str, Mapping[str, dict[str, Any]]]
+"""By kind (`schemas`, `securitySchemes`), then by name."""
 
 REFERENCE = "#/components/schemas/{model}"
 NO_STORE: dict[str, Any] = {
@@ -54,25 +56,45 @@ def problems(*statuses: int) -> Responses:
     }
 
 
-def json_request(model: str, *media_types: str) -> dict[str, Any]:
+def json_request(
+    model: str, *media_types: str, examples: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
     """For `openapi_extra=`: a body that the route reads by itself, of a model that the application names."""
-    content = {"schema": {"$ref": REFERENCE.format(model=model)}}
+    content: dict[str, Any] = {"schema": {"$ref": REFERENCE.format(model=model)}}
+    if examples:
+        content["examples"] = {name: {"value": value} for name, value in examples.items()}
     return {"requestBody": {"required": True, "content": dict.fromkeys(media_types or ("application/json",), content)}}
 
 
-class DocumentedApi(FastAPI):
-    """Adds to its document what FastAPI can't know: schemas that are only referred to, headers of every answer."""
+def bearer(optional: bool = True) -> dict[str, Any]:
+    """For `openapi_extra=`: the caller's token, which the gateway's own code reads."""
+    return {"security": [*([{}] if optional else []), {CALLER: []}]}
 
-    def more_schemas(self) -> Mapping[str, dict[str, Any]]:
-        """Those that its routes refer to by name."""
+
+CALLER = "caller"
+CALLER_SCHEME: dict[str, Any] = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "A token of your issuer. Without one, where PENSTOCK_AUTH allows it, the client's address counts.",
+}
+
+
+class DocumentedApi(FastAPI):
+    """Adds to its document what FastAPI can't know: what is only referred to, and the headers of every answer."""
+
+    def more_components(self) -> Components:
+        """What its routes refer to by name."""
         return {}
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         if self.openapi_schema is None:
             document = super().openapi()
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            schemas |= {Problem.__name__: Problem.model_json_schema(), **self.more_schemas()}
+            components = document.setdefault("components", {})
+            components["schemas"] = components.get("schemas", {}) | schemas_of(Problem)
+            for kind, named in self.more_components().items():
+                components[kind] = components.get(kind, {}) | named
             for operations in document["paths"].values():
                 for operation in operations.values():
                     for answer in operation["responses"].values():

@@ -62,16 +62,18 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> set[str]:
-    """All methods that the document has for the request's path."""
-    segments = request.url.path.split("/")
+    """All methods that the document has for the request's path; a path without parameters goes before one with."""
+    path = request.url.path
     paths: dict[str, dict[str, object]] = request.app.openapi()["paths"]
-    return {
-        method.upper()
-        for template, operations in paths.items()
-        if len(names := template.split("/")) == len(segments)
-        and all(name.startswith("{") or name == segment for name, segment in zip(names, segments, strict=True))
-        for method in operations
-    } or {"GET"}
+    templates = [path] if path in paths else [template for template in paths if _is_of(path, template)]
+    return {method.upper() for template in templates for method in paths[template]} or {"GET"}
+
+
+def _is_of(path: str, template: str) -> bool:
+    segments, names = path.split("/"), template.split("/")
+    return len(segments) == len(names) and all(
+        name.startswith("{") or name == segment for name, segment in zip(names, segments, strict=True)
+    )
 
 
 async def _on_invalid(_: Request, error: Exception) -> Response:

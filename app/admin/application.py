@@ -1,7 +1,5 @@
 """The admin API as one FastAPI application."""
 
-from typing import Any
-
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
@@ -10,7 +8,7 @@ from app.admin.auth import Gatekeeper
 from app.admin.bodies import MOST_BYTES
 from app.admin.schemas import rule_schemas
 from app.limiter.limiter import Limiter
-from app.openapi import DocumentedApi, schemas_of
+from app.openapi import Components, DocumentedApi, schemas_of
 from app.problem_handlers import NeverCached, add_problem_handlers
 from app.queue.operations import Operations
 from app.rules.cache import RuleCache
@@ -20,9 +18,9 @@ from app.rules.store import RuleStore
 class AdminApi(DocumentedApi):
     """With the schemas of the bodies that its routes read strictly."""
 
-    def more_schemas(self) -> dict[str, Any]:
-        """By name."""
-        return rule_schemas() | schemas_of(explain.Question, dead_letters.Which)
+    def more_components(self) -> Components:
+        """By kind and name."""
+        return {"schemas": rule_schemas() | schemas_of(explain.Question, dead_letters.Which)}
 
 
 def build_admin(

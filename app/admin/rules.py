@@ -9,7 +9,19 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from app.admin.auth import Admin, Viewer
 from app.admin.bodies import JSON, MERGE_PATCH, json_of
 from app.admin.preconditions import Precondition, PreconditionOf, PreconditionOfPut
-from app.admin.schemas import ALWAYS, RULE_FIELDS, RULE_PATCH, WITH_BODY, History, RuleList, answers_rule
+from app.admin.schemas import (
+    ALWAYS,
+    EXAMPLES,
+    LOCATION,
+    PATCHES,
+    RULE_FIELDS,
+    RULE_PATCH,
+    WITH_BODY,
+    History,
+    RuleList,
+    answers_rule,
+    of_address,
+)
 from app.errors import Conflict, InvalidInput, InvalidRule, PreconditionFailed
 from app.openapi import json_request, problems
 from app.rules.model import Rule, RuleId, parse_rule, to_json
@@ -67,12 +79,13 @@ async def list_rules(_: Viewer, store: StoreOf) -> Response:
     "",
     status_code=201,
     response_model=Rule,
-    responses=answers_rule(409, *WITH_BODY, success=201),
-    openapi_extra=json_request(RULE_FIELDS),
+    responses=answers_rule(409, *WITH_BODY, success=201, headers=LOCATION),
+    openapi_extra=json_request(RULE_FIELDS, examples=EXAMPLES),
 )
-async def create_rule(operator: Admin, store: StoreOf, fields: FieldsOf) -> Response:
+async def create_rule(operator: Admin, request: Request, store: StoreOf, fields: FieldsOf) -> Response:
     """A new rule; 409 if its id is taken."""
-    return rule_response(await store.create(parse_rule(fields), operator.name), 201)
+    rule = await store.create(parse_rule(fields), operator.name)
+    return rule_response(rule, 201, {"Location": f"{request.url.path}/{rule.rule_id}"})
 
 
 @router.get("/{rule_id}", response_model=Rule, responses=answers_rule(404, 409))
@@ -95,7 +108,9 @@ async def get_history(
     "/{rule_id}",
     response_model=Rule,
     responses=answers_rule(409, 412, *WITH_BODY),
-    openapi_extra=json_request(f"{RULE_FIELDS}OfAddress"),
+    openapi_extra=json_request(
+        f"{RULE_FIELDS}OfAddress", examples={name: of_address(rule) for name, rule in EXAMPLES.items()}
+    ),
 )
 async def put_rule(
     rule_id: RuleId, operator: Admin, store: StoreOf, wanted: PreconditionOfPut, fields: FieldsOf
@@ -113,7 +128,7 @@ async def put_rule(
     "/{rule_id}",
     response_model=Rule,
     responses=answers_rule(404, 409, 412, *WITH_BODY),
-    openapi_extra=json_request(RULE_PATCH, MERGE_PATCH, JSON),
+    openapi_extra=json_request(RULE_PATCH, MERGE_PATCH, JSON, examples=PATCHES),
 )
 async def patch_rule(
     rule_id: RuleId, operator: Admin, store: StoreOf, wanted: PreconditionOf, fields: FieldsOf
@@ -154,9 +169,9 @@ async def change(
     raise Conflict(f"The rule {rule_id!r} changes faster than it can be changed.")
 
 
-def rule_response(rule: Rule, status: int = 200) -> Response:
+def rule_response(rule: Rule, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A rule with its ETag."""
-    return _json(to_json(rule), status, {"ETag": f'"{rule.version}"'})
+    return _json(to_json(rule), status, {"ETag": f'"{rule.version}"', **(headers or {})})
 
 
 def merge_patch(target: Any, patch: Any) -> Any:  # noqa: ANN401 - JSON

@@ -16,15 +16,45 @@ DRAIN = "Drain"
 ETAG: dict[str, Any] = {
     "ETag": {"description": "The rule's version.", "schema": {"type": "string", "pattern": '^"[1-9][0-9]*"$'}}
 }
+LOCATION: dict[str, Any] = {
+    "Location": {"description": "Where the rule is.", "schema": {"type": "string", "pattern": "^/v1/rules/"}}
+}
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "deferring": {
+        "rule_id": "per-user",
+        "key_type": "user",
+        "key_value": "*",
+        "limit": 100,
+        "window_seconds": 60,
+        "on_limit": "defer",
+        "drain": {"limit": 10, "window_seconds": 1},
+    },
+    "network": {
+        "rule_id": "office",
+        "key_type": "ip",
+        "key_value": "10.0.0.0/8",
+        "limit": 1000,
+        "window_seconds": 1,
+        "match": {"methods": ["GET"], "path_prefix": "/api"},
+    },
+    "default": {"rule_id": "others", "key_type": "default", "limit": 5, "window_seconds": 1},
+}
+PATCHES: dict[str, dict[str, Any]] = {"slower": {"limit": 50, "burst": None, "queue": {"max_depth": 100}}}
+
 ALWAYS = (400, 401, 403, 413, 422, 503)
 """What any route with parameters of its own may answer."""
 
 WITH_BODY = (415,)
 
 
-def answers_rule(*statuses: int, success: int = 200) -> Responses:
+def of_address(rule: dict[str, Any]) -> dict[str, Any]:
+    """As it may be put, where the address says which."""
+    return {name: value for name, value in rule.items() if name != "rule_id"}
+
+
+def answers_rule(*statuses: int, success: int = 200, headers: dict[str, Any] | None = None) -> Responses:
     """For `responses=` of a route that answers with a rule."""
-    return {success: {"headers": ETAG}, **problems(*ALWAYS, *statuses)}
+    return {success: {"headers": ETAG | (headers or {})}, **problems(*ALWAYS, *statuses)}
 
 
 class InvalidDocument(BaseModel):
