@@ -52,7 +52,7 @@ class MalformedRequest(InvalidInput):
 
 
 class BodyTooLarge(InvalidInput):
-    """A request body too large to be deferred."""
+    """A request body too large to be deferred, or to be read at all."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 

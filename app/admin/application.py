@@ -5,7 +5,6 @@ from starlette.middleware import Middleware
 
 from app.admin import dead_letters, drains, explain, rules
 from app.admin.auth import Gatekeeper
-from app.admin.bodies import MOST_BYTES
 from app.admin.schemas import rule_schemas
 from app.limiter.limiter import Limiter
 from app.openapi import Components, DocumentedApi, schemas_of
@@ -32,7 +31,6 @@ def build_admin(
         docs_url="/docs",
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=MOST_BYTES,
         middleware=[Middleware(NeverCached)],
     )
     admin.state.store = store

@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
-from app.errors import InvalidInput, UnsupportedMediaType
+from app.errors import BodyTooLarge, InvalidInput, UnsupportedMediaType
 
 MOST_BYTES = 1 << 20
 
@@ -20,11 +20,11 @@ M = TypeVar("M", bound=BaseModel)
 
 
 async def json_of(request: Request) -> Any:  # noqa: ANN401 - JSON
-    """The body's JSON. Raises InvalidInput, UnsupportedMediaType."""
+    """The body's JSON. Raises InvalidInput, UnsupportedMediaType, BodyTooLarge."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in {JSON, MERGE_PATCH}:
         raise UnsupportedMediaType(f"The body must be JSON, and its Content-Type say so: {JSON}.")
-    return parse_json(await request.body())
+    return parse_json(await _whole(request))
 
 
 def parse_json(text: bytes) -> Any:  # noqa: ANN401 - JSON
@@ -48,6 +48,15 @@ def body_as(model: type[M]) -> Callable[[Request], Awaitable[M]]:
             raise RequestValidationError(error.errors(include_url=False)) from error
 
     return body
+
+
+async def _whole(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise BodyTooLarge(f"The body may have at most {MOST_BYTES} bytes.")
+    return bytes(body)
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

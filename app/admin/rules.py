@@ -11,6 +11,7 @@ from app.admin.bodies import JSON, MERGE_PATCH, json_of
 from app.admin.preconditions import Precondition, PreconditionOf, PreconditionOfPut
 from app.admin.schemas import (
     ALWAYS,
+    ETAG,
     EXAMPLES,
     LOCATION,
     PATCHES,
@@ -59,7 +60,7 @@ FieldsOf = Annotated[Fields, Depends(fields_of)]
 AnyId = Annotated[str, Path(max_length=1024, description="Also one that no rule may have: a document by hand.")]
 
 
-@router.get("", response_model=RuleList, responses=problems(400, 401, 403, 413, 503))
+@router.get("", response_model=RuleList, responses=problems(400, 401, 403, 503))
 async def list_rules(_: Viewer, store: StoreOf) -> Response:
     """All rules, and the documents that are none."""
     rules, wrong = await store.all()
@@ -107,7 +108,7 @@ async def get_history(
 @router.put(
     "/{rule_id}",
     response_model=Rule,
-    responses=answers_rule(409, 412, *WITH_BODY),
+    responses=answers_rule(412, *WITH_BODY) | {201: {"model": Rule, "headers": ETAG, "description": "It is new."}},
     openapi_extra=json_request(
         f"{RULE_FIELDS}OfAddress", examples={name: of_address(rule) for name, rule in EXAMPLES.items()}
     ),
@@ -117,11 +118,11 @@ async def put_rule(
 ) -> Response:
     """Write a rule whole, new or not."""
     rule = parse_rule({**fields, "rule_id": _same_id(fields, rule_id)})
-    if not wanted.given:
-        return rule_response(await store.put(rule, operator.name))
-    version = await store.version(rule_id)
-    wanted.check(rule_id, version)
-    return rule_response(await store.put(rule, operator.name, version))
+    version = await store.version(rule_id) if wanted.given else None
+    if version is not None:
+        wanted.check(rule_id, version)
+    written = await store.put(rule, operator.name, version)
+    return rule_response(written, 201 if written.version == 1 else 200)
 
 
 @router.patch(
@@ -141,12 +142,10 @@ async def patch_rule(
 @router.delete("/{rule_id}", status_code=204, responses=problems(*ALWAYS, 404, 412))
 async def delete_rule(rule_id: AnyId, _: Admin, store: StoreOf, wanted: PreconditionOf) -> Response:
     """Delete a rule; what becomes of its flows, its `queue.on_delete` says."""
-    if wanted.given:
-        version = await store.version(rule_id)
+    version = await store.version(rule_id) if wanted.given else None
+    if version is not None:
         wanted.check(rule_id, version)
-        await store.delete(rule_id, version)
-    else:
-        await store.delete(rule_id)
+    await store.delete(rule_id, version)
     return Response(status_code=204)
 
 

@@ -41,10 +41,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 PATCHES: dict[str, dict[str, Any]] = {"slower": {"limit": 50, "burst": None, "queue": {"max_depth": 100}}}
 
-ALWAYS = (400, 401, 403, 413, 422, 503)
+ALWAYS = (400, 401, 403, 422, 503)
 """What any route with parameters of its own may answer."""
 
-WITH_BODY = (415,)
+WITH_BODY = (413, 415)
 
 
 def of_address(rule: dict[str, Any]) -> dict[str, Any]:

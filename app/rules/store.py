@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
-from pymongo import ReturnDocument
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, PyMongoError
 from pymongo.write_concern import WriteConcern
 
@@ -105,22 +104,24 @@ class RuleStore:
         if if_version is not None and version != if_version:
             raise PreconditionFailed(f"The rule {rule.rule_id!r} is at version {version}, not {if_version}.")
         new = _stamped(rule, version + 1, by)
-        try:
-            written = await self._rules.find_one_and_replace(
-                {"_id": rule.rule_id} | ({} if old is None else {"version": old.get("version")}),
-                to_document(new),
-                upsert=old is None,
-                return_document=ReturnDocument.AFTER,
-            )
-        except DuplicateKeyError:
-            written = None
-        except PyMongoError as error:
-            raise RulesUnavailable(f"MongoDB: {error}") from error
-        if written is not None:
+        if await self._replace(old, to_document(new)):
             return new
         if if_version is not None:
             raise PreconditionFailed(f"The rule {rule.rule_id!r} has just changed.")
         return await self.put(rule, by)
+
+    async def _replace(self, old: dict[str, Any] | None, new: dict[str, Any]) -> bool:
+        """Over `old` (None: nothing) and no other; False where something else stands there by now."""
+        try:
+            if old is None:
+                await self._rules.insert_one(new)
+                return True
+            found = await self._rules.replace_one({"_id": new["_id"], "version": old.get("version")}, new)
+        except DuplicateKeyError:
+            return False
+        except PyMongoError as error:
+            raise RulesUnavailable(f"MongoDB: {error}") from error
+        return bool(found.matched_count)
 
     async def version(self, rule_id: str) -> int:
         """The version of what stands there, rule or not; 0 where there is nothing."""
