@@ -68,9 +68,10 @@ def _naming_its_end(connection_class: type[AbstractConnection]) -> type[Abstract
     return Connection
 
 
-def mongodb(settings: Settings) -> MongoClient:
-    """The rules database; times carry UTC."""
-    return AsyncIOMotorClient(settings.mongodb_url, tz_aware=True, serverSelectionTimeoutMS=3000)
+def mongodb(settings: Settings, deadline_s: float | None = None) -> MongoClient:
+    """The rules database; times carry UTC. `deadline_s`: how long a call may take, if MongoDB hangs too."""
+    more: dict[str, Any] = {} if deadline_s is None else {"timeoutMS": int(deadline_s * 1000)}
+    return AsyncIOMotorClient(settings.mongodb_url, tz_aware=True, serverSelectionTimeoutMS=3000, **more)
 
 
 def http_session() -> aiohttp.ClientSession:

@@ -9,6 +9,7 @@ PenstockError (500)
 │   ├── BodyTooLarge (413)
 │   ├── TargetTooLong (414)
 │   ├── HeadTooLarge (431)
+│   ├── UnsupportedMediaType (415)
 │   └── NotSupported (501)
 ├── Unauthenticated (401)
 ├── Forbidden (403)
@@ -94,6 +95,12 @@ class NotSupported(InvalidInput):
     """Something of HTTP that is not done here."""
 
     status = HTTPStatus.NOT_IMPLEMENTED
+
+
+class UnsupportedMediaType(InvalidInput):
+    """A body of a kind that is not understood."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
 class Unauthenticated(PenstockError):

@@ -38,6 +38,9 @@ from app.serving import serve
 from app.tokens import TokenVerifier
 from app.upstream import Upstream
 
+ADMIN_DEADLINE_S = 3.0
+"""How long one call to MongoDB may take: whoever waits for the admin API is told within a few seconds."""
+
 
 async def run_edge(process: Process) -> None:
     """The body of `penstock edge`."""
@@ -84,7 +87,7 @@ async def run_admin(process: Process) -> None:
     """The body of `penstock admin`."""
     settings = process.settings
     async with AsyncExitStack() as stack:
-        client, cache, queue = mongodb(settings), cache_redis(settings), queue_redis(settings)
+        client, cache, queue = mongodb(settings, ADMIN_DEADLINE_S), cache_redis(settings), queue_redis(settings)
         session = http_session()
         stack.callback(client.close)
         stack.push_async_callback(cache.aclose)

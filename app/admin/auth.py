@@ -1,11 +1,11 @@
 """Who may do what in the admin API: a bearer token of its own audience, and a role."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Request, Security
+from fastapi.security import HTTPBearer, SecurityScopes
 
 from app.errors import Forbidden, Unauthenticated
 from app.settings import Settings
@@ -18,6 +18,9 @@ class Role(IntEnum):
     VIEWER = 1
     OPERATOR = 2
     ADMIN = 3
+
+
+_ROLES = {role.name.lower(): role for role in Role}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +45,30 @@ class Gatekeeper:
             raise Unauthenticated("A bearer token is required.")
         claims = await self._verifier.verify(token)
         role = claims.get(self._claim)
-        if not isinstance(role, str) or role.upper() not in Role.__members__:
+        if not isinstance(role, str) or role not in _ROLES:
             raise Forbidden(f"The token has no role: its claim {self._claim!r} must be viewer, operator or admin.")
-        return Operator(claims["sub"], Role[role.upper()])
+        return Operator(claims["sub"], _ROLES[role])
 
 
-def require(least: Role) -> Callable[[Request], Awaitable[Operator]]:
-    """A dependency: the operator, if the role is high enough."""
+SCHEME = HTTPBearer(
+    scheme_name="operator",
+    bearerFormat="JWT",
+    description="A token of the admin API's own audience, with a role. The role named is the least that will do.",
+    auto_error=False,
+)
 
-    async def operator(request: Request) -> Operator:
-        gatekeeper: Gatekeeper = request.app.state.gatekeeper
-        found = await gatekeeper.operator(request)
-        if found.role < least:
-            raise Forbidden(f"This takes the role {least.name.lower()}; yours is {found.role.name.lower()}.")
-        return found
 
+async def operator_of(scopes: SecurityScopes, request: Request, _: Annotated[object, Security(SCHEME)]) -> Operator:
+    """Who asks, if the role is high enough. Raises Unauthenticated, Forbidden, MalformedRequest."""
+    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    operator = await gatekeeper.operator(request)
+    least = max(_ROLES[name] for name in scopes.scopes)
+    if operator.role < least:
+        raise Forbidden(f"This takes the role {least.name.lower()}; yours is {operator.role.name.lower()}.")
     return operator
 
 
-Viewer = Annotated[Operator, Depends(require(Role.VIEWER))]
-Drainer = Annotated[Operator, Depends(require(Role.OPERATOR))]
-Admin = Annotated[Operator, Depends(require(Role.ADMIN))]
+Viewer = Annotated[Operator, Security(operator_of, scopes=["viewer"])]
+Drainer = Annotated[Operator, Security(operator_of, scopes=["operator"])]
+Admin = Annotated[Operator, Security(operator_of, scopes=["admin"])]
+"""Parameters of routes. They come before those that read the request: nobody without a role is told what is wrong."""

@@ -4,22 +4,27 @@ import base64
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.admin.auth import Drainer, Viewer
+from app.admin.bodies import body_as
 from app.admin.explain import rules_of
+from app.admin.schemas import ALWAYS, WITH_BODY
 from app.errors import Conflict, NotFound
 from app.jobs.model import Headers
+from app.openapi import json_request, problems
 from app.queue.operations import DeadLetter, DeadLetterDetails, Operations
 from app.rules.cache import RuleCache
+from app.rules.model import RuleId
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
 
 MOST_AT_ONCE = 1000
 
 
-def operations_of(request: Request) -> Operations:
+def operations_of(request: HttpRequest) -> Operations:
     """What `build_admin` was given."""
     operations: Operations = request.app.state.operations
     return operations
@@ -32,10 +37,10 @@ RulesOf = Annotated[RuleCache, Depends(rules_of)]
 class Which(BaseModel):
     """Some dead letters by their ids, or all of a rule."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
 
-    ids: Annotated[list[str], Field(max_length=MOST_AT_ONCE)] | None = None
-    rule_id: str | None = None
+    ids: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_AT_ONCE)] | None = None
+    rule_id: RuleId | None = None
 
     @model_validator(mode="after")
     def _one_of_them(self) -> "Which":
@@ -44,48 +49,128 @@ class Which(BaseModel):
         return self
 
 
-@router.get("")
+class Failure(BaseModel):
+    """Why a job ended."""
+
+    code: str
+    message: str
+
+
+class Line(BaseModel):
+    """One dead letter of the list. `response_status`: the app server's last answer."""
+
+    id: str
+    rule_id: str
+    descriptor: str
+    died_at: str | None
+    attempts: int
+    error: Failure
+    response_status: int | None
+
+
+class Page(BaseModel):
+    """Newest first; `next` is the `after` of the next page, null on the last."""
+
+    dead_letters: list[Line]
+    next: str | None
+
+
+class Request(BaseModel):
+    """The request as it waited."""
+
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+    body: str = Field(description="base64")
+
+
+class Answer(BaseModel):
+    """The app server's last answer; null: too large to be kept."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: str | None = Field(description="base64")
+
+
+class Details(BaseModel):
+    """All of one; no `request`: it can't be read, for it was encrypted with a key that is not here."""
+
+    id: str
+    rule_id: str
+    owner: str | None
+    attempts: int
+    error: Failure
+    submitted_at: str | None
+    started_at: str | None
+    died_at: str | None
+    expires_at: str | None
+    request: Request | None
+    response: Answer | None
+
+
+class Replayed(BaseModel):
+    """How many."""
+
+    replayed: int
+
+
+class ManyReplayed(Replayed):
+    """And why the others were not, by id."""
+
+    problems: dict[str, str]
+
+
+WhichOf = Annotated[Which, Depends(body_as(Which))]
+
+
+@router.get("", response_model=Page, responses=problems(*ALWAYS, 404))
 async def list_dead_letters(
-    operations: OperationsOf,
     _: Viewer,
-    rule_id: str = "",
+    operations: OperationsOf,
+    rule_id: RuleId | None = None,
     limit: Annotated[int, Query(ge=1, le=MOST_AT_ONCE)] = 100,
-    after: str = "",
+    after: Annotated[str, Query(max_length=64)] = "",
 ) -> dict[str, Any]:
     """Newest first; `next` is the `after` of the next page, null on the last."""
-    letters, after = await operations.dead_letters(rule_id, limit, after)
+    letters, after = await operations.dead_letters(rule_id or "", limit, after)
     return {"dead_letters": [_line(letter) for letter in letters], "next": after or None}
 
 
-@router.get("/{job_id}")
-async def get_dead_letter(job_id: str, operations: OperationsOf, _: Viewer) -> dict[str, Any]:
+@router.get("/{job_id}", response_model=Details, responses=problems(*ALWAYS, 404, 409))
+async def get_dead_letter(job_id: str, _: Viewer, operations: OperationsOf) -> dict[str, Any]:
     """All of one: the reason, the request, the app server's last answer. Bodies are base64."""
     return _details(await operations.dead_letter(job_id))
 
 
-@router.post("/{job_id}/replay", status_code=202)
-async def replay_dead_letter(job_id: str, operations: OperationsOf, rules: RulesOf, _: Drainer) -> dict[str, Any]:
+@router.post("/{job_id}/replay", status_code=202, responses=problems(*ALWAYS, 404, 409))
+async def replay_dead_letter(job_id: str, _: Drainer, operations: OperationsOf, rules: RulesOf) -> Replayed:
     """Send it again, as the last of its flow, with all its attempts."""
     await _replay(operations, rules, job_id)
-    return {"replayed": 1}
+    return Replayed(replayed=1)
 
 
-@router.post("/replay", status_code=202)
-async def replay_dead_letters(which: Which, operations: OperationsOf, rules: RulesOf, _: Drainer) -> dict[str, Any]:
+@router.post(
+    "/replay",
+    status_code=202,
+    responses=problems(*ALWAYS, *WITH_BODY),
+    openapi_extra=json_request(Which.__name__),
+)
+async def replay_dead_letters(_: Drainer, operations: OperationsOf, rules: RulesOf, which: WhichOf) -> ManyReplayed:
     """Send many again, oldest first; those that are none any more are left out."""
     ids = which.ids if which.ids is not None else await _ids_of(operations, which.rule_id or "")
-    replayed, problems = 0, {}
+    replayed = 0
+    unsent: dict[str, str] = {}
     for job_id in ids:
         try:
             await _replay(operations, rules, job_id)
             replayed += 1
         except (NotFound, Conflict) as error:
-            problems[job_id] = str(error)
-    return {"replayed": replayed, "problems": problems}
+            unsent[job_id] = str(error)
+    return ManyReplayed(replayed=replayed, problems=unsent)
 
 
-@router.delete("/{job_id}", status_code=204)
-async def delete_dead_letter(job_id: str, operations: OperationsOf, _: Drainer) -> Response:
+@router.delete("/{job_id}", status_code=204, responses=problems(*ALWAYS, 404, 409))
+async def delete_dead_letter(job_id: str, _: Drainer, operations: OperationsOf) -> Response:
     """Forget it, and all that is kept of it."""
     await operations.discard(job_id)
     return Response(status_code=204)

@@ -1,49 +1,59 @@
 """`/v1/rules/{id}/drain`: how fast a rule's flows drain, changed while they do."""
 
-from typing import Any
-
 from fastapi import APIRouter, Response
+from pydantic import BaseModel
 
 from app.admin.auth import Drainer
 from app.admin.dead_letters import OperationsOf
-from app.admin.rules import BodyOf, StoreOf, rule_response
-from app.rules.model import Rule, RuleId, parse_rule, to_json
-from app.rules.store import KEPT_BY_STORE, RuleStore
+from app.admin.preconditions import PreconditionOf
+from app.admin.rules import ObjectOf, StoreOf, change, rule_response
+from app.admin.schemas import ALWAYS, DRAIN, WITH_BODY, answers_rule
+from app.openapi import json_request, problems
+from app.rules.model import Rule, RuleId
 
 router = APIRouter(prefix="/rules/{rule_id}/drain", tags=["drains"])
 
+ANSWERS = answers_rule(404, 409, 412)
 
-@router.put("")
-async def set_drain(rule_id: str, store: StoreOf, body: BodyOf, operator: Drainer) -> Response:
+
+class Purged(BaseModel):
+    """How many jobs were canceled."""
+
+    canceled: int
+
+
+@router.put(
+    "",
+    response_model=Rule,
+    responses=ANSWERS | problems(*WITH_BODY),
+    openapi_extra=json_request(DRAIN),
+)
+async def set_drain(
+    rule_id: RuleId, operator: Drainer, store: StoreOf, wanted: PreconditionOf, fields: ObjectOf
+) -> Response:
     """A drain rate of its own: `{"limit", "window_seconds", "burst"}`."""
-    return rule_response(await _change(store, rule_id, {"drain": body}, operator.name))
+    return rule_response(await change(store, rule_id, lambda old: old | {"drain": fields}, operator.name, wanted))
 
 
-@router.delete("")
-async def delete_drain(rule_id: str, store: StoreOf, operator: Drainer) -> Response:
+@router.delete("", response_model=Rule, responses=ANSWERS)
+async def delete_drain(rule_id: RuleId, operator: Drainer, store: StoreOf, wanted: PreconditionOf) -> Response:
     """Drain from the rule's own budget again."""
-    return rule_response(await _change(store, rule_id, {"drain": None}, operator.name))
+    return rule_response(await change(store, rule_id, lambda old: old | {"drain": None}, operator.name, wanted))
 
 
-@router.post("/pause")
-async def pause_drain(rule_id: str, store: StoreOf, operator: Drainer) -> Response:
+@router.post("/pause", response_model=Rule, responses=ANSWERS)
+async def pause_drain(rule_id: RuleId, operator: Drainer, store: StoreOf, wanted: PreconditionOf) -> Response:
     """The flows accept and do not drain."""
-    return rule_response(await _change(store, rule_id, {"paused": True}, operator.name))
+    return rule_response(await change(store, rule_id, lambda old: old | {"paused": True}, operator.name, wanted))
 
 
-@router.post("/resume")
-async def resume_drain(rule_id: str, store: StoreOf, operator: Drainer) -> Response:
+@router.post("/resume", response_model=Rule, responses=ANSWERS)
+async def resume_drain(rule_id: RuleId, operator: Drainer, store: StoreOf, wanted: PreconditionOf) -> Response:
     """The flows drain again."""
-    return rule_response(await _change(store, rule_id, {"paused": False}, operator.name))
+    return rule_response(await change(store, rule_id, lambda old: old | {"paused": False}, operator.name, wanted))
 
 
-@router.post("/purge")
-async def purge_drain(rule_id: RuleId, operations: OperationsOf, _: Drainer) -> dict[str, Any]:
+@router.post("/purge", responses=problems(*ALWAYS))
+async def purge_drain(rule_id: RuleId, _: Drainer, operations: OperationsOf) -> Purged:
     """Cancel all jobs of the rule that wait to be sent, whether or not the rule is still there."""
-    return {"canceled": await operations.purge(rule_id)}
-
-
-async def _change(store: RuleStore, rule_id: str, fields: dict[str, Any], by: str) -> Rule:
-    old = await store.get(rule_id)
-    merged = {name: value for name, value in (to_json(old) | fields).items() if name not in KEPT_BY_STORE}
-    return await store.put(parse_rule(merged), by, old.version)
+    return Purged(canceled=await operations.purge(rule_id))

@@ -1,15 +1,18 @@
 """`/v1/explain`: what would become of a request, and why; spends nothing."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.admin.auth import Viewer
+from app.admin.bodies import body_as
+from app.admin.schemas import ALWAYS, WITH_BODY
 from app.decision import Defer, Judged, Reject, charge_of, decide, judge
 from app.errors import InvalidInput
 from app.limiter.limiter import Limiter
+from app.openapi import json_request, problems
 from app.paths import path_forms
 from app.rules.cache import RuleCache
 from app.rules.match import Caller
@@ -31,6 +34,30 @@ class Question(BaseModel):
     path: Annotated[str, Field(max_length=8192)] = "/"
 
 
+class RuleThatApplies(BaseModel):
+    """A rule, whom it counts, and what is left of it."""
+
+    rule_id: str
+    descriptor: str
+    limit: int
+    window_seconds: float
+    cost: int
+    on_limit: Literal["reject", "defer"]
+    shadow: bool
+    remaining: int
+    wait_seconds: float
+    backlog: bool
+    refuses: bool
+
+
+class Explanation(BaseModel):
+    """What would become of the request now, and by which rules."""
+
+    rules: list[RuleThatApplies]
+    decision: Literal["forward", "reject", "defer"]
+    by: list[str]
+
+
 def rules_of(request: Request) -> RuleCache:
     """What `build_admin` was given."""
     rules: RuleCache = request.app.state.rules
@@ -43,12 +70,17 @@ def limiter_of(request: Request) -> Limiter:
     return limiter
 
 
-@router.post("/explain")
+@router.post(
+    "/explain",
+    response_model=Explanation,
+    responses=problems(*ALWAYS, *WITH_BODY),
+    openapi_extra=json_request(Question.__name__),
+)
 async def explain(
-    question: Question,
+    _: Viewer,
     rules: Annotated[RuleCache, Depends(rules_of)],
     limiter: Annotated[Limiter, Depends(limiter_of)],
-    _: Viewer,
+    question: Annotated[Question, Depends(body_as(Question))],
 ) -> dict[str, Any]:
     """The rules that apply, what is left of each, and the decision."""
     caller = Caller(question.user, "explain" if question.user else None, question.claims, _counted(question.ip))

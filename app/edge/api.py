@@ -16,6 +16,7 @@ from app.errors import TooManyRequests
 from app.identity_token import IdentityTokens
 from app.jobs.record import Records
 from app.limiter.limiter import Limiter
+from app.openapi import CALLER, CALLER_SCHEME, Components, DocumentedApi
 from app.problem_handlers import add_problem_handlers
 from app.rules.cache import RuleCache
 from app.rules.match import Caller
@@ -73,11 +74,19 @@ PartsOf = Annotated[ApiParts, Depends(parts_of)]
 CallerOf = Annotated[Caller, Depends(caller_of)]
 
 
+class EdgeApi(DocumentedApi):
+    """Tokens are read by the code that the gateway has too."""
+
+    def more_components(self) -> Components:
+        """By kind and name."""
+        return {"securitySchemes": {CALLER: CALLER_SCHEME}}
+
+
 def build_api(parts: ApiParts) -> FastAPI:
     """The application with all routes."""
     from app.edge.routes import health, jobs, jwks, limits  # noqa: PLC0415 - they use the aliases above
 
-    api = FastAPI(
+    api = EdgeApi(
         title="Penstock",
         docs_url=None,
         redoc_url=None,

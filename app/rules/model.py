@@ -20,19 +20,21 @@ from app.errors import InvalidRule
 
 MAX_SLIDING_WINDOW_LIMIT = 10_000
 DAY_S = 86_400
+MOST_VERSIONS = 2**53 - 1
+"""Beyond it JSON's readers disagree about what a number is."""
 
-_CLAIM_KEY_TYPE = re.compile(r"^claim:[A-Za-z0-9_][A-Za-z0-9_:/-]{0,127}$")
-_TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$")  # RFC 9110, 5.6.2
+_KEY_TYPE = r"^(user|ip|default|claim:[A-Za-z0-9_][A-Za-z0-9_:/-]{0,127})$"
+_TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$"  # RFC 9110, 5.6.2
 
 
 def _valid_key_type(value: str) -> str:
-    if value not in {"user", "ip", "default"} and not _CLAIM_KEY_TYPE.match(value):
+    if not re.fullmatch(_KEY_TYPE, value):
         raise ValueError("must be 'user', 'ip', 'default' or 'claim:<name>'")
     return value
 
 
 def _valid_token(value: str) -> str:
-    if not _TOKEN.match(value):
+    if not re.fullmatch(_TOKEN, value):
         raise ValueError("must be an HTTP token")
     return value
 
@@ -43,11 +45,11 @@ def _integral(value: Any) -> Any:  # noqa: ANN401 - whatever a document holds
 
 
 RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$")]
-KeyType = Annotated[str, AfterValidator(_valid_key_type)]
+KeyType = Annotated[str, AfterValidator(_valid_key_type), Field(json_schema_extra={"pattern": _KEY_TYPE})]
 _INTEGRAL = BeforeValidator(_integral)
 Units = Annotated[int, Field(ge=1, le=1_000_000_000), _INTEGRAL]
 WindowSeconds = Annotated[float, Field(gt=0, le=366 * DAY_S, allow_inf_nan=False)]
-Token = Annotated[str, AfterValidator(_valid_token)]
+Token = Annotated[str, AfterValidator(_valid_token), Field(json_schema_extra={"pattern": _TOKEN})]
 
 
 class _Strict(BaseModel):
@@ -104,7 +106,7 @@ class Rule(_Strict):
     queue: Queue = Queue()
     shadow: bool = False
     on_store_failure: Literal["open", "closed", "local"] = "local"
-    version: Annotated[int, Field(ge=1), _INTEGRAL] = 1
+    version: Annotated[int, Field(ge=1, le=MOST_VERSIONS), _INTEGRAL] = 1
     updated_at: datetime | None = None
     updated_by: str | None = None
 

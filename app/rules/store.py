@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
-from pymongo import ReturnDocument
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from app.errors import Conflict, InvalidRule, NotFound, PreconditionFailed, RulesUnavailable
-from app.rules.model import Rule, parse_rule
+from app.rules.model import MOST_VERSIONS, Rule, parse_rule
 from app.rules.schema import mongodb_schema
 
 COLLECTION = "rules"
@@ -60,10 +59,7 @@ class RuleStore:
 
     async def get(self, rule_id: str) -> Rule:
         """One rule; raises NotFound, InvalidRule."""
-        try:
-            document = await self._rules.find_one({"_id": rule_id})
-        except PyMongoError as error:
-            raise RulesUnavailable(f"MongoDB: {error}") from error
+        document = await self._find(rule_id)
         if document is None:
             raise NotFound(f"There is no rule {rule_id!r}.")
         return parse_rule(document)
@@ -84,7 +80,8 @@ class RuleStore:
         found: list[tuple[datetime, Rule | None]] = []
         try:
             async for entry in self._database[HISTORY].find({"rule_id": rule_id}).sort("_id", -1).limit(limit):
-                found.append((entry["at"], parse_rule(entry["rule"]) if entry["rule"] else None))
+                with suppress(InvalidRule):  # the model has become stricter since
+                    found.append((entry["at"], parse_rule(entry["rule"]) if entry["rule"] else None))
         except PyMongoError as error:
             raise RulesUnavailable(f"MongoDB: {error}") from error
         return found
@@ -101,48 +98,71 @@ class RuleStore:
         return new
 
     async def put(self, rule: Rule, by: str, if_version: int | None = None) -> Rule:
-        """Write a rule whole; with `if_version` only over that version (PreconditionFailed)."""
-        try:
-            old = await self._rules.find_one({"_id": rule.rule_id}, {"version": 1})
-            version = _version(old)
-            if if_version is not None and version != if_version:
-                raise PreconditionFailed(f"The rule {rule.rule_id!r} is at version {version}, not {if_version}.")
-            new = _stamped(rule, version + 1, by)
-            written = await self._rules.find_one_and_replace(
-                {"_id": rule.rule_id} | ({} if old is None else {"version": old.get("version")}),
-                to_document(new),
-                upsert=old is None,
-                return_document=ReturnDocument.AFTER,
-            )
-        except DuplicateKeyError:
-            written = None
-        except PyMongoError as error:
-            raise RulesUnavailable(f"MongoDB: {error}") from error
-        if written is not None:
+        """Write a rule whole; with `if_version` only over that version, 0 for none (PreconditionFailed)."""
+        old = await self._find(rule.rule_id, {"version": 1})
+        version = _version(old)
+        if if_version is not None and version != if_version:
+            raise PreconditionFailed(f"The rule {rule.rule_id!r} is at version {version}, not {if_version}.")
+        new = _stamped(rule, version + 1, by)
+        if await self._replace(old, to_document(new)):
             return new
         if if_version is not None:
             raise PreconditionFailed(f"The rule {rule.rule_id!r} has just changed.")
         return await self.put(rule, by)
 
-    async def delete(self, rule_id: str, if_version: int | None = None) -> None:
-        """Delete a rule; raises NotFound, PreconditionFailed."""
-        wanted: dict[str, Any] = {"_id": rule_id}
-        if if_version is not None:
-            wanted["version"] = if_version
+    async def _replace(self, old: dict[str, Any] | None, new: dict[str, Any]) -> bool:
+        """Over `old` (None: nothing) and no other; False where something else stands there by now."""
         try:
-            deleted = (await self._rules.delete_one(wanted)).deleted_count
-            there = deleted or await self._rules.find_one({"_id": rule_id}, {"version": 1})
+            if old is None:
+                await self._rules.insert_one(new)
+                return True
+            found = await self._rules.replace_one({"_id": new["_id"], "version": old.get("version")}, new)
+        except DuplicateKeyError:
+            return False
         except PyMongoError as error:
             raise RulesUnavailable(f"MongoDB: {error}") from error
-        if not there:
+        return bool(found.matched_count)
+
+    async def version(self, rule_id: str) -> int:
+        """The version of what stands there, rule or not; 0 where there is nothing."""
+        return _version(await self._find(rule_id, {"version": 1}))
+
+    async def delete(self, rule_id: str, if_version: int | None = None) -> None:
+        """Delete a rule; with `if_version` only that version. Raises NotFound, PreconditionFailed."""
+        old = await self._find(rule_id, {"version": 1})
+        if old is None:
             raise NotFound(f"There is no rule {rule_id!r}.")
-        if not deleted:
-            raise PreconditionFailed(f"The rule {rule_id!r} is not at version {if_version}.")
+        wanted: dict[str, Any] = {"_id": rule_id}
+        if if_version is not None:
+            if _version(old) != if_version:
+                raise PreconditionFailed(f"The rule {rule_id!r} is at version {_version(old)}, not {if_version}.")
+            wanted["version"] = old.get("version")
+        try:
+            deleted = (await self._rules.delete_one(wanted)).deleted_count
+        except PyMongoError as error:
+            raise RulesUnavailable(f"MongoDB: {error}") from error
+        if deleted:
+            return
+        if if_version is not None:
+            raise PreconditionFailed(f"The rule {rule_id!r} has just changed.")
+        raise NotFound(f"There is no rule {rule_id!r}.")
+
+    async def _find(self, rule_id: str, fields: dict[str, Any] | None = None) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] | None = await self._rules.find_one({"_id": rule_id}, fields)
+        except PyMongoError as error:
+            raise RulesUnavailable(f"MongoDB: {error}") from error
+        return found
 
 
 def _version(document: dict[str, Any] | None) -> int:
-    """0 for none; a document written by hand may lack it."""
-    return 0 if document is None else int(document.get("version", 1))
+    """0 for none; a document written by hand may lack it, or have something else there."""
+    if document is None:
+        return 0
+    version = document.get("version")
+    if isinstance(version, bool) or not isinstance(version, int | float) or not 1 <= version < MOST_VERSIONS:
+        return 1
+    return int(version)
 
 
 def _stamped(rule: Rule, version: int, by: str) -> Rule:

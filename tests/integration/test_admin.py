@@ -34,13 +34,23 @@ class Admin:
         self.client, self.issuer, self.rules = client, issuer, rules
 
     async def __call__(
-        self, method: str, path: str, body: object = None, role: str | None = "admin", **headers: str
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        role: str | None = "admin",
+        content: bytes | None = None,
+        **headers: str,
     ) -> httpx.Response:
         if role is not None:
             token = self.issuer.token("ops", aud="penstock-admin", penstock_role=role)
             headers |= {"Authorization": f"Bearer {token}"}
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.client.request(method, path, json=body, headers=named)
+        if content is None:
+            return await self.client.request(method, path, json=body, headers=named)
+        return await self.client.request(
+            method, path, content=content, headers={"Content-Type": "application/json"} | named
+        )
 
 
 @pytest.fixture

@@ -3,19 +3,20 @@
 from fastapi import APIRouter, Response
 
 from app.edge.api import PartsOf
+from app.edge.documents import Health, Readiness
 from app.problem_handlers import response_of
 from app.problems import json_reply
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", response_model=Health)
 async def healthz() -> Response:
     """Alive."""
     return response_of(json_reply(200, {"status": "ok"}))
 
 
-@router.get("/readyz")
+@router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
 async def readyz(parts: PartsOf) -> Response:
     """Ready: the rules are known. A dead store must not take every edge out of the load balancer."""
     ready = parts.rules.known and not parts.stopping.is_set()

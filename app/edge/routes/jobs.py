@@ -5,10 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app.edge.api import CallerOf, PartsOf
+from app.edge.documents import ALWAYS, JobDocument, JobList, answers_job, answers_response
 from app.edge.jobs_view import pending_headers
 from app.errors import Conflict, NotFound, Unauthenticated
 from app.jobs.model import Job, JobStatus, owner_of
 from app.jobs.record import Records
+from app.openapi import bearer, problems
 from app.problem_handlers import response_of
 from app.problems import Reply, json_reply, problem
 from app.rules.match import Caller
@@ -18,7 +20,7 @@ router = APIRouter(tags=["jobs"])
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
-@router.get("/jobs")
+@router.get("/jobs", response_model=JobList, responses=problems(*ALWAYS), openapi_extra=bearer(optional=False))
 async def list_jobs(
     request: Request,
     parts: PartsOf,
@@ -33,14 +35,14 @@ async def list_jobs(
     return response_of(json_reply(200, {"jobs": [parts.view.fields(job, request.scope) for job in jobs]}))
 
 
-@router.get("/jobs/{job_id}")
+@router.get("/jobs/{job_id}", response_model=JobDocument, responses=answers_job(), openapi_extra=bearer())
 async def get_job(job_id: str, request: Request, parts: PartsOf, caller: CallerOf) -> Response:
     """Where a job stands."""
     job = await _own_job(parts.records, job_id, caller)
     return response_of(json_reply(200, parts.view.fields(job, request.scope), pending_headers(job)))
 
 
-@router.get("/jobs/{job_id}/response")
+@router.get("/jobs/{job_id}/response", response_class=Response, responses=answers_response(), openapi_extra=bearer())
 async def get_response(job_id: str, request: Request, parts: PartsOf, caller: CallerOf) -> Response:
     """The app server's answer, as it was."""
     job = await _own_job(parts.records, job_id, caller)
@@ -59,7 +61,7 @@ async def get_response(job_id: str, request: Request, parts: PartsOf, caller: Ca
     return response_of(Reply(stored.status, [*headers, *framing], stored.body))
 
 
-@router.delete("/jobs/{job_id}", status_code=204)
+@router.delete("/jobs/{job_id}", status_code=204, responses=problems(*ALWAYS, 404, 409), openapi_extra=bearer())
 async def cancel_job(job_id: str, parts: PartsOf, caller: CallerOf) -> Response:
     """Cancel a job that has not been sent."""
     job = await _own_job(parts.records, job_id, caller)

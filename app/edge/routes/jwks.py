@@ -3,13 +3,14 @@
 from fastapi import APIRouter, Response
 
 from app.edge.api import PartsOf
+from app.edge.documents import KeySet
 from app.problem_handlers import response_of
 from app.problems import json_reply
 
 router = APIRouter(tags=["identity"])
 
 
-@router.get("/jwks.json")
+@router.get("/jwks.json", response_model=KeySet)
 async def jwks(parts: PartsOf) -> Response:
     """A JSON Web Key Set."""
     return response_of(json_reply(200, parts.identity_tokens.jwks()))

@@ -6,6 +6,8 @@ from fastapi import APIRouter, Query, Response
 
 from app.decision import Judged, charge_of, judge
 from app.edge.api import CallerOf, PartsOf
+from app.edge.documents import ALWAYS, Limits
+from app.openapi import bearer, problems
 from app.paths import path_forms
 from app.problem_handlers import response_of
 from app.problems import json_reply
@@ -13,12 +15,12 @@ from app.problems import json_reply
 router = APIRouter(tags=["limits"])
 
 
-@router.get("/limits")
+@router.get("/limits", response_model=Limits, responses=problems(*ALWAYS), openapi_extra=bearer())
 async def get_limits(
     parts: PartsOf,
     caller: CallerOf,
     method: Annotated[str, Query(max_length=64)] = "GET",
-    path: Annotated[str, Query(max_length=2048)] = "/",
+    path: Annotated[str, Query(max_length=2048, pattern="^/")] = "/",
 ) -> Response:
     """The rules that would apply to such a request of the caller; spends nothing."""
     matches = await parts.rules.applicable(caller, method, path_forms(path.encode()))

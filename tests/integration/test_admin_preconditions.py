@@ -1,0 +1,129 @@
+"""`ETag`, `If-Match` and `If-None-Match`: nobody writes over what they have not seen, if they say what that was."""
+
+import asyncio
+
+import pytest
+
+from tests.integration.test_admin import RULE, Admin
+
+DRAIN = {"limit": 1, "window_seconds": 1}
+WEAK, HUGE = 'W/"1"', f'"{2**64}"'
+CHANGES = [
+    ("PUT", "/v1/rules/r", RULE | {"limit": 6}),
+    ("PATCH", "/v1/rules/r", {"limit": 6}),
+    ("PUT", "/v1/rules/r/drain", DRAIN),
+    ("DELETE", "/v1/rules/r/drain", None),
+    ("POST", "/v1/rules/r/drain/pause", None),
+    ("POST", "/v1/rules/r/drain/resume", None),
+    ("DELETE", "/v1/rules/r", None),
+]
+NAMES = [f"{method} {path}" for method, path, _ in CHANGES]
+
+
+@pytest.fixture
+async def rule(admin: Admin) -> None:
+    await admin("POST", "/v1/rules", RULE)
+
+
+async def version(admin: Admin) -> int:
+    read = await admin("GET", "/v1/rules/r")
+    found: int = read.json()["version"]
+    assert read.headers["ETag"] == f'"{found}"', "the version and nothing else"
+    return found
+
+
+@pytest.mark.usefixtures("rule")
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES, ids=NAMES)
+async def test_a_change_of_another_version_than_the_one_named_is_refused(
+    admin: Admin, method: str, path: str, body: object
+) -> None:
+    for tag in ['"2"', WEAK, '"01"', '""', HUGE, '"-1"', '"0"', '"2", W/"1"']:
+        answer = await admin(method, path, body, If_Match=tag)
+        assert answer.status_code == 412, (tag, answer.text)
+        assert answer.headers["Content-Type"] == "application/problem+json"
+    for tag in ["1", "nonsense", '"1 "', '"1', "", '"1";', '"1" "2"', '*, "1"', "W/1", 'w/"1"', "**"]:
+        assert (await admin(method, path, body, If_Match=tag)).status_code == 400, tag
+    assert await version(admin) == 1
+
+
+@pytest.mark.usefixtures("rule")
+@pytest.mark.parametrize("tag", ['"1"', "*", '"7", "1"', '"7","1"', 'W/"1" , "1"', None])
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES, ids=NAMES)
+async def test_a_change_of_the_version_named_is_made(
+    admin: Admin, method: str, path: str, body: object, tag: str | None
+) -> None:
+    answer = await (admin(method, path, body) if tag is None else admin(method, path, body, If_Match=tag))
+    assert answer.status_code == (204 if (method, path) == ("DELETE", "/v1/rules/r") else 200), answer.text
+    if answer.status_code == 200:
+        assert (answer.headers["ETag"], answer.json()["version"]) == ('"2"', 2)
+        assert await version(admin) == 2
+
+
+@pytest.mark.usefixtures("rule")
+async def test_a_second_if_match_line_counts_too(admin: Admin) -> None:
+    token = admin.issuer.token("ops", aud="penstock-admin", penstock_role="admin")
+    headers = [("Authorization", f"Bearer {token}"), ("If-Match", '"7"')]
+    for more, status in [('"8"', 412), ('"1"', 204)]:
+        answer = await admin.client.delete("/v1/rules/r", headers=[*headers, ("If-Match", more)])
+        assert answer.status_code == status
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES, ids=NAMES)
+async def test_what_is_not_there_matches_nothing(admin: Admin, method: str, path: str, body: object) -> None:
+    for tag in ['"1"', "*"]:
+        expected = 412 if (method, path) in {("PUT", "/v1/rules/r"), ("DELETE", "/v1/rules/r")} else 404
+        assert (await admin(method, path, body, If_Match=tag)).status_code == expected
+    assert await admin.rules.count_documents({}) == 0
+
+
+async def test_a_put_may_ask_to_write_only_what_is_new(admin: Admin) -> None:
+    made = await admin("PUT", "/v1/rules/r", RULE, If_None_Match="*")
+    assert (made.status_code, made.headers["ETag"]) == (201, '"1"')
+    assert (await admin("PUT", "/v1/rules/r", RULE, If_None_Match="*")).status_code == 412
+    assert (await admin("PUT", "/v1/rules/r", RULE, If_None_Match='"1"')).status_code == 400
+    assert (await admin("PUT", "/v1/rules/r", RULE, If_None_Match="*", If_Match="*")).status_code == 400
+    results = await asyncio.gather(*(admin("PUT", "/v1/rules/new", _named("new"), If_None_Match="*") for _ in range(8)))
+    assert sorted(answer.status_code for answer in results) == [201, *[412] * 7]
+
+
+@pytest.mark.usefixtures("rule")
+async def test_of_many_who_saw_the_same_version_one_writes(admin: Admin) -> None:
+    writes = (admin("PUT", "/v1/rules/r", RULE | {"limit": 10 + i}, If_Match='"1"') for i in range(10))
+    answers = await asyncio.gather(*writes)
+    assert sorted(answer.status_code for answer in answers) == [200, *[412] * 9]
+    assert await version(admin) == 2
+
+
+@pytest.mark.usefixtures("rule")
+async def test_changes_without_a_precondition_lose_nothing_of_each_other(admin: Admin) -> None:
+    """Each changes another field of what it read: one that wrote over another's would undo it."""
+    patches = [{"limit": 50}, {"burst": 7}, {"priority": 3}, {"shadow": True}]
+    drains = [admin("PUT", "/v1/rules/r/drain", DRAIN), admin("POST", "/v1/rules/r/drain/pause")]
+    answers = await asyncio.gather(*(admin("PATCH", "/v1/rules/r", patch) for patch in patches), *drains)
+    assert [answer.status_code for answer in answers] == [200] * 6
+    read = (await admin("GET", "/v1/rules/r")).json()
+    assert {name: read[name] for name in ("limit", "burst", "priority", "shadow", "paused")} == {
+        "limit": 50,
+        "burst": 7,
+        "priority": 3,
+        "shadow": True,
+        "paused": True,
+    }
+    assert (read["drain"], read["version"]) == ({"limit": 1, "window_seconds": 1}, 7)
+
+
+@pytest.mark.parametrize("written", [None, 3.0, "x", True, -1, 2**60, float("nan"), [1]])
+async def test_a_document_by_hand_may_hold_any_version(admin: Admin, written: object) -> None:
+    document = {"_id": "r", "key_type": "user", "key_value": "u", "limit": 5, "window_seconds": 60}
+    await admin.rules.insert_one(document | ({} if written is None else {"version": written}))
+    tag = '"3"' if written == 3.0 else '"1"'
+    assert (await admin("PUT", "/v1/rules/r", RULE, If_Match='"9"')).status_code == 412
+    assert (await admin("DELETE", "/v1/rules/r", If_Match='"9"')).status_code == 412
+    put = await admin("PUT", "/v1/rules/r", RULE, If_Match=tag)
+    assert (put.status_code, put.headers["ETag"]) == (200, '"4"' if written == 3.0 else '"2"')
+    await admin.rules.replace_one({"_id": "r"}, document | ({} if written is None else {"version": written}))
+    assert (await admin("DELETE", "/v1/rules/r", If_Match=tag)).status_code == 204
+
+
+def _named(rule_id: str) -> dict[str, object]:
+    return RULE | {"rule_id": rule_id}
