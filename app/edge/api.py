@@ -14,6 +14,7 @@ from app.edge.jobs_view import JobView
 from app.edge.request import read_request
 from app.errors import TooManyRequests
 from app.identity_token import IdentityTokens
+from app.jobs.model import owner_of
 from app.jobs.record import Records
 from app.limiter.prompt import PromptLimiter
 from app.problem_handlers import add_problem_handlers
@@ -37,17 +38,22 @@ class ApiParts:
     stopping: asyncio.Event
 
 
+CALLERS = 10_000
+"""How many callers' polls are counted; of more, the one that asked longest ago is forgotten."""
+
+
 class PollLimit:
     """At most so many requests a second from one caller, and a second's worth at once; counted in this edge."""
 
     def __init__(self, per_s: float) -> None:
         self._interval_s = 1 / per_s
         self._burst_s = max(1.0, self._interval_s)
-        self._free_at_s: LRUCache[str, float] = LRUCache(10_000)
+        self._free_at_s: LRUCache[tuple[str, str], float] = LRUCache(CALLERS)
 
     def spend(self, caller: Caller) -> None:
         """Raises TooManyRequests."""
-        key = f"user:{caller.issuer}:{caller.subject}" if caller.subject else f"ip:{caller.address}"
+        owner = owner_of(caller.issuer, caller.subject)
+        key = ("owner", owner) if owner else ("ip", caller.address)
         now = time.monotonic()
         free_at = max(now, self._free_at_s.get(key, 0.0)) + self._interval_s
         wait_s = free_at - self._burst_s - now

@@ -54,8 +54,8 @@ class Deferring:
         flows = [(match.rule.rule_id, match.descriptor) for match in deferring]
         try:
             stored = await self._stored(request, caller, deferring[0])
-        except BodyTooLarge:  # then it was never deferred
-            return None
+        except BodyTooLarge:  # then it was never deferred: the key may stand for another request alone
+            stored = None
         return await self._flows.known(flows, owner, key, stored)
 
     async def defer(

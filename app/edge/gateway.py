@@ -1,6 +1,7 @@
 """The way of a request, top to bottom: who, which rules, decide; then forward, reject or defer."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from app.edge.judging import Judging
 from app.edge.metrics import Metrics
 from app.edge.request import ClientGone, Receive, Request, read_request
 from app.errors import Forbidden, PenstockError, QueueUnavailable, RulesUnavailable, UpstreamError
-from app.headers import to_upstream
+from app.headers import retry_after_s, to_upstream
 from app.identity_token import IdentityTokens
 from app.jobs.model import Headers
 from app.problems import QUOTA_EXCEEDED, Reply, of_error, problem, retry_after, with_own_headers
@@ -114,7 +115,8 @@ class Gateway:
         forwarding = self._parts.upstream.send(request.method, request.target, self._headers(request, caller), body)
         try:
             async with _while_there(request), forwarding as answer:
-                await answering.begin(answer.status, [*_framed(answer), *rate_limit(judged)])
+                limits = rate_limit(judged, retry_after_s=retry_after_s(answer.headers) or math.inf)
+                await answering.begin(answer.status, [*_framed(answer), *limits])
                 async for chunk in answer.chunks():
                     await answering.more(chunk)
         except UpstreamError as error:
@@ -138,7 +140,7 @@ class Gateway:
     ) -> Reply:
         answer = await self._parts.deferring.defer(request, caller, decision, judged)
         if not isinstance(answer, Full):
-            return self._parts.view.accepted(answer.job, scope, headers=rate_limit(judged), repeated=answer.known)
+            return self._parts.view.accepted(answer.job, scope, judged, repeated=answer.known)
         if answer.reason is FullReason.MEMORY:
             raise QueueUnavailable("The queue takes no more jobs.")
         why = {FullReason.DEPTH: "its queue is full", FullReason.WAIT: "it would wait for too long"}[answer.reason]
@@ -209,7 +211,8 @@ def _over_limit(by: Sequence[Judged], judged: Sequence[Judged], *, at_least_s: f
     wait_s = max([at_least_s, *(one.state.wait_us / 1e6 for one in by)])
     names = [one.match.rule.rule_id for one in by]
     detail = f"The request is over the limit of {', '.join(names)}" + (f", and {why}." if why else ".")
-    headers = [retry_after(wait_s), *rate_limit(judged, refused_by=by)]
+    after = retry_after(wait_s)
+    headers = [after, *rate_limit(judged, retry_after_s=int(after[1]))]
     return problem(429, detail, headers, type_=QUOTA_EXCEEDED, **{"violated-policies": names})
 
 

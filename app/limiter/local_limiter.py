@@ -1,5 +1,6 @@
 """Counting in this process alone, for as long as the shared counters are away."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -22,7 +23,7 @@ class LocalLimiter:
         now = self._now_s() * 1e6
         shares = [_share(charge.policy, charge.cost, edges) for charge in charges]
         waits = [
-            max(0.0, self._tat(charge, now) + interval * charge.cost - interval * burst - now)
+            _whole(self._tat(charge, now) + interval * charge.cost - interval * burst - now)
             for charge, (interval, burst) in zip(charges, shares, strict=True)
         ]
         allowed = not any(wait > 0 and not charge.shadow for charge, wait in zip(charges, waits, strict=True))
@@ -32,11 +33,16 @@ class LocalLimiter:
                 self._tats_us[charge.counter] = self._tat(charge, now) + interval * charge.cost
             owed = self._tat(charge, now) - now
             remaining = max(0, int((interval * burst - owed) / interval + 1e-9))
-            states.append(QuotaState(remaining, int(wait), int(owed), wait > 0, backlog=False))
+            states.append(QuotaState(remaining, wait, math.ceil(owed), wait > 0, backlog=False))
         return Verdict(allowed, tuple(states))
 
     def _tat(self, charge: Charge, now: float) -> float:
         return max(now, self._tats_us.get(charge.counter, 0.0))
+
+
+def _whole(wait_us: float) -> int:
+    """Rounded up, so that who waits for it is served; what is no microsecond is the arithmetic's."""
+    return math.ceil(wait_us) if wait_us >= 1 else 0
 
 
 def _share(policy: Policy, cost: int, edges: int) -> tuple[float, int]:

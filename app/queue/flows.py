@@ -71,17 +71,19 @@ class Flows:
             raise QueueUnavailable("The job of this idempotency key has just ended.")
         return Enqueued(job, flow_was_empty=False, known=True)
 
-    async def known(self, flows: list[tuple[str, str]], owner: str, key: str, request: StoredRequest) -> Job | None:
+    async def known(
+        self, flows: list[tuple[str, str]], owner: str, key: str, request: StoredRequest | None
+    ) -> Job | None:
         """The job that an idempotency key of this owner stands for, in any of these flows (rule id, descriptor).
 
-        Raises IdempotencyConflict where it stands for a different request.
+        Raises IdempotencyConflict where it stands for a different request; `None` is different from any.
         """
         partitions = {keys.partition_of_flow(keys.flow(*flow), self._partitions) for flow in flows}
         for partition in partitions:
             found = await self._get(keys.idempotency(partition, owner, key))
             if found is not None:
                 job_id, stored = found.decode().split(" ")
-                if stored != fingerprint(request):
+                if request is None or stored != fingerprint(request):
                     raise IdempotencyConflict("The idempotency key was used for a different request.")
                 return await view(self._scripts, job_id)
         return None
