@@ -14,12 +14,13 @@ from app.edge.identity import Identity
 from app.edge.jobs_view import JobView
 from app.edge.judging import Judging
 from app.edge.metrics import Metrics
+from app.edge.refusal import over_limit
 from app.edge.request import ClientGone, Receive, Request, read_request
 from app.errors import Forbidden, PenstockError, QueueUnavailable, RulesUnavailable, UpstreamError
 from app.headers import retry_after_s, to_upstream
 from app.identity_token import IdentityTokens
 from app.jobs.model import Headers
-from app.problems import QUOTA_EXCEEDED, Reply, of_error, problem, retry_after, with_own_headers
+from app.problems import Reply, of_error, problem, with_own_headers
 from app.queue.model import Full, FullReason
 from app.rules.cache import RuleCache
 from app.rules.match import Caller, Match
@@ -93,7 +94,7 @@ class Gateway:
             case Forward():
                 await self._forward(request, caller, judged, answering)
             case Reject(by):
-                await answering.reply(_over_limit(by, judged))
+                await answering.reply(over_limit(by, judged))
             case Defer():
                 await answering.reply(await self._defer(request, caller, decision, judged, scope))
 
@@ -144,9 +145,7 @@ class Gateway:
         if answer.reason is FullReason.MEMORY:
             raise QueueUnavailable("The queue takes no more jobs.")
         why = {FullReason.DEPTH: "its queue is full", FullReason.WAIT: "it would wait for too long"}[answer.reason]
-        return _over_limit(
-            (decision.by,), judged, at_least_s=answer.retry_after_s, why=f"deferring it is no use: {why}"
-        )
+        return over_limit((decision.by,), judged, at_least_s=answer.retry_after_s, why=f"deferring it is no use: {why}")
 
     def _of_error(self, error: PenstockError) -> Reply:
         self._parts.metrics.refusals.labels(str(int(error.status))).inc()
@@ -205,15 +204,6 @@ def _refused_kind(scope: Scope) -> Reply | None:
         if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
             return problem(501, "The only transfer coding is chunked.", [(b"connection", b"close")])
     return None
-
-
-def _over_limit(by: Sequence[Judged], judged: Sequence[Judged], *, at_least_s: float = 0, why: str = "") -> Reply:
-    wait_s = max([at_least_s, *(one.state.wait_us / 1e6 for one in by)])
-    names = [one.match.rule.rule_id for one in by]
-    detail = f"The request is over the limit of {', '.join(names)}" + (f", and {why}." if why else ".")
-    after = retry_after(wait_s)
-    headers = [after, *rate_limit(judged, retry_after_s=int(after[1]))]
-    return problem(429, detail, headers, type_=QUOTA_EXCEEDED, **{"violated-policies": names})
 
 
 @asynccontextmanager
