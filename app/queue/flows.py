@@ -26,6 +26,8 @@ from app.settings import Settings
 EXPIRED_FLOWS_AT_ONCE = 100
 RESCHEDULED_AT_ONCE = 1000
 EXPIRY_LOOK = 200
+LEAVES_LATE_S = 0.25
+"""By how much a job may leave its flow later than it is due: who is told when there is room must find it."""
 
 
 NOTHING = StoredRequest("", b"", [], b"")
@@ -63,7 +65,7 @@ class Flows:
             case b"queued":
                 return Enqueued(queued(job_id, deferral, answer), flow_was_empty=bool(answer[2]))
             case b"full":
-                return Full(FullReason(answer[1].decode()), max(1, math.ceil(int(answer[2]) / 1e6)))
+                return Full(FullReason(answer[1].decode()), math.ceil(int(answer[2]) / 1e6 + LEAVES_LATE_S))
             case b"conflict":
                 raise IdempotencyConflict("The idempotency key was used for a different request.")
         job = await view(self._scripts, answer[1].decode())
