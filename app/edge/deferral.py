@@ -75,7 +75,7 @@ class Deferring:
                 request=await self._stored(request, caller, match),
                 idempotency_key=idempotency_key(request.headers),
                 seal=self._seals(match),
-                due_in_us=decision.wait_us if rule.drain is None else 0,
+                due_in_us=decision.wait_us if rule.drain is None and not rule.paused else 0,  # a worker parks it
             )
         )
         if isinstance(answer, Enqueued) and answer.flow_was_empty and not rule.overtaking:

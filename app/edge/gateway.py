@@ -145,7 +145,7 @@ class Gateway:
         if answer.reason is FullReason.MEMORY:
             raise QueueUnavailable("The queue takes no more jobs.")
         why = {FullReason.DEPTH: "its queue is full", FullReason.WAIT: "it would wait for too long"}[answer.reason]
-        return over_limit((decision.by,), judged, at_least_s=answer.retry_after_s, why=f"deferring it is no use: {why}")
+        return over_limit((decision.by,), judged, room_in_s=answer.retry_after_s, why=f"deferring it is no use: {why}")
 
     def _of_error(self, error: PenstockError) -> Reply:
         self._parts.metrics.refusals.labels(str(int(error.status))).inc()

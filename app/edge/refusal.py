@@ -7,9 +7,14 @@ from app.edge.headers import rate_limit
 from app.problems import QUOTA_EXCEEDED, Reply, problem, retry_after
 
 
-def over_limit(by: Sequence[Judged], judged: Sequence[Judged], *, at_least_s: float = 0, why: str = "") -> Reply:
-    """429. `by`: the rules that refuse; after `Retry-After` none of them does for what is spent now."""
-    wait_s = max([at_least_s, *(one.state.wait_us / 1e6 for one in by)])
+def over_limit(
+    by: Sequence[Judged], judged: Sequence[Judged], *, room_in_s: float | None = None, why: str = ""
+) -> Reply:
+    """429. `by`: the rules that refuse; after `Retry-After` none of them does for what is spent now.
+
+    `room_in_s`: the request would be deferred, if its flow had room: until then, however long the quota is spent.
+    """
+    wait_s = max(one.state.wait_us / 1e6 for one in by) if room_in_s is None else room_in_s
     names = [one.match.rule.rule_id for one in by]
     detail = f"The request is over the limit of {', '.join(names)}" + (f", and {why}." if why else ".")
     after = retry_after(wait_s)

@@ -10,7 +10,7 @@ import pytest_asyncio
 from azure.core import PipelineClient
 from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline import PipelineResponse
-from azure.core.pipeline.policies import HeadersPolicy
+from azure.core.pipeline.policies import HeadersPolicy, RequestIdPolicy
 from azure.core.pipeline.transport import RequestsTransport
 from azure.core.polling import LROPoller
 from azure.core.polling.base_polling import LROBasePolling
@@ -69,7 +69,7 @@ async def follow(system: System, who: str, target: str, begun: Callable[[str], N
     await system.request("POST", "/first", who)
 
     def run() -> HttpResponse:
-        policies = [HeadersPolicy(system.auth(who))]
+        policies = [RequestIdPolicy(), HeadersPolicy(system.auth(who))]
         transport = RequestsTransport(use_env_settings=False)
         with PipelineClient[HttpRequest, HttpResponse](system.url, policies=policies, transport=transport) as client:
             first: Any = client.send_request(
@@ -109,9 +109,9 @@ async def test_a_long_running_operation_that_is_canceled_is_seen_to(system: Syst
     loop = asyncio.get_running_loop()
     started: asyncio.Future[str] = loop.create_future()
     following = asyncio.create_task(
-        follow(system, "stopped", "/never", lambda job: loop.call_soon_threadsafe(started.set_result, job))  # type: ignore[arg-type, return-value]
+        follow(system, "stopped", "/never", lambda job: loop.call_soon_threadsafe(started.set_result, job))  # type: ignore[arg-type]
     )
-    job = await started
+    job = await asyncio.wait_for(started, 60)
     assert (await system.request("DELETE", f"/_penstock/jobs/{job}", "stopped")).status == 204
     with pytest.raises(HttpResponseError):
         await following
@@ -143,9 +143,11 @@ async def test_cancel_and_send_exclude_each_other(system: System) -> None:
     await system.request("POST", "/first", "racing")
     jobs = [(await system.request("POST", f"/race/{n}", "racing")).json()["id"] for n in range(60)]
     statuses = {}
-    for job in jobs:  # at about the pace of the worker, from the head on
-        statuses[job] = (await system.request("DELETE", f"/_penstock/jobs/{job}", "racing")).status
-        await asyncio.sleep(0.015)
+    await system.ended(jobs[0], "racing")
+    for pair in zip(reversed(jobs), jobs, strict=True):  # from both ends, until they meet where the worker is
+        for job in pair:
+            if job not in statuses:
+                statuses[job] = (await system.request("DELETE", f"/_penstock/jobs/{job}", "racing")).status
     assert set(statuses.values()) == {204, 409}
 
     async def all_ended() -> bool:

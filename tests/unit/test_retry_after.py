@@ -85,12 +85,14 @@ def parsed(header: bytes) -> dict[str, dict[str, int]]:
     members = http_sf.parse(header, tltype="list")
     assert isinstance(members, list)
     found: dict[str, dict[str, int]] = {}
-    for name, parameters in members:
+    for member in members:
+        assert isinstance(member, tuple)
+        name, parameters = member
         assert isinstance(name, str)
         assert not isinstance(name, http_sf.Token), "a string, not a token"
         assert isinstance(parameters, dict)
-        assert all(type(value) is int and value >= 0 for value in parameters.values())
-        found[name] = parameters
+        found[name] = {key: value for key, value in parameters.items() if type(value) is int and value >= 0}
+        assert len(found[name]) == len(parameters), "whole numbers all"
     assert len(found) == len(members)
     return found
 
