@@ -42,6 +42,10 @@ CALLERS = 10_000
 """How many callers' polls are counted; of more, the one that asked longest ago is forgotten."""
 
 
+CLOCK_ERROR_S = 1e-6
+"""What the arithmetic of times may make of nothing."""
+
+
 class PollLimit:
     """At most so many requests a second from one caller, and a second's worth at once; counted in this edge."""
 
@@ -57,7 +61,7 @@ class PollLimit:
         now = time.monotonic()
         free_at = max(now, self._free_at_s.get(key, 0.0)) + self._interval_s
         wait_s = free_at - self._burst_s - now
-        if wait_s > 0:
+        if wait_s > CLOCK_ERROR_S:
             raise TooManyRequests("You ask too often.", retry_after_s=math.ceil(wait_s))
         self._free_at_s[key] = free_at
 
