@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -49,7 +50,8 @@ CLOCK_ERROR_S = 1e-6
 class PollLimit:
     """At most so many requests a second from one caller, and a second's worth at once; counted in this edge."""
 
-    def __init__(self, per_s: float) -> None:
+    def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._interval_s = 1 / per_s
         self._burst_s = max(1.0, self._interval_s)
         self._free_at_s: LRUCache[tuple[str, str], float] = LRUCache(CALLERS)
@@ -58,7 +60,7 @@ class PollLimit:
         """Raises TooManyRequests."""
         owner = owner_of(caller.issuer, caller.subject)
         key = ("owner", owner) if owner else ("ip", caller.address)
-        now = time.monotonic()
+        now = self._clock()
         free_at = max(now, self._free_at_s.get(key, 0.0)) + self._interval_s
         wait_s = free_at - self._burst_s - now
         if wait_s > CLOCK_ERROR_S:

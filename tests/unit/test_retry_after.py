@@ -14,12 +14,14 @@ from redis.asyncio import Redis
 
 import app.lua
 from app.decision import Forward, Judged, charge_of, decide, judge
+from app.edge.api import PollLimit
 from app.edge.headers import rate_limit
 from app.edge.refusal import over_limit
+from app.errors import TooManyRequests
 from app.limiter.local_limiter import LocalLimiter
 from app.limiter.redis_limiter import RedisLimiter
 from app.rules.active import ActiveRule
-from app.rules.match import Match
+from app.rules.match import Caller, Match
 from app.rules.model import parse_rule
 from tests.unit.test_gcra_against_model import START_US, with_clock
 
@@ -34,6 +36,16 @@ def quotas(draw: st.DrawFn) -> dict[str, Any]:
     window = draw(st.one_of(st.integers(1, 5000), st.floats(0.05, 100.0).map(lambda s: round(s, 3))))
     fields = {"limit": limit, "window_seconds": window, "cost": draw(st.integers(1, burst))}
     return fields | ({"algorithm": "sliding_window"} if sliding else {"burst": burst})
+
+
+class Draws:
+    """What `st.data()` gives, in an explicit example."""
+
+    def __init__(self, value: int) -> None:
+        self._value = value
+
+    def draw(self, _: object) -> int:
+        return self._value
 
 
 def match(number: int, fields: dict[str, Any]) -> Match:
@@ -131,8 +143,9 @@ def test_who_waits_as_long_as_it_is_told_is_served(
     start_s=st.floats(0, 1e9),
     data=st.data(),
 )
+@example(limit=1, window_s=1.0000004, burst=1, edges=1, start_s=0.0, data=Draws(1))
 def test_it_is_true_without_the_counters_too(
-    limit: int, window_s: float, burst: int, edges: int, start_s: float, data: st.DataObject
+    limit: int, window_s: float, burst: int, edges: int, start_s: float, data: st.DataObject | Draws
 ) -> None:
     now_s = [start_s]
     limiter = LocalLimiter(lambda: now_s[0])
@@ -160,3 +173,18 @@ def test_the_headers_say_the_policies(clocked: Clocked, fields: list[dict[str, A
         most = one.get("burst", one["limit"])
         assert state["r"] == most - one["cost"], "what is left of a whole burst after one request"
         assert state.keys() == {"r", "t"}
+
+
+@given(st.floats(0.001, 1000), st.floats(0, 1e9), st.lists(st.floats(0, 3), min_size=1, max_size=30))
+@example(0.001, 1527.2406337520001, [0.0])
+def test_it_is_true_of_polls_too(per_s: float, start_s: float, pauses_s: list[float]) -> None:
+    now_s = [start_s]
+    limit, caller = PollLimit(per_s, lambda: now_s[0]), Caller("u", "iss", {}, "192.0.2.1")
+    limit.spend(caller)  # the first is never one too many
+    for pause_s in pauses_s:
+        now_s[0] += pause_s
+        try:
+            limit.spend(caller)
+        except TooManyRequests as refused:
+            now_s[0] += refused.retry_after_s
+            limit.spend(caller)
