@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from app.edge.jobs_view import JobView
 from app.edge.request import read_request
 from app.errors import TooManyRequests
 from app.identity_token import IdentityTokens
+from app.jobs.model import owner_of
 from app.jobs.record import Records
 from app.limiter.limiter import Limiter
 from app.openapi import CALLER, CALLER_SCHEME, Components, DocumentedApi
@@ -38,21 +40,31 @@ class ApiParts:
     stopping: asyncio.Event
 
 
+CALLERS = 10_000
+"""How many callers' polls are counted; of more, the one that asked longest ago is forgotten."""
+
+
+CLOCK_ERROR_S = 1e-6
+"""What the arithmetic of times may make of nothing."""
+
+
 class PollLimit:
     """At most so many requests a second from one caller, and a second's worth at once; counted in this edge."""
 
-    def __init__(self, per_s: float) -> None:
+    def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._interval_s = 1 / per_s
         self._burst_s = max(1.0, self._interval_s)
-        self._free_at_s: LRUCache[str, float] = LRUCache(10_000)
+        self._free_at_s: LRUCache[tuple[str, str], float] = LRUCache(CALLERS)
 
     def spend(self, caller: Caller) -> None:
         """Raises TooManyRequests."""
-        key = f"user:{caller.issuer}:{caller.subject}" if caller.subject else f"ip:{caller.address}"
-        now = time.monotonic()
+        owner = owner_of(caller.issuer, caller.subject)
+        key = ("owner", owner) if owner else ("ip", caller.address)
+        now = self._clock()
         free_at = max(now, self._free_at_s.get(key, 0.0)) + self._interval_s
         wait_s = free_at - self._burst_s - now
-        if wait_s > 0:
+        if wait_s > CLOCK_ERROR_S:
             raise TooManyRequests("You ask too often.", retry_after_s=math.ceil(wait_s))
         self._free_at_s[key] = free_at
 

@@ -52,8 +52,8 @@ class Deferring:
         flows = [(match.rule.rule_id, match.descriptor) for match in deferring]
         try:
             stored = await self._stored(request, caller, deferring[0])
-        except BodyTooLarge:  # then it was never deferred
-            return None
+        except BodyTooLarge:  # then it was never deferred: the key may stand for another request alone
+            stored = None
         return await self._flows.known(flows, owner, key, stored)
 
     async def defer(
@@ -73,7 +73,7 @@ class Deferring:
                 request=await self._stored(request, caller, match),
                 idempotency_key=idempotency_key(request.headers),
                 seal=self._seals(match),
-                due_in_us=decision.wait_us if rule.drain is None else 0,
+                due_in_us=decision.wait_us if rule.drain is None and not rule.paused else 0,  # a worker parks it
             )
         )
         if isinstance(answer, Enqueued) and answer.flow_was_empty and not rule.overtaking:

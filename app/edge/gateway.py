@@ -1,6 +1,7 @@
 """The way of a request, top to bottom: who, which rules, decide; then forward, reject or defer."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ from app.edge.identity import Identity
 from app.edge.jobs_view import JobView
 from app.edge.judging import Judging
 from app.edge.metrics import Metrics
+from app.edge.refusal import over_limit
 from app.edge.request import ClientGone, Receive, Request, read_request
 from app.errors import Forbidden, NotFound, PenstockError, QueueUnavailable, RulesUnavailable, UpstreamError
-from app.headers import to_upstream
+from app.headers import retry_after_s, to_upstream
 from app.identity_token import IdentityTokens
 from app.jobs.model import Headers
-from app.problems import QUOTA_EXCEEDED, Reply, of_error, problem, retry_after, with_own_headers
+from app.problems import Reply, of_error, problem, with_own_headers
 from app.queue.model import Full, FullReason
 from app.rules.cache import RuleCache
 from app.rules.match import Caller, Match
@@ -90,7 +92,7 @@ class Gateway:
             case Forward():
                 await self._forward(request, caller, judged, answering)
             case Reject(by):
-                await answering.reply(_over_limit(by, judged))
+                await answering.reply(over_limit(by, judged))
             case Defer():
                 await answering.reply(await self._defer(request, caller, decision, judged, scope))
 
@@ -113,7 +115,8 @@ class Gateway:
         try:
             async with _while_there(request):
                 with await self._parts.upstream.send(request.method, request.target, headers, body) as answer:
-                    await answering.begin(answer.status, [*answer.headers, *rate_limit(judged)])
+                    limits = rate_limit(judged, retry_after_s=retry_after_s(answer.headers) or math.inf)
+                    await answering.begin(answer.status, [*answer.headers, *limits])
                     last = await answer.read()
                     while not answer.over:
                         await answering.more(last)
@@ -139,13 +142,11 @@ class Gateway:
     ) -> Reply:
         answer = await self._parts.deferring.defer(request, caller, decision, judged)
         if not isinstance(answer, Full):
-            return self._parts.view.accepted(answer.job, scope, headers=rate_limit(judged), repeated=answer.known)
+            return self._parts.view.accepted(answer.job, scope, judged, repeated=answer.known)
         if answer.reason is FullReason.MEMORY:
             raise QueueUnavailable("The queue takes no more jobs.")
         why = {FullReason.DEPTH: "its queue is full", FullReason.WAIT: "it would wait for too long"}[answer.reason]
-        return _over_limit(
-            (decision.by,), judged, at_least_s=answer.retry_after_s, why=f"deferring it is no use: {why}"
-        )
+        return over_limit((decision.by,), judged, room_in_s=answer.retry_after_s, why=f"deferring it is no use: {why}")
 
     def _of_error(self, error: PenstockError) -> Reply:
         self._parts.metrics.refused(error)
@@ -190,14 +191,6 @@ def _never_cached(send: Send) -> Send:
 
 def _is_ours(path: str) -> bool:
     return path == OWN_PATH or path.startswith(OWN_PREFIX)
-
-
-def _over_limit(by: Sequence[Judged], judged: Sequence[Judged], *, at_least_s: float = 0, why: str = "") -> Reply:
-    wait_s = max([at_least_s, *(one.state.wait_us / 1e6 for one in by)])
-    names = [one.match.rule.rule_id for one in by]
-    detail = f"The request is over the limit of {', '.join(names)}" + (f", and {why}." if why else ".")
-    headers = [retry_after(wait_s), *rate_limit(judged, refused_by=by)]
-    return problem(429, detail, headers, type_=QUOTA_EXCEEDED, **{"violated-policies": names})
 
 
 @asynccontextmanager

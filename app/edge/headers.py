@@ -8,16 +8,16 @@ from app.jobs.model import Headers
 from app.rules.match import Match
 
 
-def rate_limit(judged: Sequence[Judged], *, refused_by: Sequence[Judged] | None = None) -> Headers:
+def rate_limit(judged: Sequence[Judged], *, retry_after_s: float = math.inf) -> Headers:
     """`RateLimit-Policy` and `RateLimit`; nothing where no rule is enforced.
 
-    In a refusal only what `Retry-After` comes from names a time, so that it is never earlier than any.
+    Beside a `Retry-After` no time is named that is later: it must never be earlier than any.
     """
     enforced = [one for one in judged if not one.match.rule.rule.shadow]
     if not enforced:
         return []
     policies = ", ".join(policy_item(one.match) for one in enforced)
-    states = ", ".join(_state_item(one, refused_by) for one in enforced)
+    states = ", ".join(_state_item(one, retry_after_s) for one in enforced)
     return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", states.encode())]
 
 
@@ -28,10 +28,9 @@ def policy_item(match: Match) -> str:
     return f'"{match.rule.rule_id}";q={policy.limit}{window}'
 
 
-def _state_item(one: Judged, refused_by: Sequence[Judged] | None) -> str:
+def _state_item(one: Judged, latest_s: float) -> str:
     state = one.state
     item = f'"{one.match.rule.rule_id}";r={state.remaining}'
     spent = state.remaining < one.match.rule.rule.cost
-    if refused_by is not None and not (spent and any(one is refusing for refusing in refused_by)):
-        return item
-    return f"{item};t={math.ceil((state.wait_us if spent else state.reset_us) / 1e6)}"
+    t = math.ceil((state.wait_us if spent else state.reset_us) / 1e6)
+    return f"{item};t={t}" if t <= latest_s else item

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from app.decision import Judged
+from app.edge.headers import rate_limit
 from app.jobs.model import Job, JobStatus
 from app.problems import Reply, json_reply, retry_after
 from app.settings import Settings
@@ -21,11 +23,18 @@ class JobView:
 
     def url(self, job_id: str, scope: Mapping[str, Any]) -> str:
         """The job's address."""
+        return f"{self._jobs_url(scope)}/{job_id}"
+
+    def page_url(self, scope: Mapping[str, Any], limit: int, cursor: str) -> str:
+        """The address of the page of jobs that begins after this cursor."""
+        return f"{self._jobs_url(scope)}?limit={limit}&before={cursor}"
+
+    def _jobs_url(self, scope: Mapping[str, Any]) -> str:
         base = self._public_url
         if base is None:
             host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "localhost")
             base = f"{scope['scheme']}://{host}"
-        return f"{base}/_penstock/jobs/{job_id}"
+        return f"{base}/_penstock/jobs"
 
     def fields(self, job: Job, scope: Mapping[str, Any]) -> dict[str, Any]:
         """The job as JSON."""
@@ -54,22 +63,30 @@ class JobView:
         self,
         job: Job,
         scope: Mapping[str, Any],
+        judged: Sequence[Judged] = (),
         *,
-        headers: Sequence[tuple[bytes, bytes]] = (),
         repeated: bool = False,
     ) -> Reply:
         """202 with the job; 200 for one known by its idempotency key that has ended."""
         url = self.url(job.id, scope).encode()
-        where = [(b"location", url), (b"operation-location", url), *pending_headers(job), *headers]
+        after_s = poll_after_s(job)
+        limits = rate_limit(judged, retry_after_s=math.inf if after_s is None else after_s)
+        where = [(b"location", url), (b"operation-location", url), *pending_headers(job), *limits]
         return json_reply(200 if repeated and job.status.final else 202, self.fields(job, scope), where)
 
 
-def pending_headers(job: Job) -> list[tuple[bytes, bytes]]:
-    """When a look at a pending job may be worth it."""
+def poll_after_s(job: Job) -> int | None:
+    """In how many whole seconds a look at a pending job may be worth it; None: it is final."""
     if job.status.final:
-        return []
+        return None
     eta_s = 1.0 if job.status is JobStatus.RUNNING else job.eta_s
-    return [retry_after(min(UNKNOWN_RETRY_AFTER_S if eta_s is None else math.ceil(eta_s), LONGEST_RETRY_AFTER_S))]
+    return min(UNKNOWN_RETRY_AFTER_S if eta_s is None else max(1, math.ceil(eta_s)), LONGEST_RETRY_AFTER_S)
+
+
+def pending_headers(job: Job) -> list[tuple[bytes, bytes]]:
+    """`Retry-After` of a pending job."""
+    after_s = poll_after_s(job)
+    return [] if after_s is None else [retry_after(after_s)]
 
 
 def _time(unix_ms: int | None) -> str | None:

@@ -1,16 +1,36 @@
 """Job records as clients read them: status, position, ETA, the stored response."""
 
+import asyncio
+import re
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.errors import QueueUnavailable
+from app.errors import InvalidInput, QueueUnavailable
 from app.jobs.model import Job, JobStatus, StoredResponse, decode_response, partition_of
 from app.lua import Scripts
 from app.queue import keys
 from app.settings import Settings
+
+CURSOR = r"^[0-9]{1,16}-[0-9a-f]{1,3}-[A-Za-z0-9_-]{22}$"
+_CURSOR = re.compile(CURSOR[1:-1])
+PASSES = 10
+"""How often a page is filled up, where records ended that the list still names."""
+
+Place = tuple[int, str]
+"""Where a job stands in its owner's list: the microsecond of its submission, and its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of an owner's jobs, newest first. `next`: the cursor of the next page; None: this is the last."""
+
+    jobs: Sequence[Job]
+    next: str | None
 
 
 class Records:
@@ -41,18 +61,35 @@ class Records:
         answer = await self._scripts.call("cancel", [keys.prefix(_partition(job_id))], [job_id])
         return bool(answer == 1)
 
-    async def list(self, owner: str, limit: int, before: str | None = None) -> list[Job]:
-        """An owner's jobs, newest first; `before` names the job that the page begins after."""
-        ids: list[tuple[float, str]] = []
+    async def page(self, owner: str, limit: int, cursor: str | None = None) -> Page:
+        """An owner's jobs, newest first. Raises InvalidInput for what is no cursor.
+
+        A cursor is a place in time: jobs that come or go meanwhile neither repeat one nor leave one out.
+        """
+        after = None if cursor is None else _place(cursor)
+        jobs: list[Job] = []
+        for _ in range(PASSES):
+            places = await self._places(owner, limit + 1, after)
+            chosen = places[: limit - len(jobs)]
+            found = await asyncio.gather(*(self.get(job_id) for _, job_id in chosen))
+            jobs += [job for job in found if job is not None]
+            if len(chosen) == len(places):
+                return Page(jobs, None)
+            after = chosen[-1]
+            if len(jobs) == limit:
+                break
+        return Page(jobs, None if after is None else f"{after[0]}-{after[1]}")
+
+    async def _places(self, owner: str, most: int, after: Place | None) -> list[Place]:
+        """The next in an owner's list. The highest score is included, in case two jobs share a microsecond."""
+        highest = "+inf" if after is None else after[0]
+        pipeline = self._redis.pipeline(transaction=False)
         for partition in range(self._partitions):
             key = keys.owned(partition, owner)
-            found = await self._read(self._redis.zrevrange(key, 0, -1, withscores=True))
-            ids += [(score, member.decode()) for member, score in found]
-        newest_first = [job_id for _, job_id in sorted(ids, reverse=True)]
-        if before in newest_first:
-            newest_first = newest_first[newest_first.index(before) + 1 :]
-        jobs = [await self.get(job_id) for job_id in newest_first[:limit]]
-        return [job for job in jobs if job is not None]
+            pipeline.zrevrangebyscore(key, highest, "-inf", start=0, num=most + 1, withscores=True)
+        answers = await self._read(pipeline.execute())
+        places = [(int(score), member.decode()) for answer in answers for member, score in answer]
+        return sorted((place for place in places if after is None or place < after), reverse=True)[:most]
 
     def _known_partition(self, job_id: str) -> bool:
         partition = partition_of(job_id)
@@ -69,6 +106,13 @@ async def view(scripts: Scripts, job_id: str) -> Job | None:
     """One job, in one round trip; `job_id` must name a partition."""
     fields = await scripts.call("view", [keys.prefix(_partition(job_id))], [job_id])
     return _job(job_id, fields) if fields else None
+
+
+def _place(cursor: str) -> Place:
+    if _CURSOR.fullmatch(cursor) is None:
+        raise InvalidInput("This is no cursor of ours.")
+    submitted_us, _, job_id = cursor.partition("-")
+    return int(submitted_us), job_id
 
 
 def _partition(job_id: str) -> int:

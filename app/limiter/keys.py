@@ -7,14 +7,22 @@ MAX_VALUE_BYTES = 128
 
 
 def escape(value: str) -> str:
-    """A caller's value as it stands in keys: no braces, no `*`, bounded; a long one is replaced by its hash."""
+    """A caller's value as it stands in keys: no braces, no `*`, bounded; a long one is replaced by its hash.
+
+    No two values have the same form: a bare `#` stands before hashes alone.
+    """
     escaped = quote(value, safe="@:._-+/=~,!")
-    return escaped if len(escaped) <= MAX_VALUE_BYTES else "%23" + sha256(value.encode()).hexdigest()
+    return escaped if len(escaped) <= MAX_VALUE_BYTES else "#" + sha256(value.encode()).hexdigest()
+
+
+def kind(key_type: str) -> str:
+    """A key type as it stands in keys: a claim's name ends at the next colon, so that no value can lengthen it."""
+    return "claim:" + key_type[6:].replace(":", "%3A") if key_type.startswith("claim:") else key_type
 
 
 def descriptor(key_type: str, value: str) -> str:
     """Who is counted: `user:user_123`, `ip:192.168.1.1`, `claim:tier:gold`."""
-    return f"{key_type}:{escape(value)}"
+    return f"{kind(key_type)}:{escape(value)}"
 
 
 def live_counter(rule_id: str, descriptor: str) -> str:

@@ -1,5 +1,6 @@
 """Counting in this process alone, for as long as the shared counters are away."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -21,19 +22,24 @@ class LocalLimiter:
         """As the shared limiter, by what this edge has seen."""
         now = self._now_s() * 1e6
         shares = [_share(charge.policy, charge.cost, edges) for charge in charges]
-        waits = [
-            max(0.0, self._tat(charge, now) + interval * charge.cost - interval * burst - now)
-            for charge, (interval, burst) in zip(charges, shares, strict=True)
-        ]
-        allowed = not any(wait > 0 and not charge.shadow for charge, wait in zip(charges, waits, strict=True))
+        refused = [self._wait_us(charge, share, now) > 0 for charge, share in zip(charges, shares, strict=True)]
+        allowed = not any(refuses and not charge.shadow for charge, refuses in zip(charges, refused, strict=True))
         states = []
-        for charge, (interval, burst), wait in zip(charges, shares, waits, strict=True):
-            if allowed and wait == 0:
+        for charge, share, refuses in zip(charges, shares, refused, strict=True):
+            interval, burst = share
+            if allowed and not refuses:
                 self._tats_us[charge.counter] = self._tat(charge, now) + interval * charge.cost
             owed = self._tat(charge, now) - now
             remaining = max(0, int((interval * burst - owed) / interval + 1e-9))
-            states.append(QuotaState(remaining, int(wait), int(owed), wait > 0, backlog=False))
+            wait_us = self._wait_us(charge, share, now)
+            states.append(QuotaState(remaining, wait_us, math.ceil(owed), refuses, backlog=False))
         return Verdict(allowed, tuple(states))
+
+    def _wait_us(self, charge: Charge, share: tuple[float, int], now: float) -> int:
+        """Rounded up, so that who waits for it is served; what is no microsecond is the arithmetic's."""
+        interval, burst = share
+        wait = self._tat(charge, now) + interval * charge.cost - interval * burst - now
+        return math.ceil(wait) if wait >= 1 else 0
 
     def _tat(self, charge: Charge, now: float) -> float:
         return max(now, self._tats_us.get(charge.counter, 0.0))

@@ -26,6 +26,8 @@ from app.settings import Settings
 EXPIRED_FLOWS_AT_ONCE = 100
 RESCHEDULED_AT_ONCE = 1000
 EXPIRY_LOOK = 200
+LEAVES_LATE_S = 0.25
+"""By how much a job may leave its flow later than it is due: who is told when there is room must find it."""
 
 
 NOTHING = StoredRequest("", b"", [], b"")
@@ -63,7 +65,7 @@ class Flows:
             case b"queued":
                 return Enqueued(queued(job_id, deferral, answer), flow_was_empty=bool(answer[2]))
             case b"full":
-                return Full(FullReason(answer[1].decode()), max(1, math.ceil(int(answer[2]) / 1e6)))
+                return Full(FullReason(answer[1].decode()), math.ceil(int(answer[2]) / 1e6 + LEAVES_LATE_S))
             case b"conflict":
                 raise IdempotencyConflict("The idempotency key was used for a different request.")
         job = await view(self._scripts, answer[1].decode())
@@ -71,10 +73,12 @@ class Flows:
             raise QueueUnavailable("The job of this idempotency key has just ended.")
         return Enqueued(job, flow_was_empty=False, known=True)
 
-    async def known(self, flows: list[tuple[str, str]], owner: str, key: str, request: StoredRequest) -> Job | None:
+    async def known(
+        self, flows: list[tuple[str, str]], owner: str, key: str, request: StoredRequest | None
+    ) -> Job | None:
         """The job that an idempotency key of this owner stands for, in any of these flows (rule id, descriptor).
 
-        Raises IdempotencyConflict where it stands for a different request.
+        Raises IdempotencyConflict where it stands for a different request; `None` is different from any.
         """
         partitions = {keys.partition_of_flow(keys.flow(*flow), self._partitions) for flow in flows}
         for partition in partitions:
@@ -82,7 +86,7 @@ class Flows:
             found: bytes | None = await self._scripts.ask(name, "GET", name)
             if found is not None:
                 job_id, stored = found.decode().split(" ")
-                if stored != fingerprint(request):
+                if request is None or stored != fingerprint(request):
                     raise IdempotencyConflict("The idempotency key was used for a different request.")
                 return await view(self._scripts, job_id)
         return None

@@ -1,6 +1,6 @@
 """Every key of the rules in the cache Redis."""
 
-from app.limiter.keys import escape
+from app.limiter.keys import escape, kind
 
 INDEX = "rules:index"
 """Hash: `net4:<length>`, `net6:<length>` and `claim:<name>` to the number of rules that use it."""
@@ -25,6 +25,5 @@ WILDCARD = "*"
 
 def bucket(key_type: str, key_value: str | None) -> str:
     """The key that holds the rules of one key: `rule:user:user_123`, `rule:ip:10.0.0.0/8`, `rule:user:*`."""
-    if key_value is None or key_value == WILDCARD:
-        return f"rule:{key_type}:{key_value or ''}"
-    return f"rule:{key_type}:{escape(key_value)}"
+    value = key_value or ""
+    return f"rule:{kind(key_type)}:{value if value == WILDCARD else escape(value)}"

@@ -170,7 +170,7 @@ def _exact_and_any(key_type: str, value: str) -> tuple[Key, ...]:
 
 def bucket_of(key_type: str, value: str) -> str:
     """The bucket of a caller's value; a value that looks like the wildcard is not it."""
-    return f"rule:{key_type}:{descriptor(key_type, value)[len(key_type) + 1 :]}"
+    return f"rule:{descriptor(key_type, value)}"
 
 
 def _address_keys(address: str, index: Index) -> tuple[Key, ...]:

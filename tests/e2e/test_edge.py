@@ -148,7 +148,7 @@ async def test_jobs_are_their_owners(system: System) -> None:
     assert (await system.request("DELETE", f"/_penstock/jobs/{job}", "bob")).status == 404
     mine = (await system.request("GET", "/_penstock/jobs", "alice")).json()["jobs"]
     assert [found["id"] for found in mine] == [job]
-    assert (await system.request("GET", "/_penstock/jobs", "nobody")).json() == {"jobs": []}
+    assert (await system.request("GET", "/_penstock/jobs", "nobody")).json() == {"jobs": [], "next": None}
     assert (await system.request("GET", "/_penstock/jobs")).status == 401
 
 

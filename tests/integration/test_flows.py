@@ -259,5 +259,7 @@ async def test_jobs_that_return_one_by_one_return_in_order(flows: Flows) -> None
 async def test_owners_see_their_own_jobs_newest_first(flows: Flows, records: Records) -> None:
     mine = [await accepted(flows, deferral(i)) for i in range(4)]
     await accepted(flows, deferral(9, owner="another"))
-    assert [job.id for job in await records.list("own", 3)] == mine[:0:-1]
-    assert [job.id for job in await records.list("own", 3, before=mine[1])] == mine[:1]
+    first = await records.page("own", 3)
+    assert [job.id for job in first.jobs] == mine[:0:-1]
+    last = await records.page("own", 3, first.next)
+    assert ([job.id for job in last.jobs], last.next) == (mine[:1], None)

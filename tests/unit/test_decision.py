@@ -67,7 +67,7 @@ def test_headers_of_an_answer() -> None:
 def test_a_refusal_names_no_time_that_is_later_than_its_own() -> None:
     refusing = judged("a", refused=True, wait_us=1_200_000)
     deferring = judged("c", refused=True, wait_us=3_600_000_000, on_limit="defer")
-    headers = dict(rate_limit([refusing, judged("b"), deferring], refused_by=[refusing]))
-    assert headers[b"ratelimit"] == b'"a";r=0;t=2, "b";r=3, "c";r=0'
+    headers = dict(rate_limit([refusing, judged("b"), deferring], retry_after_s=2))
+    assert headers[b"ratelimit"] == b'"a";r=0;t=2, "b";r=3;t=2, "c";r=0'
     waiting = judged("d", backlog=True, on_limit="defer")
-    assert dict(rate_limit([waiting], refused_by=[waiting]))[b"ratelimit"] == b'"d";r=3'
+    assert dict(rate_limit([waiting], retry_after_s=1))[b"ratelimit"] == b'"d";r=3'

@@ -36,6 +36,12 @@ def test_nothing_is_spent_where_one_refuses() -> None:
     assert limiter.decide([charge("large", cost=10)], 1).allowed
 
 
+def test_what_is_said_after_spending_is_about_the_next() -> None:
+    limiter = LocalLimiter(Clock())
+    waits = [limiter.decide([charge(limit=2)], 1).states[0].wait_us for _ in range(3)]
+    assert waits == [0, 500_000, 500_000]
+
+
 def test_shadow_refuses_nothing() -> None:
     limiter = LocalLimiter(Clock())
     assert all(limiter.decide([charge("s", 1, shadow=True)], 1).allowed for _ in range(5))

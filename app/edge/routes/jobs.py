@@ -8,8 +8,8 @@ from app.edge.api import CallerOf, PartsOf
 from app.edge.documents import ALWAYS, JobDocument, JobList, answers_job, answers_response
 from app.edge.jobs_view import pending_headers
 from app.errors import Conflict, NotFound, Unauthenticated
-from app.jobs.model import Job, JobStatus, owner_of
-from app.jobs.record import Records
+from app.jobs.model import Headers, Job, JobStatus, owner_of
+from app.jobs.record import CURSOR, Records
 from app.openapi import bearer, problems
 from app.problem_handlers import response_of
 from app.problems import Reply, json_reply, problem
@@ -17,7 +17,8 @@ from app.rules.match import Caller
 
 router = APIRouter(tags=["jobs"])
 
-FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+REPLACED = frozenset({b"content-length", b"transfer-encoding", b"cache-control"})
+WITHOUT_BODY = frozenset({204, 304})
 
 
 @router.get("/jobs", response_model=JobList, responses=problems(*ALWAYS), openapi_extra=bearer(optional=False))
@@ -26,13 +27,15 @@ async def list_jobs(
     parts: PartsOf,
     caller: CallerOf,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    before: Annotated[str | None, Query(max_length=64)] = None,
+    before: Annotated[str | None, Query(pattern=CURSOR)] = None,
 ) -> Response:
-    """The caller's own jobs, newest first; `before`: the last job of the page before."""
+    """The caller's own jobs, newest first; `next`: the address of the next page, null on the last."""
     if caller.subject is None:
         raise Unauthenticated("Only the owner of a token has a list of jobs.")
-    jobs = await parts.records.list(owner_of(caller.issuer, caller.subject), limit, before)
-    return response_of(json_reply(200, {"jobs": [parts.view.fields(job, request.scope) for job in jobs]}))
+    page = await parts.records.page(owner_of(caller.issuer, caller.subject), limit, before)
+    jobs = [parts.view.fields(job, request.scope) for job in page.jobs]
+    following = page.next and parts.view.page_url(request.scope, limit, page.next)
+    return response_of(json_reply(200, {"jobs": jobs, "next": following}))
 
 
 @router.get("/jobs/{job_id}", response_model=JobDocument, responses=answers_job(), openapi_extra=bearer())
@@ -51,14 +54,20 @@ async def get_response(job_id: str, request: Request, parts: PartsOf, caller: Ca
         return response_of(json_reply(202, parts.view.fields(job, request.scope), [status, *pending_headers(job)]))
     if job.status is JobStatus.FAILED:
         failure = {"code": job.error_code, "message": job.error_message}
-        return response_of(problem(502, job.error_message or "The job failed.", [status], error=failure))
+        code = 410 if job.error_code == "expired" else 502  # past its time: no app server is to blame
+        return response_of(problem(code, job.error_message or "The job failed.", [status], error=failure))
     stored = await parts.records.response(job_id) if job.response_stored else None
     if stored is None or stored.body is None:
         why = "The job was canceled." if job.status is JobStatus.CANCELED else "The response was not kept."
         return response_of(problem(410, why, [status], stored=False))
-    headers = [(name, value) for name, value in stored.headers if name not in FRAMING and name != b"cache-control"]
-    framing = [(b"content-length", str(len(stored.body)).encode()), (b"cache-control", b"no-store"), status]
-    return response_of(Reply(stored.status, [*headers, *framing], stored.body))
+    return response_of(_replayed(stored.status, stored.headers, stored.body, status))
+
+
+def _replayed(code: int, headers: Headers, body: bytes, status: tuple[bytes, bytes]) -> Reply:
+    """As it was, but for its framing, and that no cache keeps it."""
+    kept = [(name, value) for name, value in headers if name not in REPLACED]
+    length = [] if code in WITHOUT_BODY else [(b"content-length", str(len(body)).encode())]
+    return Reply(code, [*kept, *length, (b"cache-control", b"no-store"), status], body)
 
 
 @router.delete("/jobs/{job_id}", status_code=204, responses=problems(*ALWAYS, 404, 409), openapi_extra=bearer())
@@ -66,6 +75,7 @@ async def cancel_job(job_id: str, parts: PartsOf, caller: CallerOf) -> Response:
     """Cancel a job that has not been sent."""
     job = await _own_job(parts.records, job_id, caller)
     if not await parts.records.cancel(job_id):
+        job = await _own_job(parts.records, job_id, caller)  # it went on since
         raise Conflict(f"The job is {job.status}.")
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 

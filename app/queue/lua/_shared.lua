@@ -15,7 +15,7 @@
 --   rule:<id>          hash: revision, json, interval: the rule as its flows know it, while it has any
 --   rule:<id>:flows    set: the flows of a rule
 --   revisions          hash: the revision up to which the flows of a rule that changed have been rescheduled
---   owner:<owner>      sorted set: an owner's jobs by submission
+--   owner:<owner>      sorted set: an owner's jobs by submission; goes with the last of their records
 --   idem:<owner>:<key> string: "<job id> <fingerprint>"
 --
 -- All times are microseconds of TIME, but for those in records, which are milliseconds.
@@ -194,6 +194,40 @@ local function close_job(id, flow)
   end
 end
 
+-- Of a few members, the jobs whose records are gone are forgotten: a set that each end of a job weeds like that stays in
+-- proportion to the records. Returns how long the longest lasts of those looked at, nil where one has no end yet.
+local LOOKED_AT = 4
+local function weed(set)
+  local longest = 0
+  for _, id in ipairs(redis.call('ZRANDMEMBER', set, LOOKED_AT)) do
+    local ttl = redis.call('PTTL', job_key(id))
+    if ttl == -2 then
+      redis.call('ZREM', set, id)
+    elseif ttl == -1 or not longest then
+      longest = nil
+    else
+      longest = math.max(longest, ttl)
+    end
+  end
+  return longest
+end
+
+-- An owner's list lasts for as long as the last record in it may.
+local function keep_owned(owner, at_least_ms)
+  local index = P .. 'owner:' .. owner
+  if redis.call('PTTL', index) < at_least_ms then
+    redis.call('PEXPIRE', index, int(at_least_ms))
+  end
+end
+
+local function weed_owned(owner)
+  local index = P .. 'owner:' .. owner
+  local longest = weed(index)
+  if longest and longest > 0 and redis.call('ZCARD', index) <= LOOKED_AT then
+    redis.call('PEXPIRE', index, int(longest))
+  end
+end
+
 -- A job reaches its end: out of the stream, its record kept for as long as its rule said.
 local function finish(id, meta, status, now, fields)
   local key = job_key(id)
@@ -206,6 +240,7 @@ local function finish(id, meta, status, now, fields)
   if status == 'failed' then
     ttl = meta.dead_letter_ttl
     redis.call('ZADD', P .. 'dead', int(now), id)
+    weed(P .. 'dead')
   else
     redis.call('HDEL', key, 'request') -- only a dead letter may be sent again
   end
@@ -213,6 +248,10 @@ local function finish(id, meta, status, now, fields)
   local idem = redis.call('HGET', key, 'idem')
   if idem then
     redis.call('PEXPIRE', P .. 'idem:' .. idem, ttl)
+  end
+  if meta.owner ~= '-' then
+    keep_owned(meta.owner, tonumber(ttl))
+    weed_owned(meta.owner)
   end
 end
 

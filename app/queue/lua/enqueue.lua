@@ -67,10 +67,8 @@ if idem ~= '' then
   redis.call('SET', P .. 'idem:' .. idem, id .. ' ' .. ARGV[18])
 end
 if owner ~= '-' then
-  local keep_ms = max_wait_ms + math.max(ARGV[8], ARGV[9])
-  redis.call('ZREMRANGEBYSCORE', P .. 'owner:' .. owner, '-inf', int(now - keep_ms * 1000))
   redis.call('ZADD', P .. 'owner:' .. owner, int(now), id)
-  redis.call('PEXPIRE', P .. 'owner:' .. owner, int(keep_ms))
+  keep_owned(owner, max_wait_ms + math.max(ARGV[8], ARGV[9]))
 end
 
 local is_behind = enter_flow(flow, ARGV[14], ARGV[15], ARGV[16], ARGV[11])

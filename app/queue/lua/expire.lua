@@ -33,4 +33,5 @@ for _, flow in ipairs(flows) do
     more = 1
   end
 end
+weed(P .. 'dead')
 return { ended, #flows == tonumber(ARGV[1]) and 1 or more }

@@ -32,6 +32,9 @@ local idem = redis.call('HGET', key, 'idem')
 if idem then
   redis.call('PERSIST', P .. 'idem:' .. idem)
 end
+if meta.owner ~= '-' then
+  keep_owned(meta.owner, ARGV[7] + math.max(ARGV[9], ARGV[10]))
+end
 redis.call('RPUSH', list_key(meta.flow), entry)
 enter_flow(meta.flow, ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 open_job(id, meta.flow)

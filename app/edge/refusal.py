@@ -1,0 +1,22 @@
+"""What a client over its limit is told."""
+
+from collections.abc import Sequence
+
+from app.decision import Judged
+from app.edge.headers import rate_limit
+from app.problems import QUOTA_EXCEEDED, Reply, problem, retry_after
+
+
+def over_limit(
+    by: Sequence[Judged], judged: Sequence[Judged], *, room_in_s: float | None = None, why: str = ""
+) -> Reply:
+    """429. `by`: the rules that refuse; after `Retry-After` none of them does for what is spent now.
+
+    `room_in_s`: the request would be deferred, if its flow had room: until then, however long the quota is spent.
+    """
+    wait_s = max(one.state.wait_us / 1e6 for one in by) if room_in_s is None else room_in_s
+    names = [one.match.rule.rule_id for one in by]
+    detail = f"The request is over the limit of {', '.join(names)}" + (f", and {why}." if why else ".")
+    after = retry_after(wait_s)
+    headers = [after, *rate_limit(judged, retry_after_s=int(after[1]))]
+    return problem(429, detail, headers, type_=QUOTA_EXCEEDED, **{"violated-policies": names})

@@ -1,0 +1,131 @@
+"""What an edge remembers of its callers is bounded, however many there are."""
+
+import gc
+import tracemalloc
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from redis.asyncio import Redis
+
+from app.edge.api import PollLimit
+from app.edge.identity import CACHED, BadTokens, Identity
+from app.edge.request import read_request
+from app.errors import TooManyRequests
+from app.identity_token import IdentityTokens
+from app.limiter.local_limiter import COUNTERS, LocalLimiter
+from app.limiter.policy import Charge, Policy
+from app.rules.cache import RuleCache
+from app.rules.match import Caller
+from app.settings import Settings
+from app.tokens import TokenVerifier
+
+SLACK_BYTES = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def traced() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+def held_bytes() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def stays_bounded(remember: Callable[[int], object], bound: int, more: int, slack: int = SLACK_BYTES) -> None:
+    """After `bound` callers, `more` others take no memory."""
+    for number in range(bound):
+        remember(number)
+    before = held_bytes()
+    for number in range(bound, bound + more):
+        remember(number)
+    assert held_bytes() - before < slack
+
+
+def test_polls() -> None:
+    limit = PollLimit(0.001)
+    stays_bounded(lambda n: limit.spend(Caller(f"subject-{n}", "iss", {}, "192.0.2.1")), 10_000, 200_000)
+    with pytest.raises(TooManyRequests):
+        limit.spend(Caller(f"subject-{209_999}", "iss", {}, "192.0.2.1"))
+
+
+def test_bad_tokens() -> None:
+    bad = BadTokens(3)
+
+    def sent_one(number: int) -> None:
+        address = f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::/64"
+        bad.refuse(address)
+        bad.count(address)
+
+    stays_bounded(sent_one, CACHED, 100_000)
+
+
+def test_counters_of_this_edge_alone() -> None:
+    limiter, policy = LocalLimiter(), Policy(1, 3600, 1, 1)
+    entries_more = 14 << 20  # the table of a full dictionary grows once; as many entries again would be 22 MB
+    stays_bounded(
+        lambda n: limiter.decide([Charge(f"counter:{{r|user:{n}}}", policy)], 1), COUNTERS, 100_000, entries_more
+    )
+
+
+def test_identity_tokens() -> None:
+    tokens = IdentityTokens(Ed25519PrivateKey.generate())
+    stays_bounded(lambda n: tokens.token(("iss", f"subject-{n}")), 10_000, 5_000)
+
+
+class TrustsAll:
+    """Stands in for the signature check, which is not what is measured."""
+
+    async def verify(self, token: str) -> dict[str, Any]:
+        return {"sub": token, "iss": "iss", "exp": 1e12}
+
+
+class NoRules:
+    """Stands in for a Redis with rules for nobody: it answers at once."""
+
+    def pipeline(self, *, transaction: bool) -> "NoRules":
+        self._asked: list[object] = []
+        return self
+
+    def get(self, name: str) -> None:
+        self._asked.append(b"1" if name == "rules:version" else None)
+
+    def hgetall(self, name: str) -> None:
+        self._asked.append({})
+
+    async def execute(self) -> list[object]:
+        return self._asked
+
+
+async def _each(remember: Callable[[int], Any], bound: int, more: int) -> None:
+    for number in range(bound):
+        await remember(number)
+    before = held_bytes()
+    for number in range(bound, bound + more):
+        await remember(number)
+    assert held_bytes() - before < SLACK_BYTES
+
+
+async def test_verified_tokens() -> None:
+    identity = Identity(cast(TokenVerifier, TrustsAll()), Settings())
+
+    async def asked(number: int) -> None:
+        scope = {"method": "GET", "raw_path": b"/", "query_string": b"", "scheme": "http", "client": ("192.0.2.1", 1),
+                 "headers": [(b"authorization", b"Bearer token-%d" % number)]}  # fmt: skip
+        assert (await identity.caller(read_request(scope, cast(Any, None)))).subject == f"token-{number}"
+
+    await _each(asked, CACHED, 50_000)
+
+
+async def test_rules_of_callers() -> None:
+    rules = RuleCache(cast(Redis, NoRules()), Settings(rule_cache_size=3000))
+
+    async def asked(number: int) -> None:
+        caller = Caller(f"subject-{number}", "iss", {}, f"10.0.{number >> 8}.{number & 255}")
+        assert await rules.applicable(caller, "GET", ["/"]) == ()
+
+    await _each(asked, 3000, 10_000)
