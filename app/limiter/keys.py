@@ -20,6 +20,11 @@ def kind(key_type: str) -> str:
     return "claim:" + key_type[6:].replace(":", "%3A") if key_type.startswith("claim:") else key_type
 
 
+def claim_name(written: str) -> str:
+    """A claim's name, from how `kind` wrote it."""
+    return written.replace("%3A", ":")
+
+
 def descriptor(key_type: str, value: str) -> str:
     """Who is counted: `user:user_123`, `ip:192.168.1.1`, `claim:tier:gold`."""
     return f"{kind(key_type)}:{escape(value)}"

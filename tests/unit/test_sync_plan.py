@@ -89,9 +89,15 @@ def test_the_index_counts_networks_and_claims() -> None:
         Change("m", 1, rule("m", key_type="ip", key_value="11.0.0.0/8")),
         Change("s", 1, rule("s", key_type="ip", key_value="2001:db8::/48")),
         Change("c", 1, rule("c", key_type="claim:tier:x", key_value="gold")),
+        Change("d", 1, rule("d", key_type="claim:role", key_value="a:b")),
         Change("i", 1, rule("i", key_type="ip", key_value="10.0.0.1")),
     ]
     names = buckets_needed(changes, {})
-    assert plan(changes, {}, dict.fromkeys(names)).index == {"net4:8": 2, "net6:48": 1, "claim:tier:x": 1}
+    assert plan(changes, {}, dict.fromkeys(names)).index == {
+        "net4:8": 2,
+        "net6:48": 1,
+        "claim:tier:x": 1,
+        "claim:role": 1,
+    }
     states = {"n": published(rule("n", key_type="ip", key_value="10.0.0.0/8"), 1)}
     assert plan([Change("n", 2, None)], states, {"rule:ip:10.0.0.0/8": None}).index == {"net4:8": -1}
