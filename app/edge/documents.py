@@ -64,6 +64,7 @@ class JobList(BaseModel):
     """The caller's own jobs, newest first."""
 
     jobs: list[JobDocument]
+    next: str | None = Field(description="The address of the next page; null on the last.")
 
 
 class Limit(BaseModel):

@@ -20,7 +20,7 @@ from app.errors import Forbidden, NotFound, PenstockError, QueueUnavailable, Rul
 from app.headers import retry_after_s, to_upstream
 from app.identity_token import IdentityTokens
 from app.jobs.model import Headers
-from app.problems import Reply, of_error, problem, with_own_headers
+from app.problems import Reply, of_error, with_own_headers
 from app.queue.model import Full, FullReason
 from app.rules.cache import RuleCache
 from app.rules.match import Caller, Match

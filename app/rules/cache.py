@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.errors import RulesUnavailable
+from app.recent import Recent
 from app.rules import keys
 from app.rules.active import ActiveRule, decode_bucket
 from app.rules.match import Caller, Index, Match, Plan, caller_keys
@@ -46,7 +47,7 @@ class RuleCache:
         self._redis = redis
         self._deadline_s = deadline_s
         self._entries: LRUCache[str, _Entry] = LRUCache(settings.rule_cache_size)
-        self._plans: LRUCache[Caller, tuple[Plan, int]] = LRUCache(settings.rule_cache_size)
+        self._plans: Recent[Caller, tuple[Plan, int]] = Recent(settings.rule_cache_size)
         self._generation = 0
         self._changes = 0
         self._version: int | None = None
@@ -76,8 +77,8 @@ class RuleCache:
 
     def _known_plan(self, caller: Caller) -> Plan | None:
         """A plan is good for as long as no change of any rule was heard of."""
-        plan, changes = self._plans.get(caller, (None, 0))
-        return plan if changes == self._changes else None
+        known = self._plans.get(caller)
+        return known[0] if known is not None and known[1] == self._changes else None
 
     async def _plan(self, caller: Caller) -> Plan:
         changes = self._changes
@@ -87,7 +88,7 @@ class RuleCache:
         wanted = caller_keys(caller, index)
         plan = Plan(wanted, await self._values(wanted.buckets))
         if all(self._is_fresh(name) for name in (keys.INDEX, *wanted.buckets)):
-            self._plans[caller] = (plan, changes)
+            self._plans.put(caller, (plan, changes))
         return plan
 
     async def by_id(self, rule_id: str) -> ActiveRule | None:

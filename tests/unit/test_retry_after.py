@@ -10,9 +10,9 @@ import pytest
 import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from redis.asyncio import Redis
 
 import app.lua
+from app.clients import counter_scripts
 from app.decision import Forward, Judged, charge_of, decide, judge
 from app.edge.api import PollLimit
 from app.edge.headers import rate_limit
@@ -23,6 +23,7 @@ from app.limiter.redis_limiter import RedisLimiter
 from app.rules.active import ActiveRule
 from app.rules.match import Caller, Match
 from app.rules.model import parse_rule
+from app.settings import Settings
 from tests.unit.test_gcra_against_model import START_US, with_clock
 
 US = 1_000_000
@@ -59,8 +60,8 @@ class Clocked:
     def __init__(self, client: redis.Redis, url: str) -> None:
         self._client = client
         self._runner = asyncio.Runner()
-        self._redis = Redis.from_url(url)
-        self._limiter = RedisLimiter(self._redis)
+        self._scripts = counter_scripts(Settings(cache_redis_url=url), 5000)
+        self._limiter = RedisLimiter(self._scripts)
         self.now_us = START_US
 
     def judge(self, matches: list[Match]) -> tuple[Judged, ...]:
@@ -73,7 +74,7 @@ class Clocked:
         self.now_us = START_US
 
     def close(self) -> None:
-        self._runner.run(self._redis.aclose())
+        self._runner.run(self._scripts.aclose())
         self._runner.close()
 
 
