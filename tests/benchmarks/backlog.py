@@ -8,6 +8,7 @@ from itertools import islice
 
 from redis.asyncio import Redis
 
+from app.queue import keys
 from tests.benchmarks import stores
 from tests.benchmarks.errors import require
 from tests.benchmarks.nginx import AppServer
@@ -84,6 +85,6 @@ class Backlog:
         while some := list(islice(remaining, 1000)):
             pipeline = self.queue.pipeline(transaction=False)
             for job_id in some:
-                pipeline.hmget(f"{{q0}}:job:{job_id}", "status", "answer")
+                pipeline.hmget(keys.record(0, job_id), "status", "answer")
             for job_id, (status, answer) in zip(some, await pipeline.execute(), strict=True):
                 require(status == b"succeeded" and answer.startswith(b"200 "), f"job {job_id}: {status} {answer}")

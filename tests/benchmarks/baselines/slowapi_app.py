@@ -21,13 +21,13 @@ app.state.limiter = limiter
 app.add_exception_handler(RateLimitExceeded, _rate_limit_exceeded_handler)
 
 
-@app.get("/allowed")
-@limiter.limit("1000000000/minute")
-async def allowed(request: Request) -> PlainTextResponse:
+async def answer(request: Request) -> PlainTextResponse:
     return PlainTextResponse("allowed")
 
 
-@app.get("/reject")
-@limiter.limit("1/hour")
-async def reject(request: Request) -> PlainTextResponse:
+async def answer_once(request: Request) -> PlainTextResponse:
     return PlainTextResponse("allowed")
+
+
+app.get("/allowed")(limiter.limit("1000000000/minute")(answer))
+app.get("/reject")(limiter.limit("1/hour")(answer_once))
