@@ -22,7 +22,9 @@ BODY = "x" * 400
 async def penstock(settings: Settings, place: Path, upstream: str) -> AsyncIterator[System]:
     """One edge and sync, before this app server; rules for users and addresses, `Penstock-Identity` on."""
     key_file = str(_new_identity_key(place))
-    async with running(settings, place, PENSTOCK_UPSTREAMS=upstream, PENSTOCK_IDENTITY_KEY_FILE=key_file) as system:
+    async with running(
+        settings, place, workers=0, PENSTOCK_UPSTREAMS=upstream, PENSTOCK_IDENTITY_KEY_FILE=key_file
+    ) as system:
         await system.put_rule("ip", key_type="ip", key_value="*", **NEVER_THE_BOUND)
         await put_user_rule(system, "allowed", **NEVER_THE_BOUND)
         yield system
