@@ -26,7 +26,7 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
         settings = await stack.enter_async_context(stores.all_stores(place))
         app_server = stack.enter_context(nginx.app_server(place / "app-server"))
         system = await stack.enter_async_context(penstock(settings, place / "penstock", app_server.url))
-        arq_redis, _ = await stack.enter_async_context(stores.queue_only(place, "arq"))
+        arq_redis, _ = await stack.enter_async_context(stores.cache_only(place, "arq"))
         queue = await stack.enter_async_context(queue_redis(settings))
         worker = system.worker()
         await system.ready(worker)

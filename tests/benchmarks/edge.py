@@ -53,7 +53,7 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
         limited = stack.enter_context(nginx.limiter(place / "limiter", app_server.url))
         slowapi = stack.enter_context(baselines.slowapi(settings.cache_redis_url))
         nothing = stack.enter_context(baselines.nothing())
-        arq_redis, _ = await stack.enter_async_context(stores.queue_only(place, "arq"))
+        arq_redis, _ = await stack.enter_async_context(stores.cache_only(place, "arq"))
         queue = await stack.enter_async_context(queue_redis(settings))
         edge = (next(part for part in system.parts if part.role == "edge").process.pid, system.url)
         for pid, url in (edge, limited, slowapi, nothing):
@@ -122,7 +122,7 @@ async def defer(row: WrkRow, settings: Settings, plan: Plan) -> Sample:
 
 
 async def enqueue_with_arq(redis_url: str, cores: Cores, plan: Plan) -> Sample:
-    """arq's own client, 64 at once, to a Redis as durable as the queue's."""
+    """arq's own client, 64 at once, to a Redis that writes nothing to disk."""
     emptied(redis_url)
     found = await baselines.arq(cores.server, "enqueue", redis_url, plan.seconds, 64)
     async with Redis.from_url(redis_url) as redis:

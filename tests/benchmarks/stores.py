@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from app.local.stores import cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
+from app.local.stores import Store, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
 from app.queue import keys
 from app.settings import Settings
 from tests.benchmarks.errors import CannotRun
@@ -57,19 +57,22 @@ async def documents_only(place: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def cache_only(place: Path) -> AsyncIterator[tuple[str, int]]:
-    """The cache Redis' URL and process."""
-    store = cache_store(place / "cache", free_port())
-    with started(store, place / "cache.log") as process:
-        await redis_is_ready(store.url)
-        yield store.url, process.pid
+async def cache_only(place: Path, name: str = "cache") -> AsyncIterator[tuple[str, int]]:
+    """The URL and process of a Redis that writes nothing to disk."""
+    async with _redis(cache_store(place / name, free_port()), place / f"{name}.log") as found:
+        yield found
 
 
 @asynccontextmanager
-async def queue_only(place: Path, name: str = "queue") -> AsyncIterator[tuple[str, int]]:
-    """A durable Redis' URL and process."""
-    store = queue_store(place / name, free_port())
-    with started(store, place / f"{name}.log") as process:
+async def queue_only(place: Path) -> AsyncIterator[tuple[str, int]]:
+    """The URL and process of a Redis that has every write on disk before it answers."""
+    async with _redis(queue_store(place / "queue", free_port()), place / "queue.log") as found:
+        yield found
+
+
+@asynccontextmanager
+async def _redis(store: Store, log: Path) -> AsyncIterator[tuple[str, int]]:
+    with started(store, log) as process:
         await redis_is_ready(store.url)
         yield store.url, process.pid
 
