@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import structlog
+
 from tests.benchmarks import drain, edge, scale, stores
 from tests.benchmarks.baselines.running import own_python
 from tests.benchmarks.errors import CannotRun, WrongAnswer
@@ -22,11 +24,13 @@ BENCHES = {"edge": edge.bench, "drain": drain.bench, "scale": scale.bench}
 
 def main() -> int:
     arguments = _arguments()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     plan = QUICK if arguments.quick else FULL
     plan = replace(plan, rounds=arguments.rounds or plan.rounds, seconds=arguments.seconds or plan.seconds)
     try:
         if arguments.which != ["scale"]:
-            need_wrk(), need_nginx(), own_python()
+            for needed in (need_wrk, need_nginx, own_python):
+                needed()
         cores = split(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores.rest)  # and with it all that is started here; servers under test are moved
         for name in arguments.which:

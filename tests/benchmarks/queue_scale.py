@@ -136,7 +136,7 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
     """Measure all of it on a queue Redis of its own, and print."""
     async with stores.queue_only(place) as (url, pid):
         pin(pid, cores.server)
-        settings = Settings(queue_redis_url=url)
+        settings = Settings(queue_redis_url=url, queue_timeout_ms=60_000)
         redis = queue_redis(settings)
         flows = Flows(redis, settings)
         await flows.prepare()

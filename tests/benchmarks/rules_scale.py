@@ -124,7 +124,9 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
     """Measure each number of rules on stores of its own, and print."""
     async with stores.documents_only(place) as documents, stores.cache_only(place) as (cache, pid):
         pin(pid, cores.server)
-        settings = Settings(mongodb_url=documents, cache_redis_url=cache, sync_full_interval_s=3600)
+        settings = Settings(
+            mongodb_url=documents, cache_redis_url=cache, cache_timeout_ms=60_000, sync_full_interval_s=3600
+        )
         client, redis = mongodb(settings), cache_redis(settings)
         found = []
         for size in plan.rules:
