@@ -1,22 +1,15 @@
-"""How rules scale: copying many, their memory, what a decision costs among them, a burst of changes.
-
-    python -m tests.benchmarks.rules_scale [RULES...]
-
-Starts a mongod and a redis-server of its own. Prints one line a size; the cost of a decision is shown as a ratio to
-that of the first size.
-"""
+"""How rules scale: copying many, their memory, what a decision costs among them, a burst of changes."""
 
 import asyncio
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from motor.motor_asyncio import AsyncIOMotorDatabase
 from prometheus_client import CollectorRegistry
 from pymongo import InsertOne, UpdateOne
 from redis.asyncio import Redis
@@ -24,16 +17,18 @@ from redis.asyncio import Redis
 from app.clients import cache_redis, counter_scripts, mongodb
 from app.decision import charge_of
 from app.limiter.redis_limiter import RedisLimiter
-from app.local.stores import cache_store, mongodb_is_ready, redis_is_ready, rules_store
 from app.rules.cache import RuleCache
 from app.rules.match import Caller
 from app.settings import Settings
 from sync.publisher import Publisher
 from sync.watcher import Metrics, Watcher
-from tests.conftest import started
-from tests.system import free_port
+from tests.benchmarks import stores
+from tests.benchmarks.plan import Plan
+from tests.benchmarks.processes import Cores, pin
+from tests.benchmarks.progress import say
+from tests.benchmarks.samples import Verdict
+from tests.benchmarks.table import show_cells, show_verdicts
 
-DEFAULT_SIZES = (10, 1_000, 100_000)
 BATCH = 10_000
 DECISIONS = 3_000
 BURST = 10_000
@@ -97,48 +92,62 @@ async def burst_s(database: "AsyncIOMotorDatabase[Any]", rules: RuleCache, count
     return time.monotonic() - start
 
 
-async def measure(settings: Settings, sizes: list[int]) -> None:
-    client: AsyncIOMotorClient[Any] = mongodb(settings)
-    redis, counting = cache_redis(settings), counter_scripts(settings, settings.cache_timeout_ms)
-    database = client[settings.mongodb_database]
-    baseline = 0.0
-    for size in sizes:
-        await fill(database, size)
-        await redis.flushall()
-        await database["sync_state"].delete_many({})
-        async with syncing(database, redis, settings) as copied_s:
-            memory = (await redis.info("memory"))["used_memory"] / 1e6
-            rules, stop = RuleCache(redis, settings), asyncio.Event()
-            following = asyncio.create_task(rules.run(stop))
-            known_us, new_us = await decision_us(rules, RedisLimiter(counting), size)
-            baseline = baseline or known_us
-            took_s = await burst_s(database, rules, size)
-            stop.set()
-            await following
-        print(
-            f"{size:>9,} rules: copied in {copied_s:6.1f} s, {memory:7.1f} MB in Redis; a decision {known_us:5.0f} us"
-            f" (x {known_us / baseline:.2f}), with its rules to be read {new_us:5.0f} us;"
-            f" {BURST:,} changes in force after {took_s:.1f} s",
-            flush=True,
+@dataclass(frozen=True)
+class Found:
+    """What was measured with so many rules."""
+
+    rules: int
+    copied_s: float
+    memory_mb: float
+    known_us: float
+    new_us: float
+    burst_s: float
+
+
+async def measure(database: "AsyncIOMotorDatabase[Any]", redis: Redis, settings: Settings, size: int) -> Found:
+    """All of it, with so many rules."""
+    await fill(database, size)
+    await redis.flushall()
+    await database["sync_state"].delete_many({})
+    async with syncing(database, redis, settings) as copied_s:
+        memory = (await redis.info("memory"))["used_memory"] / 1e6
+        rules, stop = RuleCache(redis, settings), asyncio.Event()
+        following = asyncio.create_task(rules.run(stop))
+        counting = counter_scripts(settings, settings.cache_timeout_ms)
+        known_us, new_us = await decision_us(rules, RedisLimiter(counting), size)
+        await counting.aclose()
+        took_s = await burst_s(database, rules, size)
+        stop.set()
+        await following
+    return Found(size, copied_s, memory, known_us, new_us, took_s)
+
+
+async def bench(place: Path, cores: Cores, plan: Plan) -> None:
+    """Measure each number of rules on stores of its own, and print."""
+    async with stores.documents_only(place) as documents, stores.cache_only(place) as (cache, pid):
+        pin(pid, cores.server)
+        settings = Settings(
+            mongodb_url=documents, cache_redis_url=cache, cache_timeout_ms=60_000, sync_full_interval_s=3600
         )
-    client.close()
-    await redis.aclose()
-    await counting.aclose()
-
-
-def main() -> None:
-    sizes = [int(size) for size in sys.argv[1:]] or list(DEFAULT_SIZES)
-    folder = Path(tempfile.mkdtemp())
-    port = free_port()
-    documents, cache = rules_store(folder / "mongodb", port), cache_store(folder / "cache", free_port())
-    with ExitStack() as stack:
-        stack.enter_context(started(documents, folder / "mongodb.log"))
-        stack.enter_context(started(cache, folder / "cache.log"))
-        asyncio.run(mongodb_is_ready(port))
-        asyncio.run(redis_is_ready(cache.url))
-        settings = Settings(mongodb_url=documents.url, cache_redis_url=cache.url, sync_full_interval_s=3600)
-        asyncio.run(measure(settings, sizes))
-
-
-if __name__ == "__main__":
-    main()
+        client, redis = mongodb(settings), cache_redis(settings)
+        found = []
+        for size in plan.rules:
+            found.append(await measure(client[settings.mongodb_database], redis, settings, size))
+            say(f"{found[-1]}")
+        client.close()
+        await redis.aclose()
+    head = ("rules", "copied in", "memory", "a decision", "with rules to read", f"{BURST:,} changes in force after")
+    rows = [
+        [
+            f"{one.rules:,}",
+            f"{one.copied_s:.1f} s",
+            f"{one.memory_mb:.1f} MB",
+            f"{one.known_us:.0f} us",
+            f"{one.new_us:.0f} us",
+            f"{one.burst_s:.1f} s",
+        ]
+        for one in found
+    ]
+    show_cells("Rules", head, rows)
+    what = f"a decision among {found[-1].rules:,} rules / {found[0].rules:,}"
+    show_verdicts([Verdict(what, found[-1].known_us / found[0].known_us, 1.1, at_least=False)])

@@ -1,0 +1,71 @@
+"""The benchmarks. Start them as scripts/bench, which installs what is compared with."""
+
+import argparse
+import asyncio
+import os
+import platform
+import sys
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import structlog
+
+from tests.benchmarks import drain, edge, scale, stores
+from tests.benchmarks.baselines.running import own_python
+from tests.benchmarks.errors import CannotRun, WrongAnswer
+from tests.benchmarks.load import need_wrk
+from tests.benchmarks.nginx import need_nginx
+from tests.benchmarks.plan import FULL, QUICK, Plan
+from tests.benchmarks.processes import Cores, split
+
+BENCHES = {"edge": edge.bench, "drain": drain.bench, "scale": scale.bench}
+
+
+def main() -> int:
+    arguments = _arguments()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    plan = QUICK if arguments.quick else FULL
+    plan = replace(plan, rounds=arguments.rounds or plan.rounds, seconds=arguments.seconds or plan.seconds)
+    try:
+        if arguments.which != ["scale"]:
+            for needed in (need_wrk, need_nginx, own_python):
+                needed()
+        cores = split(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores.rest)  # and with it all that is started here; servers under test are moved
+        for name in arguments.which:
+            with stores.folder() as place:
+                print(f"\n{_machine(place, cores, plan)}\n", flush=True)
+                asyncio.run(BENCHES[name](place, cores, plan))
+    except CannotRun as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except WrongAnswer as error:
+        print(f"bench: a wrong answer, so no table: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Penstock's speed beside others'.")
+    parser.add_argument("which", nargs="*", choices=[[], *BENCHES], help="which (default: all)")
+    parser.add_argument("--quick", action="store_true", help="small and short: does it work")
+    parser.add_argument("--rounds", type=int, help="how often everything is measured (default 5)")
+    parser.add_argument("--seconds", type=int, help="how long each run of wrk takes (default 4)")
+    arguments = parser.parse_args()
+    arguments.which = arguments.which or list(BENCHES)
+    return arguments
+
+
+def _machine(place: Path, cores: Cores, plan: Plan) -> str:
+    model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    name = model.partition(":")[2].strip() or platform.machine()
+    return (
+        f"{date.today()}, {name}, {len(cores.server | cores.rest)} cores, Linux {platform.release()},"
+        f" Python {platform.python_version()}; a synchronous write takes {stores.fsync_ms(place):.2f} ms;"
+        f" {plan.rounds} rounds of {plan.seconds} s"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

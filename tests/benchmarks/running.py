@@ -1,0 +1,63 @@
+"""The Penstock that is measured, and its rules."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from app.settings import Settings
+from tests.benchmarks.errors import require
+from tests.system import System, eventually, running
+
+NEVER_THE_BOUND = {"limit": 1_000_000, "window_seconds": 1}
+USED_UP_AT_ONCE = {"limit": 1, "window_seconds": 3600}
+USERS = [f"user-{number}" for number in range(16)]
+BODY = "x" * 400
+
+
+@asynccontextmanager
+async def penstock(settings: Settings, place: Path, upstream: str) -> AsyncIterator[System]:
+    """One edge and sync, before this app server; rules for users and addresses, `Penstock-Identity` on."""
+    key_file = str(_new_identity_key(place))
+    async with running(
+        settings, place, workers=0, PENSTOCK_UPSTREAMS=upstream, PENSTOCK_IDENTITY_KEY_FILE=key_file
+    ) as system:
+        await system.put_rule("ip", key_type="ip", key_value="*", **NEVER_THE_BOUND)
+        await put_user_rule(system, "allowed", **NEVER_THE_BOUND)
+        yield system
+
+
+def _new_identity_key(place: Path) -> Path:
+    place.mkdir()
+    path = place / "identity.pem"
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(key)
+    return path
+
+
+async def put_user_rule(system: System, rule_id: str, **fields: Any) -> None:  # noqa: ANN401
+    """A rule for each user's requests below `/<rule_id>`, in force when this returns."""
+    match = {"path_prefix": f"/{rule_id}"}
+    await system.put_rule(rule_id, key_type="user", key_value="*", match=match, **fields)
+
+    async def in_force() -> bool:
+        answer = await system.request("GET", f"/{rule_id}", "nobody-else")
+        return f'"{rule_id}"' in answer.headers.get("RateLimit-Policy", "")
+
+    await eventually(in_force, 30, f"rule {rule_id} is in force")
+
+
+async def spend_the_first(system: System, url: str, tokens: Sequence[dict[str, str]]) -> None:
+    """Use up what a limit of one request an hour allows each user."""
+    for token in tokens:
+        async with system.http.get(url, headers=token) as response:
+            require(response.status == 200, f"{url}: the first request got {response.status}")
+
+
+def deferring(drain: dict[str, Any], *, paused: bool = False) -> dict[str, Any]:
+    """A rule that defers all but the first request, into flows that take as many as come."""
+    queue = {"max_depth": 10_000_000, "max_wait_seconds": 30_000_000}
+    return USED_UP_AT_ONCE | {"on_limit": "defer", "drain": drain, "paused": paused, "queue": queue}

@@ -1,0 +1,88 @@
+"""What the benchmarks conclude from what they measure."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.errors import CannotRun, WrongAnswer
+from tests.benchmarks.load import parse, write_requests
+from tests.benchmarks.processes import Cores, cpu_s, split, ticks_in
+from tests.benchmarks.samples import Row, Sample, Verdict, difference, ratio, within, worst_window
+from tests.benchmarks.table import show, show_verdicts
+
+
+def row(*rates: float) -> Row:
+    return Row("row", tuple(Sample(rate, 1e6 / rate, 1000 / rate) for rate in rates))
+
+
+def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
+    assert ratio(row(100, 400, 90), row(10, 20, 30)) == 10  # 10, 20, 3; the ratio of the medians would be 5
+    assert ratio(row(100), row(50), "cpu_us") == 0.5
+    assert difference(row(10, 10), row(20, 20), "p50_us") == 50
+
+
+def test_rows_of_unequal_rounds_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        ratio(row(1, 2), row(1))
+
+
+def test_a_verdict_knows_its_direction() -> None:
+    assert Verdict("", 7, 7).met
+    assert not Verdict("", 6.99, 7).met
+    assert Verdict("", 400, 400, at_least=False).met
+    assert not Verdict("", 401, 400, at_least=False).met
+
+
+def test_the_fullest_window_is_found_wherever_it_begins() -> None:
+    times_s = [0.0, 0.75, 1.0, 1.125, 1.25, 1.625, 1.75, 3.0]
+    assert worst_window(times_s, 1.0) == 5  # from 0.75 up to 1.625; at 1.75 the window is over
+    assert within(times_s, 1.0) == 2
+    assert worst_window([], 1.0) == 0
+
+
+def test_cpu_is_read_whatever_the_process_is_called() -> None:
+    numbers = "S 1 1 1 0 -1 4194560 1 0 0 0 250 50 7 8 20 0 1 0 1"
+    assert ticks_in(f"42 (nginx: worker) {numbers}") == 300
+    assert ticks_in(f"42 (a ) b ( c)) {numbers}") == 300
+
+
+def test_cpu_of_this_process_is_what_python_says() -> None:
+    while time.process_time() < 0.05:
+        pass
+    children = os.times().children_user + os.times().children_system
+    assert cpu_s(os.getpid()) == pytest.approx(time.process_time(), abs=0.1 + children)
+
+
+def test_the_server_has_a_core_for_itself() -> None:
+    assert split({3, 1, 2}) == Cores(frozenset({1}), frozenset({2, 3}))
+    with pytest.raises(CannotRun, match="two cores"):
+        split({0})
+
+
+def test_wrks_counts_are_read() -> None:
+    load, wrong, first = parse('noise\nLOAD 100 2000000 15000 1 7 250 3 500 {"a": 1}\n')
+    assert (load.requests, load.seconds, load.unanswered, load.refused, load.p50_us) == (100, 2.0, 1, 7, 250)
+    assert (load.answer_bytes, wrong, first) == (150, 3, '500 {"a": 1}')
+    assert parse("LOAD 100 2000000 15000 0 0 250 0 \n")[1:] == (0, "")
+    with pytest.raises(WrongAnswer, match="unable to connect"):
+        parse("unable to connect to 127.0.0.1")
+
+
+def test_requests_are_written_as_they_are_sent(tmp_path: Path) -> None:
+    path = tmp_path / "requests"
+    write_requests(path, "http://127.0.0.1:80/a/b", [{"A": "1"}, {"A": "2"}], "POST", "xyz")
+    frame = "POST /a/b HTTP/1.1\r\nHost: 127.0.0.1:80\r\nA: {}\r\nContent-Length: 3\r\n\r\nxyz"
+    assert path.read_bytes().decode() == frame.format(1) + "\0" + frame.format(2)
+
+
+def test_the_tables_are_markdown(capsys: pytest.CaptureFixture[str]) -> None:
+    show("Title", "requests", [row(1000, 3000, 2000), Row("other", (Sample(5, 6),))])
+    show_verdicts([Verdict("faster", 6.5, 7), Verdict("soon", 399.6, 400, False, "us")])
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    assert ["what", "requests/s", "min to max", "CPU a request", "p50"] in lines
+    assert ["row", "2,000", "1,000 to 3,000", "500 us", "0 us"] in lines
+    assert ["other", "5", "5 to 5", "6 us", ""] in lines
+    assert ["faster", "6.5 x", "at least 7 x", "missed"] in lines
+    assert ["soon", "400 us", "at most 400 us", "met"] in lines
