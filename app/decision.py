@@ -79,6 +79,8 @@ def decide(judged: Sequence[Judged], *, asynchronous: bool = False) -> Decision:
     `matches` come in the order user, claim, ip, default. `asynchronous`: the client asked to be deferred.
     """
     refusing = [one for one in judged if one.refuses]
+    if not refusing and not asynchronous:
+        return _FORWARD
     rejecting = tuple(one for one in refusing if one.match.rule.rule.on_limit == "reject")
     if rejecting:
         return Reject(rejecting)
@@ -88,4 +90,7 @@ def decide(judged: Sequence[Judged], *, asynchronous: bool = False) -> Decision:
         deferring = [one for one in judged if defers(one.match)]
         if deferring:
             return Defer(deferring[0], 0)
-    return Forward()
+    return _FORWARD
+
+
+_FORWARD = Forward()

@@ -1,9 +1,9 @@
 """HTTP headers on their way through: pure functions over lists of bytes, names in lower case."""
 
-import secrets
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from secrets import token_hex
 
 from app.jobs.model import Headers
 
@@ -22,6 +22,26 @@ HOP_BY_HOP = frozenset(
 CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"})
 LONGEST_RETRY_AFTER_S = 3600.0
 _ENDS_HERE = HOP_BY_HOP | {b"proxy-authorization", b"proxy-authenticate"}
+_PLAIN = frozenset(
+    {
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"authorization",
+        b"cache-control",
+        b"content-length",
+        b"content-type",
+        b"cookie",
+        b"host",
+        b"origin",
+        b"referer",
+        b"user-agent",
+    }
+)
+"""Passed on without another look, where no `Connection` names any header."""
+
+_SAID_OF_ITSELF = frozenset({b"close", b"keep-alive", b""})
+_NONE: frozenset[bytes] = frozenset()
 _NEVER_HOP_BY_HOP = frozenset({b"host", b"content-length"})  # a `Connection` that names them is no reason to lose them
 _OURS_IN_ANSWERS = (b"ratelimit", b"penstock-")
 
@@ -40,17 +60,32 @@ def to_upstream(headers: Headers, *, client: str, scheme: str, trusted: bool) ->
     `client`: the address that speaks to us; `trusted`: whether it is a trusted proxy, whose forwarding headers count.
     """
     named = _named_by_connection(headers)
-    kept = [(name, value) for name, value in headers if _may_pass(name, named, trusted)]
-    forwarded_for = [value for name, value in kept if name == b"x-forwarded-for"]
-    kept = [(name, value) for name, value in kept if name != b"x-forwarded-for"]
+    kept: Headers = []
+    forwarded_for: list[bytes] = []
+    host = proto = forwarded_host = request_id = None
+    for field in headers:
+        name, value = field
+        if not ((name in _PLAIN and not named) or _may_pass(name, named, trusted)):
+            continue
+        if name == b"x-forwarded-for":
+            forwarded_for.append(value)
+            continue
+        if name == b"host":
+            host = value
+        elif name == b"x-forwarded-proto":
+            proto = value
+        elif name == b"x-forwarded-host":
+            forwarded_host = value
+        elif name == b"x-request-id":
+            request_id = value
+        kept.append(field)
     kept.append((b"x-forwarded-for", b", ".join([*forwarded_for, client.encode()])))
-    present = {name for name, _ in kept}
-    if b"x-forwarded-proto" not in present:
+    if proto is None:
         kept.append((b"x-forwarded-proto", scheme.encode()))
-    if b"x-forwarded-host" not in present:
-        kept.append((b"x-forwarded-host", value_of(headers, b"host") or b""))
-    if b"x-request-id" not in present:
-        kept.append((b"x-request-id", secrets.token_hex(16).encode()))
+    if forwarded_host is None:
+        kept.append((b"x-forwarded-host", host or b""))
+    if request_id is None:
+        kept.append((b"x-request-id", token_hex(16).encode()))
     return kept
 
 
@@ -78,23 +113,28 @@ def drained(stored: Headers, job_id: str, attempt: int, identity: bytes | None) 
     return headers if identity is None else [*headers, (b"penstock-identity", identity)]
 
 
-def from_upstream(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+def from_upstream(headers: Headers) -> Headers:
     """An app server's answer as the client gets it: without what is between it and us, or ours alone to say."""
-    lowered = [(name.lower(), value) for name, value in headers]
-    named = HOP_BY_HOP | _named_by_connection(lowered)
-    return [field for field in lowered if field[0] not in named and not field[0].startswith(_OURS_IN_ANSWERS)]
+    named = _named_by_connection(headers)
+    return [
+        field
+        for field in headers
+        if field[0] not in HOP_BY_HOP and field[0] not in named and not field[0].startswith(_OURS_IN_ANSWERS)
+    ]
 
 
 def _named_by_connection(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    return frozenset(
-        token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")
-    )
+    named = _NONE
+    for name, value in headers:
+        if name == b"connection":
+            named |= {token.strip().lower() for token in value.split(b",")}
+    return named - _SAID_OF_ITSELF
 
 
 def retry_after_s(headers: Iterable[tuple[bytes, bytes]]) -> float:
     """What an app server's `Retry-After` asks for, an hour at most; 0 where it asks for nothing that is understood."""
     for name, value in headers:
-        if name.lower() == b"retry-after":
+        if name == b"retry-after":
             return min(LONGEST_RETRY_AFTER_S, max(0.0, _seconds(value.strip())))
     return 0.0
 

@@ -1,20 +1,18 @@
 """The way of a request, top to bottom: who, which rules, decide; then forward, reject or defer."""
 
-import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.decision import Decision, Defer, Forward, Judged, Reject, decide
+from app.decision import Defer, Forward, Judged, Reject, decide
 from app.edge.deferral import Deferring
 from app.edge.headers import rate_limit
 from app.edge.identity import Identity
 from app.edge.jobs_view import JobView
 from app.edge.judging import Judging
 from app.edge.metrics import Metrics
-from app.edge.refusal import over_limit
+from app.edge.refusal import Refusals, over_limit
 from app.edge.request import ClientGone, Receive, Request, read_request
 from app.errors import Forbidden, NotFound, PenstockError, QueueUnavailable, RulesUnavailable, UpstreamError
 from app.headers import retry_after_s, to_upstream
@@ -57,6 +55,7 @@ class Gateway:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._settings = parts.settings
+        self._refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -69,7 +68,7 @@ class Gateway:
         try:
             await self._handle(scope, receive, answering)
         except ClientGone:
-            self._parts.metrics.decisions.labels("client_gone").inc()
+            self._parts.metrics.client_gone.inc()
         except PenstockError as error:
             if answering.begun:  # too late for another answer: the connection is cut, so that nobody takes it for whole
                 raise
@@ -87,12 +86,12 @@ class Gateway:
             return
         judged = await self._parts.judging.judge(matches)
         decision = decide(judged)
-        self._parts.metrics.decisions.labels(_LABELS[type(decision)]).inc()
+        self._parts.metrics.decided(decision)
         match decision:
             case Forward():
                 await self._forward(request, caller, judged, answering)
             case Reject(by):
-                await answering.reply(over_limit(by, judged))
+                await answering.reply(self._refusals.of(by, judged))
             case Defer():
                 await answering.reply(await self._defer(request, caller, decision, judged, scope))
 
@@ -113,14 +112,16 @@ class Gateway:
         body = request.body.chunks() if request.has_body else None
         headers = self._headers(request, caller)
         try:
-            async with _while_there(request):
-                with await self._parts.upstream.send(request.method, request.target, headers, body) as answer:
-                    limits = rate_limit(judged, retry_after_s=retry_after_s(answer.headers) or math.inf)
-                    await answering.begin(answer.status, [*answer.headers, *limits])
+            with (
+                request.while_there(),
+                await self._parts.upstream.send(request.method, request.target, headers, body) as answer,
+            ):
+                limits = rate_limit(judged, retry_after_s=retry_after_s(answer.headers) or math.inf)
+                await answering.begin(answer.status, [*answer.headers, *limits])
+                last = await answer.read()
+                while not answer.over:
+                    await answering.more(last)
                     last = await answer.read()
-                    while not answer.over:
-                        await answering.more(last)
-                        last = await answer.read()
         except UpstreamError as error:
             if request.body.abandoned:  # what the app server missed was the client's to send
                 raise ClientGone from error
@@ -151,9 +152,6 @@ class Gateway:
     def _of_error(self, error: PenstockError) -> Reply:
         self._parts.metrics.refused(error)
         return of_error(error)
-
-
-_LABELS: dict[type[Decision], str] = {Forward: "forward", Reject: "reject", Defer: "defer"}
 
 
 class _Answering:
@@ -191,27 +189,3 @@ def _never_cached(send: Send) -> Send:
 
 def _is_ours(path: str) -> bool:
     return path == OWN_PATH or path.startswith(OWN_PREFIX)
-
-
-@asynccontextmanager
-async def _while_there(request: Request) -> AsyncIterator[None]:
-    """What is done inside is given up when the client goes away: ClientGone."""
-    answering, gone = asyncio.current_task(), False
-
-    async def watch() -> None:
-        nonlocal gone
-        await request.body.gone()
-        gone = True
-        if answering is not None:
-            answering.cancel()
-
-    watching = asyncio.create_task(watch())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not gone or answering is None:
-            raise
-        answering.uncancel()
-        raise ClientGone from None
-    finally:
-        watching.cancel()

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from app.decision import Judged
 from app.jobs.model import Headers
-from app.rules.match import Match
 
 
 def rate_limit(judged: Sequence[Judged], *, retry_after_s: float = math.inf) -> Headers:
@@ -16,16 +15,9 @@ def rate_limit(judged: Sequence[Judged], *, retry_after_s: float = math.inf) -> 
     enforced = [one for one in judged if not one.match.rule.rule.shadow]
     if not enforced:
         return []
-    policies = ", ".join(policy_item(one.match) for one in enforced)
-    states = ", ".join(_state_item(one, retry_after_s) for one in enforced)
+    policies = ", ".join([one.match.rule.policy_item for one in enforced])
+    states = ", ".join([_state_item(one, retry_after_s) for one in enforced])
     return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", states.encode())]
-
-
-def policy_item(match: Match) -> str:
-    """`"rule-id";q=100;w=60`; without `w` where the window is no whole number of seconds."""
-    policy = match.rule.policy
-    window = f";w={policy.window_s:.0f}" if policy.window_s == int(policy.window_s) else ""
-    return f'"{match.rule.rule_id}";q={policy.limit}{window}'
 
 
 def _state_item(one: Judged, latest_s: float) -> str:

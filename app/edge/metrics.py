@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from app.decision import Decision, Defer, Forward, Reject
 from app.errors import PenstockError
 
 
@@ -9,7 +10,10 @@ class Metrics:
     """An edge's metrics, in its process's registry; label values are few and fixed."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.decisions = Counter("penstock_requests_total", "Requests by decision.", ["decision"], registry=registry)
+        decisions = Counter("penstock_requests_total", "Requests by decision.", ["decision"], registry=registry)
+        self._decided = {Forward: decisions.labels("forward"), Reject: decisions.labels("reject")}
+        self._decided |= {Defer: decisions.labels("defer")}
+        self.client_gone = decisions.labels("client_gone")
         self.refusals = Counter(
             "penstock_refusals_total", "Requests refused for another reason, by status.", ["status"], registry=registry
         )
@@ -36,6 +40,10 @@ class Metrics:
             buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5),
             registry=registry,
         )
+
+    def decided(self, decision: Decision) -> None:
+        """Count a request that was decided about."""
+        self._decided[type(decision)].inc()
 
     def refused(self, error: PenstockError) -> None:
         """Count a refusal that is no rule's."""

@@ -5,6 +5,25 @@ from collections.abc import Sequence
 from app.decision import Judged
 from app.edge.headers import rate_limit
 from app.problems import QUOTA_EXCEEDED, Reply, problem, retry_after
+from app.recent import Recent
+
+REMEMBERED = 10_000
+
+
+class Refusals:
+    """429, written once for each refusal that the denial cache repeats: it is the same object then."""
+
+    def __init__(self) -> None:
+        self._written: Recent[int, tuple[Sequence[Judged], Reply]] = Recent(REMEMBERED)
+
+    def of(self, by: Sequence[Judged], judged: Sequence[Judged]) -> Reply:
+        """What a client is told over whose limit `by` refuse."""
+        known = self._written.get(id(judged))
+        if known is not None and known[0] is judged:
+            return known[1]
+        reply = over_limit(by, judged)
+        self._written.put(id(judged), (judged, reply))
+        return reply
 
 
 def over_limit(

@@ -1,14 +1,18 @@
 """A request as the edge sees it: read once from ASGI, refused where it could be read in two ways."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from app.errors import BodyTooLarge, MalformedRequest
 from app.headers import value_of
+from app.http1.server.exchange import ON_LEAVE
 from app.jobs.model import Headers
 from app.paths import path_forms
+
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -27,9 +31,7 @@ class Body:
         self._receive = receive
         self._read: list[bytes] = []
         self.abandoned = False
-        self.complete = asyncio.Event()
-        if empty:
-            self.complete.set()
+        self._complete = empty
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The whole body, from its beginning; raises ClientGone."""
@@ -51,25 +53,23 @@ class Body:
             raise BodyTooLarge(f"A request that is to be deferred has at most {most} bytes.")
         return b"".join(self._read)
 
-    async def gone(self) -> None:
-        """Wait until the client goes away; what it has still to send is read by others first."""
-        await self.complete.wait()
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-
     async def _more(self) -> AsyncIterator[bytes]:
-        while not self.complete.is_set():
+        while not self._complete:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 self.abandoned = True
                 raise ClientGone
             if not message.get("more_body", False):
-                self.complete.set()
+                self._complete = True
             if chunk := message.get("body", b""):
                 yield chunk
 
 
-@dataclass(frozen=True, slots=True)
+def _nobody_says(_: Callable[[], None] | None) -> None:
+    """Another server than ours has no word for it."""
+
+
+@dataclass(slots=True)
 class Request:
     """Header names are in lower case. `paths`: the forms in which the app server may read the path."""
 
@@ -81,6 +81,29 @@ class Request:
     peer: str
     has_body: bool
     body: Body
+    on_leave: Callable[[Callable[[], None] | None], None] = _nobody_says
+
+    @contextmanager
+    def while_there(self) -> Iterator[None]:
+        """What is done inside is given up when the client goes away: ClientGone."""
+        answering, gone = asyncio.current_task(), False
+        assert answering is not None, "a request is answered by a task"
+
+        def leave() -> None:
+            nonlocal gone
+            gone = True
+            answering.cancel()
+
+        self.on_leave(leave)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not gone:
+                raise
+            answering.uncancel()
+            raise ClientGone from None
+        finally:
+            self.on_leave(None)
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header."""
@@ -102,11 +125,12 @@ def read_request(scope: MutableMapping[str, Any], receive: Receive) -> Request:
         scope["client"][0] if scope.get("client") else "",
         has_body,
         Body(receive, empty=not has_body),
+        scope.get("extensions", {}).get(ON_LEAVE, _nobody_says),
     )
 
 
 def _has_body(headers: Headers) -> bool:
-    framing = [(name, value) for name, value in headers if name in {b"content-length", b"transfer-encoding"}]
+    framing = [field for field in headers if field[0] in _FRAMING]
     if len(framing) > 1:
         raise MalformedRequest("The request frames its body in more than one way.")
     return bool(framing) and framing[0] != (b"content-length", b"0")

@@ -34,6 +34,13 @@ class ActiveRule:
         return Policy(rule.limit, rule.window_seconds, rule.effective_burst, self.revision, rule.algorithm)
 
     @cached_property
+    def policy_item(self) -> str:
+        """As `RateLimit-Policy` names it: `"rule-id";q=100;w=60`, without `w` where the window is no whole number."""
+        policy = self.policy
+        window = f";w={policy.window_s:.0f}" if policy.window_s == int(policy.window_s) else ""
+        return f'"{self.rule_id}";q={policy.limit}{window}'
+
+    @cached_property
     def drain_policy(self) -> Policy:
         """The quota of the flow: its own drain rate, else the rule's budget."""
         drain: Drain | None = self.rule.drain

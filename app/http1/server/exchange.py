@@ -16,6 +16,9 @@ Application = Callable[
 
 NO_CONTENT = 204
 WITHOUT_BODY = frozenset({NO_CONTENT, 304})
+ON_LEAVE = "penstock.on_leave"
+"""In the scope's extensions: takes what is to be called once when the client goes away, or None; at once if it has."""
+
 FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -49,9 +52,11 @@ class Exchange:
         "_bodiless",
         "_chunked",
         "_given",
+        "_head",
         "_left",
         "_line",
         "_news",
+        "_on_leave",
         "_parts",
         "_whole",
         "awaits_continue",
@@ -73,7 +78,10 @@ class Exchange:
         self._whole = self._given = False
         self._bodiless = self._chunked = False
         self._left: int | None = None
+        self._head = b""
+        self._on_leave: Callable[[], None] | None = None
         self.scope = scope
+        scope["extensions"] = {ON_LEAVE: self.on_leave}
         self.keep_alive = keep_alive
         self.awaits_continue = awaits_continue
         self.held_back = self.received = 0
@@ -96,7 +104,10 @@ class Exchange:
     def leave(self) -> None:
         """The client is gone, or as good as: nothing more is received, and what is sent goes nowhere."""
         self.left = True
+        self._head = b""
         self._news.set()
+        if self._on_leave is not None:
+            self._on_leave()
         if self.task is not None and not self.running:
             self.task.cancel()
 
@@ -129,10 +140,16 @@ class Exchange:
 
     # To the application
 
+    def on_leave(self, callback: Callable[[], None] | None) -> None:
+        """An extension: what ASGI has a task for, that does nothing but wait for the disconnect."""
+        self._on_leave = callback
+        if self.left and callback is not None:
+            callback()
+
     async def receive(self) -> Message:
         """ASGI's: what has come of the body; once that was all, that the client is gone."""
         while not (self._parts or (self._whole and not self._given) or self.left or self.complete):
-            if self.awaits_continue:
+            if self.awaits_continue and not self.begun:
                 self.awaits_continue = False
                 self._line.write(CONTINUE)
             self._line.wanted()
@@ -167,7 +184,13 @@ class Exchange:
         if not head.count(b"\r") == head.count(b"\n") == len(lines) + 2:
             raise RuntimeError("A header of an answer holds a line break.")
         self.begun = True
-        self._line.write(head)
+        self._head = head  # in one piece with the body, if some of it is there at once
+        asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        head, self._head = self._head, b""
+        if head:
+            self._line.write(head)
 
     def _lines(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
         """The headers as they go out; how the body is framed is decided here alone."""
@@ -193,17 +216,21 @@ class Exchange:
     def _continue(self, body: bytes, *, more: bool) -> None:
         if not self.begun or self.complete:
             raise RuntimeError("An answer goes on between its beginning and its end.")
+        parts = [self._head] if self._head and (body or not more) else []
         if self._bodiless:
             pass
         elif self._chunked:
             if body:
-                self._line.write(b"%x\r\n" % len(body), body, b"\r\n")
+                parts += (b"%x\r\n" % len(body), body, b"\r\n")
             if not more:
-                self._line.write(b"0\r\n\r\n")
+                parts.append(b"0\r\n\r\n")
         else:
             self._count(len(body), more=more)
             if body:
-                self._line.write(body)
+                parts.append(body)
+        if parts:
+            self._head = b""
+            self._line.write(*parts)
         if not more:
             self.complete = True
             self._parts.clear()
