@@ -1,7 +1,7 @@
 """The responses of one connection, one after another: llhttp reads them, and what it lets pass is refused here.
 
 Left to the parser: bare CR or LF, folded lines, control characters in values, names that are no tokens, more than one
-length, a length beside a transfer coding, bad chunk sizes. It skips empty lines before a response, which change nothing.
+length, a length beside a coding, bad chunk sizes. It skips empty lines before a response, which change nothing.
 """
 
 import re
