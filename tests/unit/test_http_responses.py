@@ -83,6 +83,21 @@ def test_a_broken_response_is_none(raw: bytes, size: int) -> None:
         read([raw[i : i + size] for i in range(0, len(raw), size)], ends=True)
 
 
+@pytest.mark.parametrize("name", [name for name in BROKEN if "endless" in name])
+@pytest.mark.parametrize("size", [1_000, 60_000])
+def test_what_never_ends_is_given_up_before_it_does(name: str, size: int) -> None:
+    raw = BROKEN[name]
+    with pytest.raises(BadResponse, match=r"large|many"):
+        read([raw[i : i + size] for i in range(0, len(raw), size)], ends=False)
+
+
+@pytest.mark.parametrize("byte", [*range(0x09), *range(0x0A, 0x20), 0x7F])
+def test_no_header_holds_a_control_character(byte: int) -> None:
+    for value in (b"a%cb" % byte, b"%cb" % byte, b"a%c" % byte):
+        with pytest.raises(BadResponse):
+            read([OK + b"X: " + value + b"\r\n" + LENGTH + b"\r\nabc"], ends=False)
+
+
 @pytest.mark.parametrize("good", [one for one in GOOD if not one.ends and one.keeps], ids=lambda good: good.name)
 def test_a_response_that_ends_early_anywhere_is_none(good: Good) -> None:
     for length in range(len(good.raw)):

@@ -189,7 +189,8 @@ async def test_each_wait_has_the_whole_time() -> None:
 
 async def test_a_slow_upload_or_a_slow_reader_is_no_slow_app_server() -> None:
     async with serving(RawServer(), upstream_read_timeout_s=0.5) as client:
-        with await client.send("/", "POST", pieces(*[b"x"] * 6, pause_s=0.2)) as got:
+        headers = [*HEADERS, (b"content-length", b"6")]
+        with await client.upstream.send("POST", b"/", headers, pieces(*[b"x"] * 6, pause_s=0.2)) as got:
             await asyncio.sleep(1)
             assert await got.read() == b"/"
 

@@ -1,12 +1,15 @@
 """The mirror image of request smuggling: app servers that answer wrongly, and what their next callers get."""
 
 import asyncio
-from typing import Any
+import socket
+import threading
+import time
+from contextlib import suppress
 
 import pytest
 
 from app.errors import UpstreamCut
-from tests.integration.upstream.raw_server import Asked, RawServer, echo, serving
+from tests.integration.upstream.raw_server import Asked, RawServer, client_of, echo, serving
 from tests.responses import BROKEN, GOOD, OK, STOLEN, Good
 
 
@@ -85,21 +88,40 @@ async def test_what_an_app_server_says_unasked_is_nobodys_answer(pause_s: float)
         assert server.connections == 20
 
 
-async def test_what_the_loop_has_not_read_yet_is_seen_before_a_connection_is_used() -> None:
-    """The app server speaks and closes while the loop is busy: nothing but the system knows of it."""
-    server = RawServer()
-    async with serving(server) as client:
+@pytest.mark.parametrize("unasked", [STOLEN, b""], ids=["speaks", "closes"])
+async def test_what_the_loop_has_not_read_yet_is_seen_before_a_connection_is_used(unasked: bytes) -> None:
+    """The app server speaks or closes while the loop is busy: nothing but the system knows of it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    go_on = threading.Event()
+
+    def first(wire: socket.socket) -> None:
+        with wire:
+            wire.recv(65_536)
+            wire.sendall(echo(b"/1"))
+            go_on.wait(30)
+            if unasked:
+                wire.sendall(unasked)
+                with suppress(ConnectionError):  # it was cut
+                    wire.recv(65_536)
+
+    def serve() -> None:
+        serving_first = threading.Thread(target=first, args=(listener.accept()[0],), daemon=True)
+        serving_first.start()
+        with listener.accept()[0] as wire:
+            wire.recv(65_536)
+            wire.sendall(echo(b"/2"))
+            wire.recv(65_536)
+        serving_first.join()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    async with client_of(f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
         assert await client.get("/1") == (200, b"/1")
-        for says in (STOLEN, b""):
-            wire = server.asked[-1].wire
-            raw_socket: Any = wire.writer.get_extra_info("socket")
-            if says:
-                wire.writer.write(says)  # both loops try at once, or before they next look for events
-            else:
-                wire.writer.close()
-            await asyncio.sleep(0) if says else await asyncio.sleep(0.05)
-            assert raw_socket is not None
-            assert await client.get("/2") == (200, b"/2")
+        go_on.set()
+        time.sleep(0.5)  # noqa: ASYNC251 - the loop is to be busy
+        assert await client.get("/2") == (200, b"/2")
+    await asyncio.to_thread(thread.join)
+    listener.close()
 
 
 async def test_no_answer_reaches_another_caller_whatever_happens_to_the_connections() -> None:
