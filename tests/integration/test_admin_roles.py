@@ -98,8 +98,8 @@ async def test_only_a_valid_token_of_the_admin_audience_counts(admin: Admin, ope
     for why, authorization in refused.items():
         answer = await admin(method, path, role=None, Authorization=authorization)
         assert answer.status_code == 401, (why, answer.text)
-    assert (await admin(method, path, role=None, Authorization="Bearer ")).status_code == 400
         assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+    assert (await admin(method, path, role=None, Authorization="Bearer ")).status_code == 400
 
 
 async def test_roles_that_are_no_text_are_none(admin: Admin) -> None:
