@@ -1,6 +1,7 @@
 """What every process has in common: settings, a stop signal, metrics and a loopback port to read them from."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
@@ -105,4 +106,6 @@ async def _run(role: str, body: Body, settings: Settings, listen: Listen | None,
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, process.stop.set)
     async with serve_ops(process.registry, process.ready, ops_port):
+        gc.collect()
+        gc.freeze()  # what was loaded at the start stays: the collector need not walk it again and again
         await body(process)

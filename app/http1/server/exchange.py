@@ -128,6 +128,8 @@ class Exchange:
             if not self.complete and not self.left:
                 _log.error("a request was not answered to its end")
                 await self._fail()
+        finally:
+            self.scope.clear()  # it refers to this exchange: without it nothing of a request is the collector's to find
 
     async def _fail(self) -> None:
         if self.begun or self.left:
