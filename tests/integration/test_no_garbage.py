@@ -1,4 +1,4 @@
-"""Nothing of a request is left for the garbage collector to find: it would walk the whole heap for it, again and again."""
+"""Nothing of a request is left to the garbage collector, which would walk the whole heap for it again and again."""
 
 import asyncio
 import gc
