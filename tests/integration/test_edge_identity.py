@@ -229,7 +229,7 @@ def added(edge: Edge) -> dict[bytes, bytes]:
         ["Connection: penstock-identity", "Penstock-Identity: forged"],
         ["Connection: close, X-Mine", "X-Mine: 1", "Connection: x-yours", "X-Yours: 2"],
         ["Keep-Alive: 5", "Proxy-Connection: close", "TE: trailers", "Trailer: X", "Proxy-Authorization: Basic eA=="],
-        ["Transfer_Encoding: chunked", "Content_Length: 5", "Keep_Alive: 5"],
+        ["Keep_Alive: 5", "X_Forwarded_For: 1.1.1.1", "Proxy_Connection: close"],
         ["Connection: x-forwarded-for, x-forwarded-proto, x-forwarded-host, x-request-id", "X-Request-Id: mine"],
         ["X-Forwarded-User: admin", "X-Forwarded-Client-Cert: x", "Forwarded: for=1", "X-FORWARDED-FOR: 1.1.1.1"],
         ["Connection: host", "Connection: Authorization"],

@@ -70,9 +70,10 @@ def test_counters_of_this_edge_alone() -> None:
     )
 
 
-def test_identity_tokens() -> None:
+def test_identity_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.identity_token.REMEMBERED", 2000)
     tokens = IdentityTokens(Ed25519PrivateKey.generate())
-    stays_bounded(lambda n: tokens.token(("iss", f"subject-{n}")), 10_000, 5_000)
+    stays_bounded(lambda n: tokens.token(("iss", f"subject-{n}")), 2000, 4000)
 
 
 class NoRules:
