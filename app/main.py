@@ -3,6 +3,8 @@
 import asyncio
 from contextlib import AsyncExitStack
 
+from redis.asyncio import Redis
+
 from app.admin.application import build_admin
 from app.admin.auth import Gatekeeper
 from app.clients import cache_redis, http_session, mongodb, queue_redis
@@ -23,10 +25,14 @@ from app.process import Listen, Process, alongside
 from app.queue.checks import check_queue
 from app.queue.disk import Disk
 from app.queue.flows import Flows
+from app.queue.kafka import KafkaQueue
 from app.queue.operations import Operations
+from app.queue.producing import Producing
+from app.queue.transit import Transit
 from app.rules.cache import RuleCache
 from app.rules.store import RuleStore
 from app.serving import serve
+from app.settings import Settings
 from app.tokens import TokenVerifier
 from app.upstream import Upstream
 
@@ -51,7 +57,9 @@ async def run_edge(process: Process) -> None:
             ApiParts(identity, rules, limiter, records, view, identity_tokens, settings, poll_limit, process.stop)
         )
         disk = Disk(settings.queue_folder, settings.queue_min_free_bytes)
-        deferring = Deferring(Flows(queue, settings), disk, limiter, identity, settings)
+        flows = Flows(queue, settings)
+        by_kafka = _by_kafka(flows, queue, settings)
+        deferring = Deferring(by_kafka or flows, disk, limiter, identity, settings)
         upstream, metrics = Upstream(session, settings.upstreams), Metrics(process.registry)
         judging = Judging(limiter, LocalLimiter(), presence, metrics)
         parts = Parts(api, identity, rules, judging, deferring, upstream, identity_tokens, view, metrics, settings)
@@ -63,9 +71,16 @@ async def run_edge(process: Process) -> None:
             verifier.prefetch(),
             disk.run(),
             check_queue(queue, settings),
+            *((by_kafka.run(),) if by_kafka else ()),
         )
         async with background:
             await serve(Gateway(parts), process, process.listen or Listen("127.0.0.1", 8080))
+
+
+def _by_kafka(flows: Flows, queue: Redis, settings: Settings) -> KafkaQueue | None:
+    if settings.queue != "kafka":
+        return None
+    return KafkaQueue(flows, Transit(queue, settings), Producing(settings), settings)
 
 
 async def run_admin(process: Process) -> None:
