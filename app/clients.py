@@ -80,7 +80,6 @@ def kafka_producer(settings: Settings) -> AIOKafkaProducer:
 def kafka_consumer(settings: Settings) -> AIOKafkaConsumer:
     """A member of the intake's group. What it has read counts once it is committed."""
     return AIOKafkaConsumer(
-        settings.kafka_topic,
         **_kafka(settings),
         group_id=settings.kafka_group,
         enable_auto_commit=False,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -22,6 +23,16 @@ AT_ONCE = 500
 AGAIN_S = 0.5
 LOOK_EVERY_S = 5.0
 SLACK_S = 10.0
+STUCK_AFTER_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where a partition ended at a time: by the queue Redis' clock, and by the event loop's."""
+
+    offset: int
+    at_ms: int
+    noted_at_s: float
 
 
 class Intake:
@@ -34,7 +45,8 @@ class Intake:
         self._metrics = metrics
         self._busy = asyncio.Lock()
         self._resume_at_s: dict[TopicPartition, float] = {}
-        self._ends: dict[TopicPartition, tuple[int, int]] = {}
+        self._ends: dict[TopicPartition, _End] = {}
+        self._moved_at_s: dict[TopicPartition, float] = {}
         self._looked_at_s = 0.0
         # An edge has answered by then: for its record and its message it has no more time.
         self._margin_s = (settings.kafka_timeout_ms + settings.queue_timeout_ms) / 1000 + SLACK_S
@@ -43,10 +55,10 @@ class Intake:
         """Read as long as there is Kafka; runs until cancelled, and then leaves the group."""
         while True:
             consumer = kafka_consumer(self._settings)
-            self._resume_at_s, self._ends = {}, {}
+            self._resume_at_s, self._moved_at_s, self._ends = {}, {}, {}
             try:
-                await consumer.start()
                 consumer.subscribe([self._settings.kafka_topic], listener=_Handover(self._busy))
+                await consumer.start()
                 while True:
                     await self._turn(consumer)
             except (KafkaError, OSError, TimeoutError) as error:
@@ -67,6 +79,7 @@ class Intake:
     async def _take_in(
         self, consumer: AIOKafkaConsumer, partition: TopicPartition, records: Sequence[ConsumerRecord]
     ) -> None:
+        self._moved_at_s[partition] = asyncio.get_running_loop().time()
         try:
             done = await self._admission.admit(records)
         except Unavailable as error:
@@ -90,12 +103,22 @@ class Intake:
         """Remember up to when each partition has been read, so that jobs without a message are found."""
         try:
             await self._note_ends(consumer)
-            for partition, (end, at_ms) in list(self._ends.items()):
-                if partition in consumer.assignment() and await consumer.position(partition) >= end:
-                    await self._transit.caught_up(partition.partition, at_ms)
+            for partition, end in list(self._ends.items()):
+                if partition not in consumer.assignment():
                     del self._ends[partition]
+                elif await consumer.position(partition) >= end.offset:
+                    await self._transit.caught_up(partition.partition, end.at_ms)
+                    del self._ends[partition]
+                elif self._is_stuck(partition, end):
+                    raise TimeoutError(f"partition {partition.partition} does not go on")
         except QueueUnavailable as error:
             log.warning("intake_waits", error=str(error))
+
+    def _is_stuck(self, partition: TopicPartition, end: "_End") -> bool:
+        """Whether there is something to read, and room for it, and yet it is not read: aiokafka's fetcher may die."""
+        now_s = asyncio.get_running_loop().time()
+        since_s = max(end.noted_at_s, self._moved_at_s.get(partition, 0.0))
+        return partition not in self._resume_at_s and now_s - since_s > STUCK_AFTER_S
 
     async def _note_ends(self, consumer: AIOKafkaConsumer) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -105,7 +128,7 @@ class Intake:
         self._looked_at_s = now_s
         at_ms = await self._transit.now_ms()
         for partition, end in (await consumer.end_offsets(assigned)).items():
-            self._ends.setdefault(partition, (end, at_ms))
+            self._ends.setdefault(partition, _End(end, at_ms, now_s))
         partitions = consumer.partitions_for_topic(self._settings.kafka_topic) or ()
         if partitions:
             self._metrics.swept.inc(await self._transit.sweep(len(partitions), self._margin_s))

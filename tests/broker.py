@@ -1,0 +1,124 @@
+"""A real Kafka broker for tests: scripts/kafka, or the one that PENSTOCK_KAFKA_BOOTSTRAP names."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from app.errors import StartupError
+from app.settings import Settings
+from tests.system import ROOT, free_port
+
+KAFKA = ROOT / "scripts" / "kafka"
+READY_WITHIN_S = 120.0
+MISSING = (
+    "no Kafka for this test: install Maven and Java 17 (Debian: apt-get install maven default-jre-headless), "
+    "or name a broker with PENSTOCK_KAFKA_BOOTSTRAP"
+)
+
+
+def skip_unless_kafka(*, own: bool = False) -> None:
+    """One line says what is missing; where PENSTOCK_REQUIRE_KAFKA is set, that is a failure. `own`: to be killed."""
+    if shutil.which("mvn") or (not own and os.environ.get("PENSTOCK_KAFKA_BOOTSTRAP")):
+        return
+    if os.environ.get("PENSTOCK_REQUIRE_KAFKA"):
+        pytest.fail(MISSING)
+    pytest.skip(MISSING)
+
+
+def by_kafka(settings: Settings, bootstrap: str) -> Settings:
+    """The same by way of Kafka, with topics of its own."""
+    name = uuid.uuid4().hex[:12]
+    changed = {
+        "queue": "kafka",
+        "kafka_bootstrap": tuple(bootstrap.split(",")),
+        "kafka_topic": f"jobs-{name}",
+        "kafka_dead_letter_topic": f"letters-{name}",
+        "kafka_group": f"intake-{name}",
+    }
+    return settings.model_copy(update=changed)
+
+
+class Broker:
+    """One that a test may do anything to; started again it has the same port and the same files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ports = (free_port(), free_port())
+        self.bootstrap = f"127.0.0.1:{self._ports[0]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with (self._folder / "broker.log").open("ab") as log:
+            command = [str(KAFKA), str(self._folder), *map(str, self._ports)]
+            return subprocess.Popen(command, stdout=log, stderr=log)
+
+    def ready(self) -> None:
+        """Wait until it answers."""
+        asyncio.run(self.answers())
+
+    async def answers(self) -> None:
+        until = time.monotonic() + READY_WITHIN_S
+        while True:
+            if self.process.poll() is not None:
+                raise StartupError((self._folder / "broker.log").read_text()[-2000:])
+            if not self._listens():
+                assert time.monotonic() < until, "the broker does not start"
+                await asyncio.sleep(0.1)
+                continue
+            admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=2000)
+            try:
+                await admin.start()
+                if (await admin.describe_cluster())["brokers"]:
+                    return
+            except (KafkaError, OSError, TimeoutError):
+                assert time.monotonic() < until, "the broker does not start"
+            finally:
+                await admin.close()
+            await asyncio.sleep(0.1)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self._ports[0])) == 0
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        self.process = self._started()
+
+    def stop(self) -> None:
+        """SIGSTOP: it hangs."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.go_on()
+            self.kill()
+
+
+@contextmanager
+def own_broker(folder: Path) -> Iterator[Broker]:
+    skip_unless_kafka(own=True)
+    broker = Broker(folder)
+    try:
+        broker.ready()
+        yield broker
+    finally:
+        broker.end()
