@@ -9,6 +9,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,8 +67,9 @@ class Broker:
             return subprocess.Popen(command, stdout=log, stderr=log)
 
     def ready(self) -> None:
-        """Wait until it answers."""
-        asyncio.run(self.answers())
+        """Wait until it answers; in a thread, for a fixture may be asked for while an event loop runs."""
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(lambda: asyncio.run(self.answers())).result()
 
     async def answers(self) -> None:
         until = time.monotonic() + READY_WITHIN_S
