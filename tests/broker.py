@@ -4,9 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,15 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
 from app.errors import StartupError
+from app.local.stores import KAFKA, kafka_is_ready
 from app.settings import Settings
-from tests.system import ROOT, free_port
+from tests.system import free_port
 
-KAFKA = ROOT / "scripts" / "kafka"
-READY_WITHIN_S = 120.0
 MISSING = (
     "no Kafka for this test: install Maven and Java 17 (Debian: apt-get install maven default-jre-headless), "
     "or name a broker with PENSTOCK_KAFKA_BOOTSTRAP"
@@ -72,28 +67,11 @@ class Broker:
             thread.submit(lambda: asyncio.run(self.answers())).result()
 
     async def answers(self) -> None:
-        until = time.monotonic() + READY_WITHIN_S
-        while True:
-            if self.process.poll() is not None:
-                raise StartupError((self._folder / "broker.log").read_text()[-2000:])
-            if not self._listens():
-                assert time.monotonic() < until, "the broker does not start"
-                await asyncio.sleep(0.1)
-                continue
-            admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=2000)
-            try:
-                await admin.start()
-                if (await admin.describe_cluster())["brokers"]:
-                    return
-            except (KafkaError, OSError, TimeoutError):
-                assert time.monotonic() < until, "the broker does not start"
-            finally:
-                await admin.close()
-            await asyncio.sleep(0.1)
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self._ports[0])) == 0
+        """Wait until it does."""
+        try:
+            await kafka_is_ready(self.bootstrap)
+        except StartupError as error:
+            raise AssertionError((self._folder / "broker.log").read_text()[-2000:]) from error
 
     def kill(self) -> None:
         self.process.kill()
@@ -118,6 +96,7 @@ class Broker:
 @contextmanager
 def own_broker(folder: Path) -> Iterator[Broker]:
     skip_unless_kafka(own=True)
+    subprocess.run([KAFKA, "--fetch"], check=True)
     broker = Broker(folder)
     try:
         broker.ready()
