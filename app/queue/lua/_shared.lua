@@ -222,7 +222,8 @@ local function close_job(id, flow)
   if redis.call('HINCRBY', P .. 'totals', 'jobs', -1) <= 0 then
     redis.call('DEL', P .. 'totals')
   else
-    redis.call('HINCRBY', P .. 'totals', 'bytes', -redis.call('HSTRLEN', job_key(id), 'request'))
+    local bytes = redis.call('HSTRLEN', job_key(id), 'request')
+    redis.call('HINCRBY', P .. 'totals', 'bytes', bytes > 0 and -bytes or 0) -- Lua writes -0, and Redis reads no such
   end
   if redis.call('HINCRBY', key, 'open', -1) <= 0 then
     redis.call('ZREM', due_key(flow), flow)
