@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import NewTopic
 from redis.asyncio import Redis
 
-from app.clients import kafka_admin
+from app.clients import kafka_admin, kafka_producer
 from app.errors import BodyTooLarge, QueueUnavailable, StartupError
 from app.jobs.model import JobStatus, StoredRequest
 from app.queue.messages import CURRENT, JOB, VERSION
@@ -236,13 +235,32 @@ async def test_topics_are_made_as_configured(kafka_settings: Settings) -> None:
     settings = kafka_settings.model_copy(update={"kafka_partitions": 3, "kafka_retention_hours": 50.0})
     assert await prepare_topics(settings) == 50 * 3600
     assert await prepare_topics(settings) == 50 * 3600, "the second time it is there"
-    consumer = AIOKafkaConsumer(bootstrap_servers=list(settings.kafka_bootstrap))
-    await consumer.start()
+    producer = kafka_producer(settings)
+    await producer.start()
     try:
-        await consumer.topics()
-        assert len(consumer.partitions_for_topic(settings.kafka_topic)) == 3
+        assert len(await producer.partitions_for(settings.kafka_topic)) == 3
     finally:
-        await consumer.stop()
+        await producer.stop()
+
+
+async def test_a_job_whose_edge_died_before_its_message_ends(
+    kafka_settings: Settings, cache: Redis, queue: Redis
+) -> None:
+    settings = kafka_settings.model_copy(update={"kafka_timeout_ms": 1000.0, "queue_timeout_ms": 1000.0})
+    async with kafka_parts(settings, cache, queue) as kafka:
+        await kafka.publish_rule()
+        [orphan, promised] = [await kafka.transit.record(deferral(number)) for number in range(2)]
+        assert isinstance(orphan[0], Enqueued)
+        assert isinstance(promised[0], Enqueued)
+        await kafka.transit.vouch(promised[0].job.id)
+        orphan_id, promised_id = orphan[0].job.id, promised[0].job.id
+
+        async def canceled() -> bool:
+            return (await kafka.job(orphan_id)).status is JobStatus.CANCELED
+
+        async with kafka.intake():
+            await eventually(canceled, 40, "the job without a message is canceled")
+        assert (await kafka.job(promised_id)).status is JobStatus.QUEUED
 
 
 async def test_canceled_while_on_kafka_is_never_sent(kafka: Kafka) -> None:
