@@ -1,5 +1,6 @@
 """The only place that makes clients of Redis, MongoDB, Kafka and HTTP. The caller closes what it gets."""
 
+import asyncio
 from ssl import SSLContext
 from types import SimpleNamespace
 from typing import Any
@@ -60,6 +61,7 @@ def mongodb(settings: Settings) -> MongoClient:
     return AsyncIOMotorClient(settings.mongodb_url, tz_aware=True, serverSelectionTimeoutMS=3000)
 
 
+KAFKA_STOPS_WITHIN_S = 2.0
 KAFKA_SESSION_MS = 6000
 """After how long an intake that says nothing is held for dead."""
 
@@ -101,6 +103,26 @@ def kafka_reader(settings: Settings) -> AIOKafkaConsumer:
 def kafka_admin(settings: Settings) -> AIOKafkaAdminClient:
     """For topics and their settings."""
     return AIOKafkaAdminClient(**_kafka(settings))
+
+
+async def close_kafka(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    """Stop it, which takes a consumer out of its group, whether or not the caller is cancelled meanwhile.
+
+    Not for ever: where its broker went away aiokafka may wait for an answer that never comes.
+    """
+    loop = asyncio.get_running_loop()
+    stopping, until_s, cancelled = loop.create_task(client.stop()), loop.time() + KAFKA_STOPS_WITHIN_S, False
+    while not stopping.done() and loop.time() < until_s:
+        try:
+            await asyncio.wait({stopping}, timeout=until_s - loop.time())
+        except asyncio.CancelledError:
+            cancelled = True
+    stopping.cancel()
+    _, late = await asyncio.wait({stopping}, timeout=KAFKA_STOPS_WITHIN_S)
+    if not late and not stopping.cancelled():
+        stopping.exception()  # it was on its way out anyway
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 def max_message_bytes(settings: Settings) -> int:

@@ -9,7 +9,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from app.clients import kafka_consumer
+from app.clients import close_kafka, kafka_consumer
 from app.errors import QueueUnavailable, Unavailable
 from app.queue.transit import Transit
 from app.settings import Settings
@@ -64,8 +64,7 @@ class Intake:
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("intake_interrupted", error=str(error) or type(error).__name__)
             finally:
-                with suppress(KafkaError, OSError, TimeoutError):
-                    await consumer.stop()
+                await close_kafka(consumer)
             await asyncio.sleep(AGAIN_S)
 
     async def _turn(self, consumer: AIOKafkaConsumer) -> None:

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from itertools import groupby
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from app.clients import kafka_reader
+from app.clients import close_kafka, kafka_reader
 from app.errors import QueueUnavailable
 from app.jobs.model import encode_request
 from app.queue.messages import RecordedJob, UnreadableMessage, read_message
@@ -47,8 +46,7 @@ class Loading:
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("loading_interrupted", error=str(error) or type(error).__name__)
             finally:
-                with suppress(KafkaError, OSError, TimeoutError):
-                    await consumer.stop()
+                await close_kafka(consumer)
             await asyncio.sleep(AGAIN_S)
 
     async def _turn(self, consumer: AIOKafkaConsumer) -> float:

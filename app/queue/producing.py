@@ -2,20 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from app.clients import kafka_producer, max_message_bytes
+from app.clients import close_kafka, kafka_producer, max_message_bytes
 from app.errors import BodyTooLarge, QueueUnavailable
 from app.settings import Settings
 
 log = structlog.get_logger()
 
 AGAIN_S = 0.5
-STOP_WITHIN_S = 1.0
 KEY_AND_HEADERS_BYTES = 4096
 
 
@@ -48,7 +46,7 @@ class Producing:
                 log.warning("kafka_away", error=str(error))
             finally:
                 self._producer = None
-                await _stop(producer)
+                await close_kafka(producer)
             await asyncio.sleep(AGAIN_S)
 
     async def produce(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
@@ -68,10 +66,3 @@ class Producing:
             if isinstance(error, MessageSizeTooLargeError):
                 raise BodyTooLarge("The request is larger than the topic allows.") from error
             raise QueueUnavailable(f"Kafka: {error}") from error
-
-
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """Without waiting for what can't be sent."""
-    with suppress(KafkaError, OSError, TimeoutError):
-        async with asyncio.timeout(STOP_WITHIN_S):
-            await producer.stop()
