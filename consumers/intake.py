@@ -24,6 +24,8 @@ AGAIN_S = 0.5
 LOOK_EVERY_S = 5.0
 SLACK_S = 5.0
 STUCK_AFTER_S = 15.0
+TURN_WITHIN_S = 30.0
+"""Some of aiokafka's calls wait for ever where the broker went away in a bad moment: then all is begun anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,11 @@ class Intake:
             self._resume_at_s, self._moved_at_s, self._ends = {}, {}, {}
             try:
                 consumer.subscribe([self._settings.kafka_topic], listener=_Handover(self._busy))
-                await consumer.start()
+                async with asyncio.timeout(TURN_WITHIN_S):
+                    await consumer.start()
                 while True:
-                    await self._turn(consumer)
+                    async with asyncio.timeout(TURN_WITHIN_S):
+                        await self._turn(consumer)
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("intake_interrupted", error=str(error) or type(error).__name__)
             finally:

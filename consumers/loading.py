@@ -22,6 +22,7 @@ IDLE_S = 0.2
 AGAIN_S = 0.5
 WITHIN_S = 5.0
 READ_TIMEOUT_MS = 2000
+TURN_WITHIN_S = 30.0
 GAP = 200
 """Messages that are not wanted, and yet quicker read than passed over."""
 
@@ -39,9 +40,11 @@ class Loading:
         while True:
             consumer = kafka_reader(self._settings)
             try:
-                await consumer.start()
+                async with asyncio.timeout(TURN_WITHIN_S):
+                    await consumer.start()
                 while True:
-                    wait_s = await self._turn(consumer)
+                    async with asyncio.timeout(TURN_WITHIN_S):
+                        wait_s = await self._turn(consumer)
                     await asyncio.sleep(wait_s)
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("loading_interrupted", error=str(error) or type(error).__name__)

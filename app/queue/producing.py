@@ -14,6 +14,7 @@ from app.settings import Settings
 log = structlog.get_logger()
 
 AGAIN_S = 0.5
+START_WITHIN_S = 30.0
 KEY_AND_HEADERS_BYTES = 4096
 
 
@@ -38,7 +39,8 @@ class Producing:
         while True:
             producer = self._make(self._settings)
             try:
-                await producer.start()
+                async with asyncio.timeout(START_WITHIN_S):
+                    await producer.start()
                 self._broken.clear()
                 self._producer = producer
                 await self._broken.wait()
