@@ -61,7 +61,7 @@ async def test_nothing_promised_is_lost_when_the_broker_is_killed(
         clients = [Client(system, user, ledger) for user in USERS]
         sending = asyncio.gather(*(send_until(over, client) for client in clients))
         for _ in range(KILLS):
-            await asyncio.sleep(random.uniform(0.5, 1.5))
+            await asyncio.sleep(random.uniform(0.3, 0.8))
             broker.kill()
             await forwarding_goes_on(system)
             broker.restart()

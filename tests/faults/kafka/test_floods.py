@@ -28,7 +28,7 @@ from tests.integration.kafka_steps import Kafka, kafka_parts
 from tests.system import System, eventually, running
 
 FLOOD = int(os.environ.get("PENSTOCK_TEST_KAFKA_FLOOD", "4000"))
-REBALANCES = int(os.environ.get("PENSTOCK_TEST_KAFKA_REBALANCES", "5"))
+REBALANCES = int(os.environ.get("PENSTOCK_TEST_KAFKA_REBALANCES", "4"))
 EVERY_S = 2.0
 OTHERS, JOBS_OF_OTHERS = 5, 100
 RATE = 50
