@@ -132,6 +132,29 @@ async def test_more_than_its_window_of_a_flow_stays_behind_in_order(
     assert found == [message.job_id for message in messages]
 
 
+async def test_nothing_passes_what_is_behind(queue: Redis, settings: Settings, flows: Flows) -> None:
+    transit = small(queue, settings, kafka_window=4)
+    messages = await sent(transit, 6)
+    await transit.admit(messages)
+    assert await drained(flows) == [message.job_id for message in messages[:4]]
+    [late] = await sent(transit, 1, first=6)
+    assert await transit.admit([late]) == Admitted(1, 0, 1, 0), "there is room, and others were first"
+    assert await load_all(transit, [*messages, late]) == 3
+    assert await drained(flows) == [message.job_id for message in [*messages[4:], late]]
+
+
+async def test_a_flow_wants_more_when_it_has_less_than_half(queue: Redis, settings: Settings, flows: Flows) -> None:
+    transit = small(queue, settings, kafka_window=4)
+    messages = await sent(transit, 8)
+    await transit.admit(messages)
+    [flow] = await take(flows)
+    await lease(flows, flow, 1)
+    await asyncio.sleep(0.15)
+    assert await load_all(transit, messages) == 0, "it has three"
+    await lease(flows, flow, 1)
+    assert await load_all(transit, messages) == 2
+
+
 async def test_a_full_flow_does_not_keep_another_waiting(queue: Redis, settings: Settings, flows: Flows) -> None:
     transit = small(queue, settings, kafka_held_bytes=1)
     large = await sent(transit, 3, rule=active(rule_id="large"))
