@@ -4,7 +4,7 @@ import sys
 from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ from app.errors import PenstockError, StartupError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
+Queue = Literal["redis", "kafka"]
 OpsPort = Annotated[int, typer.Option(help="Loopback port of /metrics and /healthz; 0: any free one.")]
 
 
@@ -45,11 +46,14 @@ def up(
     upstream: Annotated[list[str] | None, typer.Option(help="An app server; may be repeated. Default: a demo.")] = None,
     edges: Annotated[int, typer.Option(min=1, max=64)] = 1,
     workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    queue: Annotated[
+        Queue, typer.Option(envvar="PENSTOCK_QUEUE", help="With kafka: a broker is started too.")
+    ] = "redis",
 ) -> None:
     """Start the whole system on this machine, and keep it running until Ctrl-C."""
     from app.local.up import Options, run_up  # noqa: PLC0415 - only this command needs it
 
-    run_up(Options(port, admin_port, data_dir, rules, tuple(upstream or ()), edges, workers))
+    run_up(Options(port, admin_port, data_dir, rules, tuple(upstream or ()), edges, workers, queue))
 
 
 @app.command()

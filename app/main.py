@@ -3,6 +3,8 @@
 import asyncio
 from contextlib import AsyncExitStack
 
+from redis.asyncio import Redis
+
 from app.admin.application import build_admin
 from app.admin.auth import Gatekeeper
 from app.clients import (
@@ -27,14 +29,19 @@ from app.identity_token import load_identity_tokens
 from app.jobs.record import Records
 from app.limiter.local_limiter import LocalLimiter
 from app.limiter.redis_limiter import RedisLimiter
+from app.lua import Scripts
 from app.process import Listen, Process, alongside
 from app.queue.checks import check_queue
 from app.queue.disk import Disk
 from app.queue.flows import Flows
+from app.queue.kafka import KafkaQueue
 from app.queue.operations import Operations
+from app.queue.producing import Producing
+from app.queue.transit import Transit
 from app.rules.cache import RuleCache
 from app.rules.store import RuleStore
 from app.serving import serve
+from app.settings import Settings
 from app.tokens import TokenVerifier
 from app.upstream import Upstream
 
@@ -65,7 +72,9 @@ async def run_edge(process: Process) -> None:
             ApiParts(identity, rules, limiter, records, view, identity_tokens, settings, poll_limit, process.stop)
         )
         disk = Disk(settings.queue_folder, settings.queue_min_free_bytes)
-        deferring = Deferring(Flows(queue, queueing, settings), disk, limiter, identity, settings)
+        flows = Flows(queue, queueing, settings)
+        by_kafka = _by_kafka(flows, queue, queueing, settings)
+        deferring = Deferring(by_kafka or flows, disk, limiter, identity, settings)
         upstream, metrics = Upstream(upstream_pools(settings)), Metrics(process.registry)
         stack.push_async_callback(upstream.close)
         judging = Judging(limiter, LocalLimiter(), presence, metrics, Denials())
@@ -78,9 +87,16 @@ async def run_edge(process: Process) -> None:
             verifier.run(),
             disk.run(),
             check_queue(queue, settings),
+            *((by_kafka.run(),) if by_kafka else ()),
         )
         async with background:
             await serve(Gateway(parts), process, process.listen or Listen("127.0.0.1", 8080), metrics.refused)
+
+
+def _by_kafka(flows: Flows, queue: Redis, queueing: Scripts, settings: Settings) -> KafkaQueue | None:
+    if settings.queue != "kafka":
+        return None
+    return KafkaQueue(flows, Transit(queue, queueing, settings), Producing(settings), settings)
 
 
 async def run_admin(process: Process) -> None:

@@ -6,7 +6,15 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import DirectoryPath, Field, FilePath, HttpUrl, ValidationError, field_validator
+from pydantic import (
+    DirectoryPath,
+    Field,
+    FilePath,
+    HttpUrl,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import StartupError
@@ -15,6 +23,8 @@ ASYMMETRIC_ALGORITHMS = frozenset(
     {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA"}
 )
 
+_HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([1-9][0-9]{0,4})")
+_TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 _ENVELOPE_KEY = re.compile(r"([A-Za-z0-9_-]{1,32}):([A-Za-z0-9_-]{43})=?")
 
 CommaSeparated = NoDecode  # lists are written `a,b`, not as JSON
@@ -39,6 +49,26 @@ class Settings(BaseSettings):
     queue_max_jobs: int = Field(0, ge=0)
     queue_max_bytes: int = Field(0, ge=0)
     queue_max_memory: float = Field(0.8, gt=0, le=0.95)
+
+    # Kafka before the flows
+    queue: Literal["redis", "kafka"] = "redis"
+    kafka_bootstrap: Annotated[tuple[str, ...], CommaSeparated, Field(validate_default=True)] = ()
+    kafka_topic: str = Field("penstock-jobs", pattern=_TOPIC)
+    kafka_dead_letter_topic: str = Field("penstock-dead-letters", pattern=_TOPIC)
+    kafka_group: str = Field("penstock-intake", min_length=1, max_length=249)
+    kafka_partitions: int = Field(6, ge=1, le=10_000)
+    kafka_replication: int = Field(1, ge=1, le=32)
+    kafka_retention_hours: float = Field(168.0, gt=24)
+    kafka_timeout_ms: float = Field(3000.0, gt=0)
+    kafka_window: int = Field(1000, ge=2, le=100_000)
+    kafka_held_bytes: int = Field(256 << 20, ge=1)
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    kafka_username: str | None = None
+    kafka_password: Annotated[str | None, Field(validate_default=True, repr=False)] = None
+    kafka_ca_file: FilePath | None = None
+    kafka_cert_file: FilePath | None = None
+    kafka_key_file: FilePath | None = None
 
     # Who
     auth: Literal["optional", "required"] = "optional"
@@ -117,7 +147,32 @@ class Settings(BaseSettings):
             keys[match[1]] = base64.urlsafe_b64decode(match[2] + "=")
         return keys
 
-    @field_validator("jwt_algorithms", "trusted_proxies", "upstreams", mode="before")
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _brokers(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not value and info.data.get("queue") == "kafka":
+            raise ValueError("PENSTOCK_QUEUE=kafka needs at least one broker, host:port")
+        for broker in value:
+            match = _HOST_PORT.fullmatch(broker)
+            if match is None or int(match[2]) > 65_535:
+                raise ValueError(f"{broker!r} is not host:port")
+        return value
+
+    @field_validator("kafka_dead_letter_topic")
+    @classmethod
+    def _another_topic(cls, value: str, info: ValidationInfo) -> str:
+        if value == info.data.get("kafka_topic"):
+            raise ValueError("must be another than PENSTOCK_KAFKA_TOPIC")
+        return value
+
+    @field_validator("kafka_password")
+    @classmethod
+    def _with_sasl(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if str(info.data.get("kafka_security")).startswith("SASL") and not (value and info.data.get("kafka_username")):
+            raise ValueError("PENSTOCK_KAFKA_SECURITY with SASL needs PENSTOCK_KAFKA_USERNAME and a password")
+        return value
+
+    @field_validator("jwt_algorithms", "trusted_proxies", "upstreams", "kafka_bootstrap", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -137,10 +192,10 @@ class Settings(BaseSettings):
         return value
 
 
-def load_settings() -> Settings:
-    """Read the environment; raises StartupError naming the first variable that is wrong."""
+def load_settings(**given: str) -> Settings:
+    """Read the environment, but for what is given; raises StartupError naming the first variable that is wrong."""
     try:
-        return Settings()
+        return Settings(**given)  # type: ignore[arg-type]  # they are validated
     except ValidationError as error:
         first = error.errors()[0]
         name = "PENSTOCK_" + "_".join(str(part) for part in first["loc"][:1]).upper()

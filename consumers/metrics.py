@@ -31,4 +31,16 @@ class Metrics:
         self.expired = Counter(
             "penstock_expired_total", "Jobs that ended because they had waited for too long.", registry=registry
         )
+        self.intake = Counter(
+            "penstock_intake_total",
+            "Messages read from Kafka, by what became of them: held with their request, left behind, skipped, refused.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.loaded = Counter(
+            "penstock_loaded_total", "Requests fetched from Kafka that had been left behind.", registry=registry
+        )
+        self.swept = Counter(
+            "penstock_swept_total", "Jobs canceled because their edge died before their message.", registry=registry
+        )
         self.in_flight = Gauge("penstock_in_flight", "Jobs leased and not yet over.", registry=registry)

@@ -26,6 +26,7 @@ from app.queue.model import TakenFlow
 from app.rules.cache import RuleCache
 from app.settings import Settings
 from app.upstream import Upstream
+from consumers.by_kafka import run_by_kafka
 from consumers.delivery import Delivery
 from consumers.draining import MAX_BATCH, Draining
 from consumers.expiry import expire_periodically
@@ -167,6 +168,7 @@ async def run_worker(process: Process) -> None:
             expire_periodically(flows, settings, metrics),
             _extend_periodically(delivery, settings.lease_s / 3, consumer),
             *(worker.listen(partition) for partition in partitions),
+            *((run_by_kafka(cache, queue, queueing, rules, settings, metrics),) if settings.queue == "kafka" else ()),
         )
         async with background:
             process.ready.set()

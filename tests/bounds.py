@@ -20,3 +20,12 @@ def assert_within_rate(
         assert f - lowest + 1 <= allowance + 1e-6, (
             f"arrival {i}: {f - lowest + 1:.1f} over a stretch, {allowance:.1f} allowed"
         )
+
+
+def assert_in_order(arrivals: Sequence[tuple[int, float]], together_s: float = 0.05) -> None:
+    """Numbers, and when they arrived: none after a higher one, but for what came all but at once."""
+    highest, at_s = -1, 0.0
+    for number, arrived_s in sorted(arrivals, key=lambda arrival: arrival[1]):
+        assert number > highest or arrived_s - at_s < together_s, f"{number} came after {highest}"
+        if number > highest:
+            highest, at_s = number, arrived_s

@@ -1,6 +1,7 @@
 """Real stores for all tests: one mongod and two redis-servers a session, empty for each test."""
 
 import asyncio
+import os
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,6 +16,7 @@ from app.clients import cache_redis, counter_scripts, queue_redis, queue_scripts
 from app.local.stores import Store, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
 from app.lua import Scripts
 from app.settings import Settings
+from tests.broker import by_kafka, own_broker, skip_unless_kafka
 from tests.system import free_port
 
 
@@ -58,6 +60,24 @@ def queue_url(session_dir: Path) -> Iterator[str]:
     with started(store, session_dir / "queue.log"):
         asyncio.run(redis_is_ready(store.url))
         yield store.url
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One broker a session; tests have topics of their own."""
+    skip_unless_kafka()
+    given = os.environ.get("PENSTOCK_KAFKA_BOOTSTRAP")
+    if given:
+        yield given
+        return
+    with own_broker(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker.bootstrap
+
+
+@pytest.fixture
+def kafka_settings(settings: Settings, kafka_bootstrap: str) -> Settings:
+    """Settings of real, empty stores, and of topics that are not there yet."""
+    return by_kafka(settings, kafka_bootstrap)
 
 
 @pytest.fixture

@@ -234,6 +234,20 @@ async def eventually(condition: Callable[[], Any], within_s: float, what: str) -
     return time.monotonic() - start
 
 
+def _kafka(settings: Settings) -> dict[str, str]:
+    if settings.queue != "kafka":
+        return {}
+    return {
+        "PENSTOCK_QUEUE": "kafka",
+        "PENSTOCK_KAFKA_BOOTSTRAP": ",".join(settings.kafka_bootstrap),
+        "PENSTOCK_KAFKA_TOPIC": settings.kafka_topic,
+        "PENSTOCK_KAFKA_DEAD_LETTER_TOPIC": settings.kafka_dead_letter_topic,
+        "PENSTOCK_KAFKA_GROUP": settings.kafka_group,
+        "PENSTOCK_KAFKA_PARTITIONS": str(settings.kafka_partitions),
+        "PENSTOCK_QUEUE_PARTITIONS": str(settings.queue_partitions),
+    }
+
+
 @asynccontextmanager
 async def running(
     settings: Settings, log_dir: Path, *, syncs: int = 1, edges: int = 1, workers: int = 1, **environment: str
@@ -255,6 +269,7 @@ async def running(
                 "PENSTOCK_POLL_LIMIT_PER_S": "100000",
                 # Two busy cores: what is about rates must not fall back to local counting.
                 "PENSTOCK_COUNTERS_TIMEOUT_MS": "2000",
+                **_kafka(settings),
                 **environment,
             }
             try:

@@ -13,8 +13,8 @@ from app.jobs.model import Headers, Job, StoredRequest, owner_of
 from app.limiter.keys import live_counter
 from app.limiter.limiter import Limiter
 from app.queue.disk import Disk
-from app.queue.flows import Flows
 from app.queue.model import Deferral, Enqueued, Full
+from app.queue.queue import Queue
 from app.rules.match import Caller, Match
 from app.settings import Settings
 
@@ -27,8 +27,8 @@ _ESCAPED = re.compile(rb'\\(["\\])')
 class Deferring:
     """Puts requests into their flows, and finds those that were put there before."""
 
-    def __init__(self, flows: Flows, disk: Disk, limiter: Limiter, identity: Identity, settings: Settings) -> None:
-        self._flows = flows
+    def __init__(self, queue: Queue, disk: Disk, limiter: Limiter, identity: Identity, settings: Settings) -> None:
+        self._queue = queue
         self._disk = disk
         self._limiter = limiter
         self._identity = identity
@@ -54,7 +54,7 @@ class Deferring:
             stored = await self._stored(request, caller, deferring[0])
         except BodyTooLarge:  # then it was never deferred: the key may stand for another request alone
             stored = None
-        return await self._flows.known(flows, owner, key, stored)
+        return await self._queue.known(flows, owner, key, stored)
 
     async def defer(
         self, request: Request, caller: Caller, decision: Defer, judged: Sequence[Judged]
@@ -64,7 +64,7 @@ class Deferring:
             raise QueueUnavailable("The queue's disk is nearly full.")
         match, matches = decision.by.match, [one.match for one in judged]
         rule = match.rule.rule
-        answer = await self._flows.enqueue(
+        answer = await self._queue.enqueue(
             Deferral(
                 rule=match.rule,
                 descriptor=match.descriptor,

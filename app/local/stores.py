@@ -1,10 +1,13 @@
-"""The three stores on one machine: how each is started, and when it is ready."""
+"""The stores on one machine: how each is started, and when it is ready."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.errors import OperationFailure, PyMongoError
 from redis.asyncio import Redis
@@ -18,6 +21,7 @@ HOST = "127.0.0.1"
 NOT_YET_INITIALIZED = 94
 START_WITHIN_S = 60.0
 QUEUE_MEMORY = "2gb"
+KAFKA = Path(__file__).parents[2] / "scripts" / "kafka"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,43 @@ async def mongodb_is_ready(port: int) -> None:
         raise StartupError(f"mongod at port {port} does not start: {error}") from error
     finally:
         client.close()
+
+
+def require_kafka() -> None:
+    """Raises StartupError where there is no broker to start."""
+    if not KAFKA.is_file():
+        raise StartupError("the broker is not part of this installation: set PENSTOCK_KAFKA_BOOTSTRAP")
+
+
+async def fetch_kafka() -> None:
+    """Its jars, where they are not here yet; raises StartupError."""
+    fetching = await asyncio.create_subprocess_exec(KAFKA, "--fetch", stdout=asyncio.subprocess.DEVNULL)
+    if await fetching.wait() != 0:
+        raise StartupError("Kafka cannot be fetched: see above, or set PENSTOCK_KAFKA_BOOTSTRAP")
+
+
+def kafka_store(folder: Path, port: int, controller_port: int) -> Store:
+    """One Kafka broker; its URL is what clients call a bootstrap server."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Store((str(KAFKA), str(folder.resolve()), str(port), str(controller_port)), f"{HOST}:{port}")
+
+
+async def kafka_is_ready(bootstrap: str) -> None:
+    """Wait until a broker answers; raises StartupError."""
+    host, _, port = bootstrap.rpartition(":")
+    try:
+        async for trial in _trials(KafkaError, OSError, TimeoutError):
+            with trial:
+                _, writer = await asyncio.open_connection(host, int(port))  # before aiokafka, which says so much
+                writer.close()
+                admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2000)
+                try:
+                    await admin.start()
+                    await admin.describe_cluster()
+                finally:
+                    await admin.close()
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise StartupError(f"Kafka at {bootstrap} does not start: {error}") from error
 
 
 class _NotPrimary(Exception):

@@ -46,11 +46,14 @@ class Options:
     upstreams: tuple[str, ...]
     edges: int
     workers: int
+    queue: str
 
 
 def run_up(options: Options) -> None:
     """Run until SIGINT or SIGTERM; raises StartupError, InvalidRule before anything is started."""
-    settings = load_settings()
+    broker = _own_broker(options)
+    given = {"kafka_bootstrap": f"{HOST}:{broker[0]}"} if broker else {}
+    settings = load_settings(queue=options.queue, **given)
     rules = read_rules_file(options.rules) if options.rules is not None else []
     _require_addresses(options.upstreams)
     if not options.upstreams and not settings.upstreams and not DEMO_APP.is_file():
@@ -58,18 +61,24 @@ def run_up(options: Options) -> None:
     with _owned(options.data_dir):
         for port in (options.port, options.admin_port):
             _require_free(port)
-        asyncio.run(Up(options, settings, rules).run())
+        asyncio.run(Up(options, settings, rules, broker).run())
 
 
 class Up:
     """One run of the system."""
 
-    def __init__(self, options: Options, settings: Settings, rules: list[Rule]) -> None:
+    def __init__(
+        self, options: Options, settings: Settings, rules: list[Rule], broker: tuple[int, int] | None = None
+    ) -> None:
         self._options = options
+        self._broker = broker
         self._settings = settings
         self._rules = rules
         self._data_dir = options.data_dir
-        self._environment: dict[str, str] = {"PENSTOCK_DATA_DIR": str(options.data_dir.resolve())}
+        self._environment: dict[str, str] = {
+            "PENSTOCK_DATA_DIR": str(options.data_dir.resolve()),
+            "PENSTOCK_QUEUE": options.queue,
+        }
         log_dir = options.data_dir / "logs"
         log_dir.mkdir(exist_ok=True)
         self._supervisor = Supervisor(log_dir, lambda running: write_runtime(options.data_dir, running))
@@ -119,8 +128,14 @@ class Up:
 
     async def _start_stores(self) -> None:
         """Those that the environment does not name."""
-        _say("starting MongoDB and two Redis")
+        if self._broker is not None:
+            await stores.fetch_kafka()
+        _say(f"starting MongoDB and two Redis{', and Kafka' if self._broker else ''}")
         waits = []
+        if self._broker is not None:
+            store = stores.kafka_store(self._data_dir / "kafka", *self._broker)
+            await self._start_store("kafka", store, self._broker[0], "PENSTOCK_KAFKA_BOOTSTRAP")
+            waits.append(stores.kafka_is_ready(store.url))
         if "PENSTOCK_MONGODB_URL" not in os.environ:
             port = _free_port()
             store = stores.rules_store(self._data_dir / "mongodb", port)
@@ -208,6 +223,14 @@ Try:
 """,
             flush=True,
         )
+
+
+def _own_broker(options: Options) -> tuple[int, int] | None:
+    """The ports of the broker to start, where the environment names none."""
+    if options.queue != "kafka" or "PENSTOCK_KAFKA_BOOTSTRAP" in os.environ:
+        return None
+    stores.require_kafka()
+    return _free_port(), _free_port()
 
 
 def _say(what: str) -> None:

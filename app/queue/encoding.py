@@ -26,7 +26,7 @@ def decode_charges(text: str) -> tuple[FrozenCharge, ...]:
 
 
 def enqueue_arguments(job_id: str, flow: str, deferral: Deferral, stored: bytes) -> list[Argument]:
-    """ARGV of enqueue.lua; `stored` is the encoded request."""
+    """ARGV 1 to 18 of enqueue.lua; `stored` is the encoded request."""
     rule, queue, request = deferral.rule, deferral.rule.queue, deferral.request
     key = deferral.idempotency_key
     return [

@@ -60,7 +60,7 @@ class Flows:
         job_id = new_job_id(partition)
         stored = self._envelope.encode(job_id, deferral.request, seal=deferral.seal)
         arguments = enqueue_arguments(job_id, flow, deferral, stored)
-        answer = await self._call("enqueue", partition, [*arguments, *self._room])
+        answer = await self._call("enqueue", partition, [*arguments, *self._room, 0])
         match answer[0]:
             case b"queued":
                 return Enqueued(queued(job_id, deferral, answer), flow_was_empty=bool(answer[2]))

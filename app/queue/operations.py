@@ -132,6 +132,8 @@ class Operations:
     def _require(answer: int) -> None:
         if answer == -1:
             raise NotFound("There is no such job.")
+        if answer == -3:
+            raise Conflict("Its request is nowhere any more.")
         if answer != 1:
             raise Conflict("The job is no dead letter.")
 

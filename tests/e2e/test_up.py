@@ -16,6 +16,7 @@ import httpx
 import jwt
 import pytest
 
+from tests.broker import skip_unless_kafka
 from tests.system import PENSTOCK, free_port
 
 START_S, STOP_S = 120.0, 30.0
@@ -164,6 +165,40 @@ def test_kill_9_of_up_leaves_nothing_behind(tmp_path: Path) -> None:
         wait_for(lambda: alive(pids) == [], STOP_S)
     with running(tmp_path / "data") as again:
         assert again.get("/hello").status_code == 200
+
+
+def test_with_kafka_a_broker_is_started_kept_and_ended(tmp_path: Path) -> None:
+    skip_unless_kafka(own=True)
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "rules: [{rule_id: r, key_type: user, key_value: '*', limit: 1, window_seconds: 3600, on_limit: defer, "
+        "drain: {limit: 10, window_seconds: 1}}]"
+    )
+    with running(tmp_path / "data", "--queue", "kafka", "--rules", str(rules)) as up:
+        [broker] = up.pids("kafka")
+        assert deferred_and_sent(up)
+        os.kill(broker, signal.SIGKILL)
+        wait_for(lambda: up.pids("kafka") not in ([broker], [None]), STOP_S)
+        assert deferred_and_sent(up)
+        pids = up.pids()
+        up.process.send_signal(signal.SIGTERM)
+        assert up.process.wait(STOP_S) == 0
+        assert alive(pids) == []
+
+
+def deferred_and_sent(up: Up) -> bool:
+    """As soon as Kafka is there."""
+    jobs: list[str] = []
+
+    def accepted() -> bool:
+        answer = up.get("/")
+        if answer.status_code == 202:
+            jobs.append(answer.headers["Location"].removeprefix(up.url))
+        return bool(jobs)
+
+    wait_for(accepted, START_S)
+    wait_for(lambda: up.get(jobs[0]).json()["status"] == "succeeded", START_S)
+    return True
 
 
 def test_tokens_are_printed_alone_and_verify_against_the_jwks(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bounds import assert_within_rate
+from tests.bounds import assert_in_order, assert_within_rate
 
 
 def test_a_paced_sequence_is_within_its_rate() -> None:
@@ -18,3 +18,9 @@ def test_a_burst_in_the_middle_is_found() -> None:
 def test_a_rate_slightly_too_high_is_found() -> None:
     with pytest.raises(AssertionError):
         assert_within_rate([i * 0.09 for i in range(200)], rate_per_s=10, burst=1, send_delay_s=0.15)
+
+
+def test_what_came_too_late_is_out_of_order() -> None:
+    assert_in_order([(1, 0.0), (3, 1.0), (2, 1.01), (4, 2.0)])
+    with pytest.raises(AssertionError, match="2 came after 3"):
+        assert_in_order([(1, 0.0), (3, 1.0), (2, 1.2)])

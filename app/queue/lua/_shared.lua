@@ -3,9 +3,17 @@
 --
 --   jobs               stream: one entry a job, field `id`; its group's pending list holds what is in flight
 --   job:<id>           hash: meta, status, request, attempts, lease, started, finished, code, message, answer,
---                      response, retry_at, idem; few fields, and short ones, because there may be millions
+--                      response, retry_at, idem; few fields, and short ones, because there may be millions. Of one
+--                      that came by way of Kafka also: at ('-' while its message was not read, then "<partition> <offset>
+--                      <bytes>"), vouched
 --   flow:<flow>        hash: priority, revision, open, token, held, parked; a flow's name is "<rule id>|<descriptor>"
 --   flow:<flow>:jobs   list: "<id> <stream id> <charges>", the next to be sent first
+--   flow:<flow>:behind list: "<id> <partition> <offset> <bytes>": behind those, their requests left on Kafka's disk
+--   flow:<flow>:awaiting  sorted set: behind those, jobs whose message was not read from Kafka yet, by submission
+--   behind             sorted set: flows with jobs left on Kafka's disk, by the time at which they are worth a look
+--   unread             sorted set: flows by the submission of a job that may be awaiting its message
+--   caught_up          hash: a Kafka partition to the time (milliseconds) up to which it has been read
+--   letters            sorted set: dead letters to be told to Kafka, by the time at which to try
 --   due:<priority>     sorted set: flows by the time at which they are worth a look
 --   priorities         sorted set: the priorities in use
 --   retry              sorted set: jobs that back off, by the time at which they return to their flow
@@ -39,6 +47,14 @@ local function list_key(flow)
   return P .. 'flow:' .. flow .. ':jobs'
 end
 
+local function behind_key(flow)
+  return P .. 'flow:' .. flow .. ':behind'
+end
+
+local function awaiting_key(flow)
+  return P .. 'flow:' .. flow .. ':awaiting'
+end
+
 local function job_key(id)
   return P .. 'job:' .. id
 end
@@ -60,8 +76,20 @@ local function parse_entry(entry)
   return string.match(entry, '^(%S+) (%S+) (.*)$')
 end
 
+-- How many jobs wait in a flow, those on Kafka too.
+local function waiting(flow)
+  return redis.call('LLEN', list_key(flow)) + redis.call('LLEN', behind_key(flow))
+    + redis.call('ZCARD', awaiting_key(flow))
+end
+
+-- What is in use, and `maxmemory`; 0 where there is none.
+local function memory()
+  local info = redis.call('INFO', 'memory')
+  return tonumber(string.match(info, '\nused_memory:(%d+)')), tonumber(string.match(info, '\nmaxmemory:(%d+)'))
+end
+
 -- What never changes of a job, in one field: "flow owner submitted deadline max_attempts result_ttl dead_letter_ttl
--- entry", times in milliseconds, '-' for no owner. nil for a job that is not there.
+-- entry", times in milliseconds, '-' for no owner. nil for a job that is not there. The stream id of a job on Kafka is '-'.
 local function write_meta(...)
   return table.concat({ ... }, ' ')
 end
@@ -77,7 +105,7 @@ local function read_meta(id)
   return {
     flow = flow, owner = owner, submitted = submitted, deadline = tonumber(deadline),
     max_attempts = tonumber(max_attempts), result_ttl = result_ttl, dead_letter_ttl = dead_letter_ttl,
-    entry = entry, stream_id = stream_id,
+    entry = entry, stream_id = stream_id ~= '-' and stream_id or nil,
   }
 end
 
@@ -139,6 +167,20 @@ local function last_before(list, stream_id)
   end
 end
 
+-- Out of where it waits in its flow.
+local function leave(id, meta)
+  if meta.stream_id then
+    redis.call('LREM', list_key(meta.flow), 1, meta.entry)
+    return
+  end
+  local at = redis.call('HGET', job_key(id), 'at')
+  if at == '-' then
+    redis.call('ZREM', awaiting_key(meta.flow), id)
+  elseif at then
+    redis.call('LREM', behind_key(meta.flow), 1, id .. ' ' .. at)
+  end
+end
+
 local function watch_expiry(flow, deadline)
   redis.call('ZADD', P .. 'expiry', 'LT', int(deadline), flow)
 end
@@ -180,11 +222,13 @@ local function close_job(id, flow)
   if redis.call('HINCRBY', P .. 'totals', 'jobs', -1) <= 0 then
     redis.call('DEL', P .. 'totals')
   else
-    redis.call('HINCRBY', P .. 'totals', 'bytes', -redis.call('HSTRLEN', job_key(id), 'request'))
+    local bytes = redis.call('HSTRLEN', job_key(id), 'request')
+    redis.call('HINCRBY', P .. 'totals', 'bytes', bytes > 0 and -bytes or 0) -- Lua writes -0, and Redis reads no such
   end
   if redis.call('HINCRBY', key, 'open', -1) <= 0 then
     redis.call('ZREM', due_key(flow), flow)
     redis.call('ZREM', P .. 'expiry', flow)
+    redis.call('ZREM', P .. 'behind', flow)
     redis.call('DEL', key)
     local rule = rule_key(rule_of(flow))
     redis.call('SREM', rule .. ':flows', flow)
@@ -231,8 +275,10 @@ end
 -- A job reaches its end: out of the stream, its record kept for as long as its rule said.
 local function finish(id, meta, status, now, fields)
   local key = job_key(id)
-  redis.call('XACK', P .. 'jobs', 'workers', meta.stream_id)
-  redis.call('XDEL', P .. 'jobs', meta.stream_id)
+  if meta.stream_id then
+    redis.call('XACK', P .. 'jobs', 'workers', meta.stream_id)
+    redis.call('XDEL', P .. 'jobs', meta.stream_id)
+  end
   redis.call('HSET', key, 'status', status, 'finished', int(now / 1000), unpack(fields))
   redis.call('HDEL', key, 'lease', 'retry_at')
   close_job(id, meta.flow)
@@ -241,8 +287,11 @@ local function finish(id, meta, status, now, fields)
     ttl = meta.dead_letter_ttl
     redis.call('ZADD', P .. 'dead', int(now), id)
     weed(P .. 'dead')
+    if redis.call('HEXISTS', key, 'at') == 1 then
+      redis.call('ZADD', P .. 'letters', int(now), id)
+    end
   else
-    redis.call('HDEL', key, 'request') -- only a dead letter may be sent again
+    redis.call('HDEL', key, 'request', 'at') -- only a dead letter may be sent again
   end
   redis.call('PEXPIRE', key, ttl)
   local idem = redis.call('HGET', key, 'idem')
@@ -257,6 +306,19 @@ end
 
 local function expire(id, meta, now)
   finish(id, meta, 'failed', now, { 'code', 'expired', 'message', 'The job waited longer than its rule allows.' })
+end
+
+-- A job that nobody was promised: as if it had never been, but that its record says that it is not to be sent.
+local function cancel_unsent(id, now)
+  local meta = read_meta(id)
+  leave(id, meta)
+  local idem = redis.call('HGET', job_key(id), 'idem')
+  if idem then
+    redis.call('DEL', P .. 'idem:' .. idem)
+    redis.call('HDEL', job_key(id), 'idem')
+  end
+  redis.call('ZREM', P .. 'owner:' .. meta.owner, id)
+  finish(id, meta, 'canceled', now, {})
 end
 
 -- A flow that may be new, and what it must know of its rule. Returns whether the caller's revision is behind one that
@@ -277,4 +339,48 @@ local function enter_flow(flow, priority, revision, rule_json, interval)
     redis.call('HSET', rule_key(rule), 'revision', int(revision), 'json', rule_json, 'interval', interval)
   end
   return revision < rescheduled
+end
+
+-- Whether a request from Kafka may be held here, as the one after `depth` others of its flow; nil where there is not even
+-- room for the reference to it. A flow of few and small ones is never kept waiting by those of others.
+--
+-- room: window, most bytes, parts of `maxmemory` for requests and for references; used, limit, bytes: what there is
+local function may_hold(room, depth, bytes)
+  if room.limit > 0 and room.used + bytes > room.limit * room.references then
+    return nil
+  end
+  if depth >= room.window then
+    return false
+  end
+  local fits = room.bytes + bytes <= room.most_bytes
+    and (room.limit == 0 or room.used + bytes <= room.limit * room.requests)
+  return fits or depth * bytes < 65536
+end
+
+local function room_of(window, most_bytes, requests, references)
+  local used, limit = memory()
+  return {
+    window = tonumber(window), most_bytes = tonumber(most_bytes), requests = tonumber(requests),
+    references = tonumber(references), used = used, limit = limit,
+    bytes = tonumber(redis.call('HGET', P .. 'totals', 'bytes') or 0),
+  }
+end
+
+-- A request from Kafka takes its place at the end of the flow's list.
+local function put_in(id, meta, request, now)
+  local stream_id = redis.call('XADD', P .. 'jobs', '*', 'id', id)
+  local _, _, charges = parse_entry(meta.entry)
+  local entry = id .. ' ' .. stream_id .. ' ' .. charges
+  redis.call('HSET', job_key(id), 'request', request, 'meta', write_meta(meta.flow, meta.owner, meta.submitted,
+    int(meta.deadline), meta.max_attempts, meta.result_ttl, meta.dead_letter_ttl, entry))
+  redis.call('HINCRBY', P .. 'totals', 'bytes', #request)
+  redis.call('RPUSH', list_key(meta.flow), entry)
+  make_due(meta.flow, now, true)
+end
+
+-- A job whose request stays on Kafka's disk until its flow has room.
+local function leave_behind(id, meta, at, now)
+  redis.call('HSET', job_key(id), 'at', at)
+  redis.call('RPUSH', behind_key(meta.flow), id .. ' ' .. at)
+  redis.call('ZADD', P .. 'behind', 'NX', int(now), meta.flow)
 end

@@ -16,7 +16,7 @@ if status ~= 'queued' and status ~= 'retrying' then
   return 0
 end
 local meta = read_meta(ARGV[1])
-redis.call('LREM', list_key(meta.flow), 1, meta.entry)
+leave(ARGV[1], meta)
 redis.call('ZREM', P .. 'retry', ARGV[1])
 finish(ARGV[1], meta, 'canceled', now_us(), {})
 return 1

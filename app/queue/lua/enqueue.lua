@@ -8,8 +8,9 @@
 --      16 rule_json        17 idem: "<owner>:<key>" or ''                    18 fingerprint of the request
 --      19 most jobs        20 most request bytes, of all that are not final; 0 for any number
 --      21 most of `maxmemory` that may be in use, a fraction
+--      22 1: the request comes by way of Kafka. Only the record is written; the job awaits its message
 -- RETURN {'queued', position, 1 if the flow was empty, eta_us, submitted_ms}
---        {'known', id} or {'conflict', id}: the idempotency key stands for that job
+--        {'known', id, 1 if it awaits its message} or {'conflict', id}: the idempotency key stands for that job
 --        {'full', 'depth' or 'wait', retry_us} where the flow, {'full', 'memory', 0} where the queue takes no more
 
 local id, flow, owner = ARGV[1], ARGV[2], ARGV[3]
@@ -20,7 +21,8 @@ if idem ~= '' then
   local known = redis.call('GET', P .. 'idem:' .. idem)
   if known then
     local known_id, fingerprint = string.match(known, '^(%S+) (%S+)$')
-    return { fingerprint == ARGV[18] and 'known' or 'conflict', known_id }
+    local awaits = redis.call('HGET', job_key(known_id), 'at') == '-' and 1 or 0
+    return { fingerprint == ARGV[18] and 'known' or 'conflict', known_id, awaits }
   end
 end
 
@@ -34,13 +36,12 @@ local function no_room(bytes)
   if most_bytes > 0 and tonumber(bytes_now or 0) + bytes > most_bytes then
     return true
   end
-  local memory = redis.call('INFO', 'memory')
-  local limit = tonumber(string.match(memory, '\nmaxmemory:(%d+)'))
-  return limit > 0 and tonumber(string.match(memory, '\nused_memory:(%d+)')) + bytes > limit * ARGV[21]
+  local used, limit = memory()
+  return limit > 0 and used + bytes > limit * ARGV[21]
 end
 
 local now = now_us()
-local depth = redis.call('LLEN', list_key(flow))
+local depth = waiting(flow)
 local due = redis.call('ZSCORE', due_key(flow), flow)
 local first_wait = due and math.max(0, due - now) or tonumber(ARGV[12])
 local eta = first_wait + depth * interval
@@ -55,13 +56,20 @@ if no_room(#ARGV[5]) then
   return { 'full', 'memory', '0' }
 end
 
-local stream_id = redis.call('XADD', P .. 'jobs', '*', 'id', id)
+local by_kafka = ARGV[22] == '1'
+local stream_id = by_kafka and '-' or redis.call('XADD', P .. 'jobs', '*', 'id', id)
 local entry = id .. ' ' .. stream_id .. ' ' .. ARGV[4]
 local now_ms = int(now / 1000)
 local deadline = int(now / 1000 + max_wait_ms)
 local meta = write_meta(flow, owner, now_ms, deadline, ARGV[7], ARGV[8], ARGV[9], entry)
-redis.call('HSET', job_key(id), 'meta', meta, 'status', 'queued', 'request', ARGV[5])
-redis.call('RPUSH', list_key(flow), entry)
+if by_kafka then
+  redis.call('HSET', job_key(id), 'meta', meta, 'status', 'queued', 'at', '-')
+  redis.call('ZADD', awaiting_key(flow), int(now), id)
+  redis.call('ZADD', P .. 'unread', 'LT', int(now), flow)
+else
+  redis.call('HSET', job_key(id), 'meta', meta, 'status', 'queued', 'request', ARGV[5])
+  redis.call('RPUSH', list_key(flow), entry)
+end
 if idem ~= '' then
   redis.call('HSET', job_key(id), 'idem', idem)
   redis.call('SET', P .. 'idem:' .. idem, id .. ' ' .. ARGV[18])
@@ -74,5 +82,7 @@ end
 local is_behind = enter_flow(flow, ARGV[14], ARGV[15], ARGV[16], ARGV[11])
 open_job(id, flow)
 watch_expiry(flow, deadline)
-make_due(flow, now + (is_behind and 0 or tonumber(ARGV[12])), true)
+if not by_kafka then
+  make_due(flow, now + (is_behind and 0 or tonumber(ARGV[12])), true)
+end
 return { 'queued', depth + 1, depth == 0 and 1 or 0, int(eta), now_ms }

@@ -12,20 +12,26 @@ return_retries(now)
 local ended, more = 0, 0
 local flows = redis.call('ZRANGEBYSCORE', P .. 'expiry', '-inf', int(now_ms), 'LIMIT', 0, ARGV[1])
 for _, flow in ipairs(flows) do
-  local entries = redis.call('LRANGE', list_key(flow), 0, look - 1)
   local next_ms
-  for _, entry in ipairs(entries) do
-    local id = parse_entry(entry)
+  local function look_at(id)
     local meta = read_meta(id)
     if meta.deadline < now_ms then
-      redis.call('LREM', list_key(flow), 1, entry)
+      leave(id, meta)
       expire(id, meta, now)
       ended = ended + 1
     else
       next_ms = math.min(next_ms or meta.deadline, meta.deadline)
     end
   end
-  if redis.call('LLEN', list_key(flow)) == 0 then
+  for _, key in ipairs({ list_key(flow), behind_key(flow) }) do
+    for _, entry in ipairs(redis.call('LRANGE', key, 0, look - 1)) do
+      look_at(string.match(entry, '^%S+'))
+    end
+  end
+  for _, id in ipairs(redis.call('ZRANGE', awaiting_key(flow), 0, look - 1)) do
+    look_at(id)
+  end
+  if waiting(flow) == 0 then
     redis.call('ZREM', P .. 'expiry', flow)
   elseif next_ms then
     redis.call('ZADD', P .. 'expiry', int(next_ms), flow)

@@ -6,7 +6,7 @@
 -- ARGV  1 flow   2 token   3 n   4 charges that slots were acquired for   5 lease, unique to this call   6 consumer
 --       7 due_in_us   8 revision of a rule that is paused: the flow is parked; else ''   9 how far to look for the run
 -- RETURN {'lost'} if another worker took the flow, else
---        {'held', depth, run, charges, then for each job: id, attempts, max_attempts, request}
+--        {'held', depth (with what is on Kafka), run, charges, then for each job: id, attempts, max_attempts, request}
 
 local flow, token, n = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local key = flow_key(flow)
@@ -46,7 +46,7 @@ end
 
 local depth = redis.call('LLEN', list_key(flow))
 local run, charges = peek_run(flow, tonumber(ARGV[9]))
-reply[2], reply[3], reply[4] = depth, run, charges
+reply[2], reply[3], reply[4] = waiting(flow), run, charges
 
 if redis.call('EXISTS', key) == 0 then -- its last jobs had expired: the flow is closed
   return reply

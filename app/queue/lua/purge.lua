@@ -28,11 +28,15 @@ end
 local page = redis.call('SSCAN', rule_key(rule) .. ':flows', cursor, 'COUNT', 10)
 local again = false
 for _, flow in ipairs(page[2]) do
-  local list = list_key(flow)
-  local entries = canceled < most and redis.call('LPOP', list, most) or {}
-  for _, entry in ipairs(entries or {}) do
-    cancel((parse_entry(entry)))
+  for _, list in ipairs({ list_key(flow), behind_key(flow) }) do
+    for _, entry in ipairs(canceled < most and redis.call('LPOP', list, most) or {}) do
+      cancel((string.match(entry, '^%S+')))
+    end
   end
-  again = again or redis.call('LLEN', list) > 0
+  local awaiting = canceled < most and redis.call('ZPOPMIN', awaiting_key(flow), most) or {}
+  for i = 1, #awaiting, 2 do
+    cancel(awaiting[i])
+  end
+  again = again or waiting(flow) > 0
 end
 return { again and cursor or page[1], canceled, (again or page[1] ~= '0') and 1 or 0 }

@@ -3,7 +3,8 @@
 -- KEYS  1 the partition's prefix
 -- ARGV  1 id            2 rule id       3 priority        4 revision        5 rule_json   6 interval_us
 --       7 max_wait_ms   8 max_attempts  9 result_ttl_ms  10 dead_letter_ttl_ms
--- RETURN 1, 0 if it is no dead letter (any more), -1 where there is no such job, -2 where it is another rule's
+-- RETURN 1, 0 if it is no dead letter (any more), -1 where there is no such job, -2 where it is another rule's,
+--        -3 where its request is nowhere any more
 
 local id = ARGV[1]
 local key = job_key(id)
@@ -20,7 +21,13 @@ end
 
 local now = now_us()
 local _, _, charges = parse_entry(meta.entry)
-local stream_id = redis.call('XADD', P .. 'jobs', '*', 'id', id)
+local at = redis.call('HGET', key, 'at')
+-- What is here stays here, before those of its flow that are on Kafka: Kafka may have forgotten it.
+local goes_in = redis.call('HEXISTS', key, 'request') == 1
+if not goes_in and (not at or at == '-') then
+  return -3
+end
+local stream_id = goes_in and redis.call('XADD', P .. 'jobs', '*', 'id', id) or '-'
 local entry = id .. ' ' .. stream_id .. ' ' .. charges
 local deadline = int(now / 1000 + tonumber(ARGV[7]))
 redis.call('HSET', key, 'status', 'queued', 'meta',
@@ -35,9 +42,13 @@ end
 if meta.owner ~= '-' then
   keep_owned(meta.owner, ARGV[7] + math.max(ARGV[9], ARGV[10]))
 end
-redis.call('RPUSH', list_key(meta.flow), entry)
 enter_flow(meta.flow, ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 open_job(id, meta.flow)
 watch_expiry(meta.flow, deadline)
-make_due(meta.flow, now, true)
+if goes_in then
+  redis.call('RPUSH', list_key(meta.flow), entry)
+  make_due(meta.flow, now, true)
+else
+  leave_behind(id, meta, at, now)
+end
 return 1

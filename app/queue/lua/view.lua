@@ -11,15 +11,33 @@ local meta = read_meta(id)
 if not meta then
   return {}
 end
-local status, attempts, started, finished, code, message, answer, retry_at = unpack(
-  redis.call('HMGET', key, 'status', 'attempts', 'started', 'finished', 'code', 'message', 'answer', 'retry_at'))
+local status, attempts, started, finished, code, message, answer, retry_at, at = unpack(
+  redis.call('HMGET', key, 'status', 'attempts', 'started', 'finished', 'code', 'message', 'answer', 'retry_at', 'at'))
 local now = now_us()
 local position, eta = 0, -1
+
+-- How many jobs are before it in its flow, wherever it waits; nil for one that does not.
+local function index_of()
+  if meta.stream_id then
+    return redis.call('LPOS', list_key(meta.flow), meta.entry)
+  end
+  local before = redis.call('LLEN', list_key(meta.flow))
+  if at ~= '-' then
+    local index = redis.call('LPOS', behind_key(meta.flow), id .. ' ' .. at)
+    return index and before + index
+  end
+  local rank = redis.call('ZRANK', awaiting_key(meta.flow), id)
+  return rank and before + redis.call('LLEN', behind_key(meta.flow)) + rank
+end
+
 if status == 'queued' or status == 'retrying' then
-  local index = redis.call('LPOS', list_key(meta.flow), meta.entry)
+  local index = index_of()
   if index then
     position = index + 1
     local due = redis.call('ZSCORE', due_key(meta.flow), meta.flow)
+    if not due and not meta.stream_id and redis.call('HEXISTS', flow_key(meta.flow), 'parked') == 0 then
+      due = now -- it is, as soon as it is here
+    end
     if due then
       eta = math.max(0, due - now) + index * tonumber(redis.call('HGET', rule_key(rule_of(meta.flow)), 'interval'))
     end

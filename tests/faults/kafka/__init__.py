@@ -1,0 +1,1 @@
+"""Kafka in trouble, under traffic, on a real broker."""

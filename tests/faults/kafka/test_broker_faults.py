@@ -1,0 +1,192 @@
+"""The broker killed, and hung, under traffic: what was promised is sent, what was not is never sent."""
+
+import asyncio
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from redis.asyncio import Redis
+
+from app.clients import kafka_producer
+from app.errors import QueueUnavailable
+from app.jobs.model import JobStatus
+from app.queue.kafka import KafkaQueue
+from app.queue.producing import Producing
+from app.settings import Settings
+from tests.broker import Broker, by_kafka, own_broker
+from tests.faults.drain.account import account
+from tests.faults.drain.ledger import Client, Ledger
+from tests.integration.flow_steps import deferral
+from tests.integration.kafka_steps import kafka_parts
+from tests.system import System, eventually, running
+
+KILLS = int(os.environ.get("PENSTOCK_TEST_BROKER_KILLS", "5"))
+USERS = [f"user{number}" for number in range(4)]
+RATE = 20
+QUICK: Any = {"PENSTOCK_KAFKA_TIMEOUT_MS": "1000"}
+RULE: dict[str, Any] = {
+    "key_type": "user",
+    "key_value": "*",
+    "limit": 1,
+    "window_seconds": 36_000,
+    "on_limit": "defer",
+    "drain": {"limit": RATE, "window_seconds": 1},
+    "queue": {"max_depth": 100_000},
+}
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with own_broker(tmp_path_factory.mktemp("broker")) as broker:
+        yield broker
+
+
+async def begun(system: System, *users: str) -> None:
+    """The rule is in force, and jobs come by way of Kafka."""
+    await system.put_rule("r", **RULE)
+    await system.rule_is_known("r", users[0])
+
+
+async def test_nothing_promised_is_lost_when_the_broker_is_killed(
+    settings: Settings, tmp_path: Path, broker: Broker
+) -> None:
+    async with running(by_kafka(settings, broker.bootstrap), tmp_path, edges=2, workers=2, **QUICK) as system:
+        await begun(system, *USERS)
+        ledger, over = Ledger(tmp_path / "promises.jsonl"), asyncio.Event()
+        clients = [Client(system, user, ledger) for user in USERS]
+        sending = asyncio.gather(*(send_until(over, client) for client in clients))
+        for _ in range(KILLS):
+            await asyncio.sleep(random.uniform(0.3, 0.8))
+            broker.kill()
+            await forwarding_goes_on(system)
+            broker.restart()
+            await broker.answers()
+        before = len(ledger.read())
+        await eventually(lambda: grown(ledger, before + 20), 60, "jobs are accepted again")
+        over.set()
+        await sending
+        found = await account(system, ledger)
+    refused = sum((client.refused for client in clients), Counter())
+    print(f"{KILLS} kills: {len(found.promised)} promised, none lost; {found.duplicates} sent twice; {dict(refused)}")
+    assert found.statuses.keys() == {"succeeded"}
+    assert refused[503] > 0, "it was away"
+    assert found.duplicates == 0, "no worker was killed"
+    found.assert_order()
+    found.assert_rate(RATE, 1, send_delay_s=0.5)
+
+
+async def forwarding_goes_on(system: System) -> None:
+    """While deferring is answered 503."""
+    answer = await system.request("POST", "/user0/0", "user0")
+    assert (answer.status, "Retry-After" in answer.headers) == (503, True)
+    new = f"new{random.getrandbits(32):x}"
+    assert (await system.request("GET", "/", new)).status == 200
+
+
+async def send_until(over: asyncio.Event, client: Client) -> None:
+    number = 0
+    while not over.is_set():
+        await client.send(number)
+        number += 1
+        await asyncio.sleep(1.2 / RATE)
+
+
+async def grown(ledger: Ledger, length: int) -> bool:
+    return len(ledger.read()) >= length
+
+
+async def test_what_was_refused_while_the_broker_hung_is_never_sent(
+    settings: Settings, tmp_path: Path, broker: Broker
+) -> None:
+    """SIGSTOP in the middle of traffic: of requests before their append, and after it."""
+    answers: dict[str, int] = {}
+    async with running(by_kafka(settings, broker.bootstrap), tmp_path, edges=2, workers=1, **QUICK) as system:
+        await begun(system, *USERS)
+        await Client(system, USERS[0], Ledger(tmp_path / "first.jsonl")).send(0, "/first/0")
+
+        async def send(number: int) -> None:
+            await asyncio.sleep(number / 1000)
+            user = USERS[number % len(USERS)]
+            answer = await system.request("POST", f"/{number}", user, headers={"Connection": "close"})
+            answers[f"/{number}"] = answer.status
+
+        for first in range(0, 120, 40):
+            sending = asyncio.gather(*(send(first + number) for number in range(40)))
+            await asyncio.sleep(0.03 + first / 1000)
+            broker.stop()
+            try:
+                await sending
+            finally:
+                broker.go_on()
+            await asyncio.sleep(2)  # the intake reads what was appended all the same
+        promised = {target for target, status in answers.items() if status in {200, 202}}
+
+        async def all_arrived() -> bool:
+            return promised <= {arrival["target"] for arrival in await system.arrivals()}
+
+        await eventually(all_arrived, 60, "all that was promised arrives")
+        await asyncio.sleep(2)
+        arrived = Counter(arrival["target"] for arrival in await system.arrivals())
+    statuses = Counter(answers.values())
+    print(f"broker hung three times: {dict(statuses)}")
+    assert statuses.keys() <= {200, 202, 503}
+    assert statuses[503] > 0
+    refused = {target for target, status in answers.items() if status == 503}
+    assert not refused & arrived.keys(), "a client was told that it was not accepted"
+    assert set(arrived.values()) == {1}
+
+
+class LosingAcknowledgements(AIOKafkaProducer):  # type: ignore[misc]
+    """Appends, and then the broker hangs before it says so."""
+
+    broker: Broker
+
+    async def send_and_wait(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        await super().send_and_wait(*arguments, **options)
+        self.broker.stop()
+        await asyncio.sleep(3600)
+
+
+async def test_a_job_whose_append_was_not_acknowledged_is_never_sent(
+    settings: Settings, cache: Redis, queue: Redis, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasty = by_kafka(settings, broker.bootstrap).model_copy(update={"kafka_timeout_ms": 1000.0})
+
+    def losing(settings: Settings) -> AIOKafkaProducer:
+        monkeypatch.setattr("app.clients.AIOKafkaProducer", LosingAcknowledgements)
+        LosingAcknowledgements.broker = broker
+        try:
+            return kafka_producer(settings)
+        finally:
+            monkeypatch.undo()
+
+    async with kafka_parts(hasty, cache, queue) as kafka:
+        await kafka.publish_rule()
+        unlucky = KafkaQueue(kafka.flows, kafka.transit, Producing(hasty, losing), hasty)
+        keeping = asyncio.create_task(unlucky.run())
+        try:
+            await eventually(lambda: ready(unlucky), 30, "it is in touch with Kafka")
+            with pytest.raises(QueueUnavailable):
+                await unlucky.enqueue(deferral(0, idempotency_key="k"))
+        finally:
+            broker.go_on()
+            keeping.cancel()
+        [message] = await kafka.written(hasty.kafka_topic, 1)
+        job_id = dict(message.headers)["penstock-job"].decode()
+        assert (await kafka.job(job_id)).status is JobStatus.CANCELED, "and so it was appended"
+        async with kafka.intake():
+            await eventually(lambda: is_one(kafka.counted("skipped")), 30, "its message is skipped")
+        assert (await kafka.flows.take(0, 10, 1000, 10))[1] == []
+
+
+async def ready(queue: KafkaQueue) -> bool:
+    return queue._producing.is_ready
+
+
+async def is_one(count: float) -> bool:
+    return count == 1

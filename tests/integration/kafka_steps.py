@@ -1,0 +1,127 @@
+"""An edge's and a worker's parts about Kafka, in the test's own process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from app.clients import kafka_reader, queue_scripts
+from app.jobs.model import Job
+from app.jobs.record import view
+from app.lua import Scripts
+from app.process import cancel
+from app.queue.flows import Flows
+from app.queue.kafka import KafkaQueue
+from app.queue.producing import Producing
+from app.queue.transit import Transit
+from app.rules import keys
+from app.rules.active import encode_active
+from app.rules.cache import RuleCache
+from app.settings import Settings
+from consumers.by_kafka import run_by_kafka
+from consumers.metrics import Metrics
+from tests.integration.flow_steps import active
+from tests.system import eventually
+
+
+@dataclass
+class Kafka:
+    settings: Settings
+    flows: Flows
+    transit: Transit
+    producing: Producing
+    queue: KafkaQueue
+    cache: Redis
+    redis: Redis
+    registry: CollectorRegistry
+    metrics: Metrics
+    queueing: Scripts
+
+    @asynccontextmanager
+    async def intake(self) -> AsyncIterator[asyncio.Task[None]]:
+        """A worker's part of it."""
+        rules = RuleCache(self.cache, self.settings)
+        running = asyncio.create_task(
+            run_by_kafka(self.cache, self.redis, self.queueing, rules, self.settings, self.metrics)
+        )
+        try:
+            yield running
+        finally:
+            await cancel([running])
+            if not running.cancelled():
+                running.result()
+
+    async def publish_rule(self, **fields: Any) -> None:  # noqa: ANN401
+        """Where a worker finds it."""
+        rule = active(**fields)
+        bucket = keys.bucket("user", "*")
+        await self.cache.set(bucket, orjson.dumps([encode_active(rule.rule, rule.revision)]))
+        state = {"revision": rule.revision, "bucket": bucket, "digest": ""}
+        await self.cache.hset(keys.STATE, rule.rule_id, orjson.dumps(state).decode())
+        await self.cache.set(keys.VERSION, 1)
+
+    async def job(self, job_id: str) -> Job:
+        job = await view(self.queueing, job_id)
+        assert job is not None
+        return job
+
+    async def written(self, topic: str, count: int, within_s: float = 30.0) -> list[ConsumerRecord]:
+        """The messages of a topic, once there are that many."""
+        consumer: AIOKafkaConsumer = kafka_reader(self.settings)
+        await consumer.start()
+        found: list[ConsumerRecord] = []
+        try:
+            partitions = [TopicPartition(topic, number) for number in range(self.settings.kafka_partitions)]
+            consumer.assign(partitions)
+            await consumer.seek_to_beginning(*partitions)
+
+            async def enough() -> bool:
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found.extend(records)
+                return len(found) >= count
+
+            await eventually(enough, within_s, f"{count} messages in {topic}")
+        finally:
+            await consumer.stop()
+        return found
+
+    async def in_flows(self, ids: Sequence[str], within_s: float = 30.0) -> None:
+        """Wait until these were read from Kafka and wait in their flows."""
+
+        async def there() -> bool:
+            return all([await self.redis.hexists(f"{{q0}}:job:{job_id}", "request") for job_id in ids])
+
+        await eventually(there, within_s, "all are in their flows")
+
+    def counted(self, outcome: str) -> float:
+        return self.registry.get_sample_value("penstock_intake_total", {"outcome": outcome}) or 0.0
+
+
+@asynccontextmanager
+async def kafka_parts(settings: Settings, cache: Redis, redis: Redis) -> AsyncIterator[Kafka]:
+    queueing = queue_scripts(settings)
+    flows, transit = Flows(redis, queueing, settings), Transit(redis, queueing, settings)
+    producing = Producing(settings)
+    await flows.prepare()
+    queue = KafkaQueue(flows, transit, producing, settings)
+    running = asyncio.create_task(queue.run())
+    try:
+        await eventually(_is(lambda: producing.is_ready), 60, "Kafka is reached")
+        registry = CollectorRegistry(auto_describe=True)
+        yield Kafka(settings, flows, transit, producing, queue, cache, redis, registry, Metrics(registry), queueing)
+    finally:
+        await cancel([running])
+        await queueing.aclose()
+
+
+def _is(condition: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
+    async def holds() -> bool:
+        return condition()
+
+    return holds
