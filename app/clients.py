@@ -143,8 +143,17 @@ async def close_kafka(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
     _, late = await asyncio.wait({stopping}, timeout=KAFKA_STOPS_WITHIN_S)
     if not late and not stopping.cancelled():
         stopping.exception()  # it was on its way out anyway
+    else:
+        _sever(client)
     if cancelled:
         raise asyncio.CancelledError
+
+
+def _sever(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    """What a client that did not stop in time has open; aiokafka has no public word for that."""
+    beneath = client.client if isinstance(client, AIOKafkaProducer) else client._client
+    for connection in list(beneath._conns.values()):
+        connection.close()
 
 
 def max_message_bytes(settings: Settings) -> int:
