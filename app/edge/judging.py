@@ -11,10 +11,11 @@ from app.errors import CountersUnavailable
 from app.limiter.limiter import Limiter
 from app.limiter.local_limiter import LocalLimiter
 from app.limiter.policy import Charge
+from app.recent import Recent
 from app.rules.active import ActiveRule
 from app.rules.match import Match
 
-MAX_CHARGES = 100_000
+REMEMBERED = 20_000
 
 
 class Judging:
@@ -28,7 +29,7 @@ class Judging:
         self._presence = presence
         self._metrics = metrics
         self._denials = denials
-        self._charges: dict[tuple[str, str], tuple[ActiveRule, Charge]] = {}
+        self._charges: Recent[tuple[str, str], tuple[ActiveRule, Charge]] = Recent(REMEMBERED)
 
     async def judge(self, matches: Sequence[Match]) -> tuple[Judged, ...]:
         """Spends. Raises CountersUnavailable where the counters are away and a rule says `closed`."""
@@ -61,10 +62,8 @@ class Judging:
         known = self._charges.get(key)
         if known is not None and known[0] is match.rule:
             return known[1]
-        if len(self._charges) >= MAX_CHARGES:
-            self._charges.clear()  # it is filled again as needed
         charge = charge_of(match)
-        self._charges[key] = (match.rule, charge)
+        self._charges.put(key, (match.rule, charge))
         return charge
 
     def _without_counters(self, matches: Sequence[Match]) -> tuple[Judged, ...]:

@@ -6,9 +6,10 @@ from typing import NamedTuple
 from app.limiter import keys
 from app.limiter.policy import Charge, QuotaState, Slots, Verdict
 from app.lua import Argument, Scripts
+from app.recent import Recent
 from app.redis_wire.resp import bulk
 
-MAX_PACKED = 100_000
+REMEMBERED = 20_000
 
 _SHADOW, _HEEDS_BACKLOG, _SLIDING_WINDOW = 1, 2, 4
 _STATE_FIELDS = 5
@@ -30,7 +31,7 @@ class RedisLimiter:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
         self._script = scripts.script("acquire")
-        self._packed: dict[str, _Packed] = {}
+        self._packed: Recent[str, _Packed] = Recent(REMEMBERED)
 
     async def decide(self, charges: Sequence[Charge]) -> Verdict:
         """A live request: spends from every quota, or from none where one refuses."""
@@ -79,9 +80,7 @@ class RedisLimiter:
     def _pack(self, charge: Charge) -> _Packed:
         names = bulk(charge.counter) + bulk(keys.backlog_of(charge.counter))
         packed = _Packed(charge, names, b"".join(map(bulk, _terms(charge))))
-        if len(self._packed) >= MAX_PACKED:
-            self._packed.clear()  # it is filled again as needed
-        self._packed[charge.counter] = packed
+        self._packed.put(charge.counter, packed)
         return packed
 
 

@@ -28,10 +28,13 @@ STRUCTURAL = {
 }
 
 NASTY = [
-    "*", "%2A", "{}", "{q0}", "a}{b", "a|user:victim", "victim|", "victim:", "user:victim", "victim\n", "victim\0",
+    "*", "%2A", "{}", "{q0}", "a}{b", "a|user:victim", "victim|", "victim:", "user:victim",
     " victim", "VICTIM", "%76ictim", "vict\u0456m", "victim\u200b", "a;b c", "\\", '"', "'; DROP", "\u00e9", "e\u0301",
-    "\U0001f4a9" * 40, "x" * 5_000, "x" * 5_001, "../../etc", "rules:version", "$(x)", "[a-z]", "?",
+    "\U0001f4a9" * 40, "x" * 1_023, "x" * 1_024, "../../etc", "rules:version", "$(x)", "[a-z]", "?",
 ]  # fmt: skip
+
+REFUSED = ["victim\n", "victim\0", "x" * 5_000]
+"""No name at all: the token is not valid."""
 
 GROWN_KB = 24_000
 """By how much an edge may grow over thousands of identities that it forgets again: what its allocator keeps."""
@@ -125,6 +128,11 @@ async def test_a_strange_name_is_a_name(system: System, subject: str) -> None:
     victim = (await system.request("GET", "/_penstock/limits", "victim")).json()["limits"]
     assert {one["rule_id"] for one in victim} == {"victim", "address"}
     await no_key_is_longer_than(system, 400)
+
+
+@pytest.mark.parametrize("subject", REFUSED, ids=lambda subject: ascii(subject)[:20])
+async def test_what_is_no_name_is_refused(system: System, subject: str) -> None:
+    assert (await system.request("POST", "/strange", subject)).status == 401
 
 
 async def no_key_is_longer_than(system: System, most: int) -> None:
