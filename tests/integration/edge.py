@@ -127,7 +127,7 @@ def said(raw: bytes) -> Said:
 async def edge_running(settings: Settings, cache: Redis, **changed: Any) -> AsyncIterator[Edge]:  # noqa: ANN401
     """An edge with no rules yet, which is not the same as one whose rules are not known."""
     issuer, app_server = Issuer(), AppServer()
-    server = await asyncio.start_server(app_server.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(app_server.serve, "127.0.0.1", 0, backlog=2048)
     url = TypeAdapter(HttpUrl).validate_python
     defaults: dict[str, Any] = {
         "upstreams": (url(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"),),
