@@ -314,7 +314,9 @@ async def test_a_rotation_of_our_own_key_is_never_a_refused_caller(
         pem(new) + pem(old, public=public),
         pem(new),
     ]
-    kids = []
+    kids: list[str] = []
+    published: list[list[str]] = []
+    signed: list[bytes] = []
     async with aiohttp.ClientSession() as http:
         callers = demo_app.Callers("http://127.0.0.1:1")
         site = web.AppRunner(demo_app.build(callers))
@@ -331,7 +333,11 @@ async def test_a_rotation_of_our_own_key_is_never_a_refused_caller(
                     assert answer.json()["caller"] == {"sub": "alice", "iss": "test"}
                     (token,) = [v for k, v in answer.json()["headers"].items() if k.lower() == "penstock-identity"]
                     kids.append(jwt.get_unverified_header(token)["kid"])
-                    assert (await believed(edge, token.encode()))["sub"] == "alice"
+                    signed.append(token.encode())
+                    for one in signed[-2:]:  # what was signed a moment ago is on its way still
+                        assert (await believed(edge, one))["sub"] == "alice"
+                    keys = (await edge.get("/_penstock/jwks.json")).json()["keys"]
+                    published.append([key["kid"] for key in keys])
                     assert (await edge.get("/")).json()["caller"] is None
                     for lines in (
                         {"Penstock-Identity": "forged"},
@@ -343,3 +349,4 @@ async def test_a_rotation_of_our_own_key_is_never_a_refused_caller(
         finally:
             await site.cleanup()
     assert kids[0] == kids[1] != kids[2] == kids[3]
+    assert published == [[kids[0]], [kids[0], kids[2]], [kids[2], kids[0]], [kids[2]]]

@@ -230,6 +230,16 @@ async def test_a_broken_key_set_replaces_none(broken: bytes) -> None:
         assert await keys.key("ec") is known
 
 
+async def test_a_key_set_of_any_size_is_not_read_to_its_end() -> None:
+    true, clock = Keyring(), Clock(1000.0)
+    async with keys_of(only(true, "ec"), clock) as (keys, site):
+        await keys.key("ec")
+        for padding, known in ((MAX_JWKS_BYTES, False), (MAX_JWKS_BYTES - 2000, True)):
+            site.body = only(true, "ec", "ed") + b" " * padding
+            clock.now_s += UNKNOWN_KID_PAUSE_S
+            assert (await keys.key("ed") is not None) == known
+
+
 async def test_broken_keys_among_good_ones_are_not_used() -> None:
     true, clock = Keyring(), Clock(1000.0)
     short = RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 1024).public_key(), as_dict=True)
