@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass, field
 
+ROUNDING_US = 1e-3
+
 
 @dataclass
 class Counter:
@@ -56,7 +58,7 @@ class Model:
         for i, (quota, counter) in enumerate(zip(quotas, counters, strict=True)):
             wait = max(0, math.ceil(_earliest(quota, counter, horizon)))
             owed = max(0.0, counter.tat)
-            answer.remaining.append(max(0, math.floor((counter.e * counter.burst - owed) / counter.e + 1e-9)))
+            answer.remaining.append(max(0, math.floor((counter.e * counter.burst - owed + ROUNDING_US) / counter.e)))
             answer.refused.append(shadow_refused[i] or (not waits and wait > horizon))
             answer.backlog.append(quota.heeds_backlog and quota.name in self.markers)
             counter.tat = now + math.ceil(counter.tat)
@@ -86,4 +88,4 @@ class Model:
 def _earliest(quota: Quota, counter: Counter, horizon: int) -> float:
     if quota.cost > counter.burst:
         return horizon + counter.e * quota.cost
-    return counter.tat + counter.e * quota.cost - counter.e * counter.burst
+    return counter.tat + counter.e * quota.cost - counter.e * counter.burst - ROUNDING_US

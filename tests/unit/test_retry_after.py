@@ -114,6 +114,7 @@ def parsed(header: bytes) -> dict[str, dict[str, int]]:
     fields=st.lists(quotas(), min_size=1, max_size=3),
     pauses_us=st.lists(st.one_of(st.just(0), st.integers(0, 3 * US)), min_size=1, max_size=30),
 )
+@example(fields=[{"limit": 1, "window_seconds": 8.062, "burst": 2}], pauses_us=[0, 0])
 @example(fields=[{"limit": 3, "window_seconds": 1, "burst": 1}], pauses_us=[0] * 3)
 @example(fields=[{"limit": 7, "window_seconds": 5000, "burst": 5, "cost": 5}], pauses_us=[333_333] * 9)
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

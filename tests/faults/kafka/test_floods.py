@@ -1,6 +1,6 @@
 """More on Kafka than the queue Redis can hold, and members of the intake that come and go.
 
-PENSTOCK_TEST_KAFKA_FLOOD says how many messages wait in the paused flow (6,000 have been tried; the default is what a
+PENSTOCK_TEST_KAFKA_FLOOD says how many messages wait in the paused flow (50,000 have been tried; the default is what a
 CI run has time for), PENSTOCK_TEST_KAFKA_REBALANCES how often a member joins and leaves.
 """
 
