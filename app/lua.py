@@ -71,6 +71,13 @@ class Scripts:
             script = self._scripts[name] = Script(source(self._package, name))
         return script
 
+    async def load(self) -> None:
+        """Connect, and make all scripts known, before the first call is in a hurry. Raises the node's `unavailable`."""
+        node = self._nodes.of("")
+        for file in sorted((files(self._package) / "lua").iterdir(), key=lambda file: file.name):
+            if not file.name.startswith("_"):
+                await self.script(file.name.removesuffix(".lua")).load(node)
+
     async def call(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:  # noqa: ANN401 - a script's own
         """Run one script; everything called in this turn of the event loop goes out together."""
         script = self.script(name)

@@ -159,6 +159,9 @@ async def run_worker(process: Process) -> None:
         rules.on_change(rescheduler.changed)
         await check_queue(queue, settings)
         await _until_prepared(flows)
+        for scripts in (counting, queueing):
+            with suppress(Unavailable):  # then with the first call: only the first slots may be missed for it
+                await scripts.load()
         partitions = range(settings.queue_partitions)
         background = alongside(
             process,

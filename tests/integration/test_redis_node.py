@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from hashlib import sha1
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,13 @@ from app.errors import CountersUnavailable
 from app.limiter.policy import Charge, Policy
 from app.limiter.redis_limiter import RedisLimiter
 from app.local.stores import Store, cache_store, redis_is_ready
-from app.lua import Scripts
+from app.lua import Scripts, source
 from app.redis_wire.address import Address
 from app.redis_wire.node import Node
 from app.redis_wire.resp import command
 from tests.conftest import started
 from tests.faults.drain.proxy import Cut, Fault, proxied
-from tests.system import eventually, free_port
+from tests.system import ROOT, eventually, free_port
 
 CANCELLED = 10_000
 WAVE = 500
@@ -311,3 +312,12 @@ async def speak_tls(cache_redis_url: str, tmp_path: Path) -> None:
             with pytest.raises(CountersUnavailable, match=r"(?i)certificate"):
                 await echo(node, "x")
     server.close()
+
+
+async def test_scripts_are_known_before_they_are_called(queueing: Scripts, queue: Redis) -> None:
+    await queue.script_flush()
+    await queueing.load()
+    names = [file.stem for file in (ROOT / "app" / "queue" / "lua").glob("[!_]*.lua")]
+    digests = [sha1(source("app.queue", name).encode()).hexdigest() for name in names]
+    assert len(digests) > 10
+    assert all(await queue.script_exists(*digests))
