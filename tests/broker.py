@@ -11,11 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from app.errors import StartupError
 from app.local.stores import KAFKA, kafka_is_ready
 from app.settings import Settings
+from tests.needs import missing
 from tests.system import free_port
 
 MISSING = (
@@ -25,12 +24,10 @@ MISSING = (
 
 
 def skip_unless_kafka(*, own: bool = False) -> None:
-    """One line says what is missing; where PENSTOCK_REQUIRE_KAFKA is set, that is a failure. `own`: to be killed."""
+    """`own`: a broker to be killed."""
     if shutil.which("mvn") or (not own and os.environ.get("PENSTOCK_KAFKA_BOOTSTRAP")):
         return
-    if os.environ.get("PENSTOCK_REQUIRE_KAFKA"):
-        pytest.fail(MISSING)
-    pytest.skip(MISSING)
+    missing(MISSING)
 
 
 def by_kafka(settings: Settings, bootstrap: str) -> Settings:

@@ -20,6 +20,14 @@ from tests.broker import by_kafka, own_broker, skip_unless_kafka
 from tests.system import free_port
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """aiokafka leaves its connections to the collector where it is cancelled while it makes them."""
+    left = "ignore:Exception ignored in. <(socket.socket|function _SelectorTransport)"
+    for item in items:
+        if "kafka" in str(item.path):
+            item.add_marker(pytest.mark.filterwarnings(f"{left}:pytest.PytestUnraisableExceptionWarning"))
+
+
 @contextmanager
 def started(store: Store, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A store's process, ended afterwards."""
@@ -96,6 +104,17 @@ def emptied(url: str) -> str:
     with sync_redis.Redis.from_url(url) as client:
         client.flushall()
     return url
+
+
+@pytest.fixture(scope="module")
+def module_settings(mongod_url: str, cache_url: str, queue_url: str) -> Settings:
+    """Settings of real stores, empty when the module begins, for a system that all of its tests share."""
+    return Settings(
+        mongodb_url=mongod_url,
+        mongodb_database=f"test_{uuid.uuid4().hex[:12]}",
+        cache_redis_url=emptied(cache_url),
+        queue_redis_url=emptied(queue_url),
+    )
 
 
 @pytest.fixture

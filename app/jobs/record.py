@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from app.errors import InvalidInput, QueueUnavailable
+from app.errors import InvalidInput
 from app.jobs.model import Job, JobStatus, StoredResponse, decode_response, partition_of
 from app.lua import Scripts
 from app.queue import keys
+from app.queue.reading import read
 from app.settings import Settings
 
 CURSOR = r"^[0-9]{1,16}-[0-9a-f]{1,3}-[A-Za-z0-9_-]{22}$"
@@ -51,7 +51,7 @@ class Records:
         if partition is None or not self._known_partition(job_id):
             return None
         key = keys.record(partition, job_id)
-        stored = await self._read(self._redis.hget(key, "response"))
+        stored = await read(self._redis.hget(key, "response"))
         return None if stored is None else decode_response(stored)
 
     async def cancel(self, job_id: str) -> bool:
@@ -87,19 +87,13 @@ class Records:
         for partition in range(self._partitions):
             key = keys.owned(partition, owner)
             pipeline.zrevrangebyscore(key, highest, "-inf", start=0, num=most + 1, withscores=True)
-        answers = await self._read(pipeline.execute())
+        answers = await read(pipeline.execute())
         places = [(int(score), member.decode()) for answer in answers for member, score in answer]
         return sorted((place for place in places if after is None or place < after), reverse=True)[:most]
 
     def _known_partition(self, job_id: str) -> bool:
         partition = partition_of(job_id)
         return partition is not None and partition < self._partitions
-
-    async def _read(self, reading: Any) -> Any:  # noqa: ANN401 - redis-py's answers are untyped
-        try:
-            return await reading
-        except (RedisError, OSError, TimeoutError) as error:
-            raise QueueUnavailable(f"Redis: {error}") from error
 
 
 async def view(scripts: Scripts, job_id: str) -> Job | None:

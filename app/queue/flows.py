@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from app.errors import IdempotencyConflict, QueueUnavailable
 from app.jobs.model import Job, JobStatus, StoredRequest, new_job_id, partition_of
@@ -20,6 +20,7 @@ from app.queue import keys
 from app.queue.encoding import enqueue_arguments, fingerprint, interval_us, queued, settle_arguments, snapshot
 from app.queue.envelope import Envelope, UnreadableRequest
 from app.queue.model import Deferral, Enqueued, Full, FullReason, Lease, LeasedJob, Settlement, TakenFlow
+from app.queue.reading import read
 from app.rules.active import ActiveRule, decode_active
 from app.settings import Settings
 
@@ -220,17 +221,11 @@ class Flows:
     async def snapshot(self, flow: TakenFlow) -> ActiveRule | None:
         """The last version of its rule that the flows have seen."""
         key = f"{keys.prefix(self._partition(flow.name))}rule:{flow.rule_id}"
-        fields = await self._read(self._redis.hget(key, "json"))
+        fields = await read(self._redis.hget(key, "json"))
         return None if fields is None else decode_active(orjson.loads(fields))
 
     def _partition(self, flow: str) -> int:
         return keys.partition_of_flow(flow, self._partitions)
-
-    async def _read(self, reading: Any) -> Any:  # noqa: ANN401 - redis-py's answers are untyped
-        try:
-            return await reading
-        except (RedisError, OSError, TimeoutError) as error:
-            raise QueueUnavailable(f"Redis: {error}") from error
 
     async def _call(self, name: str, partition: int, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
         return await self._scripts.call(name, [keys.prefix(partition)], arguments)

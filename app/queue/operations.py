@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from app.errors import Conflict, NotFound, QueueUnavailable
+from app.errors import Conflict, NotFound
 from app.jobs.model import Job, StoredRequest, StoredResponse, decode_response, partition_of
 from app.jobs.record import view
 from app.lua import Argument, Scripts
 from app.queue import keys
 from app.queue.encoding import interval_us, snapshot
 from app.queue.envelope import Envelope, UnreadableRequest
+from app.queue.reading import read
 from app.rules.active import ActiveRule
 from app.settings import Settings
 
@@ -89,10 +89,7 @@ class Operations:
         if job.status != "failed":
             raise Conflict(f"The job is no dead letter: it is {job.status}.")
         key = keys.record(self._partition(job_id), job_id)
-        try:
-            stored: list[Any] = await self._redis.hmget(key, ["request", "response"])
-        except (RedisError, OSError, TimeoutError) as error:
-            raise QueueUnavailable(f"Redis: {error}") from error
+        stored: list[Any] = await read(self._redis.hmget(key, ["request", "response"]))
         request, response = stored
         return DeadLetterDetails(
             job,

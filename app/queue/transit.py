@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from app.errors import IdempotencyConflict, QueueUnavailable
 from app.jobs.model import Job, new_job_id, partition_of
@@ -15,6 +14,7 @@ from app.lua import Argument, Scripts
 from app.queue import keys
 from app.queue.encoding import enqueue_arguments, queued
 from app.queue.model import Deferral, Enqueued, Full, FullReason
+from app.queue.reading import read
 from app.settings import Settings
 
 WANTED_FLOWS, WANTED_BYTES = 200, 4 << 20
@@ -105,12 +105,12 @@ class Transit:
 
     async def awaits(self, job: Job) -> bool:
         """Whether nobody has read the job's message yet; there may be none."""
-        at = await self._read(self._redis.hget(keys.record(_partition(job.id), job.id), "at"))
+        at = await read(self._redis.hget(keys.record(_partition(job.id), job.id), "at"))
         return bool(at == b"-")
 
     async def flow_of(self, job: Job) -> str:
         """The flow in which a job waits."""
-        meta = await self._read(self._redis.hget(keys.record(_partition(job.id), job.id), "meta"))
+        meta = await read(self._redis.hget(keys.record(_partition(job.id), job.id), "meta"))
         if meta is None:
             raise QueueUnavailable("The job has just ended.")
         return str(meta.decode().partition(" ")[0])
@@ -148,11 +148,11 @@ class Transit:
     async def caught_up(self, partition: int, until_ms: int) -> None:
         """All that was in a Kafka partition at that time was read."""
         for own in range(self._partitions):
-            await self._read(self._redis.hset(f"{keys.prefix(own)}caught_up", str(partition), str(until_ms)))
+            await read(self._redis.hset(f"{keys.prefix(own)}caught_up", str(partition), str(until_ms)))
 
     async def now_ms(self) -> int:
         """The queue Redis' clock, by which jobs are submitted."""
-        seconds, microseconds = await self._read(self._redis.time())
+        seconds, microseconds = await read(self._redis.time())
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def sweep(self, kafka_partitions: int, margin_s: float) -> int:
@@ -173,13 +173,7 @@ class Transit:
 
     async def told(self, letter: Letter) -> None:
         """Kafka has it."""
-        await self._read(self._redis.zrem(f"{keys.prefix(_partition(letter.job_id))}letters", letter.job_id))
-
-    async def _read(self, reading: Any) -> Any:  # noqa: ANN401 - redis-py's answers are untyped
-        try:
-            return await reading
-        except (RedisError, OSError, TimeoutError) as error:
-            raise QueueUnavailable(f"Redis: {error}") from error
+        await read(self._redis.zrem(f"{keys.prefix(_partition(letter.job_id))}letters", letter.job_id))
 
     async def _call(self, name: str, partition: int, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
         return await self._scripts.call(name, [keys.prefix(partition)], arguments)

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import time
-import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,23 +13,14 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from app.settings import Settings
-from tests.conftest import emptied
 from tests.system import System, eventually, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def system(
-    mongod_url: str, cache_url: str, queue_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[System]:
-    settings = Settings(
-        mongodb_url=mongod_url,
-        mongodb_database=f"test_{uuid.uuid4().hex[:12]}",
-        cache_redis_url=emptied(cache_url),
-        queue_redis_url=emptied(queue_url),
-    )
-    async with running(settings, tmp_path_factory.mktemp("edge"), PENSTOCK_RETRY_BASE_S="0.1") as system:
+async def system(module_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    async with running(module_settings, tmp_path_factory.mktemp("edge"), PENSTOCK_RETRY_BASE_S="0.1") as system:
         await system.put_rule("strict", key_type="user", key_value="strict", limit=2, window_seconds=3600)
         await system.put_rule("soon", key_type="user", key_value="soon", limit=3, window_seconds=6)
         drain = {"limit": 50, "window_seconds": 1}

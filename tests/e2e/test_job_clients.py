@@ -1,7 +1,6 @@
 """Clients that do as they are told, on running processes: they follow a job to its answer and wait as asked."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -17,7 +16,6 @@ from azure.core.polling.base_polling import LROBasePolling
 from azure.core.rest import HttpRequest, HttpResponse
 
 from app.settings import Settings
-from tests.conftest import emptied
 from tests.system import Answer, System, eventually, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,16 +38,8 @@ OBEDIENT: dict[str, dict[str, Any]] = {
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def system(
-    mongod_url: str, cache_url: str, queue_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[System]:
-    settings = Settings(
-        mongodb_url=mongod_url,
-        mongodb_database=f"test_{uuid.uuid4().hex[:12]}",
-        cache_redis_url=emptied(cache_url),
-        queue_redis_url=emptied(queue_url),
-    )
-    async with running(settings, tmp_path_factory.mktemp("clients"), PENSTOCK_RETRY_BASE_S="0.1") as system:
+async def system(module_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    async with running(module_settings, tmp_path_factory.mktemp("clients"), PENSTOCK_RETRY_BASE_S="0.1") as system:
         for who, rule in OBEDIENT.items():
             await system.put_rule(who, **rule, key_value=who)
         await system.put_rule(

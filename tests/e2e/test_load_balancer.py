@@ -1,7 +1,6 @@
 """The load balancer of docker-compose.yml, as it is configured there, before two edges."""
 
 import asyncio
-import os
 import re
 import shutil
 from collections.abc import AsyncIterator
@@ -11,16 +10,14 @@ import aiohttp
 import pytest
 
 from app.settings import Settings
+from tests.needs import missing
 from tests.system import ROOT, System, eventually, free_port, running
 
 
 def nginx_command() -> str:
     found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if found is None:
-        why = "nginx is not installed (Debian: apt-get install nginx-light)"
-        if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
+        missing("nginx is not installed (Debian: apt-get install nginx-light)")
     return found
 
 

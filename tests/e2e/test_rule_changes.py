@@ -139,7 +139,8 @@ async def test_a_drain_rate_from_one_an_hour_to_a_thousand_a_second_and_back(
     settings: Settings, tmp_path: Path
 ) -> None:
     jobs, rate = 5000, 1000
-    async with running(settings, tmp_path, edges=2, workers=1) as system:
+    # A slot that is missed is given up, and the next one is an hour away: a busy machine gets time for its first.
+    async with running(settings, tmp_path, edges=2, workers=1, PENSTOCK_SLOT_GRACE_MS="1000") as system:
         rule = {
             "key_type": "user",
             "key_value": "*",
@@ -153,20 +154,19 @@ async def test_a_drain_rate_from_one_an_hour_to_a_thousand_a_second_and_back(
         await system.rule_is_known("r", "u")
         await defer_many(system, jobs)
         await asyncio.sleep(0.5)
-        before = await system.arrived_so_far()
-        assert 1 <= before <= 2, "one live request and the first slot of the hour, which is given up where it is missed"
+        assert await system.arrived_so_far() == 2, "one live request and the first slot of the hour"
 
         start = time.monotonic()
         await system.put_rule("r", **rule, drain=fast)
         arrivals = [a["at"] for a in await system.arrived(3500)]
-        faster_s = arrivals[before] - start
+        faster_s = arrivals[2] - start
         await system.put_rule("r", **rule, drain=hourly)
         await nothing_arrives(system)
         arrived = await system.arrived_so_far()
         await asyncio.sleep(1)
         assert await system.arrived_so_far() == arrived < jobs + 1
 
-        seconds = [rate_of(arrivals[at : at + 500]) for at in range(before, 3000 + before, 500)]
+        seconds = [rate_of(arrivals[at : at + 500]) for at in range(2, 3002, 500)]
         print(f"obeyed after {faster_s * 1000:.0f} ms; rates over 500 jobs each: {[round(s) for s in seconds]}")
         assert faster_s < HICCUP_S
         assert abs(statistics.median(seconds) / rate - 1) < 0.02

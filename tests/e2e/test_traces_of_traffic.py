@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from app.settings import Settings
-from tests.conftest import emptied
 from tests.system import System, eventually, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,17 +39,9 @@ GROWN_KB = 24_000
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def system(
-    mongod_url: str, cache_url: str, queue_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[System]:
-    settings = Settings(
-        mongodb_url=mongod_url,
-        mongodb_database=f"test_{uuid.uuid4().hex[:12]}",
-        cache_redis_url=emptied(cache_url),
-        queue_redis_url=emptied(queue_url),
-    )
+async def system(module_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     async with running(
-        settings,
+        module_settings,
         tmp_path_factory.mktemp("traces"),
         PENSTOCK_RETRY_BASE_S="0.1",
         PENSTOCK_RULE_CACHE_SIZE="1000",

@@ -1,6 +1,7 @@
 """An edge's and a worker's parts about Kafka, in the test's own process."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -118,6 +119,7 @@ async def kafka_parts(settings: Settings, cache: Redis, redis: Redis) -> AsyncIt
     finally:
         await cancel([running])
         await queueing.aclose()
+        gc.collect()  # what aiokafka left is found here, where it is known of (tests/conftest.py)
 
 
 def _is(condition: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
