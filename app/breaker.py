@@ -40,6 +40,9 @@ class Ticket:
     probe: bool
 
 
+_PLAIN, _PROBE = Ticket(probe=False), Ticket(probe=True)
+
+
 class Breaker:
     """Closed at first. `begin` before each request, `end` after it."""
 
@@ -75,16 +78,18 @@ class Breaker:
 
     def begin(self, now: float) -> Ticket | None:
         """Leave to send; None: there is no room."""
+        if self._open_until is None and self._ramp_from is None:
+            return _PLAIN
         if self.room(now) < 1:
             return None
         if self._open_until is not None:
             self._probing = True
-            return Ticket(probe=True)
+            return _PROBE
         if self._ramp_from is not None:
             self._ramped += 1
             if now - self._ramp_from >= RAMP_S:
                 self._ramp_from = None
-        return Ticket(probe=False)
+        return _PLAIN
 
     def end(self, ticket: Ticket, health: Health, now: float, retry_after_s: float = 0.0) -> None:
         """What came of the request. Those that began before it opened change nothing any more."""

@@ -19,7 +19,7 @@ class Judged(NamedTuple):
     @property
     def refuses(self) -> bool:
         """Whether this rule, enforced, stands in the way: its quota is spent, or its flow has a backlog."""
-        return not self.match.rule.rule.shadow and (self.state.refused or self.state.backlog)
+        return bool(self.state.refused or self.state.backlog) and not self.match.rule.rule.shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def frozen_charges(by: Match, matches: Sequence[Match]) -> tuple[FrozenCharge, .
 
 def judge(matches: Sequence[Match], verdict: Verdict) -> tuple[Judged, ...]:
     """Each rule with its quota's state."""
-    return tuple(Judged(match, state) for match, state in zip(matches, verdict.states, strict=True))
+    return tuple([Judged(match, state) for match, state in zip(matches, verdict.states, strict=True)])
 
 
 def decide(judged: Sequence[Judged], *, asynchronous: bool = False) -> Decision:
@@ -78,7 +78,7 @@ def decide(judged: Sequence[Judged], *, asynchronous: bool = False) -> Decision:
 
     `matches` come in the order user, claim, ip, default. `asynchronous`: the client asked to be deferred.
     """
-    refusing = [one for one in judged if one.refuses]
+    refusing = [one for one in judged if (one.state.refused or one.state.backlog) and one.refuses]
     if not refusing and not asynchronous:
         return _FORWARD
     rejecting = tuple(one for one in refusing if one.match.rule.rule.on_limit == "reject")

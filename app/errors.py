@@ -18,6 +18,7 @@ PenstockError (500)
 │   ├── PreconditionFailed (412)
 │   └── IdempotencyConflict (422)
 ├── TooManyRequests (429)
+├── ClientGone (499)          nobody is told
 ├── Unavailable (503)
 │   ├── RulesUnavailable
 │   ├── CountersUnavailable
@@ -38,7 +39,7 @@ from typing import ClassVar
 class PenstockError(Exception):
     """Anything that Penstock raises on purpose. Its text is meant for the person who caused it."""
 
-    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+    status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 class InvalidInput(PenstockError):
@@ -151,6 +152,12 @@ class TooManyRequests(PenstockError):
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class ClientGone(PenstockError):
+    """The client went away; there is nobody to answer. The status is nginx's, for logs and counts alone."""
+
+    status = 499
 
 
 class Unavailable(PenstockError):

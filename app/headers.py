@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from secrets import token_hex
+from random import getrandbits
 
 from app.jobs.model import Headers
 
@@ -85,7 +85,7 @@ def to_upstream(headers: Headers, *, client: str, scheme: str, trusted: bool) ->
     if forwarded_host is None:
         kept.append((b"x-forwarded-host", host or b""))
     if request_id is None:
-        kept.append((b"x-request-id", token_hex(16).encode()))
+        kept.append((b"x-request-id", b"%032x" % getrandbits(128)))  # nothing is to be guessed by it
     return kept
 
 
@@ -115,12 +115,10 @@ def drained(stored: Headers, job_id: str, attempt: int, identity: bytes | None) 
 
 def from_upstream(headers: Headers) -> Headers:
     """An app server's answer as the client gets it: without what is between it and us, or ours alone to say."""
-    named = _named_by_connection(headers)
-    return [
-        field
-        for field in headers
-        if field[0] not in HOP_BY_HOP and field[0] not in named and not field[0].startswith(_OURS_IN_ANSWERS)
-    ]
+    kept = [field for field in headers if field[0] not in HOP_BY_HOP and not field[0].startswith(_OURS_IN_ANSWERS)]
+    if len(kept) < len(headers) and (named := _named_by_connection(headers)):
+        return [field for field in kept if field[0] not in named]
+    return kept
 
 
 def _named_by_connection(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:

@@ -25,11 +25,13 @@ from app.edge.jobs_view import JobView
 from app.edge.judging import Judging
 from app.edge.metrics import Metrics
 from app.edge.presence import Presence
+from app.http1.server.asgi import as_application
 from app.identity_token import load_identity_tokens
 from app.jobs.record import Records
 from app.limiter.local_limiter import LocalLimiter
 from app.limiter.redis_limiter import RedisLimiter
 from app.lua import Scripts
+from app.problem_handlers import NeverCached
 from app.process import Listen, Process, alongside
 from app.queue.checks import check_queue
 from app.queue.disk import Disk
@@ -78,7 +80,8 @@ async def run_edge(process: Process) -> None:
         upstream, metrics = Upstream(upstream_pools(settings)), Metrics(process.registry)
         stack.push_async_callback(upstream.close)
         judging = Judging(limiter, LocalLimiter(), presence, metrics, Denials())
-        parts = Parts(api, identity, rules, judging, deferring, upstream, identity_tokens, view, metrics, settings)
+        served = as_application(NeverCached(api))
+        parts = Parts(served, identity, rules, judging, deferring, upstream, identity_tokens, view, metrics, settings)
         background = alongside(
             process,
             rules.run(process.stop),
@@ -119,7 +122,7 @@ async def run_admin(process: Process) -> None:
         admin = build_admin(store, gatekeeper, rules, RedisLimiter(counting), operations)
         async with alongside(process, rules.run(process.stop), verifier.run()):
             process.ready.set()
-            await serve(admin, process, process.listen or Listen("127.0.0.1", 8081))
+            await serve(as_application(admin), process, process.listen or Listen("127.0.0.1", 8081))
 
 
 async def _ready_once_known(rules: RuleCache, process: Process) -> None:

@@ -16,13 +16,14 @@ QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded
 UNAVAILABLE_RETRY_AFTER_S = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
-    """A whole answer of ours."""
+    """A whole answer of ours. `written`: as it goes to most clients, once it has gone to one of them."""
 
     status: int
     headers: Headers
     body: bytes
+    written: bytes = b""
 
 
 def problem(

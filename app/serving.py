@@ -1,4 +1,4 @@
-"""Serving an ASGI application until the process is told to stop."""
+"""Serving an application until the process is told to stop."""
 
 import asyncio
 import socket
@@ -10,6 +10,7 @@ import uvicorn
 
 from app.errors import PenstockError, StartupError
 from app.http1.server.connection import Connection, Refused, Serving
+from app.http1.server.exchange import Application
 from app.http1.server.limits import Limits
 from app.process import Listen, Process, cancel
 
@@ -24,18 +25,18 @@ def _uncounted(_: PenstockError) -> None:
 
 
 async def serve(
-    app: Any,  # noqa: ANN401 - an ASGI application
+    application: Application,
     process: Process,
     listen: Listen,
     refused: Refused = _uncounted,
 ) -> None:
     """Serve until `process.stop` is set, then finish the requests under way. Raises StartupError.
 
-    uvicorn accepts and shuts down; the protocol is ours (app/http1). `refused` is told of what never reaches `app`.
+    uvicorn accepts and shuts down; the protocol is ours (app/http1). `refused` is told of what no rule decided.
     """
-    serving = Serving(app, Limits.of(process.settings), refused)
+    serving = Serving(application, Limits.of(process.settings), refused)
     config = uvicorn.Config(
-        app,
+        cast(Any, application),  # it only keeps it
         http=cast(Any, lambda **_: Connection(serving)),  # it only calls it
         lifespan="off",
         log_config=None,

@@ -39,8 +39,17 @@ class Answer:
         """Whether all of the body has been read."""
         return self._response.complete and not self._response.size
 
+    def take(self) -> bytes:
+        """What has come of the body since; nothing, if nothing has."""
+        if self._connection is None:
+            return b""
+        chunk = self._connection.take()
+        if self.over:
+            self.close()
+        return chunk
+
     async def read(self) -> bytes:
-        """What has come of the body since, at once if any has; empty when it is over. Raises UpstreamError."""
+        """The same, but waits until there is something; empty when it is over. Raises UpstreamError."""
         if self._connection is None:
             return b""
         chunk = await self._connection.read()
@@ -120,25 +129,36 @@ class Upstream:
         body raises; MalformedRequest.
         """
         server, ticket = self._pick()
-        health, wait_s = Health.UNCLEAR, 0.0
+        pool, health, wait_s = server.pool, Health.UNCLEAR, 0.0
+        body = body or b""
+        known = len(body) if isinstance(body, bytes) else None
         try:
-            answer = await _exchange(server.pool, method, target, headers, body, sent)
-            health = Health.BUSY if answer.status in BUSY_STATUSES else Health.ALIVE
-            if health is Health.BUSY:
-                wait_s = retry_after_s(answer.headers)
+            head, length = encode_head(method, pool.path + target, headers, pool.authority, known)
+            connection = pool.take() or await pool.connect()
+            try:
+                connection.begin(head, body, length, to_head=method == "HEAD")
+                if sent is not None:
+                    sent()
+                answer = Answer(await connection.answered(), connection, pool)
+            except BaseException:
+                connection.finish()
+                raise
+            health = Health.ALIVE
+            if answer.status in BUSY_STATUSES:
+                health, wait_s = Health.BUSY, retry_after_s(answer.headers)
             return answer
         except UpstreamRefused:
             health = Health.REFUSED
             raise
         finally:
-            self._learn(server.breaker, ticket, health, wait_s)
+            if ticket is not None:
+                self._learn(server.breaker, ticket, health, wait_s)
 
-    def _learn(self, breaker: Breaker, ticket: Ticket | None, health: Health, wait_s: float) -> None:
-        if ticket is not None:
-            was_open = breaker.is_open
-            breaker.end(ticket, health, monotonic(), wait_s)
-            if was_open or breaker.is_open:
-                self.news.set()
+    def _learn(self, breaker: Breaker, ticket: Ticket, health: Health, wait_s: float) -> None:
+        was_open = breaker.is_open
+        breaker.end(ticket, health, monotonic(), wait_s)
+        if was_open or breaker.is_open:
+            self.news.set()
 
     def _pick(self) -> tuple[_Server, Ticket | None]:
         if not self._servers:
@@ -175,25 +195,3 @@ class Upstream:
         """Close all connections, those in use too."""
         for server in self._servers:
             await server.pool.close()
-
-
-async def _exchange(
-    pool: Pool,
-    method: str,
-    target: bytes,
-    headers: Headers,
-    body: AsyncIterator[bytes] | bytes | None,
-    sent: Sent | None,
-) -> Answer:
-    body = body or b""
-    known = len(body) if isinstance(body, bytes) else None
-    head, length = encode_head(method, pool.path + target, headers, pool.authority, known)
-    connection = pool.take() or await pool.connect()
-    try:
-        connection.begin(head, body, length, to_head=method == "HEAD")
-        if sent is not None:
-            sent()
-        return Answer(await connection.answered(), connection, pool)
-    except BaseException:
-        connection.finish()
-        raise

@@ -12,10 +12,10 @@ from fastapi import Depends, FastAPI, Request
 
 from app.edge.identity import Identity
 from app.edge.jobs_view import JobView
-from app.edge.request import read_request
 from app.errors import TooManyRequests
+from app.headers import value_of
 from app.identity_token import IdentityTokens
-from app.jobs.model import owner_of
+from app.jobs.model import Headers, owner_of
 from app.jobs.record import Records
 from app.limiter.limiter import Limiter
 from app.openapi import CALLER, CALLER_SCHEME, Components, DocumentedApi
@@ -75,9 +75,18 @@ def parts_of(request: Request) -> ApiParts:
     return parts
 
 
+@dataclass(slots=True)
+class _Asking:
+    peer: str
+    headers: Headers
+    authorization: bytes | None
+
+
 async def caller_of(request: Request, parts: Annotated[ApiParts, Depends(parts_of)]) -> Caller:
     """Who asks, within the poll limit."""
-    caller = await parts.identity.caller(read_request(request.scope, request.receive))
+    headers, client = request.scope["headers"], request.scope["client"]
+    asking = _Asking(client[0] if client else "", headers, value_of(headers, b"authorization"))
+    caller = await parts.identity.caller(asking)
     parts.poll_limit.spend(caller)
     return caller
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from app.decision import Defer, Judged, defers, frozen_charges
 from app.edge.identity import Identity
-from app.edge.request import Request
+from app.edge.request import SCHEME, Request
 from app.errors import BodyTooLarge, CountersUnavailable, InvalidInput, MalformedRequest, QueueUnavailable
 from app.headers import to_store, to_upstream
 from app.jobs.model import Headers, Job, StoredRequest, owner_of
@@ -88,12 +88,11 @@ class Deferring:
         return match.rule.queue.keep_credentials and self._has_key
 
     async def _stored(self, request: Request, caller: Caller, match: Match) -> StoredRequest:
-        headers = to_upstream(
-            request.headers, client=request.peer, scheme=request.scheme, trusted=self._identity.trusts(request.peer)
-        )
+        trusted = self._identity.trusts(request.peer)
+        headers = to_upstream(request.headers, client=request.peer, scheme=SCHEME, trusted=trusted)
         subject = (caller.issuer, caller.subject) if caller.issuer and caller.subject else None
         kept = to_store(headers, match.rule.queue.drop_headers, keep_credentials=self._seals(match))
-        return StoredRequest(request.method, request.target, kept, await request.body.read(self._most), subject)
+        return StoredRequest(request.method, request.target, kept, await request.read(self._most), subject)
 
 
 def idempotency_key(headers: Headers) -> str | None:

@@ -12,17 +12,16 @@ def rate_limit(judged: Sequence[Judged], *, retry_after_s: float = math.inf) -> 
 
     Beside a `Retry-After` no time is named that is later: it must never be earlier than any.
     """
-    enforced = [one for one in judged if not one.match.rule.rule.shadow]
-    if not enforced:
+    policies, states = [], []
+    for match, state in judged:
+        active = match.rule
+        rule = active.rule
+        if not rule.shadow:
+            policies.append(active.policy_item)
+            spent = state.remaining < rule.cost
+            t_s = -(-(state.wait_us if spent else state.reset_us) // 1_000_000)
+            time = f";t={t_s}" if t_s <= retry_after_s else ""
+            states.append(f'"{rule.rule_id}";r={state.remaining}{time}')
+    if not policies:
         return []
-    policies = ", ".join([one.match.rule.policy_item for one in enforced])
-    states = ", ".join([_state_item(one, retry_after_s) for one in enforced])
-    return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", states.encode())]
-
-
-def _state_item(one: Judged, latest_s: float) -> str:
-    state = one.state
-    item = f'"{one.match.rule.rule_id}";r={state.remaining}'
-    spent = state.remaining < one.match.rule.rule.cost
-    t = math.ceil((state.wait_us if spent else state.reset_us) / 1e6)
-    return f"{item};t={t}" if t <= latest_s else item
+    return [(b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(states).encode())]

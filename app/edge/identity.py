@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from cachetools import TTLCache
 
 from app.edge.addresses import Addresses
-from app.edge.request import Request
-from app.errors import MalformedRequest, TooManyRequests, Unauthenticated
+from app.errors import TooManyRequests, Unauthenticated
 from app.issuer_keys import IssuerKey
 from app.jobs.model import Headers
 from app.recent import Recent
@@ -21,6 +21,14 @@ REMEMBERED_TOKEN_BYTES = 32 << 20
 TOKEN_OVERHEAD_BYTES = 1024
 COUNTED = 10_000
 MINUTE_S = 60
+
+
+class Asking(Protocol):
+    """What is looked at of a request: the address that speaks to us, and its headers, of which one is named."""
+
+    peer: str
+    headers: Headers
+    authorization: bytes | None
 
 
 class BadTokens:
@@ -66,25 +74,24 @@ class Identity:
         self._bearers: Recent[bytes, _Bearer] = Recent(REMEMBERED_TOKEN_BYTES, _weight)
         self._bad = BadTokens(settings.bad_tokens_per_minute)
 
-    def known(self, request: Request) -> Caller | None:
+    def known(self, request: Asking) -> Caller | None:
         """The caller, where nothing is to be verified: without a token, or with one seen before; None elsewhere.
 
         The hot path: no wait, nothing decoded or parsed. Raises Unauthenticated, MalformedRequest.
         """
         address = self.address(request)
-        authorization = _authorization(request.headers)
-        if authorization is None:
+        if request.authorization is None:
             return self._without_token(address)
-        bearer = self._bearers.get(authorization)
+        bearer = self._bearers.get(request.authorization)
         if bearer is None or not bearer.key.trusted or self._clock() >= bearer.until_s:
             return None
         return bearer.at(address)
 
-    async def caller(self, request: Request) -> Caller:
+    async def caller(self, request: Asking) -> Caller:
         """Raises Unauthenticated, MalformedRequest, TooManyRequests, Unavailable."""
         return self.known(request) or await self._verified(request)
 
-    def address(self, request: Request) -> str:
+    def address(self, request: Asking) -> str:
         """The client's address as it is counted: IPv4 whole, IPv6 by its /64; raises MalformedRequest."""
         return self._addresses.client(request.peer, request.headers)
 
@@ -92,9 +99,9 @@ class Identity:
         """Whether this peer is a proxy of ours, whose forwarding headers count."""
         return self._addresses.trusts(peer)
 
-    async def _verified(self, request: Request) -> Caller:
+    async def _verified(self, request: Asking) -> Caller:
         address = self.address(request)
-        authorization = _authorization(request.headers) or b""
+        authorization = request.authorization or b""
         token = bearer_token([authorization])
         if token is None:
             return self._without_token(address)
@@ -127,14 +134,3 @@ def _bearer(verified: Verified, address: str) -> _Bearer:
 def _weight(authorization: bytes, _: _Bearer) -> int:
     """Bytes in memory, roughly: the header, the claims that it held, and what is around them."""
     return 2 * len(authorization) + TOKEN_OVERHEAD_BYTES
-
-
-def _authorization(headers: Headers) -> bytes | None:
-    """Raises MalformedRequest."""
-    found = None
-    for name, value in headers:
-        if name == b"authorization":
-            if found is not None:
-                raise MalformedRequest("The request has two Authorization headers.")
-            found = value
-    return found

@@ -2,8 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from app.decision import Decision, Defer, Forward, Reject
-from app.errors import PenstockError
+from app.errors import ClientGone, PenstockError
 
 
 class Metrics:
@@ -11,9 +10,10 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         decisions = Counter("penstock_requests_total", "Requests by decision.", ["decision"], registry=registry)
-        self._decided = {Forward: decisions.labels("forward"), Reject: decisions.labels("reject")}
-        self._decided |= {Defer: decisions.labels("defer")}
-        self.client_gone = decisions.labels("client_gone")
+        self.forwarded = decisions.labels("forward")
+        self.rejected = decisions.labels("reject")
+        self.deferred = decisions.labels("defer")
+        self._client_gone = decisions.labels("client_gone")
         self.refusals = Counter(
             "penstock_refusals_total", "Requests refused for another reason, by status.", ["status"], registry=registry
         )
@@ -41,10 +41,9 @@ class Metrics:
             registry=registry,
         )
 
-    def decided(self, decision: Decision) -> None:
-        """Count a request that was decided about."""
-        self._decided[type(decision)].inc()
-
     def refused(self, error: PenstockError) -> None:
-        """Count a refusal that is no rule's."""
-        self.refusals.labels(str(int(error.status))).inc()
+        """Count what became of a request that no rule decided."""
+        if isinstance(error, ClientGone):
+            self._client_gone.inc()
+        else:
+            self.refusals.labels(str(int(error.status))).inc()

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from app.decision import Judged
+from app.decision import Judged, Reject, decide
+from app.edge.denials import Denial
 from app.edge.headers import rate_limit
 from app.problems import QUOTA_EXCEEDED, Reply, problem, retry_after
 from app.recent import Recent
@@ -14,15 +15,17 @@ class Refusals:
     """429, written once for each refusal that the denial cache repeats: it is the same object then."""
 
     def __init__(self) -> None:
-        self._written: Recent[int, tuple[Sequence[Judged], Reply]] = Recent(REMEMBERED)
+        self._written: Recent[int, tuple[Denial, Reply]] = Recent(REMEMBERED)
 
-    def of(self, by: Sequence[Judged], judged: Sequence[Judged]) -> Reply:
-        """What a client is told over whose limit `by` refuse."""
-        known = self._written.get(id(judged))
-        if known is not None and known[0] is judged:
+    def of(self, denial: Denial) -> Reply:
+        """What a client is told who is known to be over its limit."""
+        known = self._written.get(id(denial))
+        if known is not None and known[0] is denial:
             return known[1]
-        reply = over_limit(by, judged)
-        self._written.put(id(judged), (judged, reply))
+        decision = decide(denial)
+        assert isinstance(decision, Reject), "nothing else is kept"
+        reply = over_limit(decision.by, denial)
+        self._written.put(id(denial), (denial, reply))
         return reply
 
 

@@ -9,8 +9,11 @@ from app.limiter.policy import Charge, Slots, Verdict
 class Limiter(Protocol):
     """What edges and workers ask. Raises CountersUnavailable where the counters can't be reached."""
 
-    async def decide(self, charges: Sequence[Charge]) -> Verdict:
-        """A live request: spends from every quota, or from none where one refuses."""
+    async def decide(self, charges: tuple[Charge, ...]) -> Verdict:
+        """A live request: spends from every quota, or from none where one refuses.
+
+        The same charges, as an object, for the like of a request are written once.
+        """
         ...
 
     async def inspect(self, charges: Sequence[Charge]) -> Verdict:

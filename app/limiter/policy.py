@@ -23,9 +23,9 @@ class Policy:
         return self.window_s * 1e6 / self.limit
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Charge:
-    """What one request costs one quota.
+    """What one request costs one quota. Known by identity, so that what is asked often is written once.
 
     `counter` names the counter (app/limiter/keys.py). `shadow`: decided and counted, never enforced.
     `heeds_backlog`: live requests may not pass the flow's waiting jobs.
@@ -44,8 +44,8 @@ class QuotaState(NamedTuple):
     remaining: int
     wait_us: int
     reset_us: int
-    refused: bool
-    backlog: bool
+    refused: bool | int
+    backlog: bool | int
 
     @property
     def wait_s(self) -> int:

@@ -1,7 +1,6 @@
 """The limiter in Redis: GCRA and sliding windows by one script, one round trip a decision."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from app.limiter import keys
 from app.limiter.policy import Charge, QuotaState, Slots, Verdict
@@ -17,25 +16,20 @@ _HEADER_FIELDS = 6
 _QUOTA_FIELDS = 5
 
 
-class _Packed(NamedTuple):
-    """A charge as it goes over the wire: the names of its counter and marker, and what is charged."""
-
-    charge: Charge
-    names: bytes
-    terms: bytes
-
-
 class RedisLimiter:
     """Implements `app.limiter.limiter.Limiter`."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
         self._script = scripts.script("acquire")
-        self._packed: Recent[str, _Packed] = Recent(REMEMBERED)
+        self._written: Recent[tuple[Charge, ...], bytes] = Recent(REMEMBERED)
 
-    async def decide(self, charges: Sequence[Charge]) -> Verdict:
+    async def decide(self, charges: tuple[Charge, ...]) -> Verdict:
         """A live request: spends from every quota, or from none where one refuses."""
-        command = self._command(charges, _DECIDE)
+        command = self._written.get(charges)
+        if command is None:
+            command = self._command(charges, _DECIDE)
+            self._written.put(charges, command)
         return _verdict(await self._scripts.run(self._script, charges[0].counter, command))
 
     async def inspect(self, charges: Sequence[Charge]) -> Verdict:
@@ -66,22 +60,11 @@ class RedisLimiter:
         await self._scripts.call("unmark", [keys.backlog_of(counter)], [_marker(marker, ttl_s)[0]])
 
     def _command(self, charges: Sequence[Charge], header: bytes) -> bytes:
-        names, terms = [], []
-        for charge in charges:
-            packed = self._packed.get(charge.counter)
-            if packed is None or packed.charge is not charge:
-                packed = self._pack(charge)
-            names.append(packed.names)
-            terms.append(packed.terms)
-        count = len(names)
+        count = len(charges)
         head = self._script.head(2 * count, _HEADER_FIELDS + _QUOTA_FIELDS * count)
+        names = [bulk(name) for charge in charges for name in (charge.counter, keys.backlog_of(charge.counter))]
+        terms = [bulk(term) for charge in charges for term in _terms(charge)]
         return b"".join((head, *names, header, *terms))
-
-    def _pack(self, charge: Charge) -> _Packed:
-        names = bulk(charge.counter) + bulk(keys.backlog_of(charge.counter))
-        packed = _Packed(charge, names, b"".join(map(bulk, _terms(charge))))
-        self._packed.put(charge.counter, packed)
-        return packed
 
 
 def _terms(charge: Charge) -> tuple[Argument, ...]:
@@ -110,10 +93,5 @@ def _marker(marker: str, ttl_s: float) -> tuple[str, int]:
 
 def _verdict(reply: list[int]) -> Verdict:
     granted = reply[0]
-    first = 2 + granted
-    return Verdict(granted == 1, tuple([_state(reply, at) for at in range(first, len(reply), _STATE_FIELDS)]))
-
-
-def _state(reply: list[int], at: int) -> QuotaState:
-    remaining, wait_us, reset_us, refused, backlog = reply[at : at + _STATE_FIELDS]
-    return QuotaState(remaining, wait_us, reset_us, refused == 1, backlog == 1)
+    starts = range(2 + granted, len(reply), _STATE_FIELDS)
+    return Verdict(granted == 1, tuple([QuotaState._make(reply[at : at + _STATE_FIELDS]) for at in starts]))

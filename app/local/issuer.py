@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from jwt.algorithms import ECAlgorithm
 
 from app.errors import InvalidInput, StartupError
+from app.http1.server.asgi import as_application
 from app.process import Listen, Process
 from app.serving import serve
 from app.settings import Settings
@@ -114,4 +115,4 @@ async def run_issuer(process: Process) -> None:
         return key.jwks()
 
     process.ready.set()
-    await serve(application, process, listen)
+    await serve(as_application(application), process, listen)

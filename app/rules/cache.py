@@ -70,15 +70,16 @@ class RuleCache:
 
     async def applicable(self, caller: Caller, method: str, paths: Sequence[str]) -> tuple[Match, ...]:
         """The rules that apply to a request; raises RulesUnavailable."""
-        plan = self._known_plan(caller)
-        if plan is None:
-            plan = await self._plan(caller)
-        return plan.matches(method, paths)
+        known = self.known_to_apply(caller, method, paths)
+        return (await self._plan(caller)).matches(method, paths) if known is None else known
 
-    def _known_plan(self, caller: Caller) -> Plan | None:
-        """A plan is good for as long as no change of any rule was heard of."""
+    def known_to_apply(self, caller: Caller, method: str, paths: Sequence[str]) -> tuple[Match, ...] | None:
+        """The same from memory; None where they must be read.
+
+        A plan is good for as long as no change of any rule was heard of.
+        """
         known = self._plans.get(caller)
-        return known[0] if known is not None and known[1] == self._changes else None
+        return known[0].matches(method, paths) if known is not None and known[1] == self._changes else None
 
     async def _plan(self, caller: Caller) -> Plan:
         changes = self._changes

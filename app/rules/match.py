@@ -50,12 +50,16 @@ class Key:
     rank: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Match:
-    """A rule that applies, and whom it counts."""
+    """A rule that applies, and whom it counts. One object for all requests of a plan, and known by identity."""
 
     rule: ActiveRule
     descriptor: str
+
+
+_Candidate = tuple[frozenset[str], str | None, str | None, Match]
+"""A rule that may apply: its methods, its path prefix, what a path below that begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,26 +93,28 @@ class Plan:
     A request's rules: of each key type the first that is about it; `default` only where there is none.
     """
 
-    __slots__ = ("_always", "_by_type", "_default")
+    __slots__ = ("_by_type", "_default", "_known")
 
     def __init__(self, keys: CallerKeys, rules: Mapping[str, Sequence[ActiveRule]]) -> None:
         by_type = (_candidates(of_type, rules) for of_type in keys.by_type)
         self._by_type = tuple(candidates for candidates in by_type if candidates)
         self._default = _candidates((keys.default,), rules)
-        conditional = any(_is_conditional(match) for matches in (*self._by_type, self._default) for match in matches)
-        self._always = None if conditional else self._matches("GET", ("/",))
+        self._known: dict[tuple[Match, ...], tuple[Match, ...]] = {}
 
     def matches(self, method: str, paths: Sequence[str]) -> tuple[Match, ...]:
-        """`paths`: every form in which the app server may read the path; where they differ, the stricter rule."""
-        return self._matches(method, paths) if self._always is None else self._always
+        """The same object whenever the same rules apply.
 
-    def _matches(self, method: str, paths: Sequence[str]) -> tuple[Match, ...]:
-        found = (_strictest(candidates, method, paths) for candidates in self._by_type)
-        matches = tuple(match for match in found if match is not None)
-        if matches:
-            return matches
-        default = _strictest(self._default, method, paths)
-        return () if default is None else (default,)
+        `paths`: every form in which the app server may read the path; where they differ, the stricter rule.
+        """
+        found = []
+        for candidates in self._by_type:
+            match = _strictest(candidates, method, paths)
+            if match is not None:
+                found.append(match)
+        if not found and (default := _strictest(self._default, method, paths)) is not None:
+            found.append(default)
+        matches = tuple(found)
+        return self._known.setdefault(matches, matches)
 
 
 def applicable(
@@ -118,26 +124,30 @@ def applicable(
     return Plan(keys, rules).matches(method, paths)
 
 
-def _candidates(keys: Iterable[Key], rules: Mapping[str, Sequence[ActiveRule]]) -> tuple[Match, ...]:
+def _candidates(keys: Iterable[Key], rules: Mapping[str, Sequence[ActiveRule]]) -> tuple[_Candidate, ...]:
     found = [(key, rule) for key in keys for rule in rules.get(key.bucket, ())]
-    return tuple(Match(rule, key.descriptor) for key, rule in sorted(found, key=_precedence))
+    return tuple(_candidate(Match(rule, key.descriptor)) for key, rule in sorted(found, key=_precedence))
 
 
-def _strictest(candidates: Sequence[Match], method: str, paths: Sequence[str]) -> Match | None:
+def _candidate(match: Match) -> _Candidate:
+    prefix = match.rule.rule.match.path_prefix
+    below = None if prefix is None else prefix if prefix.endswith("/") else prefix + "/"
+    return match.rule.methods, prefix, below, match
+
+
+def _strictest(candidates: Sequence[_Candidate], method: str, paths: Sequence[str]) -> Match | None:
+    if len(paths) == 1:
+        return _first(candidates, method, paths[0])
     firsts = [_first(candidates, method, path) for path in paths]
     chosen = [match for match in firsts if match is not None]
     return min(chosen, key=_permitted, default=None)
 
 
-def _first(candidates: Sequence[Match], method: str, path: str) -> Match | None:
-    for match in candidates:
-        if _is_for_method(match.rule, method) and _covers(match.rule.rule.match.path_prefix, path):
+def _first(candidates: Sequence[_Candidate], method: str, path: str) -> Match | None:
+    for methods, prefix, below, match in candidates:
+        if (not methods or method in methods) and (below is None or path == prefix or path.startswith(below)):
             return match
     return None
-
-
-def _is_conditional(match: Match) -> bool:
-    return bool(match.rule.methods) or match.rule.rule.match.path_prefix is not None
 
 
 def _precedence(candidate: tuple[Key, ActiveRule]) -> tuple[int, int, int, str]:
@@ -148,16 +158,6 @@ def _precedence(candidate: tuple[Key, ActiveRule]) -> tuple[int, int, int, str]:
 def _permitted(match: Match) -> tuple[float, int]:
     policy = match.rule.policy
     return (policy.limit / policy.window_s, policy.burst)
-
-
-def _is_for_method(rule: ActiveRule, method: str) -> bool:
-    return not rule.methods or method in rule.methods
-
-
-def _covers(prefix: str | None, path: str) -> bool:
-    if prefix is None:
-        return True
-    return path == prefix or path.startswith(prefix if prefix.endswith("/") else prefix + "/")
 
 
 def _exact_and_any(key_type: str, value: str) -> tuple[Key, ...]:

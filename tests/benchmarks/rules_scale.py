@@ -75,7 +75,7 @@ async def decision_us(rules: RuleCache, limiter: RedisLimiter, count: int) -> tu
         for times in (new, known):
             start = time.perf_counter()
             matches = await rules.applicable(caller, "GET", ("/",))
-            await limiter.decide([charge_of(match) for match in matches])
+            await limiter.decide(tuple(charge_of(match) for match in matches))
             times.append((time.perf_counter() - start) * 1e6)
     return statistics.median(known), statistics.median(new)
 

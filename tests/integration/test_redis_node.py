@@ -189,10 +189,10 @@ async def test_one_connection_is_made_however_many_ask(cache_redis_url: str) -> 
 async def test_scripts_that_redis_forgot_are_loaded_once(counting: Scripts, cache: Redis) -> None:
     limiter = RedisLimiter(counting)
     charge = Charge("counter:{x}", Policy(1000, 3600, 1000, 1))
-    assert (await limiter.decide([charge])).states[0].remaining == 999
+    assert (await limiter.decide((charge,))).states[0].remaining == 999
     await cache.script_flush()
     await cache.config_resetstat()
-    verdicts = await asyncio.gather(*(limiter.decide([charge]) for _ in range(100)))
+    verdicts = await asyncio.gather(*(limiter.decide((charge,)) for _ in range(100)))
     assert sorted(verdict.states[0].remaining for verdict in verdicts) == list(range(899, 999)), "each counted once"
     stats = await cache.info("commandstats")
     assert stats["cmdstat_script"]["calls"] == 1
@@ -202,12 +202,12 @@ async def test_who_waited_for_a_script_may_go_away(cache_redis_url: str, cache: 
     charge = Charge("counter:{x}", Policy(1000, 3600, 1000, 1))
     async with proxied(cache_redis_url) as (url, proxy), node_at(url) as node:
         limiter = RedisLimiter(Scripts(node, "app.limiter"))
-        await limiter.decide([charge])
+        await limiter.decide((charge,))
         proxy.latency_s = 0.02
         for going_after_s in (0.01, 0.03, 0.05, 0.07, 0.09, 0.11):
             await cache.script_flush()
-            first = asyncio.create_task(limiter.decide([charge]))
-            others = [asyncio.create_task(limiter.decide([charge])) for _ in range(3)]
+            first = asyncio.create_task(limiter.decide((charge,)))
+            others = [asyncio.create_task(limiter.decide((charge,))) for _ in range(3)]
             await asyncio.sleep(going_after_s)
             first.cancel()
             for verdict in await asyncio.gather(*others):

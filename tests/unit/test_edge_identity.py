@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -10,20 +10,23 @@ import pytest
 
 from app.edge.addresses import REMEMBERED
 from app.edge.identity import COUNTED, REMEMBERED_TOKEN_BYTES, BadTokens, Identity
-from app.edge.request import Body, Request
 from app.errors import MalformedRequest, TooManyRequests
 from app.issuer_keys import IssuerKey
+from app.jobs.model import Headers
 from app.recent import Recent
 from app.settings import Settings
 from app.tokens import TokenVerifier, Verified
 
 
-def request(peer: str, *forwarded_for: str) -> Request:
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.disconnect"}
+@dataclass
+class Asked:
+    peer: str
+    headers: Headers
+    authorization: bytes | None = None
 
-    headers = [(b"x-forwarded-for", value.encode("latin-1")) for value in forwarded_for]
-    return Request("GET", b"/", ("/",), headers, "http", peer, False, Body(receive, empty=True))
+
+def request(peer: str, *forwarded_for: str) -> Asked:
+    return Asked(peer, [(b"x-forwarded-for", value.encode("latin-1")) for value in forwarded_for])
 
 
 @asynccontextmanager
@@ -123,8 +126,9 @@ class Believer:
         return Verified({"sub": token, "iss": "i", "exp": self.exp, "tier": "gold", "many": ["x"] * 10}, self.key)
 
 
-def bearing(token: str, peer: str = "1.2.3.4") -> Request:
-    return replace(request(peer), headers=[(b"host", b"x"), (b"authorization", b"Bearer " + token.encode())])
+def bearing(token: str, peer: str = "1.2.3.4") -> Asked:
+    authorization = b"Bearer " + token.encode()
+    return Asked(peer, [(b"host", b"x"), (b"authorization", authorization)], authorization)
 
 
 async def test_a_verified_token_is_not_verified_again_and_its_caller_is_the_same() -> None:

@@ -66,7 +66,7 @@ class Clocked:
 
     def judge(self, matches: list[Match]) -> tuple[Judged, ...]:
         self._client.hset("test:clock", mapping={"s": self.now_us // US, "us": self.now_us % US})
-        charges = [charge_of(match) for match in matches]
+        charges = tuple(charge_of(match) for match in matches)
         return judge(matches, self._runner.run(self._limiter.decide(charges)))
 
     def forget(self) -> None:

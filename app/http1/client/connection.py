@@ -85,15 +85,17 @@ class Connection(asyncio.Protocol):
         response = self._current()
         while not response.size and not response.complete and self._error is None:
             await self._news()
-        if response.size:
-            chunk = response.take()
-            if self._paused:
-                self._resume_reading()
-            return chunk
-        if response.complete:
-            return b""
+        if response.size or response.complete:
+            return self.take()
         assert self._error is not None
         raise self._error
+
+    def take(self) -> bytes:
+        """What is here of the answer's body."""
+        chunk = self._current().take()
+        if self._paused:
+            self._resume_reading()
+        return chunk
 
     def finish(self) -> bool:
         """Let go of the request. Whether another may follow; where the two sides could disagree it is cut."""

@@ -50,6 +50,8 @@ class Response:
     def take(self) -> bytes:
         """What of the body is here."""
         body = self._body
+        if not body:
+            return b""
         self._body, self.size = [], 0
         return body[0] if len(body) == 1 else b"".join(body)
 

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Never, cast
-from urllib.parse import unquote
 
 import httptools
 
@@ -21,7 +20,7 @@ from app.errors import (
     TooManyConnections,
     TooManyRequests,
 )
-from app.http1.server.exchange import Application, Exchange, Message, last_answer
+from app.http1.server.exchange import Address, Application, Exchange, last_answer
 from app.http1.server.head import read_head
 from app.http1.server.limits import Limits
 from app.jobs.model import Headers
@@ -73,9 +72,9 @@ class Connection(asyncio.Protocol):
         self._receiving: Exchange | None = None
         self._refusal: Reply | None = None
         self._fault: PenstockError | None = None
-        self._deaf = self._lingering = False
+        self._deaf = self._lingering = self._starting = False
         self._paused = False
-        self._writable: asyncio.Future[None] | None = None
+        self.writable: asyncio.Future[None] | None = None
         self._start_head()
         self._in_head = False
         self._since_progress = 0
@@ -88,8 +87,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio's."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
-        self._client = _address(transport.get_extra_info("peername"))
-        self._server = _address(transport.get_extra_info("sockname"))
+        self.client = _address(transport.get_extra_info("peername"))
+        self.server = _address(transport.get_extra_info("sockname"))
         self._deadline_s = self._loop.time() + self._limits.header_s
         connections = self._serving.connections
         connections.add(self)
@@ -104,19 +103,21 @@ class Connection(asyncio.Protocol):
         self._deaf = True
         for exchange in self._exchanges:
             exchange.leave()
+        self._exchanges.clear()
+        self._receiving = None
         self.resume_writing()
         del self._parser  # it refers to this connection
 
     def pause_writing(self) -> None:
         """asyncio's."""
-        if self._writable is None:
-            self._writable = self._loop.create_future()
+        if self.writable is None:
+            self.writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
         """asyncio's."""
-        if self._writable is not None:
-            self._writable.set_result(None)
-            self._writable = None
+        if self.writable is not None:
+            self.writable.set_result(None)
+            self.writable = None
 
     def data_received(self, data: bytes) -> None:
         """asyncio's."""
@@ -132,10 +133,11 @@ class Connection(asyncio.Protocol):
                 raise
             if not self._deaf:
                 self._refuse(self._fault or MalformedRequest(f"This is no well-formed HTTP/1.1: {error}."))
-            return
-        # An endless header, trailer or chunk extension shows in no callback.
-        if self._since_progress > self._limits.header_bytes and not self._deaf:
-            self._refuse(self._too_large())
+        else:
+            # An endless header, trailer or chunk extension shows in no callback.
+            if self._since_progress > self._limits.header_bytes and not self._deaf:
+                self._refuse(self._too_large())
+        self._start_first()
 
     # The parser
 
@@ -154,36 +156,31 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """httptools': a header or, after the head, a trailer, which is dropped."""
-        self._head_bytes += len(name) + len(value) + 4
-        self._header_count += 1
-        if self._head_bytes + len(self._url) > self._limits.header_bytes or self._header_count > self._limits.headers:
-            self._stop(self._too_large())
         if self._in_head:
             self._headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """httptools': the head is whole."""
-        method, version = self._parser.get_method().decode(), self._parser.get_http_version()
+        parser, headers, limits = self._parser, self._headers, self._limits
+        size = len(self._url) + 4 * len(headers)
+        for name, value in headers:
+            size += len(name) + len(value)
+        if size > limits.header_bytes or len(headers) > limits.headers:
+            self._stop(self._too_large())
+        version = parser.get_http_version()
         try:
-            head = read_head(method, version, self._url, self._headers, self._limits.body_bytes)
+            head = read_head(parser.get_method().decode(), version, self._url, headers, limits.body_bytes)
         except PenstockError as error:
             self._stop(error)
         if len(self._exchanges) >= MOST_AHEAD:
             self._stop(TooManyRequests("Too many requests came at once.", retry_after_s=1))
         self._in_head = False
         self._since_progress = 0
-        exchange = Exchange(
-            self,
-            self._scope(method, version, head.target),
-            keep_alive=version == "1.1" and self._parser.should_keep_alive(),
-            awaits_continue=head.expects_continue and head.has_body,
-        )
+        exchange = Exchange(self, head, keep_alive=version == "1.1" and parser.should_keep_alive())
         self._receiving = exchange
         self._exchanges.append(exchange)
         self._begin_window()
-        if len(self._exchanges) == 1:
-            self._start(exchange)
-        elif len(self._exchanges) >= READ_AHEAD:
+        if len(self._exchanges) >= READ_AHEAD:
             self._balance()
 
     def on_body(self, data: bytes) -> None:
@@ -216,22 +213,18 @@ class Connection(asyncio.Protocol):
 
     # Its exchanges
 
-    def write(self, *parts: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """Send these bytes."""
-        self._written += sum(map(len, parts))
-        if len(parts) == 1:
-            self._transport.write(parts[0])
-        else:
-            self._transport.writelines(parts)
-
-    async def writable(self) -> None:
-        """Until the client has taken most of what was sent."""
-        if self._writable is not None:
-            await asyncio.shield(self._writable)
+        self._written += len(data)
+        self._transport.write(data)
 
     def wanted(self) -> None:
         """More of a body is."""
         self._balance()
+
+    def refused(self, error: PenstockError) -> None:
+        """An exchange's request was."""
+        self._serving.refused(error)
 
     def answered(self, exchange: Exchange) -> None:
         """The first exchange's answer is whole: it is the next one's turn."""
@@ -244,7 +237,7 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self._balance()
         if self._exchanges:
-            self._start(self._exchanges[0])
+            self._start_first()
         elif self._refusal is not None:
             self._end()
         elif self._receiving is None and not self._in_head:
@@ -301,30 +294,21 @@ class Connection(asyncio.Protocol):
         self._in_head = True
         self._url = b""
         self._headers: Headers = []
-        self._head_bytes = self._header_count = 0
 
-    def _scope(self, method: str, version: str, target: bytes) -> Message:
-        raw_path, _, query = target.partition(b"?")
-        path = raw_path.decode("ascii")
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": version,
-            "server": self._server,
-            "client": self._client,
-            "scheme": "http",
-            "method": method,
-            "root_path": "",
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": raw_path,
-            "query_string": query,
-            "headers": self._headers,
-        }
-
-    def _start(self, exchange: Exchange) -> None:
-        exchange.task = self._loop.create_task(exchange.run(self._serving.application))
-        self._serving.tasks.add(exchange.task)
-        exchange.task.add_done_callback(self._serving.tasks.discard)
+    def _start_first(self) -> None:
+        """Those that can be are answered at once, one after the other, until one must be waited for."""
+        if self._starting:
+            return
+        self._starting = True
+        started = None
+        while self._exchanges and (first := self._exchanges[0]).task is None and first is not started:
+            answering = first.start(self._serving.application)
+            if answering is not None:
+                first.task = self._loop.create_task(first.run(answering))
+                self._serving.tasks.add(first.task)
+                first.task.add_done_callback(self._serving.tasks.discard)
+            started = first
+        self._starting = False
 
     def _balance(self) -> None:
         """Read on, or not, as there is room."""
@@ -384,5 +368,5 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()
 
 
-def _address(name: tuple[Any, ...] | None) -> tuple[str, int] | None:
+def _address(name: tuple[Any, ...] | None) -> Address | None:
     return None if not name else (name[0], name[1])

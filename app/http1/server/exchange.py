@@ -1,23 +1,23 @@
-"""One request and its answer: the ASGI side of a connection."""
+"""One request and its answer, as who answers has them."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+import sys
+from collections.abc import Callable, Coroutine, Iterable
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from app.errors import PenstockError
-from app.problems import Reply, problem
+from app.errors import ClientGone, PenstockError
+from app.http1.server.head import Head
+from app.problems import Reply, of_error, problem
 
-Message = MutableMapping[str, Any]
-Application = Callable[
-    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
-]
+Address = tuple[str, int]
+Answering = Coroutine[Any, Any, None]
+Application = Callable[["Exchange"], Answering | None]
+"""Answers at once, or returns what there is to wait for. May raise PenstockError before the answer has begun."""
 
 NO_CONTENT = 204
 WITHOUT_BODY = frozenset({NO_CONTENT, 304})
-ON_LEAVE = "penstock.on_leave"
-"""In the scope's extensions: takes what is to be called once when the client goes away, or None; at once if it has."""
 
 FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -29,11 +29,15 @@ _log = logging.getLogger(__name__)
 class Line(Protocol):
     """What an exchange needs of its connection."""
 
-    def write(self, *parts: bytes) -> None:
+    client: Address | None
+    server: Address | None
+
+    def write(self, data: bytes) -> None:
         """Send these bytes."""
 
-    async def writable(self) -> None:
-        """Until the client has taken most of what was sent."""
+    @property
+    def writable(self) -> asyncio.Future[None] | None:
+        """What to wait for while the client does not take what was sent."""
 
     def wanted(self) -> None:
         """More of the body is."""
@@ -41,51 +45,58 @@ class Line(Protocol):
     def answered(self, exchange: "Exchange") -> None:
         """This exchange's answer is whole."""
 
+    def refused(self, error: PenstockError) -> None:
+        """This is all that becomes of the request."""
+
     def abort(self) -> None:
         """End the connection at once, so that nobody takes the answer for whole."""
 
 
 class Exchange:
-    """`receive` and `send` of an ASGI application. Held back: what has come of the body and was not yet asked for."""
+    """A request, its body as it comes, and its answer.
+
+    `left`: the client is gone; what is sent goes nowhere then. `given_up`: set while an answer is not worth going on
+    with then: who answers is cancelled. `given`: all of the body was taken. Held back: what has come of it and was not.
+    """
 
     __slots__ = (
         "_bodiless",
         "_chunked",
-        "_given",
         "_head",
-        "_left",
+        "_left_bytes",
         "_line",
         "_news",
-        "_on_leave",
         "_parts",
         "_whole",
         "awaits_continue",
         "begun",
+        "client",
         "complete",
+        "given",
+        "given_up",
+        "head",
         "held_back",
         "keep_alive",
         "left",
         "received",
-        "running",
-        "scope",
+        "server",
         "task",
     )
 
-    def __init__(self, line: Line, scope: Message, *, keep_alive: bool, awaits_continue: bool) -> None:
+    def __init__(self, line: Line, head: Head, *, keep_alive: bool) -> None:
         self._line = line
-        self._news = asyncio.Event()
-        self._parts: list[bytes] = []
-        self._whole = self._given = False
-        self._bodiless = self._chunked = False
-        self._left: int | None = None
-        self._head = b""
-        self._on_leave: Callable[[], None] | None = None
-        self.scope = scope
-        scope["extensions"] = {ON_LEAVE: self.on_leave}
+        self.head = head
+        self.client, self.server = line.client, line.server
         self.keep_alive = keep_alive
-        self.awaits_continue = awaits_continue
+        self.awaits_continue = head.expects_continue and head.has_body
+        self._news: asyncio.Event | None = None
+        self._parts: list[bytes] = []
+        self._whole = self.given = False
+        self._bodiless = self._chunked = False
+        self._left_bytes: int | None = None
+        self._head = b""
         self.held_back = self.received = 0
-        self.running = self.begun = self.complete = self.left = False
+        self.begun = self.complete = self.left = self.given_up = False
         self.task: asyncio.Task[None] | None = None
 
     # From the connection
@@ -94,91 +105,145 @@ class Exchange:
         """A piece of the body came."""
         self._parts.append(data)
         self.held_back += len(data)
-        self._news.set()
+        self._wake()
 
     def whole(self) -> None:
         """All of the body came."""
         self._whole = True
-        self._news.set()
+        self._wake()
 
     def leave(self) -> None:
         """The client is gone, or as good as: nothing more is received, and what is sent goes nowhere."""
         self.left = True
         self._head = b""
-        self._news.set()
-        if self._on_leave is not None:
-            self._on_leave()
-        if self.task is not None and not self.running:
+        self._wake()
+        if self.given_up and self.task is not None:
             self.task.cancel()
 
-    async def run(self, application: Application) -> None:
-        """Let the application answer; an answer that it leaves unfinished ends the connection."""
-        self.running = True
+    def start(self, application: Application) -> Answering | None:
+        """Let it answer at once; what there is to wait for, else."""
         try:
-            await application(self.scope, self.receive, self.send)
-        except PenstockError:  # the answer had begun, and can't be finished
-            self._line.abort()
+            answering = application(self)
+        except PenstockError as error:
+            self.refuse(error)
         except Exception:
-            _log.exception("a request failed")
-            await self._fail()
-        except asyncio.CancelledError:
-            self._line.abort()
-            raise
+            self._fail("a request failed")
         else:
-            if not self.complete and not self.left:
-                _log.error("a request was not answered to its end")
-                await self._fail()
-        finally:
-            self.scope.clear()  # it refers to this exchange: without it nothing of a request is the collector's to find
+            if answering is None:
+                self._require_whole()
+            return answering
+        return None
 
-    async def _fail(self) -> None:
+    async def run(self, answering: Answering) -> None:
+        """Wait for the answer; one that is left unfinished ends the connection."""
+        if self.left:  # before it began
+            answering.close()
+            return
+        try:
+            await answering
+        except PenstockError as error:
+            self.refuse(error)
+        except Exception:
+            self._fail("a request failed")
+        except asyncio.CancelledError:
+            if not self.left or self.task is None or self.task.uncancel():
+                self._line.abort()
+                raise
+            self._line.refused(ClientGone())
+        else:
+            self._require_whole()
+
+    def refuse(self, error: PenstockError) -> None:
+        """Answer with an error, or end the connection where it is too late for that: nobody takes it for whole."""
+        if self.left or not self.begun:
+            self._line.refused(error)
+        if self.begun:
+            self._line.abort()
+        elif not self.left:
+            self.reply(of_error(error))
+
+    def _require_whole(self) -> None:
+        if not self.complete and not self.left:
+            self._fail("a request was not answered to its end")
+
+    def _fail(self, how: str) -> None:
+        _log.error(how, exc_info=sys.exception() is not None)
         if self.begun or self.left:
             self._line.abort()
             return
         self.keep_alive = False
-        reply = problem(500, "Something went wrong here.")
-        await self.send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-        await self.send({"type": "http.response.body", "body": reply.body})
+        self.reply(problem(500, "Something went wrong here."))
 
-    # To the application
+    # The request's body
 
-    def on_leave(self, callback: Callable[[], None] | None) -> None:
-        """An extension: what ASGI has a task for, that does nothing but wait for the disconnect."""
-        self._on_leave = callback
-        if self.left and callback is not None:
-            callback()
+    def here(self) -> bytes | None:
+        """All of the body, where all of it has come and none was taken; else None."""
+        return self._take() if self._whole and not self.given and self.received == self.held_back else None
 
-    async def receive(self) -> Message:
-        """ASGI's: what has come of the body; once that was all, that the client is gone."""
-        while not (self._parts or (self._whole and not self._given) or self.left or self.complete):
+    async def more(self) -> bytes:
+        """What has come of the body since, at once if any has; empty only where it is over. Raises ClientGone."""
+        while not (self._parts or self._whole or self.left or self.complete):
             if self.awaits_continue and not self.begun:
                 self.awaits_continue = False
                 self._line.write(CONTINUE)
             self._line.wanted()
-            self._news.clear()
-            await self._news.wait()
+            await self.news()
         if self.left or self.complete:
-            return {"type": "http.disconnect"}
-        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts.clear()
-        self.held_back = 0
-        self._given = self._whole
-        return {"type": "http.request", "body": body, "more_body": not self._whole}
+            raise ClientGone
+        return self._take()
 
-    async def send(self, message: Message) -> None:
-        """ASGI's. Waits while the client does not take what was sent before."""
-        await self._line.writable()
+    async def news(self) -> None:
+        """Until there is more of the body, or the exchange is over."""
+        if self._news is None:
+            self._news = asyncio.Event()
+        self._news.clear()
+        await self._news.wait()
+
+    def _take(self) -> bytes:
+        parts = self._parts
+        self.given = self._whole
+        if not parts:
+            return b""
+        self._parts = []
+        self.held_back = 0
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _wake(self) -> None:
+        if self._news is not None:
+            self._news.set()
+
+    # Its answer
+
+    async def room(self) -> None:
+        """Wait while the client does not take what was sent before."""
+        writable = self._line.writable
+        if writable is not None:
+            await asyncio.shield(writable)
+
+    def reply(self, reply: Reply) -> None:
+        """A whole answer."""
         if self.left:
             return
-        if message["type"] == "http.response.start":
-            self._begin(message["status"], message["headers"])
+        head = self.head
+        usual = self.keep_alive and head.version == "1.1" and head.method != "HEAD" and not self.awaits_continue
+        written = reply.written if usual else b""
+        if written:
+            self.begun = True
         else:
-            self._continue(message.get("body", b""), more=message.get("more_body", False))
+            self.begin(reply.status, reply.headers)
+            written = self._framed(reply.body, last=True)
+            if usual and self.keep_alive:
+                reply.written = written
+        self._line.write(written)
+        self._complete()
 
-    def _begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Status and headers (names in lower case). They leave with what follows."""
+        if self.left:
+            return
         if self.begun:
             raise RuntimeError("An answer begins once.")
-        self._bodiless = self.scope["method"] == "HEAD" or status in WITHOUT_BODY
+        self._bodiless = self.head.method == "HEAD" or status in WITHOUT_BODY
         if self.awaits_continue:  # whether the client sends the body now can't be told
             self.keep_alive = False
         lines = self._lines(status, headers)
@@ -186,27 +251,55 @@ class Exchange:
         if not head.count(b"\r") == head.count(b"\n") == len(lines) + 2:
             raise RuntimeError("A header of an answer holds a line break.")
         self.begun = True
-        self._head = head  # in one piece with the body, if some of it is there at once
-        asyncio.get_running_loop().call_soon(self._flush)
+        self._head = head
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send the head, if it has not left yet."""
         head, self._head = self._head, b""
         if head:
             self._line.write(head)
+
+    def send(self, chunk: bytes) -> None:
+        """More of the answer's body; without any, what was held back of its head."""
+        if self.left:
+            return
+        if not self.begun or self.complete:
+            raise RuntimeError("An answer goes on between its beginning and its end.")
+        framed = self._framed(chunk, last=False)
+        if framed:
+            self._line.write(framed)
+
+    def end(self, chunk: bytes = b"") -> None:
+        """The last of the answer's body."""
+        if self.left:
+            return
+        if not self.begun or self.complete:
+            raise RuntimeError("An answer goes on between its beginning and its end.")
+        framed = self._framed(chunk, last=True)
+        if framed:
+            self._line.write(framed)
+        self._complete()
+
+    def _complete(self) -> None:
+        self.complete = True
+        self._parts.clear()
+        self.held_back = 0
+        self._wake()
+        self._line.answered(self)
 
     def _lines(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
         """The headers as they go out; how the body is framed is decided here alone."""
         lines = []
         for name, value in headers:
-            if name == b"connection":
+            if name not in FRAMING:
+                lines.append(name + b": " + value + b"\r\n")
+            elif name == b"connection":
                 self.keep_alive = self.keep_alive and value.strip().lower() != b"close"
             elif name == b"content-length" and status != NO_CONTENT:
-                self._left = int(value)
-                lines.append(b"content-length: %d\r\n" % self._left)
-            elif name not in FRAMING:
-                lines.append(b"%b: %b\r\n" % (name, value))
-        if self._left is None and not self._bodiless:
-            if self.scope["http_version"] == "1.1":
+                self._left_bytes = int(value)
+                lines.append(b"content-length: %d\r\n" % self._left_bytes)
+        if self._left_bytes is None and not self._bodiless:
+            if self.head.version == "1.1":
                 self._chunked = True
                 lines.append(b"transfer-encoding: chunked\r\n")
             else:  # it ends with the connection
@@ -215,37 +308,19 @@ class Exchange:
             lines.append(b"connection: close\r\n")
         return lines
 
-    def _continue(self, body: bytes, *, more: bool) -> None:
-        if not self.begun or self.complete:
-            raise RuntimeError("An answer goes on between its beginning and its end.")
-        parts = [self._head] if self._head and (body or not more) else []
+    def _framed(self, chunk: bytes, *, last: bool) -> bytes:
+        head, self._head = self._head, b""
         if self._bodiless:
-            pass
-        elif self._chunked:
-            if body:
-                parts += (b"%x\r\n" % len(body), body, b"\r\n")
-            if not more:
-                parts.append(b"0\r\n\r\n")
-        else:
-            self._count(len(body), more=more)
-            if body:
-                parts.append(body)
-        if parts:
-            self._head = b""
-            self._line.write(*parts)
-        if not more:
-            self.complete = True
-            self._parts.clear()
-            self.held_back = 0
-            self._news.set()
-            self._line.answered(self)
-
-    def _count(self, size: int, *, more: bool) -> None:
-        if self._left is None:
-            return
-        self._left -= size
-        if self._left < 0 or (self._left > 0 and not more):
-            raise RuntimeError("The answer is not as long as its Content-Length says.")
+            return head
+        if self._chunked:
+            if chunk:
+                chunk = b"%x\r\n%b\r\n" % (len(chunk), chunk)
+            return head + chunk + (b"0\r\n\r\n" if last else b"")
+        if self._left_bytes is not None:
+            self._left_bytes -= len(chunk)
+            if self._left_bytes < 0 or (self._left_bytes > 0 and last):
+                raise RuntimeError("The answer is not as long as its Content-Length says.")
+        return head + chunk if head else chunk
 
 
 def _status_line(status: int) -> bytes:

@@ -12,16 +12,24 @@ LONGEST_LENGTH = 18
 
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]+")
 _SCHEMES = (b"http", b"https")
-_WATCHED = frozenset({b"host", b"content-length", b"transfer-encoding", b"upgrade", b"expect"})
+_SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"authorization"})
 _LOOKALIKES = frozenset({b"content_length", b"transfer_encoding"})
 """Application servers that know headers as variables (CGI, WSGI) can't tell these from the real ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
-    """`target` is in origin form: a path and a query, as they came."""
+    """`target` is in origin form, as it came: a `path` and what may follow it. Names of headers are in lower case.
 
+    `single`: the headers that may be there once only.
+    """
+
+    method: str
+    version: str
     target: bytes
+    path: bytes
+    headers: Headers
+    single: dict[bytes, bytes]
     has_body: bool
     expects_continue: bool
 
@@ -37,9 +45,9 @@ def read_head(method: str, version: str, url: bytes, headers: Headers, max_body_
         raise MethodNotAllowed("CONNECT is not for this server.", allow="GET, HEAD, POST, PUT, PATCH, DELETE")
     found: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name in _WATCHED:
+        if name in _SINGLE:
             if name in found:
-                raise MalformedRequest(f"The request has two {name.decode()} headers.")
+                raise MalformedRequest(f"The request has two {name.decode().title()} headers.")
             found[name] = value
         elif name in _LOOKALIKES:
             raise MalformedRequest(f"{name.decode()} is no header of a request.")
@@ -47,8 +55,9 @@ def read_head(method: str, version: str, url: bytes, headers: Headers, max_body_
         raise NotSupported("Upgrades are not supported.")
     host = _host(found.get(b"host"), version)
     has_body = _has_body(found, version, max_body_bytes)
-    expects_continue = version == "1.1" and found.get(b"expect", b"").lower() == b"100-continue"
-    return Head(_origin_form(url, host), has_body, expects_continue)
+    expects_continue = b"expect" in found and version == "1.1" and found[b"expect"].lower() == b"100-continue"
+    target = _origin_form(url, host)
+    return Head(method, version, target, target.partition(b"?")[0], headers, found, has_body, expects_continue)
 
 
 def _host(host: bytes | None, version: str) -> bytes | None:
