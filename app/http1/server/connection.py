@@ -158,6 +158,10 @@ class Connection(asyncio.Protocol):
         """httptools': a header or, after the head, a trailer, which is dropped."""
         if self._in_head:
             self._headers.append((name.lower(), value.rstrip(b" \t")))
+        else:
+            self._trailers += 1
+            if self._trailers > self._limits.headers:
+                self._stop(self._too_large())
 
     def on_headers_complete(self) -> None:
         """httptools': the head is whole."""
@@ -294,6 +298,7 @@ class Connection(asyncio.Protocol):
         self._in_head = True
         self._url = b""
         self._headers: Headers = []
+        self._trailers = 0
 
     def _start_first(self) -> None:
         """Those that can be are answered at once, one after the other, until one must be waited for."""
