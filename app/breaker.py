@@ -60,6 +60,11 @@ class Breaker:
         """Whether nothing but a probe may be sent."""
         return self._open_until is not None
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing was ever wrong, as far as is remembered: then one more good answer is no news."""
+        return self._open_until is None and not self._failed
+
     def room(self, now: float) -> float:
         """How many requests may begin now; infinite where it is closed."""
         if self._open_until is not None:

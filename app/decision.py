@@ -70,7 +70,10 @@ def frozen_charges(by: Match, matches: Sequence[Match]) -> tuple[FrozenCharge, .
 
 def judge(matches: Sequence[Match], verdict: Verdict) -> tuple[Judged, ...]:
     """Each rule with its quota's state."""
-    return tuple([Judged(match, state) for match, state in zip(matches, verdict.states, strict=True)])
+    return tuple([_new(Judged, one) for one in zip(matches, verdict.states, strict=True)])
+
+
+_new = tuple.__new__  # which is what the constructor of a named tuple calls, much later
 
 
 def decide(judged: Sequence[Judged], *, asynchronous: bool = False) -> Decision:

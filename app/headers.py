@@ -124,9 +124,9 @@ def from_upstream(headers: Headers) -> Headers:
 def _named_by_connection(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:
     named = _NONE
     for name, value in headers:
-        if name == b"connection":
-            named |= {token.strip().lower() for token in value.split(b",")}
-    return named - _SAID_OF_ITSELF
+        if name == b"connection" and (said := value.lower()) not in _SAID_OF_ITSELF:
+            named |= {token.strip() for token in said.split(b",")}
+    return named - _SAID_OF_ITSELF if named else named
 
 
 def retry_after_s(headers: Iterable[tuple[bytes, bytes]]) -> float:

@@ -41,21 +41,19 @@ class Answer:
 
     def take(self) -> bytes:
         """What has come of the body since; nothing, if nothing has."""
-        if self._connection is None:
+        connection = self._connection
+        if connection is None:
             return b""
-        chunk = self._connection.take()
-        if self.over:
+        chunk = connection.take()
+        if self._response.complete:
             self.close()
         return chunk
 
     async def read(self) -> bytes:
         """The same, but waits until there is something; empty when it is over. Raises UpstreamError."""
-        if self._connection is None:
-            return b""
-        chunk = await self._connection.read()
-        if self.over:
-            self.close()
-        return chunk
+        if self._connection is not None and not self._response.size:
+            await self._connection.more()
+        return self.take()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives; raises UpstreamError."""
@@ -151,7 +149,7 @@ class Upstream:
             health = Health.REFUSED
             raise
         finally:
-            if ticket is not None:
+            if ticket is not None and not (health is Health.ALIVE and server.breaker.is_calm):
                 self._learn(server.breaker, ticket, health, wait_s)
 
     def _learn(self, breaker: Breaker, ticket: Ticket, health: Health, wait_s: float) -> None:

@@ -34,7 +34,7 @@ class Addresses:
 
     def trusts(self, peer: str) -> bool:
         """Whether this peer is a proxy of ours, whose forwarding headers count."""
-        return self._of(peer).trusted
+        return bool(self._trusted) and self._of(peer).trusted
 
     def client(self, peer: str, headers: Headers) -> str:
         """The client's address as it is counted; raises MalformedRequest."""

@@ -9,7 +9,7 @@ from app.edge.deferral import Deferring
 from app.edge.headers import rate_limit
 from app.edge.identity import Identity
 from app.edge.jobs_view import JobView
-from app.edge.judging import Judging
+from app.edge.judging import Judging, Question
 from app.edge.metrics import Metrics
 from app.edge.refusal import Refusals, over_limit
 from app.edge.request import SCHEME, Request
@@ -87,38 +87,38 @@ class Gateway:
             await answering
 
     def _judge(self, request: Request, caller: Caller, matches: tuple[Match, ...]) -> Answering | None:
-        if not matches:
-            if self._settings.no_rule == "deny":
-                raise Forbidden("No rule allows this request.")
-            return self._ask(request, caller, matches)
-        denial = self._judging.denied(matches)
+        if not matches and self._settings.no_rule == "deny":
+            raise Forbidden("No rule allows this request.")
+        question = self._judging.question(matches)
+        denial = self._judging.denied(question)
         if denial is None:
-            return self._ask(request, caller, matches)
-        self._metrics.rejected.inc()
+            return self._ask(request, caller, question)
+        self._metrics.rejected += 1
         request.exchange.reply(self._refusals.of(denial))
         return None
 
-    async def _ask(self, request: Request, caller: Caller, matches: tuple[Match, ...]) -> None:
+    async def _ask(self, request: Request, caller: Caller, question: Question) -> None:
         """Decide by what the counters say, and do it."""
         exchange = request.exchange
-        job = await self._parts.deferring.known(request, caller, matches) if matches else None
-        if job is not None:
-            exchange.reply(self._parts.view.accepted(job, request.scope, repeated=True))
-            return
-        judged = await self._judging.judge(matches)
+        if question.defers:
+            job = await self._parts.deferring.known(request, caller, question.matches)
+            if job is not None:
+                exchange.reply(self._parts.view.accepted(job, request.scope, repeated=True))
+                return
+        judged = await self._judging.judge(question)
         decision = decide(judged)
         match decision:
             case Forward():
                 await self._forward(request, caller, judged)
             case Reject(by):
-                self._metrics.rejected.inc()
+                self._metrics.rejected += 1
                 exchange.reply(over_limit(by, judged))
             case Defer():
-                self._metrics.deferred.inc()
+                self._metrics.deferred += 1
                 exchange.reply(await self._defer(request, caller, decision, judged))
 
     async def _forward(self, request: Request, caller: Caller, judged: Sequence[Judged]) -> None:
-        self._metrics.forwarded.inc()
+        self._metrics.forwarded += 1
         exchange, upstream = request.exchange, self._parts.upstream
         exchange.given_up = True
         try:

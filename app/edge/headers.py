@@ -20,8 +20,8 @@ def rate_limit(judged: Sequence[Judged], *, retry_after_s: float = math.inf) -> 
             policies.append(active.policy_item)
             spent = state.remaining < rule.cost
             t_s = -(-(state.wait_us if spent else state.reset_us) // 1_000_000)
-            time = f";t={t_s}" if t_s <= retry_after_s else ""
-            states.append(f'"{rule.rule_id}";r={state.remaining}{time}')
+            time = b";t=%d" % t_s if t_s <= retry_after_s else b""
+            states.append(b"%b%d%b" % (active.limit_item, state.remaining, time))
     if not policies:
         return []
-    return [(b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(states).encode())]
+    return [(b"ratelimit-policy", b", ".join(policies)), (b"ratelimit", b", ".join(states))]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import NamedTuple
 
-from app.decision import Judged, charge_of, judge
+from app.decision import Judged, charge_of, defers, judge
 from app.edge.denials import Denial, Denials
 from app.edge.metrics import Metrics
 from app.edge.presence import Presence
@@ -18,11 +18,13 @@ from app.rules.match import Match
 REMEMBERED = 20_000
 
 
-class _Asked(NamedTuple):
-    """What is asked of the counters where these rules apply."""
+class Question(NamedTuple):
+    """What is asked of the counters where these rules apply. `defers`: one of them may; `shadows`: one is a shadow."""
 
+    matches: tuple[Match, ...]
     charges: tuple[Charge, ...]
     counters: tuple[str, ...]
+    defers: bool
     shadows: bool
 
 
@@ -37,41 +39,43 @@ class Judging:
         self._presence = presence
         self._metrics = metrics
         self._denials = denials
-        self._asked: Recent[tuple[Match, ...], _Asked] = Recent(REMEMBERED)
+        self._questions: Recent[tuple[Match, ...], Question] = Recent(REMEMBERED)
 
-    def denied(self, matches: tuple[Match, ...]) -> Denial | None:
+    def question(self, matches: tuple[Match, ...]) -> Question:
+        """The same for the same rules."""
+        known = self._questions.get(matches)
+        if known is None:
+            charges = tuple(map(charge_of, matches))
+            counters = tuple(charge.counter for charge in charges)
+            shadows = any(charge.shadow for charge in charges)
+            known = Question(matches, charges, counters, any(map(defers, matches)), shadows)
+            self._questions.put(matches, known)
+        return known
+
+    def denied(self, question: Question) -> Denial | None:
         """What is known to be the counters' answer, where it is that the request is over a limit."""
-        denial = self._denials.of(matches, self._asking(matches).counters)
+        denial = self._denials.of(question.matches, question.counters)
         if denial is not None:
-            self._metrics.denied_from_memory.inc()
+            self._metrics.denied_from_memory += 1
         return denial
 
-    async def judge(self, matches: tuple[Match, ...]) -> tuple[Judged, ...]:
+    async def judge(self, question: Question) -> tuple[Judged, ...]:
         """Spends. Raises CountersUnavailable where the counters are away and a rule says `closed`."""
+        matches, asked_at_s = question.matches, monotonic()
         if not matches:
             return ()
-        asking, asked_at_s = self._asking(matches), monotonic()
         try:
-            judged = judge(matches, await self._limiter.decide(asking.charges))
+            judged = judge(matches, await self._limiter.decide(question.charges))
         except CountersUnavailable:
             self._metrics.without_counters.inc()
             judged = self._without_counters(matches)
         else:
-            self._denials.learn(judged, asking.counters, asked_at_s)
+            self._denials.learn(judged, question.counters, asked_at_s)
         finally:
-            self._metrics.decision_s.observe(monotonic() - asked_at_s)
-        if asking.shadows:
+            self._metrics.decided_in(monotonic() - asked_at_s)
+        if question.shadows:
             self._count_shadows(judged)
         return judged
-
-    def _asking(self, matches: tuple[Match, ...]) -> _Asked:
-        known = self._asked.get(matches)
-        if known is None:
-            charges = tuple(map(charge_of, matches))
-            counters = tuple(charge.counter for charge in charges)
-            known = _Asked(charges, counters, any(charge.shadow for charge in charges))
-            self._asked.put(matches, known)
-        return known
 
     def _count_shadows(self, judged: Sequence[Judged]) -> None:
         for one in judged:

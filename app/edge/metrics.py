@@ -1,19 +1,29 @@
 """What an edge counts."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from bisect import bisect_left
+from collections.abc import Iterable
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from app.errors import ClientGone, PenstockError
 
+DECIDED_WITHIN_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5)
 
-class Metrics:
-    """An edge's metrics, in its process's registry; label values are few and fixed."""
+
+class Metrics(Collector):
+    """An edge's metrics, in its process's registry; label values are few and fixed.
+
+    What every request changes is a plain number here, read when someone asks: the library's counters take a lock.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        decisions = Counter("penstock_requests_total", "Requests by decision.", ["decision"], registry=registry)
-        self.forwarded = decisions.labels("forward")
-        self.rejected = decisions.labels("reject")
-        self.deferred = decisions.labels("defer")
-        self._client_gone = decisions.labels("client_gone")
+        self.forwarded = self.rejected = self.deferred = self.client_gone = 0
+        self.denied_from_memory = 0
+        self._decided_within = [0] * (len(DECIDED_WITHIN_S) + 1)
+        self._deciding_s = 0.0
         self.refusals = Counter(
             "penstock_refusals_total", "Requests refused for another reason, by status.", ["status"], registry=registry
         )
@@ -23,27 +33,40 @@ class Metrics:
         self.without_counters = Counter(
             "penstock_without_counters_total", "Requests judged while the counters were away.", registry=registry
         )
-        self.denied_from_memory = Counter(
-            "penstock_denied_from_memory_total",
-            "Requests refused without asking the counters, which had just refused the like.",
-            registry=registry,
-        )
         self.shadow_refusals = Counter(
             "penstock_shadow_refusals_total",
             "Requests that a shadow rule would have refused, by rule.",
             ["rule_id"],
             registry=registry,
         )
-        self.decision_s = Histogram(
-            "penstock_decision_seconds",
-            "How long the counters took to decide.",
-            buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5),
-            registry=registry,
-        )
+        registry.register(self)
+
+    def decided_in(self, seconds: float) -> None:
+        """How long the counters took."""
+        self._decided_within[bisect_left(DECIDED_WITHIN_S, seconds)] += 1
+        self._deciding_s += seconds
 
     def refused(self, error: PenstockError) -> None:
         """Count what became of a request that no rule decided."""
         if isinstance(error, ClientGone):
-            self._client_gone.inc()
+            self.client_gone += 1
         else:
             self.refusals.labels(str(int(error.status))).inc()
+
+    def collect(self) -> Iterable[CounterMetricFamily | HistogramMetricFamily]:
+        """prometheus_client's."""
+        decisions = CounterMetricFamily("penstock_requests", "Requests by decision.", labels=["decision"])
+        decisions.add_metric(["forward"], self.forwarded)
+        decisions.add_metric(["reject"], self.rejected)
+        decisions.add_metric(["defer"], self.deferred)
+        decisions.add_metric(["client_gone"], self.client_gone)
+        yield decisions
+        yield CounterMetricFamily(
+            "penstock_denied_from_memory",
+            "Requests refused without asking the counters, which had just refused the like.",
+            value=self.denied_from_memory,
+        )
+        bounds = [*map(str, DECIDED_WITHIN_S), "+Inf"]
+        took = HistogramMetricFamily("penstock_decision_seconds", "How long the counters took to decide.")
+        took.add_metric([], list(zip(bounds, accumulate(self._decided_within), strict=True)), self._deciding_s)
+        yield took

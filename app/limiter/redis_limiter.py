@@ -94,4 +94,8 @@ def _marker(marker: str, ttl_s: float) -> tuple[str, int]:
 def _verdict(reply: list[int]) -> Verdict:
     granted = reply[0]
     starts = range(2 + granted, len(reply), _STATE_FIELDS)
-    return Verdict(granted == 1, tuple([QuotaState._make(reply[at : at + _STATE_FIELDS]) for at in starts]))
+    states = [_new(QuotaState, reply[at : at + _STATE_FIELDS]) for at in starts]
+    return Verdict(granted == 1, tuple(states))
+
+
+_new = tuple.__new__  # which is what the constructor of a named tuple calls, much later

@@ -34,11 +34,16 @@ class ActiveRule:
         return Policy(rule.limit, rule.window_seconds, rule.effective_burst, self.revision, rule.algorithm)
 
     @cached_property
-    def policy_item(self) -> str:
+    def policy_item(self) -> bytes:
         """As `RateLimit-Policy` names it: `"rule-id";q=100;w=60`, without `w` where the window is no whole number."""
         policy = self.policy
         window = f";w={policy.window_s:.0f}" if policy.window_s == int(policy.window_s) else ""
-        return f'"{self.rule_id}";q={policy.limit}{window}'
+        return f'"{self.rule_id}";q={policy.limit}{window}'.encode()
+
+    @cached_property
+    def limit_item(self) -> bytes:
+        """What `RateLimit` begins with, up to how much remains: `"rule-id";r=`."""
+        return f'"{self.rule_id}";r='.encode()
 
     @cached_property
     def drain_policy(self) -> Policy:

@@ -80,15 +80,13 @@ class Connection(asyncio.Protocol):
             raise self._error
         return response
 
-    async def read(self) -> bytes:
-        """More of the answer's body, empty at its end. Raises as `answered` does."""
+    async def more(self) -> None:
+        """Wait until more of the answer's body is here, or its end. Raises as `answered` does."""
         response = self._current()
         while not response.size and not response.complete and self._error is None:
             await self._news()
-        if response.size or response.complete:
-            return self.take()
-        assert self._error is not None
-        raise self._error
+        if self._error is not None and not response.size and not response.complete:
+            raise self._error
 
     def take(self) -> bytes:
         """What is here of the answer's body."""

@@ -166,10 +166,9 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """httptools': the head is whole."""
         parser, headers, limits = self._parser, self._headers, self._limits
-        size = len(self._url) + 4 * len(headers)
-        for name, value in headers:
-            size += len(name) + len(value)
-        if size > limits.header_bytes or len(headers) > limits.headers:
+        if len(headers) > limits.headers or (
+            self._since_progress > limits.header_bytes and _size(self._url, headers) > limits.header_bytes
+        ):
             self._stop(self._too_large())
         version = parser.get_http_version()
         try:
@@ -229,6 +228,11 @@ class Connection(asyncio.Protocol):
     def refused(self, error: PenstockError) -> None:
         """An exchange's request was."""
         self._serving.refused(error)
+
+    def over(self, task: asyncio.Task[None] | None) -> None:
+        """Of an exchange; nothing comes after it."""
+        if task is not None:
+            self._serving.tasks.discard(task)
 
     def answered(self, exchange: Exchange) -> None:
         """The first exchange's answer is whole: it is the next one's turn."""
@@ -311,7 +315,6 @@ class Connection(asyncio.Protocol):
             if answering is not None:
                 first.task = self._loop.create_task(first.run(answering))
                 self._serving.tasks.add(first.task)
-                first.task.add_done_callback(self._serving.tasks.discard)
             started = first
         self._starting = False
 
@@ -375,3 +378,7 @@ class Connection(asyncio.Protocol):
 
 def _address(name: tuple[Any, ...] | None) -> Address | None:
     return None if not name else (name[0], name[1])
+
+
+def _size(url: bytes, headers: Headers) -> int:
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)

@@ -48,6 +48,9 @@ class Line(Protocol):
     def refused(self, error: PenstockError) -> None:
         """This is all that becomes of the request."""
 
+    def over(self, task: asyncio.Task[None] | None) -> None:
+        """This was an exchange's task; nothing comes after it."""
+
     def abort(self) -> None:
         """End the connection at once, so that nobody takes the answer for whole."""
 
@@ -136,11 +139,11 @@ class Exchange:
 
     async def run(self, answering: Answering) -> None:
         """Wait for the answer; one that is left unfinished ends the connection."""
-        if self.left:  # before it began
-            answering.close()
-            return
         try:
-            await answering
+            if self.left:  # before it began
+                answering.close()
+            else:
+                await answering
         except PenstockError as error:
             self.refuse(error)
         except Exception:
@@ -152,6 +155,8 @@ class Exchange:
             self._line.refused(ClientGone())
         else:
             self._require_whole()
+        finally:
+            self._line.over(self.task)
 
     def refuse(self, error: PenstockError) -> None:
         """Answer with an error, or end the connection where it is too late for that: nobody takes it for whole."""
@@ -248,7 +253,7 @@ class Exchange:
             self.keep_alive = False
         lines = self._lines(status, headers)
         head = b"".join([_status_line(status), *lines, b"\r\n"])
-        if not head.count(b"\r") == head.count(b"\n") == len(lines) + 2:
+        if len(head.splitlines()) != len(lines) + 2:
             raise RuntimeError("A header of an answer holds a line break.")
         self.begun = True
         self._head = head
