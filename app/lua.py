@@ -10,7 +10,7 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from app.redis_wire.node import Node, Nodes
-from app.redis_wire.resp import Argument, array, bulk, command
+from app.redis_wire.resp import Argument, array, bulk, bulks, command
 
 __all__ = ["Argument", "Script", "Scripts", "source"]
 
@@ -81,8 +81,7 @@ class Scripts:
     async def call(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:  # noqa: ANN401 - a script's own
         """Run one script; everything called in this turn of the event loop goes out together."""
         script = self.script(name)
-        head = script.head(len(keys), len(args))
-        return await self.run(script, keys[0], b"".join((head, *map(bulk, keys), *map(bulk, args))))
+        return await self.run(script, keys[0], script.head(len(keys), len(args)) + bulks((*keys, *args)))
 
     async def run(self, script: Script, key: str, packed: bytes) -> Any:  # noqa: ANN401 - a script's own
         """The same with the whole call as bytes, where `key` is the first of its keys."""

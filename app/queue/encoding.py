@@ -1,17 +1,13 @@
 """How jobs and flows are written for the scripts, and their answers read."""
 
-import math
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
-
-import orjson
 
 from app.jobs.model import Job, JobStatus, StoredRequest, encode_response
 from app.lua import Argument
 from app.queue import keys
 from app.queue.model import Deferral, FrozenCharge, Settlement
-from app.rules.active import ActiveRule, encode_active
 
 
 def encode_charges(charges: Sequence[FrozenCharge]) -> str:
@@ -32,8 +28,8 @@ def enqueue_arguments(job_id: str, flow: str, deferral: Deferral, stored: bytes)
     return [
         job_id, flow, deferral.owner or "-", encode_charges(deferral.charges), stored,
         int(queue.max_wait_seconds * 1000), queue.max_attempts, queue.result_ttl_seconds * 1000,
-        queue.dead_letter_ttl_seconds * 1000, queue.max_depth, interval_us(rule), deferral.due_in_us,
-        rule.rule_id, rule.rule.priority, rule.revision, snapshot(rule),
+        queue.dead_letter_ttl_seconds * 1000, queue.max_depth, rule.drain_interval_us, deferral.due_in_us,
+        rule.rule_id, rule.rule.priority, rule.revision, rule.snapshot,
         "" if key is None else keys.idempotency_name(deferral.owner, key), fingerprint(request) if key else "",
     ]  # fmt: skip
 
@@ -55,16 +51,6 @@ def settle_arguments(settlement: Settlement) -> list[Argument]:
     if response is not None:
         answer, stored = f"{response.status} {int(response.body is not None)}", encode_response(response)
     return [job.id, job.lease, settlement.status.value, settlement.code, settlement.message, answer, stored]
-
-
-def interval_us(rule: ActiveRule) -> int:
-    """Microseconds between two jobs of a flow at its drain rate."""
-    return math.ceil(rule.drain_policy.emission_interval_us * rule.rule.cost)
-
-
-def snapshot(rule: ActiveRule) -> bytes:
-    """A rule as its flows remember it."""
-    return orjson.dumps(encode_active(rule.rule, rule.revision))
 
 
 def fingerprint(request: StoredRequest) -> str:

@@ -17,7 +17,7 @@ from app.jobs.model import Job, JobStatus, StoredRequest, new_job_id, partition_
 from app.jobs.record import view
 from app.lua import Argument, Scripts
 from app.queue import keys
-from app.queue.encoding import enqueue_arguments, fingerprint, interval_us, queued, settle_arguments, snapshot
+from app.queue.encoding import enqueue_arguments, fingerprint, queued, settle_arguments
 from app.queue.envelope import Envelope, UnreadableRequest
 from app.queue.model import Deferral, Enqueued, Full, FullReason, Lease, LeasedJob, Settlement, TakenFlow
 from app.queue.reading import read
@@ -201,7 +201,7 @@ class Flows:
         terms: list[Argument] = ["", "", "", "", 0]
         if rule is not None:
             defers = int(rule.rule.on_limit == "defer")
-            terms = [rule.revision, rule.rule.priority, snapshot(rule), interval_us(rule), defers]
+            terms = [rule.revision, rule.rule.priority, rule.snapshot, rule.drain_interval_us, defers]
         for partition in range(self._partitions):
             cursor: bytes | str = "0"
             while True:

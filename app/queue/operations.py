@@ -10,7 +10,6 @@ from app.jobs.model import Job, StoredRequest, StoredResponse, decode_response, 
 from app.jobs.record import view
 from app.lua import Argument, Scripts
 from app.queue import keys
-from app.queue.encoding import interval_us, snapshot
 from app.queue.envelope import Envelope, UnreadableRequest
 from app.queue.reading import read
 from app.rules.active import ActiveRule
@@ -102,7 +101,7 @@ class Operations:
         queue = rule.queue
         times = [int(queue.max_wait_seconds * 1000), queue.max_attempts]
         ttls = [queue.result_ttl_seconds * 1000, queue.dead_letter_ttl_seconds * 1000]
-        terms: list[Argument] = [rule.rule_id, rule.rule.priority, rule.revision, snapshot(rule), interval_us(rule)]
+        terms: list[Argument] = [rule.rule_id, rule.rule.priority, rule.revision, rule.snapshot, rule.drain_interval_us]
         self._require(await self._one("replay", job_id, *terms, *times, *ttls))
 
     async def discard(self, job_id: str) -> None:

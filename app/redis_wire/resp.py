@@ -1,5 +1,7 @@
 """Redis' wire format (RESP2): commands as bytes, and the errors of ours that its errors become."""
 
+from collections.abc import Sequence
+
 from redis.exceptions import NoScriptError, ResponseError
 
 from app.errors import Unavailable
@@ -17,6 +19,15 @@ def bulk(value: Argument) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(data), data)
 
 
+def bulks(values: Sequence[Argument]) -> bytes:
+    """Many arguments."""
+    parts = []
+    for value in values:
+        data = value if type(value) is bytes else str(value).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(parts)
+
+
 def array(length: int) -> bytes:
     """What a command of so many words begins with."""
     return b"*%d\r\n" % length
@@ -24,7 +35,7 @@ def array(length: int) -> bytes:
 
 def command(*words: Argument) -> bytes:
     """A whole command."""
-    return array(len(words)) + b"".join(map(bulk, words))
+    return array(len(words)) + bulks(words)
 
 
 def error_of(unavailable: type[Unavailable], text: str) -> Exception:

@@ -1,5 +1,6 @@
 """A rule in the form made for reading: what the cache Redis holds and what edges and workers decide by."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -52,6 +53,16 @@ class ActiveRule:
         if drain is None:
             return self.policy
         return Policy(drain.limit, drain.window_seconds, drain.burst, self.revision, "gcra")
+
+    @cached_property
+    def drain_interval_us(self) -> int:
+        """Between two jobs of a flow at its drain rate, rounded up."""
+        return math.ceil(self.drain_policy.emission_interval_us * self.rule.cost)
+
+    @cached_property
+    def snapshot(self) -> bytes:
+        """The rule as its flows remember it: `encode_active` as JSON."""
+        return orjson.dumps(encode_active(self.rule, self.revision))
 
     @cached_property
     def methods(self) -> frozenset[str]:
