@@ -49,10 +49,11 @@ def test_cpu_is_read_whatever_the_process_is_called() -> None:
 
 
 def test_cpu_of_this_process_is_what_python_says() -> None:
-    while time.process_time() < 0.05:
+    before, start = cpu_s(os.getpid()), time.process_time()
+    while time.process_time() < start + 0.5:
         pass
-    children = os.times().children_user + os.times().children_system
-    assert cpu_s(os.getpid()) == pytest.approx(time.process_time(), abs=0.1 + children)
+    # The kernel counts ticks: a process that shares its core is charged for those of others, now and then.
+    assert cpu_s(os.getpid()) - before == pytest.approx(0.5, rel=0.5)
 
 
 def test_the_server_has_a_core_for_itself() -> None:

@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
             self._headers.append((name.lower(), value.rstrip(b" \t")))
         else:
             self._trailers += 1
-            if self._trailers > self._limits.headers:
+            if len(self._headers) + self._trailers > self._limits.headers:
                 self._stop(self._too_large())
 
     def on_headers_complete(self) -> None:
