@@ -85,6 +85,11 @@ class Connection(asyncio.Protocol):
         self._commands.append(command)
         self._unsent.append(answer)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self._over
+
     def close(self, reason: Exception) -> None:
         """End it now; whoever waits is told `reason`."""
         if self._over:

@@ -111,6 +111,8 @@ class Node:
         except BaseException as error:
             connection.close(ConnectionError(str(error)))
             raise
+        if connection.is_over:  # since it was greeted
+            raise ConnectionError("The connection was closed.")
         connection.timeout_s = self._timeout_s
         return connection
 

@@ -12,7 +12,9 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from app.errors import CountersUnavailable
 from app.redis_wire import connection
+from app.redis_wire.address import Address, P
 from app.redis_wire.connection import MAX_PENDING, Connection
+from app.redis_wire.node import Node
 from app.redis_wire.resp import command, error_of
 
 
@@ -270,3 +272,47 @@ async def test_an_error_is_what_callers_can_act_on(text: str, kind: type[Excepti
     with pytest.raises(kind):
         await answer
     assert await after == 1
+
+
+class Polite(Written):
+    """Answers every PING; one that leaves goes with the same breath."""
+
+    def __init__(self, *, leaves: bool) -> None:
+        super().__init__()
+        self.protocol: asyncio.Protocol | None = None
+        self._leaves = leaves
+
+    def write(self, data: Any) -> None:  # noqa: ANN401
+        assert self.protocol is not None
+        if self.aborted:
+            return
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self.protocol.data_received, b"+PONG\r\n" * bytes(data).count(b"PING"))
+        if self._leaves:
+            loop.call_soon(self.protocol.connection_lost, None)
+
+
+class Greeted(Address):
+    """An address where the first few connections end as soon as they are greeted."""
+
+    left = 3
+
+    async def connect(self, factory: Callable[[], P]) -> P:
+        transport, protocol = Polite(leaves=self.left > 0), factory()
+        type(self).left -= 1
+        transport.protocol = protocol
+        protocol.connection_made(transport)
+        return protocol
+
+
+async def test_a_connection_that_ends_with_its_greeting_is_not_taken_for_one() -> None:
+    node = Node(Greeted("nowhere", 0, None, None, (command("PING"),)), 1.0, CountersUnavailable)
+    answered = None
+    for _ in range(100):
+        try:
+            answered = await asyncio.wait_for(node.call(command("PING")), 5)
+            break
+        except CountersUnavailable:
+            await asyncio.sleep(0.05)
+    assert answered == b"PONG"
+    await node.aclose()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from hashlib import sha1
 from pathlib import Path
 
@@ -142,6 +142,5 @@ async def nothing_is_held(system: System, proxy: FaultProxy) -> None:
     async def idle() -> bool:
         return await in_flight() == 0
 
-    with suppress(AssertionError):
-        await eventually(idle, 10, "nothing is in flight any more")
-    assert await in_flight() == 0, "all is over, and its room is free again"
+    # Once is enough: what was enqueued though its caller was told 503 may still be sent, one after the other.
+    await eventually(idle, 30, "all is over, and its room is free again")
