@@ -2,37 +2,93 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from app.breaker import LONGEST_BACKOFF_S, Breaker, Health, Ticket
-from app.errors import UpstreamHeld, UpstreamRefused
+from app.errors import MalformedRequest, UpstreamError, UpstreamHeld, UpstreamRefused
 from app.headers import from_upstream, retry_after_s
 from app.http1.client.connection import Connection, Sent
 from app.http1.client.pool import Pool
 from app.http1.client.request import encode_head
 from app.http1.client.response import Response
-from app.jobs.model import Headers, StoredResponse
+from app.jobs.model import Headers
 
 BUSY_STATUSES = frozenset({502, 503, 504})
+NO_RESPONSE = Response()
+
+_Request = tuple[bytes, AsyncIterator[bytes] | bytes, int, bool]
+"""Its head, its body, the length of that as announced, and whether its method is HEAD."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    pool: Pool
+    breaker: Breaker
 
 
 class Answer:
-    """An app server's answer: status and headers are there, the body streams.
+    """An app server's answer, to a request that is on its way or waits for a connection.
 
-    Whoever has it closes it (it is a context manager): what was not read is given up, and its connection with it.
+    Once `arrived`, status and headers are there, and the body streams. Whoever has it then closes it (it is a context
+    manager): what was not read is given up, and its connection with it.
     """
 
-    __slots__ = ("_connection", "_pool", "_response", "headers", "status")
+    __slots__ = ("_connection", "_request", "_response", "_server", "_ticket", "_upstream", "headers", "status")
 
-    def __init__(self, response: Response, connection: Connection, pool: Pool) -> None:
-        self._response = response
-        self._connection: Connection | None = connection
-        self._pool = pool
-        self.status = response.status
-        self.headers: Headers = from_upstream(response.headers)
+    def __init__(self, upstream: "Upstream", server: _Server, ticket: Ticket | None, request: _Request) -> None:
+        self._upstream = upstream
+        self._server = server
+        self._ticket = ticket
+        self._request: _Request | None = request
+        self._response = NO_RESPONSE
+        self._connection = server.pool.take()
+        self.status = 0
+        self.headers: Headers = []
+        if self._connection is not None:
+            self._begin(self._connection, request)
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether its request's head is on its way."""
+        return self._request is None
+
+    def _begin(self, connection: Connection, request: _Request) -> None:
+        self._request = None
+        head, body, length, to_head = request
+        connection.begin(head, body, length, to_head=to_head)
+
+    async def arrived(self, sent: Sent | None = None) -> None:
+        """Wait for the head. `sent` is called once the request's is on its way. To be called once.
+
+        Raises UpstreamRefused, UpstreamCut, UpstreamTimeout; whatever the request's body raises.
+        """
+        health, wait_s = Health.UNCLEAR, 0.0
+        try:
+            connection = self._connection
+            if connection is None or self._request is not None:
+                connection = self._connection = await self._server.pool.connect()
+                assert self._request is not None, "it was not sent"
+                self._begin(connection, self._request)
+            if sent is not None:
+                sent()
+            response = self._response = await connection.answered()
+            self.status = response.status
+            self.headers = from_upstream(response.headers)
+            health = Health.ALIVE
+            if response.status in BUSY_STATUSES:
+                health, wait_s = Health.BUSY, retry_after_s(self.headers)
+        except UpstreamRefused:
+            health = Health.REFUSED
+            raise
+        finally:
+            if not self.status:
+                self.close()
+            if self._ticket is not None:
+                self._upstream.learn(self._server.breaker, self._ticket, health, wait_s)
 
     @property
     def over(self) -> bool:
@@ -64,7 +120,7 @@ class Answer:
         """Give back the connection, once; cut it where the answer has not ended."""
         connection, self._connection = self._connection, None
         if connection is not None and connection.finish():
-            self._pool.give_back(connection, self._response.kept_for_s)
+            self._server.pool.give_back(connection, self._response.kept_for_s)
 
     def __enter__(self) -> Self:
         return self
@@ -73,12 +129,6 @@ class Answer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Server:
-    pool: Pool
-    breaker: Breaker
 
 
 class Upstream:
@@ -126,33 +176,38 @@ class Upstream:
         request's head is on its way. Raises UpstreamHeld, UpstreamRefused, UpstreamCut, UpstreamTimeout; whatever the
         body raises; MalformedRequest.
         """
+        answer = self.begin(method, target, headers, body)
+        await answer.arrived(sent)
+        return answer
+
+    def begin(self, method: str, target: bytes, headers: Headers, body: AsyncIterator[bytes] | bytes | None) -> Answer:
+        """The same as far as it goes without waiting: a request for which a connection is open is sent.
+
+        Raises UpstreamHeld, UpstreamRefused, MalformedRequest. Whoever calls this waits for the answer.
+        """
         server, ticket = self._pick()
-        pool, health, wait_s = server.pool, Health.UNCLEAR, 0.0
-        body = body or b""
+        pool, body = server.pool, body or b""
         known = len(body) if isinstance(body, bytes) else None
         try:
             head, length = encode_head(method, pool.path + target, headers, pool.authority, known)
-            connection = pool.take() or await pool.connect()
-            try:
-                connection.begin(head, body, length, to_head=method == "HEAD")
-                if sent is not None:
-                    sent()
-                answer = Answer(await connection.answered(), connection, pool)
-            except BaseException:
-                connection.finish()
-                raise
-            health = Health.ALIVE
-            if answer.status in BUSY_STATUSES:
-                health, wait_s = Health.BUSY, retry_after_s(answer.headers)
-            return answer
-        except UpstreamRefused:
-            health = Health.REFUSED
+        except MalformedRequest:
+            if ticket is not None:
+                self.learn(server.breaker, ticket, Health.UNCLEAR, 0.0)
             raise
-        finally:
-            if ticket is not None and not (health is Health.ALIVE and server.breaker.is_calm):
-                self._learn(server.breaker, ticket, health, wait_s)
+        return Answer(self, server, ticket, (head, body, length, method == "HEAD"))
 
-    def _learn(self, breaker: Breaker, ticket: Ticket, health: Health, wait_s: float) -> None:
+    async def warm(self) -> None:
+        """Have a connection open for the next request, where that is not known to be in vain."""
+        if self._servers:
+            server = self._servers[(self._turn + 1) % len(self._servers)]
+            if not server.pool.idle and server.breaker.is_calm:
+                with suppress(UpstreamError):  # whoever sends the request is told
+                    server.pool.give_back(await server.pool.connect(), None)
+
+    def learn(self, breaker: Breaker, ticket: Ticket, health: Health, wait_s: float) -> None:
+        """What came of a request."""
+        if health is Health.ALIVE and breaker.is_calm:
+            return
         was_open = breaker.is_open
         breaker.end(ticket, health, monotonic(), wait_s)
         if was_open or breaker.is_open:
@@ -171,23 +226,6 @@ class Upstream:
         if self._hold:
             raise UpstreamHeld("The app servers are away.")
         return server, None
-
-    async def fetch(
-        self, method: str, target: bytes, headers: Headers, body: bytes, max_body_bytes: int, sent: Sent
-    ) -> StoredResponse:
-        """Send one request and keep its whole answer; `body` is None where it is larger than allowed.
-
-        `sent` is called once the request's head is on its way. Raises UpstreamError.
-        """
-        with await self.send(method, target, headers, body, sent) as answer:
-            kept: list[bytes] = []
-            size = 0
-            while chunk := await answer.read():
-                size += len(chunk)
-                if size > max_body_bytes:
-                    return StoredResponse(answer.status, answer.headers, None)
-                kept.append(chunk)
-            return StoredResponse(answer.status, answer.headers, b"".join(kept))
 
     async def close(self) -> None:
         """Close all connections, those in use too."""

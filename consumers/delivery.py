@@ -3,20 +3,21 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from app.errors import QueueUnavailable, UpstreamError
+from app.errors import MalformedRequest, PenstockError, QueueUnavailable, UpstreamError
 from app.headers import drained
 from app.identity_token import IdentityTokens
 from app.jobs.model import JobStatus, StoredResponse
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
 from app.settings import Settings
-from app.upstream import Upstream
+from app.upstream import Answer, Upstream
 from consumers.metrics import Metrics
-from consumers.retry import Backoff, Exhausted, Held, Outcome, Retry, Succeeded, judge
+from consumers.retry import OUTCOMES, Backoff, Exhausted, Held, Outcome, Retry, Succeeded, judge
 from consumers.settling import Settling
 
 log = structlog.get_logger()
@@ -35,17 +36,28 @@ class Delivery:
         self._most_response_bytes = settings.max_stored_response_bytes
         self._lease_s = settings.lease_s
         self._backoff = Backoff(settings.retry_base_s, settings.retry_max_s)
-        self._metrics = metrics
-        self.in_flight: dict[str, LeasedJob] = {}
+        self._lost_leases = metrics.lost_leases
+        self._attempts = {kind: metrics.attempts.labels(kind.__name__.lower()) for kind in OUTCOMES}
+        self._in_flight: dict[tuple[str, str], LeasedJob] = {}
 
-    async def attempt(self, job: LeasedJob, sent: Callable[[], None]) -> None:
-        """Send a job and store what came of it; calls `sent` once, at the latest when it is over."""
-        self.in_flight[job.id] = job
+    def begin(self, job: LeasedJob) -> Answer | PenstockError:
+        """Send a job at once, where a connection is open for it; else it waits for one in `attempt`."""
+        request = job.request
+        headers = drained(request.headers, job.id, job.attempt, self._identity.token(request.subject))
         try:
-            outcome = await self._send(job, sent)
-            self._metrics.attempts.labels(type(outcome).__name__.lower()).inc()
+            return self._upstream.begin(request.method, request.target, headers, request.body)
+        except PenstockError as error:
+            return error
+
+    async def attempt(self, job: LeasedJob, begun: Answer | PenstockError, sent: Callable[[], None]) -> None:
+        """Wait for the answer and store what came of it; calls `sent` at the latest when it is over."""
+        lease = (job.lease, job.id)
+        self._in_flight[lease] = job
+        try:
+            outcome = await self._outcome(job, begun, sent)
+            self._attempts[type(outcome)].inc()
             if not await self._persistently(lambda: self._store(job, outcome)):
-                self._metrics.lost_leases.inc()
+                self._lost_leases.inc()
         except QueueUnavailable as error:  # someone will reclaim it
             log.error("outcome_not_stored", job=job.id, error=str(error))
         except asyncio.CancelledError:
@@ -53,7 +65,7 @@ class Delivery:
             raise
         finally:
             sent()
-            del self.in_flight[job.id]
+            del self._in_flight[lease]
 
     async def _give_up(self, job: LeasedJob) -> None:
         """The worker ends before the app server has answered: it may have acted, so the attempt counts."""
@@ -65,40 +77,54 @@ class Delivery:
     async def extend_leases(self, consumer: str) -> None:
         """Keep the leases of all that is in flight."""
         by_partition: dict[str, list[LeasedJob]] = {}
-        for job in self.in_flight.values():
+        for job in self._in_flight.values():
             by_partition.setdefault(job.id.partition("-")[0], []).append(job)
         for jobs in by_partition.values():
             await self._flows.extend(jobs, consumer)
 
-    async def _send(self, job: LeasedJob, sent: Callable[[], None]) -> Outcome:
+    async def _outcome(self, job: LeasedJob, begun: Answer | PenstockError, sent: Callable[[], None]) -> Outcome:
         try:
-            result: StoredResponse | UpstreamError = await self._fetch(job, sent)
+            if isinstance(begun, PenstockError):
+                raise begun
+            await begun.arrived(sent)
+            result: StoredResponse | UpstreamError = await self._read(begun)
         except UpstreamError as error:
             result = error
+        except MalformedRequest as error:  # it was stored by someone else than us, and never will be another
+            return Exhausted("attempts_exhausted", str(error), None)
         away = self._upstream.away
         return judge(result, job.attempt, job.max_attempts, self._backoff, random.random(), away=away)
 
-    async def _fetch(self, job: LeasedJob, sent: Callable[[], None]) -> StoredResponse:
-        request = job.request
-        headers = drained(request.headers, job.id, job.attempt, self._identity.token(request.subject))
-        return await self._upstream.fetch(
-            request.method, request.target, headers, request.body, self._most_response_bytes, sent
-        )
+    async def _read(self, answer: Answer) -> StoredResponse:
+        """The whole answer; its body is None where it is larger than is kept."""
+        with answer:
+            kept = [answer.take()]
+            size = len(kept[0])
+            while not answer.over and size <= self._most_response_bytes:
+                kept.append(await answer.read())
+                size += len(kept[-1])
+            body = b"".join(kept) if size <= self._most_response_bytes else None
+            return StoredResponse(answer.status, answer.headers, body)
 
-    async def _store(self, job: LeasedJob, outcome: Outcome) -> bool:
+    def _store(self, job: LeasedJob, outcome: Outcome) -> Awaitable[bool]:
         match outcome:
             case Succeeded(response):
-                return await self._settling.settle(Settlement(job, JobStatus.SUCCEEDED, response=response))
+                return self._settling.settle(Settlement(job, JobStatus.SUCCEEDED, response=response))
             case Exhausted(code, message, response):
-                return await self._settling.settle(Settlement(job, JobStatus.FAILED, code, message, response))
+                return self._settling.settle(Settlement(job, JobStatus.FAILED, code, message, response))
             case Retry(delay_s, code, message, give_back):
-                return await self._flows.retry(job, delay_s, code, message, give_back=give_back)
+                return self._flows.retry(job, delay_s, code, message, give_back=give_back)
             case Held():
-                await self._flows.unlease([job])
-                return True
+                return self._unlease(job)
+
+    async def _unlease(self, job: LeasedJob) -> bool:
+        await self._flows.unlease([job])
+        return True
 
     async def _persistently(self, store: Callable[[], Awaitable[bool]]) -> bool:
         """An outcome that is not stored would be a duplicate later: try for as long as the lease may last."""
+        with suppress(QueueUnavailable):
+            return await asyncio.shield(store())
         async for trial in AsyncRetrying(
             retry=retry_if_exception_type(QueueUnavailable),
             wait=wait_random_exponential(multiplier=0.1, max=1),

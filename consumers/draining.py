@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
+from time import monotonic
 
 from app.errors import RulesUnavailable
 from app.jobs.model import JobStatus
@@ -19,7 +20,7 @@ from app.queue.model import FrozenCharge, Lease, LeasedJob, Settlement, TakenFlo
 from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
 from app.settings import Settings
-from app.upstream import Upstream
+from app.upstream import Answer, Upstream
 from consumers.delivery import Delivery
 from consumers.in_flight import InFlight
 from consumers.lead import Lead
@@ -32,6 +33,8 @@ MAX_BATCH = 500
 
 UNKNOWN_RULES_WAIT_US = 500_000
 BUSY_WAIT_S = 0.05
+BUSY_CHECK_S = 0.002
+WORTH_ASKING = 16
 MARKER_SLACK_S = 60.0
 
 
@@ -81,14 +84,14 @@ class Draining:
 
     async def _send_at_slots(self, flow: TakenFlow, rule: ActiveRule, stopping: Callable[[], bool]) -> None:
         """Until the flow must wait, is empty or is lost; then nothing of it is left in hand."""
-        pacer = Pacer(lambda job, slot: self._send(flow.name, job, slot), self._grace_s, self._may_send)
+        pacer = Pacer(partial(self._send, flow.name), self._grace_s, self._may_send, self._upstream.warm)
         try:
             ask_at_s = await self._lease_while_due(flow, rule, pacer, stopping)
         finally:
             missed = await pacer.finish()
             await self._return(flow.name, missed)
         if ask_at_s is not None:
-            now = asyncio.get_running_loop().time()
+            now = monotonic()
             if missed and ask_at_s <= now:
                 ask_at_s = flow.due_at_s  # its slot was missed, and not its turn
             await self._give_back(flow, int((ask_at_s - now) * 1e6), rule)
@@ -97,15 +100,15 @@ class Draining:
         self, flow: TakenFlow, rule: ActiveRule, pacer: Pacer, stopping: Callable[[], bool]
     ) -> float | None:
         """Lease jobs for the next slots, again and again; when to ask for more, or None where the flow was lost."""
-        loop = asyncio.get_running_loop()
+        await self._upstream.warm()  # before slots are asked for: what would be late shifts all that follows
         while True:
-            reserved = self._in_flight.reserve(flow.name, int(min(flow.run, MAX_BATCH, self._upstream.room)))
+            reserved = await self._reserve(flow)
             leased = 0
             if reserved == 0:
-                return loop.time() + BUSY_WAIT_S if self._in_flight.holds(flow.name) else flow.due_at_s
+                return monotonic() + BUSY_WAIT_S if self._in_flight.holds(flow.name) else flow.due_at_s
             try:
                 slots = await self._acquire(flow, rule, reserved)
-                answered_at = loop.time()
+                answered_at = monotonic()
                 ask_at_s = answered_at + (slots.next_wait_us - self._lead.ask_us) / 1e6
                 if not slots.waits_us:
                     return ask_at_s
@@ -115,17 +118,30 @@ class Draining:
                 leased = len(lease.jobs)
             finally:
                 self._in_flight.release(flow.name, reserved - leased)
-            self._lead.observe((loop.time() - answered_at) * 1e6)
+            self._lead.observe((monotonic() - answered_at) * 1e6)
             pacer.add(lease.jobs, [answered_at + wait_us / 1e6 for wait_us in slots.waits_us])
             flow = replace(flow, run=lease.run, charges=lease.charges, depth=lease.depth)
             if flow.run == 0 or slots.next_wait_us > 2 * self._lead.horizon_us or stopping():
                 return ask_at_s
             # The next slots are asked for before the last ones have passed, so that a fast flow has no gap.
-            await asyncio.sleep(ask_at_s - loop.time())
+            await asyncio.sleep(ask_at_s - monotonic())
             latest, deleted = await self._rule_of(flow)
             if latest is None or deleted or latest.rule.paused:
                 return ask_at_s
             rule = latest
+
+    async def _reserve(self, flow: TakenFlow) -> int:
+        """Permits for the next jobs; a flow that has its share waits a little for more than a few."""
+        until = monotonic() + BUSY_WAIT_S
+        while True:
+            most = int(min(flow.run, MAX_BATCH, self._upstream.room))
+            if (
+                self._in_flight.room(flow.name, most) >= min(most, WORTH_ASKING)
+                or not self._in_flight.holds(flow.name)
+                or monotonic() >= until
+            ):
+                return self._in_flight.reserve(flow.name, most)
+            await asyncio.sleep(BUSY_CHECK_S)
 
     async def _acquire(self, flow: TakenFlow, rule: ActiveRule, n: int) -> Slots:
         charges = await self._charges(flow, rule)
@@ -164,15 +180,17 @@ class Draining:
 
     async def _send(self, flow: str, job: LeasedJob, slot: float) -> None:
         """Start one delivery; returns as soon as the request is on its way, so that the next can't overtake it."""
-        loop = asyncio.get_running_loop()
+        begun = self._delivery.begin(job)
         on_its_way = asyncio.Event()
-        task = loop.create_task(self._delivery.attempt(job, on_its_way.set))
+        task = asyncio.create_task(self._delivery.attempt(job, begun, on_its_way.set))
         self._tasks.add(task)
         task.add_done_callback(partial(self._over, flow))
-        await on_its_way.wait()
-        delay_s = max(0.0, loop.time() - slot)
+        if not (isinstance(begun, Answer) and begun.is_sent):
+            await on_its_way.wait()
+        now = monotonic()
+        delay_s = max(0.0, now - slot)
         self._metrics.send_delay_s.observe(delay_s)
-        self._window.observe(delay_s, loop.time())
+        self._window.observe(delay_s, now)
 
     def _over(self, flow: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -190,7 +208,7 @@ class Draining:
             if jobs:
                 self._in_flight.release(flow, len(jobs))
                 self._metrics.missed_slots.inc(len(jobs))
-                self._window.observe(math.inf, asyncio.get_running_loop().time())
+                self._window.observe(math.inf, monotonic())
 
     async def _give_back(self, flow: TakenFlow, due_in_us: int, rule: ActiveRule | None = None) -> None:
         left = await self._flows.lease(flow, 0, consumer=self._consumer, due_in_us=due_in_us, look=MAX_BATCH)

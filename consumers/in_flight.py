@@ -32,14 +32,18 @@ class InFlight:
         """Whether a flow has permits."""
         return flow in self._held
 
-    def reserve(self, flow: str, n: int) -> int:
-        """Take up to `n` permits for a flow; how many were taken."""
+    def room(self, flow: str, n: int) -> int:
+        """How many of `n` permits the flow could take."""
         held = self._held.get(flow, 0)
         share = (SHARE * (self._free + held)) // (SHARE + 1)
-        taken = min(n, self._free, max(share - held, 0 if held else 1))
+        return min(n, self._free, max(share - held, 0 if held else 1))
+
+    def reserve(self, flow: str, n: int) -> int:
+        """Take up to `n` permits for a flow; how many were taken."""
+        taken = self.room(flow, n)
         self._free -= taken
         if taken:
-            self._held[flow] = held + taken
+            self._held[flow] += taken
         if self._free == 0:
             self._available.clear()
         return taken

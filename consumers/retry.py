@@ -43,6 +43,7 @@ class Held:
 
 
 Outcome = Succeeded | Retry | Exhausted | Held
+OUTCOMES = (Succeeded, Retry, Exhausted, Held)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,18 +20,20 @@ class Settling:
         self._waiting: deque[_Waiting] = deque()
         self._storing: asyncio.Task[None] | None = None
 
-    async def settle(self, settlement: Settlement) -> bool:
+    def settle(self, settlement: Settlement) -> "asyncio.Future[bool]":
         """Store one outcome; False where someone else holds the job meanwhile. Raises QueueUnavailable."""
         stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((settlement, stored))
         if self._storing is None:
             self._storing = asyncio.create_task(self._store_all())
-        return await stored
+        return stored
 
     async def _store_all(self) -> None:
-        while self._waiting:
-            await self._store(self._next())
-        self._storing = None
+        try:
+            while self._waiting:
+                await self._store(self._next())
+        finally:
+            self._storing = None
 
     def _next(self) -> list[_Waiting]:
         """The longest waiting, and others of its partition."""
@@ -44,10 +46,10 @@ class Settling:
     async def _store(self, taken: list[_Waiting]) -> None:
         try:
             results = await self._flows.settle([settlement for settlement, _ in taken])
-        except QueueUnavailable as error:
+        except Exception as error:  # whatever it is: those who wait must not wait for ever
             for _, stored in taken:
                 if not stored.done():
-                    stored.set_exception(QueueUnavailable(str(error)))
+                    stored.set_exception(QueueUnavailable(str(error)) if isinstance(error, QueueUnavailable) else error)
             return
         for (_, stored), result in zip(taken, results, strict=True):
             if not stored.done():

@@ -1,11 +1,11 @@
 """Flows: what edges and workers do with them, each a transition of one Lua script."""
 
-import asyncio
 import math
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -98,7 +98,7 @@ class Flows:
         """Take the flows that are due; seconds until the next will be (None: nothing waits)."""
         token = secrets.token_hex(8)
         answer = await self._call("take", partition, [max_flows, flow_lease_us, token, look])
-        now_s = asyncio.get_running_loop().time()
+        now_s = monotonic()
         flows = [
             TakenFlow(
                 answer[at].decode(),

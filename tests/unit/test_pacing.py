@@ -1,11 +1,12 @@
 """A pacer sends in order, uses no slot late, and hands back what it could not send."""
 
 import asyncio
+import time
 
 from app.jobs.model import StoredRequest
 from app.queue.model import LeasedJob
 from consumers.lead import Lead
-from consumers.pacing import Pacer
+from consumers.pacing import MOST_IN_A_ROW, Pacer
 
 REQUEST = StoredRequest("GET", b"/", [], b"")
 
@@ -82,3 +83,40 @@ def test_the_lead_follows_slow_leases_up_at_once_and_down_slowly() -> None:
     for _ in range(200):
         lead.observe(1000)
     assert lead.slot_us == 5000
+
+
+async def test_what_takes_time_is_done_before_the_slot() -> None:
+    late: list[float] = []
+
+    async def send(_: LeasedJob, slot: float) -> None:
+        late.append(time.monotonic() - slot)
+
+    async def connect() -> None:
+        await asyncio.sleep(0.05)
+
+    start = time.monotonic() + 0.1
+    pacer = Pacer(send, grace_s=10, prepare=connect)
+    pacer.add(jobs(0, 2), [start, start + 0.2])
+    assert await pacer.finish() == []
+    assert len(late) == 2
+    assert min(late) >= 0, "never before its slot"
+    assert min(late) < 0.05, "and not so much after it as it took"
+
+
+async def test_a_flow_without_end_lets_the_loop_do_other_things() -> None:
+    turns = 0
+
+    async def send(job: LeasedJob, _: float) -> None:
+        sent.append(job.id)
+
+    async def others() -> None:
+        nonlocal turns
+        while len(sent) < 1000:
+            await asyncio.sleep(0)
+            turns += 1
+
+    sent: list[str] = []
+    pacer = Pacer(send, grace_s=10)
+    pacer.add(jobs(0, 1000), [time.monotonic()] * 1000)
+    await asyncio.gather(pacer.finish(), others())
+    assert turns > 1000 / MOST_IN_A_ROW / 2

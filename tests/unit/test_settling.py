@@ -1,0 +1,83 @@
+"""Outcomes are stored whatever became of earlier ones, and every lease that is held is extended."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from app.errors import QueueUnavailable, UpstreamCut
+from app.identity_token import IdentityTokens
+from app.jobs.model import JobStatus, StoredRequest
+from app.queue.flows import Flows
+from app.queue.model import LeasedJob, Settlement
+from app.settings import Settings
+from app.upstream import Upstream
+from consumers.delivery import Delivery
+from consumers.metrics import Metrics
+from consumers.settling import Settling
+
+
+def leased(job_id: str, lease: str = "lease") -> LeasedJob:
+    return LeasedJob(job_id, lease, 1, 5, StoredRequest("GET", b"/", [], b""))
+
+
+class Failing:
+    """Flows whose next calls fail with these, one after the other."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+
+    async def settle(self, settlements: list[Settlement]) -> list[bool]:
+        await asyncio.sleep(0)
+        if self.failures:
+            raise self.failures.pop(0)
+        return [True] * len(settlements)
+
+
+@pytest.mark.parametrize("failure", [QueueUnavailable("away"), RuntimeError("a script that fails")])
+async def test_one_that_fails_keeps_no_other_waiting(failure: Exception) -> None:
+    settling = Settling(cast(Flows, Failing(failure)))
+    with pytest.raises(type(failure)):
+        await asyncio.wait_for(settling.settle(Settlement(leased("0-a"), JobStatus.SUCCEEDED)), 5)
+    assert await asyncio.wait_for(settling.settle(Settlement(leased("0-b"), JobStatus.SUCCEEDED)), 5)
+
+
+class Holding:
+    """Flows where storing a retry takes until it is let go; remembers whose leases were extended."""
+
+    def __init__(self) -> None:
+        self.let_go: dict[str, asyncio.Event] = {}
+        self.extended: list[str] = []
+        self.both = asyncio.Event()
+
+    async def retry(self, job: LeasedJob, *_: Any, **__: Any) -> bool:  # noqa: ANN401
+        gone = self.let_go[job.lease] = asyncio.Event()
+        if len(self.let_go) == 2:
+            self.both.set()
+        await gone.wait()
+        return False
+
+    async def extend(self, jobs: list[LeasedJob], _: str) -> None:
+        self.extended = [job.lease for job in jobs]
+
+
+async def test_a_job_that_came_back_while_its_first_outcome_is_stored_keeps_its_new_lease() -> None:
+    flows, upstream = Holding(), Upstream([])
+    metrics = Metrics(CollectorRegistry())
+    delivery = Delivery(cast(Flows, flows), upstream, IdentityTokens(None), Settings(), metrics)
+
+    async def attempt(lease: str) -> None:
+        await delivery.attempt(leased("0-a", lease), UpstreamCut("cut"), lambda: None)
+
+    first, second = asyncio.create_task(attempt("first")), asyncio.create_task(attempt("second"))
+    async with asyncio.timeout(5):
+        await flows.both.wait()
+    flows.let_go["first"].set()
+    await first
+    await delivery.extend_leases("worker")
+    assert flows.extended == ["second"]
+    flows.let_go["second"].set()
+    await second
+    await delivery.extend_leases("worker")
+    assert flows.extended == ["second"], "nothing is in flight any more"
