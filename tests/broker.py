@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,16 +46,20 @@ def by_kafka(settings: Settings, bootstrap: str) -> Settings:
 class Broker:
     """One that a test may do anything to; started again it has the same port and the same files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: Callable[[int, int], str] | None = None) -> None:
         self._folder = folder
         self._ports = (free_port(), free_port())
         self.bootstrap = f"127.0.0.1:{self._ports[0]}"
         folder.mkdir(parents=True, exist_ok=True)
+        self._more: list[Path] = []
+        if more is not None:
+            self._more.append(folder / "more.properties")
+            self._more[0].write_text(more(*self._ports))
         self.process = self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:
         with (self._folder / "broker.log").open("ab") as log:
-            command = [str(KAFKA), str(self._folder), *map(str, self._ports)]
+            command = [str(KAFKA), str(self._folder), *map(str, (*self._ports, *self._more))]
             return subprocess.Popen(command, stdout=log, stderr=log)
 
     def ready(self) -> None:
@@ -91,10 +95,11 @@ class Broker:
 
 
 @contextmanager
-def own_broker(folder: Path) -> Iterator[Broker]:
+def own_broker(folder: Path, more: Callable[[int, int], str] | None = None) -> Iterator[Broker]:
+    """`more`: settings that come after the usual ones, by the ports of the broker and its controller."""
     skip_unless_kafka(own=True)
     subprocess.run([KAFKA, "--fetch"], check=True)
-    broker = Broker(folder)
+    broker = Broker(folder, more)
     try:
         broker.ready()
         yield broker

@@ -1,22 +1,18 @@
 """Connections to the app servers: kept, given up, timed; streams with backpressure; TLS."""
 
 import asyncio
-import datetime
 import ipaddress
 import random
 import socket
-import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from app.errors import StartupError, UpstreamCut, UpstreamRefused, UpstreamTimeout
 from app.settings import load_settings
+from tests.authority import Authority
 from tests.integration.upstream.raw_server import HEADERS, Asked, RawServer, client_of, echo, listening, serving
 from tests.system import eventually
 
@@ -392,48 +388,6 @@ def test_an_address_that_says_more_than_where_is_refused(url: str, monkeypatch: 
     monkeypatch.setenv("PENSTOCK_UPSTREAMS", url)
     with pytest.raises(StartupError, match="PENSTOCK_UPSTREAMS"):
         load_settings()
-
-
-class Authority:
-    """A certificate authority of a test's own."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.file = folder / f"{name}.pem"
-        self._folder = folder
-        certificate = self._certificate(self._name, self._key.public_key(), x509.BasicConstraints(True, None))
-        self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-
-    def server(self, *names: x509.GeneralName) -> ssl.SSLContext:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
-        certificate = self._certificate(subject, key.public_key(), x509.SubjectAlternativeName(names))
-        pem = self._folder / "server.pem"
-        plain, pkcs8 = serialization.NoEncryption(), serialization.PrivateFormat.PKCS8
-        pem.write_bytes(
-            key.private_bytes(serialization.Encoding.PEM, pkcs8, plain)
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(pem)
-        return context
-
-    def _certificate(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, extension: x509.ExtensionType
-    ) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(extension, critical=True)
-        )
-        return builder.sign(self._key, hashes.SHA256())
 
 
 LOCALHOST = x509.DNSName("localhost")

@@ -1,0 +1,118 @@
+"""A broker that wants TLS and a password: the settings reach it, and what is wrong is said, in time."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaError
+from cryptography import x509
+
+from app.clients import kafka_consumer, kafka_producer
+from app.errors import QueueUnavailable
+from app.process import cancel
+from app.queue.producing import Producing
+from app.queue.topics import prepare_topics
+from app.settings import Settings
+from tests.authority import Authority
+from tests.broker import by_kafka, own_broker
+from tests.system import eventually, free_port
+
+USER, PASSWORD = "penstock", "right"
+
+PROPERTIES = """
+listeners=PLAINTEXT://127.0.0.1:{plain},SECURE://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SECURE://localhost:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT
+controller.quorum.voters=1@127.0.0.1:{controller}
+inter.broker.listener.name=PLAINTEXT
+listener.name.secure.ssl.keystore.type=PEM
+listener.name.secure.ssl.keystore.location={pem}
+listener.name.secure.sasl.enabled.mechanisms=PLAIN
+listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+user_{user}="{password}";
+"""
+
+
+@dataclass(frozen=True)
+class Secured:
+    port: int
+    authority: Authority
+    folder: Path
+
+    def settings(self, settings: Settings, **changed: Any) -> Settings:  # noqa: ANN401
+        security = {
+            "kafka_security": "SASL_SSL",
+            "kafka_username": USER,
+            "kafka_password": PASSWORD,
+            "kafka_ca_file": self.authority.file,
+        }
+        return by_kafka(settings, f"localhost:{self.port}").model_copy(update=security | changed)
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    folder = tmp_path_factory.mktemp("secured")
+    authority, port = Authority(folder, "ours"), free_port()
+    authority.server(x509.DNSName("localhost"))
+
+    def more(plain: int, controller: int) -> str:
+        names = {"plain": plain, "port": port, "controller": controller, "pem": authority.server_file}
+        return PROPERTIES.format(**names, user=USER, password=PASSWORD)
+
+    with own_broker(folder / "broker", more):
+        yield Secured(port, authority, folder)
+
+
+async def test_what_is_produced_is_read(settings: Settings, secured: Secured) -> None:
+    ours = secured.settings(settings)
+    async with asyncio.timeout(60):
+        assert await prepare_topics(ours) > 0
+        producer, consumer = kafka_producer(ours), kafka_consumer(ours)
+        consumer.subscribe([ours.kafka_topic])
+        await producer.start()
+        await producer.send_and_wait(ours.kafka_topic, b"hello", key=b"flow")
+        await consumer.start()
+        assert (await consumer.getone()).value == b"hello"
+        await consumer.stop()
+        await producer.stop()
+
+
+@pytest.mark.parametrize("wrong", ["password", "authority"])
+async def test_what_is_wrong_keeps_everyone_out(settings: Settings, secured: Secured, wrong: str) -> None:
+    changed: dict[str, Any] = {"kafka_password": "wrong"}
+    if wrong == "authority":
+        changed = {"kafka_ca_file": Authority(secured.folder, "other").file}
+    ours = secured.settings(settings, **changed)
+    producer = kafka_producer(ours)
+    with pytest.raises(KafkaError):
+        async with asyncio.timeout(60):
+            await producer.start()
+    await producer.stop()
+
+
+async def test_an_edge_with_a_wrong_password_says_503(
+    settings: Settings, secured: Secured, capsys: pytest.CaptureFixture[str]
+) -> None:
+    producing = Producing(secured.settings(settings, kafka_password="wrong"))
+    running = asyncio.create_task(producing.run())
+
+    async def said() -> bool:
+        return "kafka_away" in capsys.readouterr().out
+
+    await eventually(said, 60, "that Kafka can't be reached is in the log")
+    assert not producing.is_ready
+    with pytest.raises(QueueUnavailable, match="Kafka is away"):
+        await producing.produce("jobs", b"flow", b"{}", [])
+    await cancel([running])
+
+
+def test_without_tls_the_broker_says_nothing(settings: Settings, secured: Secured) -> None:
+    """The listener is one that speaks TLS, so that the tests above are about it."""
+    context = ssl.create_default_context(cafile=str(secured.authority.file))
+    certificate = ssl.get_server_certificate(("localhost", secured.port), ca_certs=str(secured.authority.file))
+    assert certificate.startswith("-----BEGIN CERTIFICATE-----")
+    assert context.check_hostname
