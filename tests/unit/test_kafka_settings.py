@@ -27,6 +27,7 @@ def test_brokers_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_cannot_be_is_named(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], problem: str) -> None:
+    monkeypatch.delenv("PENSTOCK_KAFKA_BOOTSTRAP", raising=False)  # of whoever names a broker for the tests
     for name, value in environment.items():
         monkeypatch.setenv(f"PENSTOCK_{name}", value)
     with pytest.raises(StartupError, match=f"PENSTOCK_{problem}"):
