@@ -1,10 +1,8 @@
 """The connection to a real Redis through faults: whoever gets an answer gets its own."""
 
 import asyncio
-import datetime
 import random
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,9 +12,6 @@ from pathlib import Path
 import pytest
 import uvloop
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from redis.asyncio import Redis
 
 from app.errors import CountersUnavailable
@@ -27,6 +22,7 @@ from app.lua import Scripts, source
 from app.redis_wire.address import Address
 from app.redis_wire.node import Node
 from app.redis_wire.resp import command
+from tests.authority import Authority
 from tests.conftest import started
 from tests.faults.drain.proxy import Cut, Fault, proxied
 from tests.system import ROOT, eventually, free_port
@@ -252,29 +248,6 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
             assert "db=2 " in (await node.call(command("CLIENT", "INFO"))).decode()
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    public, private = folder / "cert.pem", folder / "key.pem"
-    public.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return public, private
-
-
 def passing_to(port: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
@@ -298,9 +271,8 @@ def test_tls_with_its_certificate_verified(
 
 
 async def speak_tls(cache_redis_url: str, tmp_path: Path) -> None:
-    public, private = certificate(tmp_path)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(public, private)
+    authority = Authority(tmp_path, "ours")
+    context, public = authority.server(x509.DNSName("localhost")), authority.file
     target = int(cache_redis_url.rsplit(":", 1)[1].partition("/")[0])
     server = await asyncio.start_server(passing_to(target), "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
