@@ -17,17 +17,15 @@ from app.settings import Settings
 from tests.needs import missing
 from tests.system import free_port
 
-MISSING = (
-    "no Kafka for this test: install Maven and Java 17 (Debian: apt-get install maven default-jre-headless), "
-    "or name a broker with PENSTOCK_KAFKA_BOOTSTRAP"
-)
+MISSING = "no Kafka for this test: install Maven and Java 17 (Debian: apt-get install maven default-jre-headless)"
+OR_NAMED = ", or name a broker with PENSTOCK_KAFKA_BOOTSTRAP"
 
 
 def skip_unless_kafka(*, own: bool = False) -> None:
-    """`own`: a broker to be killed."""
+    """`own`: a broker of the test's own, to be killed or with settings of its own; one that is named will not do."""
     if shutil.which("mvn") or (not own and os.environ.get("PENSTOCK_KAFKA_BOOTSTRAP")):
         return
-    missing(MISSING)
+    missing(MISSING if own else MISSING + OR_NAMED)
 
 
 def by_kafka(settings: Settings, bootstrap: str) -> Settings:
