@@ -2,7 +2,8 @@
 
 PENSTOCK_TEST_KAFKA_FLOOD says how many messages wait in the paused flow, PENSTOCK_TEST_KAFKA_REBALANCES how often a
 member joins and leaves; the defaults are what a CI run has time for. 100,000 messages were tried, with 134 MiB in use
-at most, and 30 members, a minute long.
+at most, and 30 members one after the other: each stayed two seconds, and with the time until a process is ready that
+took about four minutes on two shared cores.
 """
 
 import asyncio
