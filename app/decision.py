@@ -19,7 +19,7 @@ class Judged(NamedTuple):
     @property
     def refuses(self) -> bool:
         """Whether this rule, enforced, stands in the way: its quota is spent, or its flow has a backlog."""
-        return bool(self.state.refused or self.state.backlog) and not self.match.rule.rule.shadow
+        return (self.state.refused or self.state.backlog) and not self.match.rule.rule.shadow
 
 
 @dataclass(frozen=True, slots=True)

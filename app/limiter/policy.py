@@ -44,8 +44,8 @@ class QuotaState(NamedTuple):
     remaining: int
     wait_us: int
     reset_us: int
-    refused: bool | int
-    backlog: bool | int
+    refused: bool
+    backlog: bool
 
     @property
     def wait_s(self) -> int:

@@ -93,8 +93,10 @@ def _marker(marker: str, ttl_s: float) -> tuple[str, int]:
 
 def _verdict(reply: list[int]) -> Verdict:
     granted = reply[0]
-    starts = range(2 + granted, len(reply), _STATE_FIELDS)
-    states = [_new(QuotaState, reply[at : at + _STATE_FIELDS]) for at in starts]
+    states = []
+    for at in range(2 + granted, len(reply), _STATE_FIELDS):
+        remaining, wait_us, reset_us, refused, backlog = reply[at : at + _STATE_FIELDS]
+        states.append(_new(QuotaState, (remaining, wait_us, reset_us, refused == 1, backlog == 1)))
     return Verdict(granted == 1, tuple(states))
 
 
