@@ -17,7 +17,7 @@ from app.local.stores import Store, cache_store, mongodb_is_ready, queue_store, 
 from app.lua import Scripts
 from app.settings import Settings
 from tests.broker import by_kafka, own_broker, skip_unless_kafka
-from tests.system import free_port
+from tests.system import end, free_port
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,8 +36,7 @@ def started(store: Store, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        process.terminate()
-        process.wait(30)
+        end(process)
 
 
 @pytest.fixture(scope="session")
