@@ -31,11 +31,18 @@ READY_WITHIN_S = 60.0
 MOST_EDGES = 4
 
 
+TOLD: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """One that nobody listens at, and that no other call was told: whose process may need seconds to listen."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in TOLD:
+            TOLD.add(port)
+            return port
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
