@@ -22,7 +22,8 @@
 -- RETURN integers: granted, next_wait_us, the granted slots as waits in microseconds, then for each quota
 --        remaining, wait_us, reset_us, refused, backlog
 --
--- A counter is the string "tat e burst revision", tat in whole microseconds of TIME; a log is a list of such times at
+-- A counter is the string "tat e burst revision", tat in whole microseconds of TIME, the rest in the words of the caller:
+-- mostly they are those of the next one too, and need not be read. A log is a list of such times at
 -- `<counter>:log`, beside it the string "window limit revision" at `<counter>:log:policy`. A caller with a newer revision
 -- converts what is owed to its own policy; one with an older revision is judged by the stored policy. Here all times are
 -- relative to now: a double holds the microseconds of this century only to a quarter, which would add up over many slots.
@@ -30,33 +31,35 @@
 local HEADER, PER_QUOTA = 6, 5
 local NEVER = 1e15
 local ROUNDING_US = 1e-3 -- doubles are off by less; else 1 in 8.062 s with a burst of 2 refuses the second
+local SHORTEST_MS = 1000
+
+-- In locals: each of them is looked up many times a call.
+local call, format, match = redis.call, string.format, string.match
+local max, min, ceil, floor = math.max, math.min, math.ceil, math.floor
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local n, horizon, lead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local peek = ARGV[4] == '1'
-local quotas = {}
-local blocked = false
-
-local function keep(key, value, for_us)
-  redis.call('SET', key, value, 'PX', string.format('%.0f', math.max(1000, math.ceil(for_us / 1000))))
-end
 
 ---------------------------------------------------------------------------------------------------------- GCRA
 local gcra = {}
 
-function gcra.load(quota, e, burst)
-  quota.tat, quota.e, quota.burst = 0, e, burst -- a counter that is not there owes nothing
-  local stored = redis.call('GET', quota.key)
+function gcra.load(quota)
+  local stored = call('GET', quota.key)
   if stored then
-    local stored_tat, stored_e, stored_burst, revision = string.match(stored, '^(%S+) (%S+) (%S+) (%S+)$')
+    local stored_tat, stored_terms = match(stored, '^(%d+) (.*)$')
     local tat = stored_tat - now
-    if tonumber(revision) < quota.revision then
-      local owed = math.min(math.max(0, tat) / stored_e, quota.burst)
-      quota.tat = math.ceil(owed * quota.e)
-      quota.changed = true
+    if stored_terms == quota.terms then
+      quota.tat = tat
     else
-      quota.tat, quota.e, quota.burst, quota.revision = tat, tonumber(stored_e), tonumber(stored_burst), tonumber(revision)
+      local stored_e, stored_burst, revision = match(stored_terms, '^(%S+) (%S+) (%S+)$')
+      if tonumber(revision) < quota.revision then
+        local owed = min(max(0, tat) / stored_e, quota.burst)
+        quota.tat, quota.changed = ceil(owed * quota.e), true
+      else
+        quota.tat, quota.e, quota.burst, quota.terms = tat, tonumber(stored_e), tonumber(stored_burst), stored_terms
+      end
     end
   end
   quota.tau = quota.e * quota.burst
@@ -71,151 +74,169 @@ function gcra.earliest(quota)
 end
 
 function gcra.spend(quota, slot)
-  quota.tat = math.max(quota.tat, slot) + quota.step
+  quota.tat = max(quota.tat, slot) + quota.step
 end
 
 function gcra.remaining(quota)
-  return math.floor((quota.tau - math.max(0, quota.tat) + ROUNDING_US) / quota.e)
+  return floor((quota.tau - max(0, quota.tat) + ROUNDING_US) / quota.e)
 end
 
 function gcra.reset(quota)
-  return math.max(0, quota.tat)
+  return max(0, quota.tat)
 end
 
 function gcra.save(quota)
-  local tat = math.ceil(quota.tat)
-  local value = string.format('%.0f %.17g %.0f %.0f', now + tat, quota.e, quota.burst, quota.revision)
-  keep(quota.key, value, tat)
+  local tat = ceil(quota.tat)
+  call('SET', quota.key, format('%.0f ', now + tat) .. quota.terms, 'PX', max(SHORTEST_MS, ceil(tat / 1000)))
 end
 
 ------------------------------------------------------------------------------------------------- sliding window
-local sliding = {}
+local function sliding_window()
+  local sliding = {}
 
-local function at(quota, index) -- from 1; the log as it stands, then what is added to it now
-  if index <= quota.length then
-    return redis.call('LINDEX', quota.log, index - 1) - now
+  local function at(quota, index) -- from 1; the log as it stands, then what is added to it now
+    if index <= quota.length then
+      return call('LINDEX', quota.log, index - 1) - now
+    end
+    return quota.added[index - quota.length]
   end
-  return quota.added[index - quota.length]
-end
 
-function sliding.load(quota, window, limit)
-  quota.window, quota.limit, quota.added = window, limit, {}
-  quota.log, quota.policy = quota.key .. ':log', quota.key .. ':log:policy'
-  local stored = redis.call('GET', quota.policy)
-  local drop_future = false
-  if stored then
-    local stored_window, stored_limit, revision = string.match(stored, '^(%S+) (%S+) (%S+)$')
-    if tonumber(revision) < quota.revision then
-      drop_future, quota.changed = true, true
-    else
-      quota.window, quota.limit, quota.revision = tonumber(stored_window), tonumber(stored_limit), tonumber(revision)
+  function sliding.load(quota)
+    quota.window, quota.limit, quota.added = quota.e, quota.burst, {}
+    quota.log, quota.policy = quota.key .. ':log', quota.key .. ':log:policy'
+    local stored = call('GET', quota.policy)
+    local drop_future = false
+    if stored and stored ~= quota.terms then
+      local stored_window, stored_limit, revision = match(stored, '^(%S+) (%S+) (%S+)$')
+      if tonumber(revision) < quota.revision then
+        drop_future, quota.changed = true, true
+      else
+        quota.window, quota.limit, quota.terms = tonumber(stored_window), tonumber(stored_limit), stored
+      end
+    end
+    quota.length = call('LLEN', quota.log)
+    local dropped = 0
+    while drop_future and dropped < quota.length and at(quota, quota.length - dropped) > 0 do
+      dropped = dropped + 1
+    end
+    quota.length = quota.length - dropped
+    if dropped > 0 and not peek then
+      call('LTRIM', quota.log, 0, -1 - dropped)
+    end
+    quota.old = 0 -- how many at the head are a window old: they count no more
+    local low, high = 0, quota.length
+    while low < high do
+      local middle = ceil((low + high) / 2)
+      if at(quota, middle) <= -quota.window then
+        low = middle
+      else
+        high = middle - 1
+      end
+    end
+    quota.old = low
+  end
+
+  function sliding.earliest(quota)
+    if quota.cost > quota.limit then
+      return NEVER
+    end
+    local length = quota.length + #quota.added
+    local slot = length > 0 and at(quota, length) or -NEVER
+    local index = length - quota.limit + quota.cost
+    if index >= 1 then
+      slot = max(slot, at(quota, index) + quota.window)
+    end
+    return slot
+  end
+
+  function sliding.spend(quota, slot)
+    for _ = 1, quota.cost do
+      quota.added[#quota.added + 1] = slot
     end
   end
-  quota.length = redis.call('LLEN', quota.log)
-  local dropped = 0
-  while drop_future and dropped < quota.length and at(quota, quota.length - dropped) > 0 do
-    dropped = dropped + 1
+
+  function sliding.remaining(quota)
+    return quota.limit - (quota.length - quota.old + #quota.added)
   end
-  quota.length = quota.length - dropped
-  if dropped > 0 and not peek then
-    redis.call('LTRIM', quota.log, 0, -1 - dropped)
+
+  function sliding.reset(quota)
+    local length = quota.length + #quota.added
+    return length > quota.old and max(0, at(quota, length) + quota.window) or 0
   end
-  quota.old = 0 -- how many at the head are a window old: they count no more
-  local low, high = 0, quota.length
-  while low < high do
-    local middle = math.ceil((low + high) / 2)
-    if at(quota, middle) <= -quota.window then
-      low = middle
-    else
-      high = middle - 1
+
+  function sliding.save(quota)
+    local for_ms = max(SHORTEST_MS, ceil(sliding.reset(quota) / 1000))
+    call('LTRIM', quota.log, quota.old, -1)
+    for _, slot in ipairs(quota.added) do
+      call('RPUSH', quota.log, format('%.0f', now + slot))
     end
+    call('PEXPIRE', quota.log, for_ms)
+    call('SET', quota.policy, quota.terms, 'PX', for_ms)
   end
-  quota.old = low
-end
 
-function sliding.earliest(quota)
-  if quota.cost > quota.limit then
-    return NEVER
-  end
-  local length = quota.length + #quota.added
-  local slot = length > 0 and at(quota, length) or -NEVER
-  local index = length - quota.limit + quota.cost
-  if index >= 1 then
-    slot = math.max(slot, at(quota, index) + quota.window)
-  end
-  return slot
-end
-
-function sliding.spend(quota, slot)
-  for _ = 1, quota.cost do
-    quota.added[#quota.added + 1] = slot
-  end
-end
-
-function sliding.remaining(quota)
-  return quota.limit - (quota.length - quota.old + #quota.added)
-end
-
-function sliding.reset(quota)
-  local length = quota.length + #quota.added
-  return length > quota.old and math.max(0, at(quota, length) + quota.window) or 0
-end
-
-function sliding.save(quota)
-  local for_us = sliding.reset(quota)
-  redis.call('LTRIM', quota.log, quota.old, -1)
-  for _, slot in ipairs(quota.added) do
-    redis.call('RPUSH', quota.log, string.format('%.0f', now + slot))
-  end
-  local for_ms = string.format('%.0f', math.max(1000, math.ceil(for_us / 1000)))
-  redis.call('PEXPIRE', quota.log, for_ms)
-  keep(quota.policy, string.format('%.17g %.0f %.0f', quota.window, quota.limit, quota.revision), for_us)
+  return sliding
 end
 
 -------------------------------------------------------------------------------------------------------- decision
 local function heed_backlog(marker_key)
-  local marker = redis.call('GET', marker_key)
+  local marker = call('GET', marker_key)
   if not marker then
     return 0
   end
   if not peek then -- as long as requests are deferred because of it, it must not fade away
-    redis.call('PEXPIRE', marker_key, (string.match(marker, '^(%d+)')))
+    call('PEXPIRE', marker_key, (match(marker, '^(%d+)')))
   end
   return 1
 end
 
-for i = 1, #KEYS / 2 do
+local quotas, count = {}, #KEYS / 2
+local blocked, sliding = false, nil
+for i = 1, count do
   local first = HEADER + (i - 1) * PER_QUOTA
-  local flags = tonumber(ARGV[first + 5])
+  local e, burst, revision, flags = ARGV[first + 1], ARGV[first + 2], ARGV[first + 3], tonumber(ARGV[first + 5])
+  local kind = gcra
+  if flags >= 4 then
+    sliding = sliding or sliding_window()
+    kind = sliding
+  end
   local quota = {
-    kind = flags >= 4 and sliding or gcra,
+    kind = kind,
     key = KEYS[2 * i - 1],
-    revision = tonumber(ARGV[first + 3]),
+    e = tonumber(e),
+    burst = tonumber(burst),
+    revision = tonumber(revision),
+    terms = e .. ' ' .. burst .. ' ' .. revision,
     cost = tonumber(ARGV[first + 4]),
     enforced = flags % 2 == 0,
     backlog = flags % 4 >= 2 and heed_backlog(KEYS[2 * i]) or 0,
     refused = 0,
+    changed = false,
+    tat = 0, -- a counter that is not there owes nothing
+    tau = 0,
+    step = 0,
   }
-  quota.kind.load(quota, tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2]))
+  kind.load(quota)
   blocked = blocked or quota.backlog == 1
   quotas[i] = quota
 end
 
 local function next_slot()
   local slot = lead
-  for _, quota in ipairs(quotas) do
+  for i = 1, count do
+    local quota = quotas[i]
     if quota.enforced then
-      slot = math.max(slot, quota.kind.earliest(quota))
+      slot = max(slot, quota.kind.earliest(quota))
     end
   end
-  return math.ceil(slot)
+  return ceil(slot)
 end
 
 local slots = {}
 local slot = next_slot()
 while not blocked and #slots < n and slot <= horizon do
   slots[#slots + 1] = slot
-  for _, quota in ipairs(quotas) do
+  for i = 1, count do
+    local quota = quotas[i]
     local permitted = quota.enforced or quota.kind.earliest(quota) <= slot
     if not permitted then
       quota.refused = 1
@@ -228,21 +249,22 @@ while not blocked and #slots < n and slot <= horizon do
 end
 
 local reply = { #slots, slot, unpack(slots) }
-for _, quota in ipairs(quotas) do
-  local wait = math.max(0, math.ceil(quota.kind.earliest(quota)))
+local last = #reply
+for i = 1, count do
+  local quota = quotas[i]
+  local kind = quota.kind
+  local wait = max(0, ceil(kind.earliest(quota)))
   if #slots == 0 and wait > horizon then
     quota.refused = 1
   end
-  reply[#reply + 1] = math.max(0, quota.kind.remaining(quota))
-  reply[#reply + 1] = wait
-  reply[#reply + 1] = math.ceil(quota.kind.reset(quota))
-  reply[#reply + 1] = quota.refused
-  reply[#reply + 1] = quota.backlog
+  reply[last + 1], reply[last + 2], reply[last + 3] = max(0, kind.remaining(quota)), wait, ceil(kind.reset(quota))
+  reply[last + 4], reply[last + 5] = quota.refused, quota.backlog
+  last = last + 5
   if quota.changed and not peek then
-    quota.kind.save(quota)
+    kind.save(quota)
   end
 end
 if ARGV[5] ~= '' and not peek then
-  redis.call('SET', KEYS[2], ARGV[5], 'PX', ARGV[6])
+  call('SET', KEYS[2], ARGV[5], 'PX', ARGV[6])
 end
 return reply
