@@ -4,7 +4,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
+from time import time
 from typing import Any
 
 import orjson
@@ -48,16 +50,22 @@ def json_reply(
         (b"content-type", content_type),
         (b"content-length", str(len(encoded)).encode()),
         (b"cache-control", b"no-store"),
-        (b"date", formatdate(usegmt=True).encode()),
+        (b"date", date(int(time()))),
     ]
     return Reply(status, [*framing, *headers], encoded)
+
+
+@lru_cache(maxsize=1)
+def date(unix_s: int) -> bytes:
+    """The value of `Date`."""
+    return formatdate(unix_s, usegmt=True).encode()
 
 
 def with_own_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     """With what every answer of ours says, where it does not yet: no cache keeps it, and when it was given."""
     found = list(headers)
     present = {name.lower() for name, _ in found}
-    ours = [(b"cache-control", b"no-store"), (b"date", formatdate(usegmt=True).encode())]
+    ours = [(b"cache-control", b"no-store"), (b"date", date(int(time())))]
     return [*found, *(header for header in ours if header[0] not in present)]
 
 

@@ -111,11 +111,6 @@ class Answer:
             await self._connection.more()
         return self.take()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives; raises UpstreamError."""
-        while chunk := await self.read():
-            yield chunk
-
     def close(self) -> None:
         """Give back the connection, once; cut it where the answer has not ended."""
         connection, self._connection = self._connection, None

@@ -1,7 +1,8 @@
 """A request as the edge sees it: what came, the forms in which its path may be read, and its body."""
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Self
 
 from app.errors import BodyTooLarge, ClientGone
 from app.http1.server.exchange import Exchange
@@ -55,30 +56,42 @@ class Request:
         if not self.has_body:
             return None
         here = None if self._read else self.exchange.here()
-        return self._chunks() if here is None else here
+        return _Chunks(self, self._read) if here is None else here
 
     async def read(self, most: int) -> bytes:
         """The whole body; raises BodyTooLarge, ClientGone."""
         size = sum(map(len, self._read))
         while self.has_body and not self.exchange.given and size <= most:
-            chunk = await self._more()
+            chunk = await self.more()
             self._read.append(chunk)
             size += len(chunk)
         if size > most:
             raise BodyTooLarge(f"A request that is to be deferred has at most {most} bytes.")
         return b"".join(self._read)
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        """From its beginning; raises ClientGone."""
-        for chunk in self._read:
-            yield chunk
-        while not self.exchange.given:
-            if chunk := await self._more():
-                yield chunk
-
-    async def _more(self) -> bytes:
+    async def more(self) -> bytes:
+        """What has come of the body since; raises ClientGone."""
         try:
             return await self.exchange.more()
         except ClientGone:
             self.abandoned = True
             raise
+
+
+class _Chunks:
+    """A request's body from its beginning; raises ClientGone. No generator: mypyc knows none that awaits."""
+
+    def __init__(self, request: Request, read: Iterable[bytes]) -> None:
+        self._request = request
+        self._read = deque(read)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._read:
+            return self._read.popleft()
+        while not self._request.exchange.given:
+            if chunk := await self._request.more():
+                return chunk
+        raise StopAsyncIteration

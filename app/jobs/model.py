@@ -4,6 +4,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -75,6 +76,7 @@ class Job:
     """Seconds until it is sent; None where that is not known (paused, final)."""
 
 
+@lru_cache(maxsize=4096)
 def owner_of(issuer: str | None, subject: str | None) -> str:
     """Who may see a job: the token's (`iss`, `sub`) as a hash; empty for the anonymous (known by id alone)."""
     if issuer is None or subject is None:

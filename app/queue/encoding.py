@@ -5,9 +5,13 @@ from hashlib import sha256
 from typing import Any
 
 from app.jobs.model import Job, JobStatus, StoredRequest, encode_response
-from app.lua import Argument
+from app.lua import Argument, Script
 from app.queue import keys
 from app.queue.model import Deferral, FrozenCharge, Settlement
+from app.redis_wire.resp import bulks
+from app.rules.active import FLOW_TERMS
+
+_ENQUEUE_OWN, _ENQUEUE_CAPS = 8, 4
 
 
 def encode_charges(charges: Sequence[FrozenCharge]) -> str:
@@ -21,17 +25,22 @@ def decode_charges(text: str) -> tuple[FrozenCharge, ...]:
     return tuple(FrozenCharge(rule_id, descriptor, int(cost)) for rule_id, descriptor, cost in parts)
 
 
-def enqueue_arguments(job_id: str, flow: str, deferral: Deferral, stored: bytes) -> list[Argument]:
-    """ARGV 1 to 18 of enqueue.lua; `stored` is the encoded request."""
-    rule, queue, request = deferral.rule, deferral.rule.queue, deferral.request
-    key = deferral.idempotency_key
-    return [
-        job_id, flow, deferral.owner or "-", encode_charges(deferral.charges), stored,
-        int(queue.max_wait_seconds * 1000), queue.max_attempts, queue.result_ttl_seconds * 1000,
-        queue.dead_letter_ttl_seconds * 1000, queue.max_depth, rule.drain_interval_us, deferral.due_in_us,
-        rule.rule_id, rule.rule.priority, rule.revision, rule.snapshot,
+def enqueue_caps(most_jobs: int, most_bytes: int, most_memory: float, *, by_kafka: bool) -> bytes:
+    """ARGV 9 to 12 of enqueue.lua."""
+    return bulks((most_jobs, most_bytes, most_memory, int(by_kafka)))
+
+
+def enqueue_call(
+    script: Script, prefix: str, job_id: str, flow: str, deferral: Deferral, stored: bytes, caps: bytes
+) -> bytes:
+    """A call of enqueue.lua; `stored` is the encoded request. What is the same for every job is bytes already."""
+    key, request = deferral.idempotency_key, deferral.request
+    own = (
+        prefix, job_id, flow, deferral.owner or "-", encode_charges(deferral.charges), stored, deferral.due_in_us,
         "" if key is None else keys.idempotency_name(deferral.owner, key), fingerprint(request) if key else "",
-    ]  # fmt: skip
+    )  # fmt: skip
+    head = script.head(1, _ENQUEUE_OWN + _ENQUEUE_CAPS + FLOW_TERMS)
+    return b"".join((head, bulks(own), caps, deferral.rule.flow_terms))
 
 
 def queued(job_id: str, deferral: Deferral, answer: list[Any]) -> Job:

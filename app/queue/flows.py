@@ -17,7 +17,7 @@ from app.jobs.model import Job, JobStatus, StoredRequest, new_job_id, partition_
 from app.jobs.record import view
 from app.lua import Argument, Scripts
 from app.queue import keys
-from app.queue.encoding import enqueue_arguments, fingerprint, queued, settle_arguments
+from app.queue.encoding import enqueue_call, enqueue_caps, fingerprint, queued, settle_arguments
 from app.queue.envelope import Envelope, UnreadableRequest
 from app.queue.model import Deferral, Enqueued, Full, FullReason, Lease, LeasedJob, Settlement, TakenFlow
 from app.queue.reading import read
@@ -41,12 +41,14 @@ class Flows:
         self._redis = redis
         self._partitions = settings.queue_partitions
         self._envelope = Envelope.of(settings)
-        self._room: tuple[Argument, ...] = (
+        self._caps = enqueue_caps(
             -(-settings.queue_max_jobs // settings.queue_partitions),
             -(-settings.queue_max_bytes // settings.queue_partitions),
             settings.queue_max_memory,
+            by_kafka=False,
         )
         self._scripts = scripts
+        self._enqueue = scripts.script("enqueue")
 
     async def prepare(self) -> None:
         """Make what leases need: the consumer group of every partition's stream."""
@@ -60,8 +62,9 @@ class Flows:
         partition = keys.partition_of_flow(flow, self._partitions)
         job_id = new_job_id(partition)
         stored = self._envelope.encode(job_id, deferral.request, seal=deferral.seal)
-        arguments = enqueue_arguments(job_id, flow, deferral, stored)
-        answer = await self._call("enqueue", partition, [*arguments, *self._room, 0])
+        prefix = keys.prefix(partition)
+        call = enqueue_call(self._enqueue, prefix, job_id, flow, deferral, stored, self._caps)
+        answer = await self._scripts.run(self._enqueue, prefix, call)
         match answer[0]:
             case b"queued":
                 return Enqueued(queued(job_id, deferral, answer), flow_was_empty=bool(answer[2]))

@@ -12,7 +12,7 @@ from app.jobs.model import Job, new_job_id, partition_of
 from app.jobs.record import view
 from app.lua import Argument, Scripts
 from app.queue import keys
-from app.queue.encoding import enqueue_arguments, queued
+from app.queue.encoding import enqueue_call, enqueue_caps, queued
 from app.queue.model import Deferral, Enqueued, Full, FullReason
 from app.queue.reading import read
 from app.settings import Settings
@@ -76,21 +76,22 @@ class Transit:
     def __init__(self, redis: Redis, scripts: Scripts, settings: Settings) -> None:
         self._redis = redis
         self._partitions = settings.queue_partitions
-        self._caps: tuple[Argument, ...] = (-(-settings.queue_max_jobs // settings.queue_partitions), 0)
-        most = settings.queue_max_memory
+        most_jobs, most = -(-settings.queue_max_jobs // settings.queue_partitions), settings.queue_max_memory
         # Edges stop at `most`; what they promised must find room above it, and settling above that.
-        self._caps += (most,)
+        self._caps = enqueue_caps(most_jobs, 0, most, by_kafka=True)
         held = -(-settings.kafka_held_bytes // settings.queue_partitions)
         self._room: tuple[Argument, ...] = (settings.kafka_window, held, most, (1 + most) / 2)
         self._scripts = scripts
+        self._enqueue = scripts.script("enqueue")
 
     async def record(self, deferral: Deferral) -> tuple[Enqueued | Full, bool]:
         """Write a job's record; and whether a known one still awaits its message. Raises IdempotencyConflict."""
         flow = keys.flow(deferral.rule.rule_id, deferral.descriptor)
         partition = keys.partition_of_flow(flow, self._partitions)
         job_id = new_job_id(partition)
-        arguments = [*enqueue_arguments(job_id, flow, deferral, b""), *self._caps, 1]
-        answer = await self._call("enqueue", partition, arguments)
+        prefix = keys.prefix(partition)
+        call = enqueue_call(self._enqueue, prefix, job_id, flow, deferral, b"", self._caps)
+        answer = await self._scripts.run(self._enqueue, prefix, call)
         match answer[0]:
             case b"queued":
                 return Enqueued(queued(job_id, deferral, answer), flow_was_empty=bool(answer[2])), False

@@ -8,7 +8,10 @@ from typing import Any
 import orjson
 
 from app.limiter.policy import Policy
+from app.redis_wire.resp import bulks
 from app.rules.model import Drain, Queue, Rule
+
+FLOW_TERMS = 9
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,16 @@ class ActiveRule:
     def snapshot(self) -> bytes:
         """The rule as its flows remember it: `encode_active` as JSON."""
         return orjson.dumps(encode_active(self.rule, self.revision))
+
+    @cached_property
+    def flow_terms(self) -> bytes:
+        """What a flow must know of it with each job: the last FLOW_TERMS arguments of enqueue.lua."""
+        rule, queue = self.rule, self.rule.queue
+        return bulks((
+            int(queue.max_wait_seconds * 1000), queue.max_attempts, queue.result_ttl_seconds * 1000,
+            queue.dead_letter_ttl_seconds * 1000, queue.max_depth, self.drain_interval_us, rule.priority, self.revision,
+            self.snapshot,
+        ))  # fmt: skip
 
     @cached_property
     def methods(self) -> frozenset[str]:

@@ -179,3 +179,16 @@ async def test_a_sealed_request_that_was_changed_ends_unsent(
         JobStatus.FAILED,
         "The stored request cannot be read: it was changed.",
     )
+
+
+async def test_memory_is_looked_at_again_within_a_tenth_of_a_second(flows: Flows, queue: Redis) -> None:
+    await accepted(flows, deferral(0))
+    used = int((await queue.info("memory"))["used_memory"])
+    before = int((await queue.config_get("maxmemory"))["maxmemory"] or 0)
+    await queue.config_set("maxmemory", int(used / 0.85))
+    try:
+        await asyncio.sleep(0.2)
+        assert await flows.enqueue(deferral(1)) == Full(FullReason.MEMORY, 1)
+    finally:
+        await queue.config_set("maxmemory", before)
+    await accepted(flows, deferral(1))

@@ -61,6 +61,8 @@ class Connection(asyncio.Protocol):
     """A refusal is the last answer of its connection, and what follows it is never read: nobody knows where a request
     ends that could not be read."""
 
+    __deletable__ = ("_parser",)  # says mypyc (setup.py)
+
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
         self._limits = serving.limits

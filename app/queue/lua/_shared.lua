@@ -18,7 +18,8 @@
 --   priorities         sorted set: the priorities in use
 --   retry              sorted set: jobs that back off, by the time at which they return to their flow
 --   expiry             sorted set: flows by the time at which a job that waits there may have waited for too long
---   totals             hash: jobs and request bytes of all that are not final
+--   totals             hash: jobs and request bytes of all that are not final; how many bytes may come until the memory
+--                      in use is looked at again (spare), and when it was (looked)
 --   dead               sorted set: dead letters by the time at which they died
 --   rule:<id>          hash: revision, json, interval: the rule as its flows know it, while it has any
 --   rule:<id>:flows    set: the flows of a rule
@@ -256,11 +257,11 @@ local function weed(set)
   return longest
 end
 
--- An owner's list lasts for as long as the last record in it may.
+-- An owner's list lasts for as long as the last record in it may; a little longer, not to be told so with every job.
 local function keep_owned(owner, at_least_ms)
   local index = P .. 'owner:' .. owner
   if redis.call('PTTL', index) < at_least_ms then
-    redis.call('PEXPIRE', index, int(at_least_ms))
+    redis.call('PEXPIRE', index, int(at_least_ms + 60000))
   end
 end
 
@@ -325,14 +326,14 @@ end
 -- the flows were rescheduled for: such a caller can't know when a flow may go on.
 --
 -- A later revision than the flows know is the workers' to bring, who look at them then; unless they are past it.
-local function enter_flow(flow, priority, revision, rule_json, interval)
+local function enter_flow(flow, is_new, priority, revision, rule_json, interval)
   local rule = rule_of(flow)
   local known = redis.call('HGET', rule_key(rule), 'revision')
   local rescheduled = tonumber(redis.call('HGET', P .. 'revisions', rule) or 0)
   revision = tonumber(revision)
-  if redis.call('HSETNX', flow_key(flow), 'revision', int(revision)) == 1 then
+  if is_new then
     redis.call('SADD', rule_key(rule) .. ':flows', flow)
-    redis.call('HSET', flow_key(flow), 'priority', priority)
+    redis.call('HSET', flow_key(flow), 'revision', int(revision), 'priority', priority)
     redis.call('ZADD', P .. 'priorities', priority, priority)
   end
   if not known or revision > tonumber(known) and revision <= rescheduled then

@@ -42,7 +42,7 @@ end
 if meta.owner ~= '-' then
   keep_owned(meta.owner, ARGV[7] + math.max(ARGV[9], ARGV[10]))
 end
-enter_flow(meta.flow, ARGV[3], ARGV[4], ARGV[5], ARGV[6])
+enter_flow(meta.flow, redis.call('HEXISTS', flow_key(meta.flow), 'revision') == 0, ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 open_job(id, meta.flow)
 watch_expiry(meta.flow, deadline)
 if goes_in then

@@ -98,6 +98,14 @@ class RawServer:
                 await asyncio.sleep(0.01)
 
 
+async def body_of(answer: Answer) -> bytes:
+    """All of it. Raises UpstreamError."""
+    chunks = []
+    while chunk := await answer.read():
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
 @dataclass
 class Client:
     """An Upstream of one app server, and the pool that it uses."""
@@ -111,7 +119,7 @@ class Client:
     async def get(self, target: str, method: str = "GET") -> tuple[int, bytes]:
         """Status and whole body. Raises UpstreamError."""
         with await self.send(target, method) as answer:
-            return answer.status, b"".join([chunk async for chunk in answer.chunks()])
+            return answer.status, await body_of(answer)
 
     async def none_in_use(self) -> None:
         """A connection that was cut is gone in one of the loop's next turns."""

@@ -13,7 +13,16 @@ from cryptography import x509
 from app.errors import StartupError, UpstreamCut, UpstreamRefused, UpstreamTimeout
 from app.settings import load_settings
 from tests.authority import Authority
-from tests.integration.upstream.raw_server import HEADERS, Asked, RawServer, client_of, echo, listening, serving
+from tests.integration.upstream.raw_server import (
+    HEADERS,
+    Asked,
+    RawServer,
+    body_of,
+    client_of,
+    echo,
+    listening,
+    serving,
+)
 from tests.system import eventually
 
 MIB = 1 << 20
@@ -117,7 +126,7 @@ async def test_callers_who_go_away_take_their_connections_along_and_hurt_nobody(
         try:
             async with asyncio.timeout(random.random() / 25 if number % 2 else None):
                 with await client.send(f"/{number}", "POST", body) as got:
-                    assert b"".join([chunk async for chunk in got.chunks()]) == f"/{number}".encode()
+                    assert await body_of(got) == f"/{number}".encode()
                     answered += 1
         except TimeoutError:
             cancelled += 1

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from app.errors import UpstreamCut
-from tests.integration.upstream.raw_server import Asked, RawServer, client_of, echo, serving
+from tests.integration.upstream.raw_server import Asked, RawServer, body_of, client_of, echo, serving
 from tests.responses import BROKEN, GOOD, OK, STOLEN, Good
 
 
@@ -148,7 +148,7 @@ async def test_no_answer_reaches_another_caller_whatever_happens_to_the_connecti
         for number in numbers:
             try:
                 with await client.send(f"/{number}") as got:
-                    body = b"".join([chunk async for chunk in got.chunks()])
+                    body = await body_of(got)
             except Exception as error:
                 assert isinstance(error, UpstreamCut)
                 failed += 1
