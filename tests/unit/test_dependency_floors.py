@@ -39,6 +39,8 @@ def pins() -> dict[str, str]:
     lists = [project["dependencies"], *project["optional-dependencies"].values()]
     found = {}
     for requirement in (Requirement(text) for listed in lists for text in listed):
+        if requirement.name == project["name"]:  # another of the lists
+            continue
         (pin,) = requirement.specifier
         assert pin.operator == "==", requirement
         found[requirement.name.lower()] = pin.version

@@ -17,6 +17,8 @@ from consumers.delivery import Delivery
 from consumers.metrics import Metrics
 from consumers.settling import Settling
 
+pytestmark = pytest.mark.plain  # compiled code takes no flows but Flows
+
 
 def leased(job_id: str, lease: str = "lease") -> LeasedJob:
     return LeasedJob(job_id, lease, 1, 5, StoredRequest("GET", b"/", [], b""))

@@ -224,7 +224,9 @@ local function close_job(id, flow)
     redis.call('DEL', P .. 'totals')
   else
     local bytes = redis.call('HSTRLEN', job_key(id), 'request')
-    redis.call('HINCRBY', P .. 'totals', 'bytes', bytes > 0 and -bytes or 0) -- Lua writes -0, and Redis reads no such
+    if bytes > 0 then
+      redis.call('HINCRBY', P .. 'totals', 'bytes', -bytes)
+    end
   end
   if redis.call('HINCRBY', key, 'open', -1) <= 0 then
     redis.call('ZREM', due_key(flow), flow)
@@ -239,9 +241,9 @@ local function close_job(id, flow)
   end
 end
 
--- Of a few members, the jobs whose records are gone are forgotten: a set that each end of a job weeds like that stays in
--- proportion to the records. Returns how long the longest lasts of those looked at, nil where one has no end yet.
-local LOOKED_AT = 4
+-- Of a few members, the jobs whose records are gone are forgotten: a set that every fourth end of a job weeds like that
+-- stays in proportion to the records. Returns how long the longest lasts of those looked at, nil where one has no end yet.
+local LOOKED_AT, WEEDED_EVERY, FEW = 16, 4, 4
 local function weed(set)
   local longest = 0
   for _, id in ipairs(redis.call('ZRANDMEMBER', set, LOOKED_AT)) do
@@ -265,34 +267,37 @@ local function keep_owned(owner, at_least_ms)
   end
 end
 
-local function weed_owned(owner)
+local function weed_owned(owner, its_turn)
   local index = P .. 'owner:' .. owner
-  local longest = weed(index)
-  if longest and longest > 0 and redis.call('ZCARD', index) <= LOOKED_AT then
+  local are_few = redis.call('ZCARD', index) <= FEW
+  local longest = (are_few or its_turn) and weed(index)
+  if are_few and longest and longest > 0 then
     redis.call('PEXPIRE', index, int(longest))
   end
 end
 
 -- A job reaches its end: out of the stream, its record kept for as long as its rule said.
 local function finish(id, meta, status, now, fields)
-  local key = job_key(id)
+  local key, is_fourth = job_key(id), now % WEEDED_EVERY == 0
   if meta.stream_id then
     redis.call('XACK', P .. 'jobs', 'workers', meta.stream_id)
     redis.call('XDEL', P .. 'jobs', meta.stream_id)
   end
   redis.call('HSET', key, 'status', status, 'finished', int(now / 1000), unpack(fields))
-  redis.call('HDEL', key, 'lease', 'retry_at')
   close_job(id, meta.flow)
   local ttl = meta.result_ttl
   if status == 'failed' then
     ttl = meta.dead_letter_ttl
+    redis.call('HDEL', key, 'lease', 'retry_at')
     redis.call('ZADD', P .. 'dead', int(now), id)
-    weed(P .. 'dead')
+    if is_fourth then
+      weed(P .. 'dead')
+    end
     if redis.call('HEXISTS', key, 'at') == 1 then
       redis.call('ZADD', P .. 'letters', int(now), id)
     end
   else
-    redis.call('HDEL', key, 'request', 'at') -- only a dead letter may be sent again
+    redis.call('HDEL', key, 'lease', 'retry_at', 'request', 'at') -- only a dead letter may be sent again
   end
   redis.call('PEXPIRE', key, ttl)
   local idem = redis.call('HGET', key, 'idem')
@@ -301,7 +306,7 @@ local function finish(id, meta, status, now, fields)
   end
   if meta.owner ~= '-' then
     keep_owned(meta.owner, tonumber(ttl))
-    weed_owned(meta.owner)
+    weed_owned(meta.owner, is_fourth)
   end
 end
 

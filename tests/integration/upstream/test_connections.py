@@ -350,6 +350,7 @@ async def test_a_base_path_comes_before_the_target() -> None:
         assert await client.get("/x?y") == (200, b"/base/x?y")
 
 
+@pytest.mark.plain  # compiled code does not let its methods be changed
 async def test_a_name_with_two_addresses_is_reached_at_the_one_that_answers() -> None:
     """Whatever the system makes of `localhost`, and in whichever order."""
     for first, second in [("127.0.0.1", "127.0.0.2"), ("127.0.0.2", "127.0.0.1"), ("::1", "127.0.0.1")]:
@@ -381,6 +382,7 @@ async def test_nobody_there_is_refused(url: str) -> None:
             await client.get("/")
 
 
+@pytest.mark.plain  # compiled code does not let its methods be changed
 async def test_nobody_answering_the_knock_is_refused_in_time() -> None:
     async with client_of("http://127.0.0.1:9", upstream_connect_timeout_s=0.1) as client:
 
