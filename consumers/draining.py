@@ -30,6 +30,8 @@ from consumers.window import Window
 
 MAX_BATCH = 500
 """Jobs a lease at most: Lua's stack bounds what a script may return at once."""
+FIRST_LOOK = 64
+"""How far it is looked into a flow for jobs that cost the same; then twice as far as was leased: looking costs time."""
 
 UNKNOWN_RULES_WAIT_US = 500_000
 BUSY_WAIT_S = 0.05
@@ -76,9 +78,7 @@ class Draining:
         elif deleted and rule.queue.on_delete == "reject":
             await self._reject(flow)
         elif rule.rule.paused and not deleted:
-            await self._flows.lease(
-                flow, 0, consumer=self._consumer, due_in_us=0, look=MAX_BATCH, parked_at=rule.revision
-            )
+            await self._flows.lease(flow, 0, consumer=self._consumer, due_in_us=0, look=1, parked_at=rule.revision)
         else:
             await self._send_at_slots(flow, rule, stopping)
 
@@ -151,10 +151,9 @@ class Draining:
 
     async def _lease(self, flow: TakenFlow, slots: Slots) -> Lease | None:
         """The flow is kept until its last slot has passed, and a flow-lease longer."""
-        keep_us = slots.waits_us[-1] + self._flow_lease_us
-        return await self._flows.lease(
-            flow, len(slots.waits_us), consumer=self._consumer, due_in_us=keep_us, look=MAX_BATCH
-        )
+        n, keep_us = len(slots.waits_us), slots.waits_us[-1] + self._flow_lease_us
+        look = min(MAX_BATCH, max(FIRST_LOOK, 2 * n))
+        return await self._flows.lease(flow, n, consumer=self._consumer, due_in_us=keep_us, look=look)
 
     async def _charges(self, flow: TakenFlow, rule: ActiveRule) -> list[Charge]:
         """The flow's own policy, then that of every other rule that applied and is still there."""
@@ -211,7 +210,7 @@ class Draining:
                 self._window.observe(math.inf, monotonic())
 
     async def _give_back(self, flow: TakenFlow, due_in_us: int, rule: ActiveRule | None = None) -> None:
-        left = await self._flows.lease(flow, 0, consumer=self._consumer, due_in_us=due_in_us, look=MAX_BATCH)
+        left = await self._flows.lease(flow, 0, consumer=self._consumer, due_in_us=due_in_us, look=1)
         if left is not None and left.depth == 0 and rule is not None and not rule.rule.overtaking:
             counter = live_counter(flow.rule_id, flow.descriptor)
             await self._limiter.unmark_backlog(counter, flow.token, _marker_ttl_s(rule))

@@ -28,7 +28,7 @@ from app.settings import Settings
 from app.upstream import Upstream
 from consumers.by_kafka import run_by_kafka
 from consumers.delivery import Delivery
-from consumers.draining import MAX_BATCH, Draining
+from consumers.draining import FIRST_LOOK, Draining
 from consumers.expiry import expire_periodically
 from consumers.in_flight import InFlight
 from consumers.metrics import Metrics
@@ -108,7 +108,7 @@ class Worker:
         """Begin to drain what is due; how long there is nothing to do."""
         room = self._window.size - len(self._drains)
         most = int(min(MAX_FLOWS_A_TAKE, room, self._in_flight.free, self._upstream.room))
-        wait_s, taken = await self._flows.take(partition, most, self._flow_lease_us, MAX_BATCH)
+        wait_s, taken = await self._flows.take(partition, most, self._flow_lease_us, FIRST_LOOK)
         for flow in taken:
             task = asyncio.create_task(self._drain(flow, stop))
             self._drains.add(task)

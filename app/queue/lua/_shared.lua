@@ -117,8 +117,8 @@ local function peek_run(flow, n)
     return 0, ''
   end
   local _, _, charges = parse_entry(entries[1])
-  local run = 1
-  while run < #entries and select(3, parse_entry(entries[run + 1])) == charges do
+  local tail, run = ' ' .. charges, 1 -- which holds no other space
+  while run < #entries and string.sub(entries[run + 1], -#tail) == tail do
     run = run + 1
   end
   return run, charges
