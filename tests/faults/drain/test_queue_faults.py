@@ -196,6 +196,7 @@ async def test_a_memory_that_is_nearly_full_stops_deferring_alone(settings: Sett
         async with draining(settings, tmp_path, queue) as (system, ledger, _), Redis.from_url(queue.url) as redis:
             used = (await redis.info("memory"))["used_memory"]
             await redis.config_set("maxmemory", int(used / 0.85))
+            await asyncio.sleep(0.5)  # enqueueing looks at the memory every tenth of a second (enqueue.lua)
             traffic = Traffic(system)
             await traffic.once()
             assert (traffic.deferred, traffic.forwarded) == ({503: 1}, {200: 1})
