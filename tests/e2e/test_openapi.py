@@ -13,6 +13,7 @@ from app.settings import Settings
 from tests.system import System, eventually, free_port, running
 
 SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
+OUR_CHECKS = Path(__file__).with_name("schemathesis.toml")
 NOT_IN_A_SCHEMA = "positive_data_acceptance"
 """Not checked, for JSON Schema can't say all that is refused: a cost above the burst, a network that is none."""
 
@@ -86,7 +87,7 @@ async def _schemathesis(folder: Path, document: str, *options: str) -> tuple[str
     always = ["--exclude-checks", NOT_IN_A_SCHEMA, "--max-examples", "10", "--request-timeout", "10"]
     always += ["--generation-database", "none", "--continue-on-failure", "--no-color"]
     process = await asyncio.create_subprocess_exec(
-        *(str(SCHEMATHESIS), "run", document, *always, *options),
+        *(str(SCHEMATHESIS), "--config-file", str(OUR_CHECKS), "run", document, *always, *options),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
