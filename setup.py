@@ -19,6 +19,7 @@ HOT = [
     "app/edge/refusal.py",
     "app/edge/request.py",
     "app/headers.py",
+    "app/histogram.py",
     "app/http1/client/connection.py",
     "app/http1/client/pool.py",
     "app/http1/client/request.py",

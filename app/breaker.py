@@ -61,6 +61,11 @@ class Breaker:
         return self._open_until is not None
 
     @property
+    def is_closed(self) -> bool:
+        """Whether any number of requests may be sent."""
+        return self._open_until is None and self._ramp_from is None
+
+    @property
     def is_calm(self) -> bool:
         """Whether nothing was ever wrong, as far as is remembered: then one more good answer is no news."""
         return self._open_until is None and not self._failed
@@ -83,7 +88,7 @@ class Breaker:
 
     def begin(self, now: float) -> Ticket | None:
         """Leave to send; None: there is no room."""
-        if self._open_until is None and self._ramp_from is None:
+        if self.is_closed:
             return _PLAIN
         if self.room(now) < 1:
             return None

@@ -1,10 +1,12 @@
 """Lua scripts: one loader, and calls by digest over the process's one connection to a Redis."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from redis.exceptions import NoScriptError
@@ -14,14 +16,24 @@ from app.redis_wire.resp import Argument, array, bulk, bulks, command
 
 __all__ = ["Argument", "Script", "Scripts", "source"]
 
+_USES = re.compile(r"^-- USES +(.+)$", re.MULTILINE)
+
 
 @cache
 def source(package: str, name: str) -> str:
-    """The text of `<package>/lua/<name>.lua`, after the package's `_shared.lua`, where there is one."""
-    folder = files(package) / "lua"
-    shared = folder / "_shared.lua"
+    """The text of `<package>/lua/<name>.lua`, after the parts it names (`-- USES _one _other`), and those they name."""
+    texts: dict[str, str] = {}
+    _collect(files(package) / "lua", name, texts)
+    return "\n".join(texts.values())
+
+
+def _collect(folder: Traversable, name: str, texts: dict[str, str]) -> None:
     text = (folder / f"{name}.lua").read_text(encoding="utf-8")
-    return shared.read_text(encoding="utf-8") + text if shared.is_file() else text
+    used = _USES.search(text)
+    for part in used[1].split() if used else ():
+        if part not in texts:
+            _collect(folder, part, texts)
+    texts[name] = text
 
 
 class Script:

@@ -152,6 +152,14 @@ class Upstream:
         return sum(server.breaker.room(now) for server in self._servers)
 
     @property
+    def has_room(self) -> bool:
+        """Whether one may."""
+        for server in self._servers:
+            if server.breaker.is_closed:
+                return True
+        return self.room > 0
+
+    @property
     def wait_s(self) -> float:
         """How long until there may be room, if there are no news before."""
         now = monotonic()

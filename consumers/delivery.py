@@ -17,7 +17,7 @@ from app.queue.model import LeasedJob, Settlement
 from app.settings import Settings
 from app.upstream import Answer, Upstream
 from consumers.metrics import Metrics
-from consumers.retry import OUTCOMES, Backoff, Exhausted, Held, Outcome, Retry, Succeeded, judge
+from consumers.retry import Backoff, Exhausted, Held, Outcome, Retry, Succeeded, judge
 from consumers.settling import Settling
 
 log = structlog.get_logger()
@@ -37,7 +37,7 @@ class Delivery:
         self._lease_s = settings.lease_s
         self._backoff = Backoff(settings.retry_base_s, settings.retry_max_s)
         self._lost_leases = metrics.lost_leases
-        self._attempts = {kind: metrics.attempts.labels(kind.__name__.lower()) for kind in OUTCOMES}
+        self._attempts = metrics.attempts
         self._in_flight: dict[tuple[str, str], LeasedJob] = {}
 
     def begin(self, job: LeasedJob) -> Answer | PenstockError:
@@ -49,14 +49,14 @@ class Delivery:
         except PenstockError as error:
             return error
 
-    async def attempt(self, job: LeasedJob, begun: Answer | PenstockError, sent: Callable[[], None]) -> None:
-        """Wait for the answer and store what came of it; calls `sent` at the latest when it is over."""
+    async def attempt(self, job: LeasedJob, begun: Answer | PenstockError, sent: Callable[[], None] | None) -> None:
+        """Wait for the answer and store what came of it; calls `sent`, if any, at the latest when it is over."""
         lease = (job.lease, job.id)
         self._in_flight[lease] = job
         try:
             outcome = await self._outcome(job, begun, sent)
-            self._attempts[type(outcome)].inc()
-            if not await self._persistently(lambda: self._store(job, outcome)):
+            self._attempts[type(outcome)] += 1
+            if not await self._stored(job, outcome):
                 self._lost_leases.inc()
         except QueueUnavailable as error:  # someone will reclaim it
             log.error("outcome_not_stored", job=job.id, error=str(error))
@@ -64,7 +64,8 @@ class Delivery:
             await self._give_up(job)
             raise
         finally:
-            sent()
+            if sent is not None:
+                sent()
             del self._in_flight[lease]
 
     async def _give_up(self, job: LeasedJob) -> None:
@@ -82,7 +83,7 @@ class Delivery:
         for jobs in by_partition.values():
             await self._flows.extend(jobs, consumer)
 
-    async def _outcome(self, job: LeasedJob, begun: Answer | PenstockError, sent: Callable[[], None]) -> Outcome:
+    async def _outcome(self, job: LeasedJob, begun: Answer | PenstockError, sent: Callable[[], None] | None) -> Outcome:
         try:
             if isinstance(begun, PenstockError):
                 raise begun
@@ -107,24 +108,25 @@ class Delivery:
             return StoredResponse(answer.status, answer.headers, body)
 
     def _store(self, job: LeasedJob, outcome: Outcome) -> Awaitable[bool]:
+        """Goes on by itself where nobody waits for it any more."""
         match outcome:
             case Succeeded(response):
                 return self._settling.settle(Settlement(job, JobStatus.SUCCEEDED, response=response))
             case Exhausted(code, message, response):
                 return self._settling.settle(Settlement(job, JobStatus.FAILED, code, message, response))
             case Retry(delay_s, code, message, give_back):
-                return self._flows.retry(job, delay_s, code, message, give_back=give_back)
+                return asyncio.shield(self._flows.retry(job, delay_s, code, message, give_back=give_back))
             case Held():
-                return self._unlease(job)
+                return asyncio.shield(self._unlease(job))
 
     async def _unlease(self, job: LeasedJob) -> bool:
         await self._flows.unlease([job])
         return True
 
-    async def _persistently(self, store: Callable[[], Awaitable[bool]]) -> bool:
+    async def _stored(self, job: LeasedJob, outcome: Outcome) -> bool:
         """An outcome that is not stored would be a duplicate later: try for as long as the lease may last."""
         with suppress(QueueUnavailable):
-            return await asyncio.shield(store())
+            return await self._store(job, outcome)
         async for trial in AsyncRetrying(
             retry=retry_if_exception_type(QueueUnavailable),
             wait=wait_random_exponential(multiplier=0.1, max=1),
@@ -132,5 +134,5 @@ class Delivery:
             reraise=True,
         ):
             with trial:
-                return await asyncio.shield(store())
+                return await self._store(job, outcome)
         raise AssertionError("unreachable: tenacity returns or raises")

@@ -175,16 +175,16 @@ class Draining:
         return (rule, False) if rule is not None else (await self._flows.snapshot(flow), True)
 
     def _may_send(self) -> bool:
-        return self._upstream.room > 0
+        return self._upstream.has_room
 
     async def _send(self, flow: str, job: LeasedJob, slot: float) -> None:
         """Start one delivery; returns as soon as the request is on its way, so that the next can't overtake it."""
         begun = self._delivery.begin(job)
-        on_its_way = asyncio.Event()
-        task = asyncio.create_task(self._delivery.attempt(job, begun, on_its_way.set))
+        on_its_way = None if isinstance(begun, Answer) and begun.is_sent else asyncio.Event()
+        task = asyncio.create_task(self._delivery.attempt(job, begun, None if on_its_way is None else on_its_way.set))
         self._tasks.add(task)
         task.add_done_callback(partial(self._over, flow))
-        if not (isinstance(begun, Answer) and begun.is_sent):
+        if on_its_way is not None:
             await on_its_way.wait()
         now = monotonic()
         delay_s = max(0.0, now - slot)

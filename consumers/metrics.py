@@ -1,21 +1,26 @@
 """What a worker counts."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from app.histogram import Histogram
+from consumers.retry import OUTCOMES, Outcome
+
+SENT_WITHIN_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 
 
-class Metrics:
-    """A worker's metrics, in its process's registry."""
+class Metrics(Collector):
+    """A worker's metrics, in its process's registry.
+
+    What every job changes is a plain number here, read when someone asks: the library's counters take a lock.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.attempts = Counter(
-            "penstock_attempts_total", "Attempts to send a job, by outcome.", ["outcome"], registry=registry
-        )
-        self.send_delay_s = Histogram(
-            "penstock_send_delay_seconds",
-            "From a job's slot to its request being on its way.",
-            buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5),
-            registry=registry,
-        )
+        self.attempts: dict[type[Outcome], int] = dict.fromkeys(OUTCOMES, 0)
+        self.send_delay_s = Histogram(SENT_WITHIN_S)
         self.missed_slots = Counter(
             "penstock_missed_slots_total", "Jobs that went back because their slot had passed.", registry=registry
         )
@@ -44,3 +49,14 @@ class Metrics:
             "penstock_swept_total", "Jobs canceled because their edge died before their message.", registry=registry
         )
         self.in_flight = Gauge("penstock_in_flight", "Jobs leased and not yet over.", registry=registry)
+        registry.register(self)
+
+    def collect(self) -> Iterable[CounterMetricFamily | HistogramMetricFamily]:
+        """prometheus_client's."""
+        attempts = CounterMetricFamily("penstock_attempts", "Attempts to send a job, by outcome.", labels=["outcome"])
+        for kind, count in self.attempts.items():
+            attempts.add_metric([kind.__name__.lower()], count)
+        yield attempts
+        yield self.send_delay_s.family(
+            "penstock_send_delay_seconds", "From a job's slot to its request being on its way."
+        )

@@ -72,7 +72,7 @@ class Judging:
         else:
             self._denials.learn(judged, question.counters, asked_at_s)
         finally:
-            self._metrics.decided_in(monotonic() - asked_at_s)
+            self._metrics.decided_in_s.observe(monotonic() - asked_at_s)
         if question.shadows:
             self._count_shadows(judged)
         return judged

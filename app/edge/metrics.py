@@ -1,14 +1,13 @@
 """What an edge counts."""
 
-from bisect import bisect_left
 from collections.abc import Iterable
-from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from app.errors import ClientGone, PenstockError
+from app.histogram import Histogram
 
 DECIDED_WITHIN_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5)
 
@@ -22,8 +21,7 @@ class Metrics(Collector):
     def __init__(self, registry: CollectorRegistry) -> None:
         self.forwarded = self.rejected = self.deferred = self.client_gone = 0
         self.denied_from_memory = 0
-        self._decided_within = [0] * (len(DECIDED_WITHIN_S) + 1)
-        self._deciding_s = 0.0
+        self.decided_in_s = Histogram(DECIDED_WITHIN_S)
         self.refusals = Counter(
             "penstock_refusals_total", "Requests refused for another reason, by status.", ["status"], registry=registry
         )
@@ -40,11 +38,6 @@ class Metrics(Collector):
             registry=registry,
         )
         registry.register(self)
-
-    def decided_in(self, seconds: float) -> None:
-        """How long the counters took."""
-        self._decided_within[bisect_left(DECIDED_WITHIN_S, seconds)] += 1
-        self._deciding_s += seconds
 
     def refused(self, error: PenstockError) -> None:
         """Count what became of a request that no rule decided."""
@@ -66,7 +59,4 @@ class Metrics(Collector):
             "Requests refused without asking the counters, which had just refused the like.",
             value=self.denied_from_memory,
         )
-        bounds = [*map(str, DECIDED_WITHIN_S), "+Inf"]
-        took = HistogramMetricFamily("penstock_decision_seconds", "How long the counters took to decide.")
-        took.add_metric([], list(zip(bounds, accumulate(self._decided_within), strict=True)), self._deciding_s)
-        yield took
+        yield self.decided_in_s.family("penstock_decision_seconds", "How long the counters took to decide.")

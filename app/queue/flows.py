@@ -4,7 +4,6 @@ import math
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -147,11 +146,14 @@ class Flows:
         jobs: list[LeasedJob] = []
         damaged: list[Settlement] = []
         for raw_id, attempt, max_attempts, stored in found:
-            job = LeasedJob(raw_id.decode(), lease, attempt, max_attempts, NOTHING)
+            job_id = raw_id.decode()
             try:
-                jobs.append(replace(job, request=self._envelope.decode(job.id, stored)))
+                request = self._envelope.decode(job_id, stored)
             except UnreadableRequest as error:
+                job = LeasedJob(job_id, lease, attempt, max_attempts, NOTHING)
                 damaged.append(Settlement(job, JobStatus.FAILED, "attempts_exhausted", str(error)))
+            else:
+                jobs.append(LeasedJob(job_id, lease, attempt, max_attempts, request))
         if damaged:
             await self.settle(damaged)
         return jobs

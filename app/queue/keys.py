@@ -5,7 +5,7 @@ from zlib import crc32
 
 
 def prefix(partition: int) -> str:
-    """What all keys of a partition begin with; the scripts append the rest (app/queue/lua/_shared.lua)."""
+    """What all keys of a partition begin with; the scripts append the rest (app/queue/lua/_names.lua)."""
     return f"{{q{partition}}}:"
 
 

@@ -1,12 +1,13 @@
 -- Nobody knows whether a job's message reached Kafka, and its client will be told that it was not accepted: it is never
 -- sent, and its idempotency key is free again. Not where another edge has promised it meanwhile, or it was sent already.
 --
+-- USES  _ending
 -- KEYS  1 the partition's prefix
 -- ARGV  1 id
 -- RETURN 1 canceled, 0 the job stands
 
 local id = ARGV[1]
-local status, vouched = unpack(redis.call('HMGET', job_key(id), 'status', 'vouched'))
+local status, vouched = unpack(call('HMGET', job_key(id), 'status', 'vouched'))
 if not status or status == 'canceled' then
   return 1
 end

@@ -1,6 +1,7 @@
 -- Messages of one Kafka partition, in its order, move into their flows: with their requests where there is room, else as
 -- references to what stays on Kafka's disk. What was admitted before, and what is final or gone, is skipped.
 --
+-- USES  _kafka
 -- KEYS  1 the partition's prefix
 -- ARGV  1 window: most jobs of a flow that are held with their requests   2 most request bytes held, of all flows
 --       3 most of `maxmemory` for requests, a fraction   4 the same for references
@@ -13,22 +14,22 @@ local done, held, behind, skipped = 0, 0, 0, 0
 for i = 5, #ARGV, 4 do
   local id, request = ARGV[i], ARGV[i + 3]
   local at = ARGV[i + 1] .. ' ' .. ARGV[i + 2] .. ' ' .. #request
-  local status, known_at = unpack(redis.call('HMGET', job_key(id), 'status', 'at'))
+  local status, known_at = unpack(call('HMGET', job_key(id), 'status', 'at'))
   if known_at ~= '-' then
     skipped = skipped + 1
   elseif status ~= 'queued' then -- a dead letter may be sent again: this is where its request is
-    redis.call('HSET', job_key(id), 'at', at)
+    call('HSET', job_key(id), 'at', at)
     skipped = skipped + 1
   else
     local meta = read_meta(id)
-    local depth = redis.call('LLEN', list_key(meta.flow))
+    local depth = call('LLEN', list_key(meta.flow))
     local may = may_hold(room, depth, #request)
     if may == nil then
       break
     end
-    redis.call('ZREM', awaiting_key(meta.flow), id)
-    if may and redis.call('LLEN', behind_key(meta.flow)) == 0 then
-      redis.call('HSET', job_key(id), 'at', at)
+    call('ZREM', awaiting_key(meta.flow), id)
+    if may and call('LLEN', behind_key(meta.flow)) == 0 then
+      call('HSET', job_key(id), 'at', at)
       put_in(id, meta, request, now)
       room.used, room.bytes = room.used + #request, room.bytes + #request
       held = held + 1

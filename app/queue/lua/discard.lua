@@ -1,5 +1,6 @@
 -- Forget a dead letter, and all that is kept of it.
 --
+-- USES  _records
 -- KEYS  1 the partition's prefix
 -- ARGV  1 id
 -- RETURN 1, 0 if it is no dead letter, -1 where there is no such job
@@ -8,17 +9,16 @@ local id = ARGV[1]
 local key = job_key(id)
 local meta = read_meta(id)
 if not meta then
-  redis.call('ZREM', P .. 'dead', id)
+  call('ZREM', P .. 'dead', id)
   return -1
 end
-if redis.call('HGET', key, 'status') ~= 'failed' then
+if call('HGET', key, 'status') ~= 'failed' then
   return 0
 end
-local idem = redis.call('HGET', key, 'idem')
-if idem then
-  redis.call('DEL', P .. 'idem:' .. idem)
+if meta.idem then
+  call('DEL', P .. 'idem:' .. meta.idem)
 end
-redis.call('ZREM', P .. 'dead', id)
-redis.call('ZREM', P .. 'owner:' .. meta.owner, id)
-redis.call('DEL', key)
+call('ZREM', P .. 'dead', id)
+call('ZREM', P .. 'owner:' .. meta.owner, id)
+call('DEL', key)
 return 1

@@ -1,5 +1,6 @@
 -- Store a job durably and put it at the end of its flow.
 --
+-- USES  _flows _owners _memory
 -- KEYS  1 the partition's prefix
 -- ARGV  1 job id       2 flow   3 owner ('-' for nobody)   4 charges   5 request
 --       6 due_in_us    7 idem: "<owner>:<key>" or ''       8 fingerprint of the request
@@ -17,7 +18,6 @@
 local LOOK_EVERY_US, LOOK_EVERY_BYTES = 100000, 16384 -- at the memory in use: that costs as much as ten other commands
 local RECORD_BYTES = 1000
 
-local call = redis.call
 local id, flow, owner = ARGV[1], ARGV[2], ARGV[3]
 local max_wait_ms, max_depth, interval = tonumber(ARGV[13]), tonumber(ARGV[17]), tonumber(ARGV[18])
 local idem = ARGV[7]
@@ -32,8 +32,8 @@ if idem ~= '' then
 end
 
 local now = now_us()
-local first, known_revision = unpack(call('HMGET', flow_key(flow), 'priority', 'revision'))
-local depth = waiting(flow)
+local first, known_revision, has_kafka = unpack(call('HMGET', flow_key(flow), 'priority', 'revision', 'kafka'))
+local depth = has_kafka and waiting(flow) or call('LLEN', list_key(flow))
 local due = call('ZSCORE', P .. 'due:' .. (first or '0'), flow)
 local first_wait = due and math.max(0, due - now) or tonumber(ARGV[6])
 local eta = first_wait + depth * interval
@@ -71,17 +71,16 @@ end
 
 local by_kafka = ARGV[12] == '1'
 local stream_id = by_kafka and '-' or call('XADD', P .. 'jobs', '*', 'id', id)
-local entry = id .. ' ' .. stream_id .. ' ' .. ARGV[4]
 local now_ms = int(now / 1000)
 local deadline = int(now / 1000 + max_wait_ms)
-local meta = write_meta(flow, owner, now_ms, deadline, ARGV[14], ARGV[15], ARGV[16], entry)
+local meta = write_meta(flow, owner, now_ms, deadline, ARGV[14], ARGV[15], ARGV[16], stream_id, ARGV[4])
 if by_kafka then
   call('HSET', job_key(id), 'meta', meta, 'status', 'queued', 'at', '-')
   call('ZADD', awaiting_key(flow), now, id)
   call('ZADD', P .. 'unread', 'LT', now, flow)
 else
   call('HSET', job_key(id), 'meta', meta, 'status', 'queued', 'request', ARGV[5])
-  call('RPUSH', list_key(flow), entry)
+  call('RPUSH', list_key(flow), id .. ' ' .. stream_id .. ' ' .. ARGV[4])
   bytes = bytes + size
 end
 if idem ~= '' then
@@ -93,8 +92,11 @@ if owner ~= '-' then
   keep_owned(owner, max_wait_ms + math.max(ARGV[15], ARGV[16]))
 end
 
-local is_behind = enter_flow(flow, not known_revision, ARGV[19], ARGV[20], ARGV[21], ARGV[18])
+local is_behind = enter_flow(flow, known_revision, ARGV[19], ARGV[20], ARGV[21], ARGV[18])
 call('HINCRBY', flow_key(flow), 'open', 1)
+if by_kafka and not has_kafka then
+  call('HSET', flow_key(flow), 'kafka', '1')
+end
 call('HSET', P .. 'totals', 'jobs', jobs + 1, 'bytes', bytes, 'spare', spare, 'looked', looked)
 watch_expiry(flow, deadline)
 if not by_kafka and not due then

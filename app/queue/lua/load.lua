@@ -1,6 +1,7 @@
 -- Requests fetched from Kafka take their places in one flow, in its order. What left the flow meanwhile, or was put in by
 -- someone else, is skipped.
 --
+-- USES  _ending _kafka
 -- KEYS  1 the partition's prefix
 -- ARGV  1 flow, then for each job three: id, 1 if Kafka still has its request, request
 -- RETURN {how many were put in, how many ended as dead letters because their request is gone}
@@ -10,9 +11,9 @@ local now = now_us()
 local loaded, lost = 0, 0
 for i = 2, #ARGV, 3 do
   local id = ARGV[i]
-  local first = redis.call('LINDEX', behind_key(flow), 0)
+  local first = call('LINDEX', behind_key(flow), 0)
   if first and string.match(first, '^%S+') == id then
-    redis.call('LPOP', behind_key(flow))
+    call('LPOP', behind_key(flow))
     local meta = read_meta(id)
     if ARGV[i + 1] == '1' then
       put_in(id, meta, ARGV[i + 2], now)
@@ -23,9 +24,9 @@ for i = 2, #ARGV, 3 do
     end
   end
 end
-if redis.call('LLEN', behind_key(flow)) == 0 then
-  redis.call('ZREM', P .. 'behind', flow)
+if call('LLEN', behind_key(flow)) == 0 then
+  call('ZREM', P .. 'behind', flow)
 else
-  redis.call('ZADD', P .. 'behind', int(now), flow)
+  call('ZADD', P .. 'behind', int(now), flow)
 end
 return { loaded, lost }

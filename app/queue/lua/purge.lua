@@ -1,5 +1,6 @@
 -- Cancel what of a rule waits to be sent: in one page of its flows, or in one page of all jobs that back off.
 --
+-- USES  _ending
 -- KEYS  1 the partition's prefix
 -- ARGV  1 rule id   2 'flows' or 'retries'   3 cursor   4 how many jobs of a flow, and jobs that back off, at most
 -- RETURN {cursor to go on with, how many were canceled, 1 if there may be more}
@@ -13,27 +14,27 @@ local function cancel(id)
 end
 
 if ARGV[2] == 'retries' then
-  local page = redis.call('ZSCAN', P .. 'retry', cursor, 'COUNT', most)
+  local page = call('ZSCAN', P .. 'retry', cursor, 'COUNT', most)
   for i = 1, #page[2], 2 do
     local id = page[2][i]
     local meta = read_meta(id)
     if meta and rule_of(meta.flow) == rule then
-      redis.call('ZREM', P .. 'retry', id)
+      call('ZREM', P .. 'retry', id)
       cancel(id)
     end
   end
   return { page[1], canceled, page[1] ~= '0' and 1 or 0 }
 end
 
-local page = redis.call('SSCAN', rule_key(rule) .. ':flows', cursor, 'COUNT', 10)
+local page = call('SSCAN', rule_key(rule) .. ':flows', cursor, 'COUNT', 10)
 local again = false
 for _, flow in ipairs(page[2]) do
   for _, list in ipairs({ list_key(flow), behind_key(flow) }) do
-    for _, entry in ipairs(canceled < most and redis.call('LPOP', list, most) or {}) do
+    for _, entry in ipairs(canceled < most and call('LPOP', list, most) or {}) do
       cancel((string.match(entry, '^%S+')))
     end
   end
-  local awaiting = canceled < most and redis.call('ZPOPMIN', awaiting_key(flow), most) or {}
+  local awaiting = canceled < most and call('ZPOPMIN', awaiting_key(flow), most) or {}
   for i = 1, #awaiting, 2 do
     cancel(awaiting[i])
   end

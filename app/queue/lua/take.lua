@@ -1,5 +1,6 @@
 -- Take flows that are due: each is pushed a flow-lease ahead and gets a new token, without which no one leases its jobs.
 --
+-- USES  _returning
 -- KEYS  1 the partition's prefix
 -- ARGV  1 max_flows   2 flow_lease_us   3 token, unique to this call   4 n: how far to look into a flow
 -- RETURN {wait_us until something is due, -1 for never, then for each flow: flow, rule id, run, charges, depth, late_us}
@@ -20,30 +21,30 @@ local function sooner(score)
   end
 end
 
-for _, priority in ipairs(redis.call('ZREVRANGE', P .. 'priorities', 0, -1)) do
+for _, priority in ipairs(call('ZREVRANGE', P .. 'priorities', 0, -1)) do
   local key = P .. 'due:' .. priority
-  local flows = left > 0 and redis.call('ZRANGEBYSCORE', key, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, left) or {}
+  local flows = left > 0 and call('ZRANGEBYSCORE', key, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, left) or {}
   for at = 1, #flows, 2 do
     local flow, due = flows[at], tonumber(flows[at + 1])
     local run, charges = peek_run(flow, n)
     if run == 0 then
-      redis.call('ZREM', key, flow)
+      call('ZREM', key, flow)
     else
       left = left - 1
       local held = int(now + tonumber(ARGV[2]))
-      redis.call('ZADD', key, held, flow)
-      redis.call('HSET', flow_key(flow), 'token', ARGV[3], 'held', held)
+      call('ZADD', key, held, flow)
+      call('HSET', flow_key(flow), 'token', ARGV[3], 'held', held)
       reply[#reply + 1] = flow
       reply[#reply + 1] = rule_of(flow)
       reply[#reply + 1] = run
       reply[#reply + 1] = charges
-      reply[#reply + 1] = redis.call('LLEN', list_key(flow))
+      reply[#reply + 1] = call('LLEN', list_key(flow))
       reply[#reply + 1] = math.floor(now - due)
     end
   end
-  local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')
   sooner(first[2])
 end
-sooner(redis.call('ZRANGE', P .. 'retry', 0, 0, 'WITHSCORES')[2])
+sooner(call('ZRANGE', P .. 'retry', 0, 0, 'WITHSCORES')[2])
 reply[1] = math.ceil(wait)
 return reply

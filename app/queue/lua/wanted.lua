@@ -1,6 +1,7 @@
 -- Which requests to fetch from Kafka next: of flows that have less than half of what they may hold. Each such flow is not
 -- looked at again until the caller has put them in, or its time is over.
 --
+-- USES  _kafka
 -- KEYS  1 the partition's prefix
 -- ARGV  1 window   2 most request bytes   3 most of `maxmemory` for requests   4 for references (see admit.lua)
 --       5 how long the caller has, microseconds   6 how many flows at most   7 how many bytes at most, roughly
@@ -14,12 +15,12 @@ local budget = tonumber(ARGV[7])
 local reply = { 0 }
 
 local function wanted_of(flow)
-  local depth = redis.call('LLEN', list_key(flow))
+  local depth = call('LLEN', list_key(flow))
   if depth * 2 > room.window then
     return 0, depth
   end
   local count = 0
-  for _, reference in ipairs(redis.call('LRANGE', behind_key(flow), 0, room.window - depth - 1)) do
+  for _, reference in ipairs(call('LRANGE', behind_key(flow), 0, room.window - depth - 1)) do
     local bytes = tonumber(string.match(reference, '%d+$'))
     if not may_hold(room, depth + count, bytes) or (budget <= 0 and count > 0) then
       break
@@ -32,22 +33,22 @@ local function wanted_of(flow)
   return count, depth
 end
 
-for _, flow in ipairs(redis.call('ZRANGEBYSCORE', P .. 'behind', '-inf', int(now), 'LIMIT', 0, ARGV[6])) do
-  if redis.call('LLEN', behind_key(flow)) == 0 then
-    redis.call('ZREM', P .. 'behind', flow)
+for _, flow in ipairs(call('ZRANGEBYSCORE', P .. 'behind', '-inf', int(now), 'LIMIT', 0, ARGV[6])) do
+  if call('LLEN', behind_key(flow)) == 0 then
+    call('ZREM', P .. 'behind', flow)
   else
     local count, depth = wanted_of(flow)
     local look_us = tonumber(ARGV[5])
     if count == 0 then
-      local interval = tonumber(redis.call('HGET', rule_key(rule_of(flow)), 'interval') or 0)
+      local interval = tonumber(call('HGET', rule_key(rule_of(flow)), 'interval') or 0)
       look_us = math.max(LOOK_US[1], math.min(LOOK_US[2], depth * interval / 4))
     end
-    redis.call('ZADD', P .. 'behind', int(now + look_us), flow)
+    call('ZADD', P .. 'behind', int(now + look_us), flow)
     if budget <= 0 then
       break
     end
   end
 end
-local first = redis.call('ZRANGE', P .. 'behind', 0, 0, 'WITHSCORES')[2]
+local first = call('ZRANGE', P .. 'behind', 0, 0, 'WITHSCORES')[2]
 reply[1] = first and math.ceil(math.max(0, first - now)) or -1
 return reply

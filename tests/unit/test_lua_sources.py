@@ -1,0 +1,46 @@
+"""Scripts are made of the parts that they name: each of them has what it calls, and nothing twice."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.lua import source
+
+QUEUE = Path(__file__).parents[2] / "app" / "queue" / "lua"
+DEFINED = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
+SCRIPTS = sorted(file.stem for file in QUEUE.glob("[!_]*.lua"))
+PARTS = {file.stem: set(DEFINED.findall(file.read_text())) for file in QUEUE.glob("_*.lua")}
+
+
+def _called_of_parts(text: str) -> Iterator[str]:
+    code = re.sub(r"--.*", "", text)
+    for names in PARTS.values():
+        yield from (name for name in names if re.search(rf"(?<![\w.']){name}\(", code))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_has_what_it_calls(name: str) -> None:
+    text = source("app.queue", name)
+    missing = [
+        called for called in _called_of_parts(text) if not re.search(rf"^local (function )?{called}\b", text, re.M)
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_no_part_comes_twice_and_each_after_what_it_uses(name: str) -> None:
+    text = source("app.queue", name)
+    used = {part for part in PARTS if (QUEUE / f"{part}.lua").read_text() in text}
+    for part in used:
+        part_text = (QUEUE / f"{part}.lua").read_text()
+        assert text.count(part_text) == 1
+        for needed in re.findall(r"^-- USES +(.+)$", part_text, re.MULTILINE):
+            assert all(text.index((QUEUE / f"{one}.lua").read_text()) < text.index(part_text) for one in needed.split())
+    assert text.endswith((QUEUE / f"{name}.lua").read_text())
+
+
+def test_a_package_without_parts_has_its_scripts_as_they_are() -> None:
+    folder = Path(__file__).parents[2] / "app" / "limiter" / "lua"
+    assert source("app.limiter", "acquire") == (folder / "acquire.lua").read_text()
