@@ -38,7 +38,9 @@ class JobView:
 
     def fields(self, job: Job, scope: Mapping[str, Any]) -> dict[str, Any]:
         """The job as JSON."""
-        url = self.url(job.id, scope)
+        return self._fields(job, self.url(job.id, scope))
+
+    def _fields(self, job: Job, url: str) -> dict[str, Any]:
         links = {"self": url, "response": f"{url}/response", "cancel": url, "events": f"{url}/events"}
         answered = job.response_status is not None
         return {
@@ -68,11 +70,13 @@ class JobView:
         repeated: bool = False,
     ) -> Reply:
         """202 with the job; 200 for one known by its idempotency key that has ended."""
-        url = self.url(job.id, scope).encode()
+        url = self.url(job.id, scope)
         after_s = poll_after_s(job)
-        limits = rate_limit(judged, retry_after_s=math.inf if after_s is None else after_s)
-        where = [(b"location", url), (b"operation-location", url), *pending_headers(job), *limits]
-        return json_reply(200 if repeated and job.status.final else 202, self.fields(job, scope), where)
+        headers = [(b"location", url.encode()), (b"operation-location", url.encode())]
+        if after_s is not None:
+            headers.append(retry_after(after_s))
+        headers += rate_limit(judged, retry_after_s=math.inf if after_s is None else after_s)
+        return json_reply(200 if repeated and after_s is None else 202, self._fields(job, url), headers)
 
 
 def poll_after_s(job: Job) -> int | None:

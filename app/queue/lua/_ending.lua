@@ -5,7 +5,7 @@
 -- Out of where it waits in its flow.
 local function leave(id, meta)
   if meta.stream_id then
-    call('LREM', list_key(meta.flow), 1, meta.entry)
+    call('LREM', list_key(meta.flow), 1, write_entry(id, meta.stream_id, meta.charges))
     return
   end
   local at = call('HGET', job_key(id), 'at')

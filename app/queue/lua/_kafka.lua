@@ -33,7 +33,7 @@ local function put_in(id, meta, request, now)
   call('HSET', job_key(id), 'request', request, 'meta', write_meta(meta.flow, meta.owner, meta.submitted,
     int(meta.deadline), meta.max_attempts, meta.result_ttl, meta.dead_letter_ttl, stream_id, meta.charges))
   call('HINCRBY', P .. 'totals', 'bytes', #request)
-  call('RPUSH', list_key(meta.flow), id .. ' ' .. stream_id .. ' ' .. meta.charges)
+  call('RPUSH', list_key(meta.flow), write_entry(id, stream_id, meta.charges))
   make_due(meta.flow, now, true)
 end
 

@@ -2,6 +2,11 @@
 --
 -- USES _names
 
+-- A job as it stands in its flow's list.
+local function write_entry(id, stream_id, charges)
+  return id .. ' ' .. stream_id .. ' ' .. charges
+end
+
 -- id, stream id, charges
 local function parse_entry(entry)
   return string.match(entry, '^(%S+) (%S+) (.*)$')
@@ -13,13 +18,13 @@ local function write_meta(...)
   return table.concat({ ... }, ' ')
 end
 
-local function parse_meta(id, text)
+local function parse_meta(text)
   local flow, owner, submitted, deadline, max_attempts, result_ttl, dead_letter_ttl, stream_id, charges = string.match(
     text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
   return {
     flow = flow, owner = owner, submitted = submitted, deadline = tonumber(deadline),
     max_attempts = tonumber(max_attempts), result_ttl = result_ttl, dead_letter_ttl = dead_letter_ttl,
-    charges = charges, entry = id .. ' ' .. stream_id .. ' ' .. charges, stream_id = stream_id ~= '-' and stream_id or nil,
+    stream_id = stream_id ~= '-' and stream_id or nil, charges = charges,
   }
 end
 
@@ -29,7 +34,7 @@ local function read_meta(id)
   if not text then
     return nil
   end
-  local meta = parse_meta(id, text)
+  local meta = parse_meta(text)
   meta.lease, meta.idem = lease, idem
   return meta
 end

@@ -34,11 +34,11 @@ end
 -- Back to the head of its flow, behind what was accepted before it, to wait there for its next attempt.
 local function return_to_head(id, meta, now)
   local list = list_key(meta.flow)
-  local pivot = last_before(list, meta.stream_id)
+  local pivot, entry = last_before(list, meta.stream_id), write_entry(id, meta.stream_id, meta.charges)
   if pivot then
-    call('LINSERT', list, 'AFTER', pivot, meta.entry)
+    call('LINSERT', list, 'AFTER', pivot, entry)
   else
-    call('LPUSH', list, meta.entry)
+    call('LPUSH', list, entry)
   end
   call('HDEL', job_key(id), 'lease', 'retry_at')
   watch_expiry(meta.flow, meta.deadline)

@@ -80,7 +80,7 @@ if by_kafka then
   call('ZADD', P .. 'unread', 'LT', now, flow)
 else
   call('HSET', job_key(id), 'meta', meta, 'status', 'queued', 'request', ARGV[5])
-  call('RPUSH', list_key(flow), id .. ' ' .. stream_id .. ' ' .. ARGV[4])
+  call('RPUSH', list_key(flow), write_entry(id, stream_id, ARGV[4]))
   bytes = bytes + size
 end
 if idem ~= '' then

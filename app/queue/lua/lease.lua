@@ -24,8 +24,8 @@ local function lease(entry)
   local id, stream_id = parse_entry(entry)
   local job = job_key(id)
   local text, attempts, started, request = unpack(call('HMGET', job, 'meta', 'attempts', 'started', 'request'))
-  local meta = parse_meta(id, text)
-  if meta.deadline * 1000 < now then
+  local deadline, max_attempts = string.match(text, '^%S+ %S+ %S+ (%S+) (%S+)')
+  if deadline * 1000 < now then
     ends[#ends + 1] = { id = id, meta = read_meta(id), status = 'failed', fields = EXPIRED }
     return
   end
@@ -34,7 +34,7 @@ local function lease(entry)
   call('HSET', job, 'status', 'running', 'lease', ARGV[5], 'attempts', attempts, 'started', started or int(now / 1000))
   reply[#reply + 1] = id
   reply[#reply + 1] = attempts
-  reply[#reply + 1] = meta.max_attempts
+  reply[#reply + 1] = tonumber(max_attempts)
   reply[#reply + 1] = request
 end
 

@@ -46,7 +46,7 @@ call('HINCRBY', P .. 'totals', 'jobs', 1)
 call('HINCRBY', P .. 'totals', 'bytes', call('HSTRLEN', key, 'request'))
 watch_expiry(meta.flow, deadline)
 if goes_in then
-  call('RPUSH', list_key(meta.flow), id .. ' ' .. stream_id .. ' ' .. meta.charges)
+  call('RPUSH', list_key(meta.flow), write_entry(id, stream_id, meta.charges))
   make_due(meta.flow, now, true)
 else
   leave_behind(id, meta, at, now)

@@ -20,7 +20,7 @@ local position, eta = 0, -1
 -- How many jobs are before it in its flow, wherever it waits; nil for one that does not.
 local function index_of()
   if meta.stream_id then
-    return call('LPOS', list_key(meta.flow), meta.entry)
+    return call('LPOS', list_key(meta.flow), write_entry(id, meta.stream_id, meta.charges))
   end
   local before = call('LLEN', list_key(meta.flow))
   if at ~= '-' then

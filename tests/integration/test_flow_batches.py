@@ -1,0 +1,74 @@
+"""What one script does for many jobs is what it would do for each, on a real Redis."""
+
+import asyncio
+
+from redis.asyncio import Redis
+
+from app.jobs.model import JobStatus, StoredResponse
+from app.jobs.record import Records
+from app.queue import keys
+from app.queue.flows import Flows
+from app.queue.model import Settlement
+from tests.integration.flow_steps import REQUEST_BYTES, accepted, active, deferral, ids, lease, pending, take
+
+OK = StoredResponse(200, [], b"fine")
+
+
+async def _totals(queue: Redis) -> tuple[int, int]:
+    jobs, size = await queue.hmget(keys.prefix(0) + "totals", ["jobs", "bytes"])
+    return int(jobs or 0), int(size or 0)
+
+
+async def test_outcomes_of_several_flows_and_owners_are_stored_at_once(
+    flows: Flows, records: Records, queue: Redis
+) -> None:
+    for user in ("a", "b"):
+        for number in range(3):
+            await accepted(flows, deferral(number, user=user, owner=f"own-{user}"))
+    jobs = [job for flow in await take(flows) for job in (await lease(flows, flow, 2)).jobs]
+    assert (len(jobs), await pending(queue), await _totals(queue)) == (4, 4, (6, 6 * REQUEST_BYTES))
+    ended = [Settlement(job, JobStatus.SUCCEEDED, response=OK) for job in jobs[:3]]
+    assert await flows.settle([*ended, Settlement(jobs[3], JobStatus.FAILED, "x", "y")]) == [True] * 4
+    found = [await records.get(job.id) for job in jobs]
+    assert [job.status for job in found if job] == [JobStatus.SUCCEEDED] * 3 + [JobStatus.FAILED]
+    assert [job.expires_at_ms is not None for job in found if job] == [True] * 4
+    assert (await pending(queue), await _totals(queue)) == (0, (2, 2 * REQUEST_BYTES))
+    assert await queue.xlen(keys.prefix(0) + "jobs") == 2
+    assert [await queue.zcard(f"{keys.prefix(0)}owner:own-{user}") for user in ("a", "b")] == [3, 3]
+    assert [int(await queue.hget(f"{keys.prefix(0)}flow:r|user:{user}", "open")) for user in ("a", "b")] == [1, 1]
+
+
+async def test_the_last_outcomes_of_a_batch_take_their_flow_along(flows: Flows, queue: Redis) -> None:
+    for number in range(3):
+        await accepted(flows, deferral(number))
+    [flow] = await take(flows)
+    leased = (await lease(flows, flow, 3)).jobs
+    assert await flows.settle([Settlement(job, JobStatus.SUCCEEDED, response=OK) for job in leased]) == [True] * 3
+    left = [name for name in await queue.keys(keys.prefix(0) + "*") if b":job:" not in name]
+    assert {name.removeprefix(keys.prefix(0).encode()) for name in left} == {b"jobs", b"priorities", b"owner:own"}
+
+
+async def test_a_job_that_is_in_a_batch_twice_ends_once(flows: Flows, queue: Redis) -> None:
+    for number in range(2):
+        await accepted(flows, deferral(number))
+    [flow] = await take(flows)
+    [job] = (await lease(flows, flow, 1)).jobs
+    twice = [Settlement(job, JobStatus.SUCCEEDED, response=OK), Settlement(job, JobStatus.FAILED, "x", "y")]
+    assert await flows.settle(twice) == [True, False]
+    assert await _totals(queue) == (1, REQUEST_BYTES)
+
+
+async def test_what_is_past_its_time_makes_room_for_others_in_the_same_lease(
+    flows: Flows, records: Records, queue: Redis
+) -> None:
+    short = active(queue={"max_wait_seconds": 1})
+    late = [await accepted(flows, deferral(number, short)) for number in range(2)]
+    in_time = [await accepted(flows, deferral(number)) for number in range(2, 5)]
+    await asyncio.sleep(1.1)
+    [flow] = await take(flows)
+    leased = await lease(flows, flow, 3)
+    assert ids(leased.jobs) == in_time
+    found = [await records.get(job_id) for job_id in late]
+    assert [job.error_code for job in found if job] == ["expired", "expired"]
+    assert (await pending(queue), await _totals(queue)) == (3, (3, 3 * REQUEST_BYTES))
+    assert (leased.run, leased.depth) == (0, 0)
