@@ -12,7 +12,7 @@ MOST_TOMBSTONES = 200
 
 
 class Copying:
-    """A copy of the rules as of one revision. Every method raises RulesUnavailable."""
+    """A copy of the rules, begun as of one revision. Every method raises RulesUnavailable."""
 
     def __init__(self, publisher: Publisher, revision: int, epoch: bytes, states: dict[str, State]) -> None:
         self._publisher = publisher
@@ -27,13 +27,13 @@ class Copying:
         """A copy of the rules as they were at `revision`."""
         return cls(publisher, revision, *await publisher.states())
 
-    async def add(self, rules: Iterable[Rule]) -> int:
-        """These are there; how many of them were not published like this."""
+    async def add(self, rules: Iterable[Rule], revision: int) -> int:
+        """These were there at `revision`; how many of them were not published like this."""
         changes = []
         for rule in rules:
             state = self._unseen.pop(rule.rule_id, None)
             if state is None or state.digest != digest_of(rule):
-                changes.append(Change(rule.rule_id, self._revision, rule))
+                changes.append(Change(rule.rule_id, revision, rule))
         return await self._publisher.publish(changes)
 
     def keep(self, rule_ids: Iterable[str]) -> None:

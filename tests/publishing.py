@@ -11,6 +11,6 @@ async def publish_all(
     publisher: Publisher, rules: Iterable[Rule], revision: int, unreadable: Iterable[str] = ()
 ) -> None:
     copying = await Copying.begin(publisher, revision)
-    await copying.add(rules)
+    await copying.add(rules, revision)
     copying.keep(unreadable)
     await copying.end()

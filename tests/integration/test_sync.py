@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -15,12 +16,13 @@ from app.errors import RulesUnavailable
 from app.rules import keys
 from app.rules.cache import RuleCache
 from app.rules.match import Caller, Match
-from app.rules.model import parse_rule
+from app.rules.model import Rule, parse_rule
 from app.rules.store import RuleStore
 from app.settings import Settings
+from sync import reconcile
 from sync.archive import Archive
 from sync.copying import Copying
-from sync.plan import Change
+from sync.plan import Change, revision_of
 from sync.publisher import Publisher
 from sync.reconcile import copy_all
 from sync.resume import ResumeToken
@@ -206,7 +208,7 @@ async def test_a_cache_that_was_emptied_during_a_copy_is_not_called_complete(
     await publish_all(publisher, [rule("a"), rule("b")], 100)
     copying = await Copying.begin(publisher, 200)
     await cache.flushall()
-    assert await copying.add([rule("a"), rule("b")]) == 0, "as far as it knows they are there"
+    assert await copying.add([rule("a"), rule("b")], 200) == 0, "as far as it knows they are there"
     with pytest.raises(RulesUnavailable):
         await copying.end()
     assert not await publisher.is_complete()
@@ -299,6 +301,46 @@ async def test_many_rules_are_copied(
     async with syncing(database, publisher, settings), following(settings) as rules:
         await until(rules, caller(f"u{many - 1}"), {f"r{many - 1}": 5})
         assert len(await published(cache)) == many
+
+
+async def test_a_copy_that_outlives_its_snapshot_goes_on_from_a_newer_one(
+    database: Database, publisher: Publisher, cache: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MongoDB forgets a snapshot after five minutes; here each batch of two takes too long."""
+    monkeypatch.setattr(reconcile, "BATCH", 2)
+    monkeypatch.setattr(reconcile, "LONGEST_SNAPSHOT_S", -1.0)
+    rules = database["rules"]
+    await rules.insert_many({"_id": f"r{i:02}"} | document(key_value=f"u{i}") for i in range(1, 21))
+    strange: list[Any] = [None, 7, ObjectId(), {"a": 1}, True]  # ids of other types, before and after text
+    await rules.insert_many({"_id": one} | document() for one in strange)
+    refused: list[str] = []
+
+    async def meanwhile(rule_id: str) -> None:
+        """Once the copy has come to this one: changes before it and after it."""
+        if rule_id == "r10":
+            await rules.insert_one({"_id": "r00"} | document(1))
+            now = revision_of(await reconcile._now(database))
+            assert await publisher.publish([Change("r00", now, rule("r00", limit=1))]) == 1  # as the stream does
+            await rules.update_one({"_id": "r17"}, {"$set": {"limit": 99}})
+            await rules.delete_one({"_id": "r15"})
+
+    async with Archive(database, ResumeToken(database)) as archive:
+        add_copied = archive.add_copied
+
+        async def adding(some: list[Rule], revision: int) -> None:
+            await add_copied(some, revision)
+            for one in some:
+                await meanwhile(one.rule_id)
+
+        monkeypatch.setattr(archive, "add_copied", adding)
+        copied = await copy_all(database, publisher, archive, lambda rule_id, _: refused.append(rule_id))
+    there = [f"r{i:02}" for i in range(21) if i != 15]
+    assert await published(cache) == there
+    assert (copied.rules, copied.changed, copied.invalid) == (19, 19, len(strange))
+    assert sorted(refused) == sorted(map(str, strange))
+    active = await RuleCache(cache, Settings()).by_id("r17")
+    assert active is not None
+    assert active.rule.limit == 99
 
 
 async def test_the_store_keeps_versions(database: Database) -> None:
