@@ -38,10 +38,19 @@ class LastGood:
         return changes
 
     async def drop_others(self, rule_ids: AbstractSet[str], revision: int) -> list[Change]:
-        """After a full copy: what is gone from it."""
-        gone = [Change(rule_id, revision, None) for rule_id in (await self._known()).keys() - rule_ids]
+        """After a full copy as of `revision`: what is gone from it. What is newer came while it was made."""
+        missing = (await self._known()).keys() - rule_ids
+        newer = await self._newer(list(missing), revision)
+        gone = [Change(rule_id, revision, None) for rule_id in missing - newer]
         await self._write(gone)
         return gone
+
+    async def _newer(self, rule_ids: list[str], revision: int) -> set[str]:
+        found: set[str] = set()
+        for first in range(0, len(rule_ids), AT_ONCE):
+            some = {"_id": {"$in": rule_ids[first : first + AT_ONCE]}, "revision": {"$gte": Int64(revision)}}
+            found.update([str(kept["_id"]) async for kept in self._kept.find(some, {"_id": 1})])
+        return found
 
     async def _known(self) -> dict[str, str]:
         if self._digests is None:

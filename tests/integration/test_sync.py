@@ -320,7 +320,9 @@ async def test_a_copy_that_outlives_its_snapshot_goes_on_from_a_newer_one(
         if rule_id == "r10":
             await rules.insert_one({"_id": "r00"} | document(1))
             now = revision_of(await reconcile._now(database))
-            assert await publisher.publish([Change("r00", now, rule("r00", limit=1))]) == 1  # as the stream does
+            change = Change("r00", now, rule("r00", limit=1))
+            assert await publisher.publish([change]) == 1  # as the stream does
+            await archive.add([change], None)
             await rules.update_one({"_id": "r17"}, {"$set": {"limit": 99}})
             await rules.delete_one({"_id": "r15"})
 
@@ -334,6 +336,8 @@ async def test_a_copy_that_outlives_its_snapshot_goes_on_from_a_newer_one(
 
         monkeypatch.setattr(archive, "add_copied", adding)
         copied = await copy_all(database, publisher, archive, lambda rule_id, _: refused.append(rule_id))
+        await archive.written()
+    assert [version["rule"] is None async for version in database["rules_history"].find({"rule_id": "r00"})] == [False]
     there = [f"r{i:02}" for i in range(21) if i != 15]
     assert await published(cache) == there
     assert (copied.rules, copied.changed, copied.invalid) == (19, 19, len(strange))
