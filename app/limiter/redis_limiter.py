@@ -1,12 +1,12 @@
-"""The limiter in Redis: GCRA and sliding windows by one script, one round trip a decision."""
+"""The limiter in Redis: one script, one round trip a decision."""
 
 from collections.abc import Sequence
 
 from app.limiter import keys
 from app.limiter.policy import Charge, QuotaState, Slots, Verdict
-from app.lua import Argument, Scripts
+from app.lua import Argument, Script, Scripts
 from app.recent import Recent
-from app.redis_wire.resp import bulk
+from app.redis_wire.resp import bulk, bulks
 
 REMEMBERED = 20_000
 
@@ -21,21 +21,24 @@ class RedisLimiter:
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
-        self._script = scripts.script("acquire")
-        self._written: Recent[tuple[Charge, ...], bytes] = Recent(REMEMBERED)
+        self._acquire = scripts.script("acquire")
+        self._decide = scripts.script("decide")
+        self._written: Recent[tuple[Charge, ...], tuple[Script, bytes]] = Recent(REMEMBERED)
 
     async def decide(self, charges: tuple[Charge, ...]) -> Verdict:
         """A live request: spends from every quota, or from none where one refuses."""
-        command = self._written.get(charges)
-        if command is None:
-            command = self._command(charges, _DECIDE)
-            self._written.put(charges, command)
-        return _verdict(await self._scripts.run(self._script, charges[0].counter, command))
+        known = self._written.get(charges)
+        if known is None:
+            known = self._decision(charges)
+            self._written.put(charges, known)
+        script, command = known
+        reply = await self._scripts.run(script, charges[0].counter, command)
+        return _verdict(reply, 1 if script is self._decide else 2 + reply[0])
 
     async def inspect(self, charges: Sequence[Charge]) -> Verdict:
         """What `decide` would answer; spends nothing."""
-        command = self._command(charges, _INSPECT)
-        return _verdict(await self._scripts.run(self._script, charges[0].counter, command))
+        reply = await self._scripts.run(self._acquire, charges[0].counter, self._command(charges, _INSPECT))
+        return _verdict(reply, 2 + reply[0])
 
     async def acquire(
         self, charges: Sequence[Charge], n: int, horizon_us: int, lead_us: int, marker: str, marker_ttl_s: float
@@ -46,7 +49,7 @@ class RedisLimiter:
         """
         value, ttl_ms = _marker(marker, marker_ttl_s) if marker else ("", 0)
         command = self._command(charges, _header(n, horizon_us, lead_us, 0, value, ttl_ms))
-        reply = await self._scripts.run(self._script, charges[0].counter, command)
+        reply = await self._scripts.run(self._acquire, charges[0].counter, command)
         granted = reply[0]
         return Slots(tuple(reply[2 : 2 + granted]), reply[1])
 
@@ -59,21 +62,40 @@ class RedisLimiter:
         """Take the backlog marker away, if it is still this one."""
         await self._scripts.call("unmark", [keys.backlog_of(counter)], [_marker(marker, ttl_s)[0]])
 
+    def _decision(self, charges: Sequence[Charge]) -> tuple[Script, bytes]:
+        """By the script that knows GCRA alone, where that is enough."""
+        if any(charge.policy.algorithm == "sliding_window" for charge in charges):
+            return self._acquire, self._command(charges, _DECIDE)
+        names = [charge.counter for charge in charges]
+        names += [keys.backlog_of(charge.counter) for charge in charges if charge.heeds_backlog]
+        terms = [term for charge in charges for term in _gcra_terms(charge)]
+        return self._decide, self._decide.head(len(names), 1 + len(terms)) + bulks((*names, len(charges), *terms))
+
     def _command(self, charges: Sequence[Charge], header: bytes) -> bytes:
         count = len(charges)
-        head = self._script.head(2 * count, _HEADER_FIELDS + _QUOTA_FIELDS * count)
+        head = self._acquire.head(2 * count, _HEADER_FIELDS + _QUOTA_FIELDS * count)
         names = [bulk(name) for charge in charges for name in (charge.counter, keys.backlog_of(charge.counter))]
         terms = [bulk(term) for charge in charges for term in _terms(charge)]
         return b"".join((head, *names, header, *terms))
 
 
+def _flags(charge: Charge) -> int:
+    return _SHADOW * charge.shadow + _HEEDS_BACKLOG * charge.heeds_backlog
+
+
 def _terms(charge: Charge) -> tuple[Argument, ...]:
     policy = charge.policy
-    flags = _SHADOW * charge.shadow + _HEEDS_BACKLOG * charge.heeds_backlog
     if policy.algorithm == "sliding_window":
-        flags += _SLIDING_WINDOW
-        return (policy.window_s * 1e6, policy.limit, policy.revision, charge.cost, flags)
-    return (policy.emission_interval_us, policy.burst, policy.revision, charge.cost, flags)
+        return (policy.window_s * 1e6, policy.limit, policy.revision, charge.cost, _flags(charge) + _SLIDING_WINDOW)
+    return (policy.emission_interval_us, policy.burst, policy.revision, charge.cost, _flags(charge))
+
+
+def _gcra_terms(charge: Charge) -> tuple[Argument, ...]:
+    """As decide.lua names them; the first as a counter holds it."""
+    policy = charge.policy
+    interval_us = policy.emission_interval_us
+    terms = f"{interval_us} {policy.burst} {policy.revision}"
+    return (terms, interval_us, policy.burst, charge.cost, _flags(charge))
 
 
 def _header(*fields: Argument) -> bytes:
@@ -91,13 +113,13 @@ def _marker(marker: str, ttl_s: float) -> tuple[str, int]:
     return f"{ttl_ms} {marker}", ttl_ms
 
 
-def _verdict(reply: list[int]) -> Verdict:
-    granted = reply[0]
+def _verdict(reply: list[int], first: int) -> Verdict:
+    """From the first field of the first state on."""
     states = []
-    for at in range(2 + granted, len(reply), _STATE_FIELDS):
+    for at in range(first, len(reply), _STATE_FIELDS):
         remaining, wait_us, reset_us, refused, backlog = reply[at : at + _STATE_FIELDS]
         states.append(_new(QuotaState, (remaining, wait_us, reset_us, refused == 1, backlog == 1)))
-    return Verdict(granted == 1, tuple(states))
+    return Verdict(reply[0] == 1, tuple(states))
 
 
 _new = tuple.__new__  # which is what the constructor of a named tuple calls, much later

@@ -1,4 +1,4 @@
-"""GCRA over several quotas as plain Python: what app/limiter/lua/acquire.lua is held against."""
+"""GCRA over several quotas as plain Python: what acquire.lua and decide.lua of app/limiter are held against."""
 
 import math
 from dataclasses import dataclass, field

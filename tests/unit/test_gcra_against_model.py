@@ -1,7 +1,8 @@
-"""The limiter's script against a plain Python model: the same answers, and never more than burst + rate * T."""
+"""The limiter's scripts against a plain Python model: the same answers, and never more than burst + rate * T."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -42,6 +43,7 @@ class LimiterMachine(RuleBasedStateMachine):
         super().__init__()
         self.client.flushall()
         self.acquire = self.client.register_script(with_clock(source("app.limiter", "acquire")))
+        self.decide = self.client.register_script(with_clock(source("app.limiter", "decide")))
         self.model = Model()
         self.now = START_US
         self.policies = dict.fromkeys(NAMES, (1000000.0, 3, 1))
@@ -81,7 +83,7 @@ class LimiterMachine(RuleBasedStateMachine):
         shadow=st.sampled_from([False, False, False, True]),
         heeds=st.booleans(),
         stale=st.sampled_from([0, 0, 0, 1]),
-        live=st.booleans(),
+        live=st.sampled_from(["acquire", "decide", ""]),
         n=st.integers(1, 60),
         horizon=st.integers(0, 50_000),
         lead=st.integers(0, 15_000),
@@ -93,7 +95,7 @@ class LimiterMachine(RuleBasedStateMachine):
         shadow: bool,
         heeds: bool,
         stale: int,
-        live: bool,
+        live: str,
         n: int,
         horizon: int,
         lead: int,
@@ -101,7 +103,12 @@ class LimiterMachine(RuleBasedStateMachine):
         n, horizon, lead = (1, 0, 0) if live else (n, horizon, min(lead, horizon))
         quotas = [
             Quota(
-                name, *self.policies[name][:2], self.policies[name][2] - stale, cost, shadow and i > 0, heeds and live
+                name,
+                *self.policies[name][:2],
+                self.policies[name][2] - stale,
+                cost,
+                shadow and i > 0,
+                heeds and live != "",
             )
             for i, (name, cost) in enumerate(zip(names, costs, strict=False))
         ]
@@ -112,11 +119,16 @@ class LimiterMachine(RuleBasedStateMachine):
                 # them at most) may be forgotten, so the bound begins anew.
                 self.granted[quota.name].clear()
         expected = self.model.acquire(self.now, quotas, n, horizon, lead)
-        reply = self._ask_redis(quotas, n, horizon, lead)
-        m = reply[0]
-        states = [reply[2 + m + 5 * i : 7 + m + 5 * i] for i in range(len(quotas))]
-        assert reply[2 : 2 + m] == expected.waits
-        assert reply[1] == expected.next_wait
+        if live == "decide":
+            reply = self._decide_in_redis(quotas)
+            assert reply[0] == len(expected.waits)
+            states = [reply[1 + 5 * i : 6 + 5 * i] for i in range(len(quotas))]
+        else:
+            reply = self._ask_redis(quotas, n, horizon, lead)
+            m = reply[0]
+            states = [reply[2 + m + 5 * i : 7 + m + 5 * i] for i in range(len(quotas))]
+            assert reply[2 : 2 + m] == expected.waits
+            assert reply[1] == expected.next_wait
         assert [state[0] for state in states] == expected.remaining
         assert [bool(state[3]) for state in states] == expected.refused
         assert [bool(state[4]) for state in states] == expected.backlog
@@ -125,14 +137,26 @@ class LimiterMachine(RuleBasedStateMachine):
                 self.granted[quota.name] += [(self.now + wait, quota.cost) for wait in expected.waits]
 
     def _ask_redis(self, quotas: list[Quota], n: int, horizon: int, lead: int) -> list[int]:
-        self.client.hset("test:clock", mapping={"s": self.now // 1_000_000, "us": self.now % 1_000_000})
         keys = [key for quota in quotas for key in (f"counter:{quota.name}", f"backlog:{quota.name}")]
         args: list[str | int] = [n, horizon, lead, 0, "", 0]
         for quota in quotas:
             args += [repr(quota.e), quota.burst, quota.revision, quota.cost, flags(quota)]
-        reply: list[int] = self.acquire(keys, args)
-        # Redis's own clock is not the test's: no counter may expire by it.
+        return self._call(self.acquire, keys, args, quotas)
+
+    def _decide_in_redis(self, quotas: list[Quota]) -> list[int]:
+        keys = [f"counter:{quota.name}" for quota in quotas]
+        keys += [f"backlog:{quota.name}" for quota in quotas if quota.heeds_backlog]
+        args: list[str | int] = [len(quotas)]
         for quota in quotas:
+            terms = f"{quota.e!r} {quota.burst} {quota.revision}"
+            args += [terms, repr(quota.e), quota.burst, quota.cost, flags(quota)]
+        return self._call(self.decide, keys, args, quotas)
+
+    def _call(self, script: Callable[..., Any], keys: list[str], args: list[str | int], of: list[Quota]) -> list[int]:
+        self.client.hset("test:clock", mapping={"s": self.now // 1_000_000, "us": self.now % 1_000_000})
+        reply: list[int] = script(keys, args)
+        # Redis's own clock is not the test's: no counter may expire by it.
+        for quota in of:
             self.client.persist(f"counter:{quota.name}")
             counter = self.model.counters.get(quota.name)
             if counter is None:

@@ -41,6 +41,6 @@ def test_no_part_comes_twice_and_each_after_what_it_uses(name: str) -> None:
     assert text.endswith((QUEUE / f"{name}.lua").read_text())
 
 
-def test_a_package_without_parts_has_its_scripts_as_they_are() -> None:
+def test_a_script_without_parts_is_as_it_is() -> None:
     folder = Path(__file__).parents[2] / "app" / "limiter" / "lua"
-    assert source("app.limiter", "acquire") == (folder / "acquire.lua").read_text()
+    assert source("app.limiter", "mark") == (folder / "mark.lua").read_text()

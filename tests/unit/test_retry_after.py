@@ -80,8 +80,8 @@ class Clocked:
 
 @pytest.fixture
 def clocked(cache_redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clocked]:
-    text = with_clock(app.lua.source("app.limiter", "acquire"))
-    monkeypatch.setattr(app.lua, "source", lambda package, name: text)
+    texts = {name: with_clock(app.lua.source("app.limiter", name)) for name in ("acquire", "decide")}
+    monkeypatch.setattr(app.lua, "source", lambda package, name: texts[name])
     with redis.Redis.from_url(cache_redis_url) as client:
         clocked = Clocked(client, cache_redis_url)
         yield clocked

@@ -10,6 +10,7 @@
 -- Sliding window, a log of the slots granted: with c more units, the unit that stands `limit` before the last of them
 -- must be a window old. No window, wherever it begins, holds more than `limit`.
 --
+-- USES  _gcra
 -- KEYS  for each quota two: its counter, its backlog marker
 -- ARGV  1 n           how many slots at most
 --       2 horizon_us  how far ahead a slot may lie
@@ -22,16 +23,12 @@
 -- RETURN integers: granted, next_wait_us, the granted slots as waits in microseconds, then for each quota
 --        remaining, wait_us, reset_us, refused, backlog
 --
--- A counter is the string "tat e burst revision", tat in whole microseconds of TIME, the rest in the words of the caller:
--- mostly they are those of the next one too, and need not be read. A log is a list of such times at
--- `<counter>:log`, beside it the string "window limit revision" at `<counter>:log:policy`. A caller with a newer revision
--- converts what is owed to its own policy; one with an older revision is judged by the stored policy. Here all times are
--- relative to now: a double holds the microseconds of this century only to a quarter, which would add up over many slots.
+-- A log is a list of slots in microseconds of TIME at `<counter>:log`, beside it the string "window limit revision" at
+-- `<counter>:log:policy`: converted as _gcra.lua says of counters. Here all times are relative to now: a double holds the
+-- microseconds of this century only to a quarter, which would add up over many slots.
 
 local HEADER, PER_QUOTA = 6, 5
 local NEVER = 1e15
-local ROUNDING_US = 1e-3 -- doubles are off by less; else 1 in 8.062 s with a burst of 2 refuses the second
-local SHORTEST_MS = 1000
 
 -- In locals: each of them is looked up many times a call.
 local call, format, match = redis.call, string.format, string.match
@@ -48,19 +45,8 @@ local gcra = {}
 function gcra.load(quota)
   local stored = call('GET', quota.key)
   if stored then
-    local stored_tat, stored_terms = match(stored, '^(%d+) (.*)$')
-    local tat = stored_tat - now
-    if stored_terms == quota.terms then
-      quota.tat = tat
-    else
-      local stored_e, stored_burst, revision = match(stored_terms, '^(%S+) (%S+) (%S+)$')
-      if tonumber(revision) < quota.revision then
-        local owed = min(max(0, tat) / stored_e, quota.burst)
-        quota.tat, quota.changed = ceil(owed * quota.e), true
-      else
-        quota.tat, quota.e, quota.burst, quota.terms = tat, tonumber(stored_e), tonumber(stored_burst), stored_terms
-      end
-    end
+    quota.tat, quota.e, quota.burst, quota.terms, quota.changed = as_it_stands(
+      stored, now, quota.e, quota.burst, quota.terms)
   end
   quota.tau = quota.e * quota.burst
   quota.step = quota.e * quota.cost
@@ -86,8 +72,7 @@ function gcra.reset(quota)
 end
 
 function gcra.save(quota)
-  local tat = ceil(quota.tat)
-  call('SET', quota.key, format('%.0f ', now + tat) .. quota.terms, 'PX', max(SHORTEST_MS, ceil(tat / 1000)))
+  store(quota.key, now, quota.tat, quota.terms)
 end
 
 ------------------------------------------------------------------------------------------------- sliding window

@@ -1,0 +1,29 @@
+-- GCRA's counters as they are stored: "tat e burst revision", tat in whole microseconds of TIME, the rest in the words of
+-- the caller: mostly they are those of the next one too, and need not be read.
+
+local ROUNDING_US = 1e-3 -- doubles are off by less; else 1 in 8.062 s with a burst of 2 refuses the second
+local SHORTEST_MS = 1000
+local TAT_DIGITS = 16 -- of microseconds, until the year 2286
+
+-- A stored counter as a caller judges it: tat relative to now, e, burst, terms ("e burst revision"), and whether it was
+-- converted. A caller with a newer revision converts what is owed to its own policy; one with an older revision judges by
+-- the stored policy.
+local function as_it_stands(stored, now, e, burst, terms)
+  local tat, stored_terms = string.sub(stored, 1, TAT_DIGITS) - now, string.sub(stored, TAT_DIGITS + 2)
+  if stored_terms == terms then
+    return tat, e, burst, terms, false
+  end
+  local stored_e, stored_burst, stored_revision = string.match(stored_terms, '^(%S+) (%S+) (%S+)$')
+  if tonumber(stored_revision) >= tonumber(string.match(terms, '%S+$')) then
+    return tat, tonumber(stored_e), tonumber(stored_burst), stored_terms, false
+  end
+  local owed = math.min(math.max(0, tat) / stored_e, burst)
+  return math.ceil(owed * e), e, burst, terms, true
+end
+
+-- It lasts for as long as anything is owed.
+local function store(counter, now, tat, terms)
+  local whole = math.ceil(tat)
+  redis.call('SET', counter, string.format('%.0f ', now + whole) .. terms,
+    'PX', math.max(SHORTEST_MS, math.ceil(whole / 1000)))
+end
