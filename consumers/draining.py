@@ -21,6 +21,7 @@ from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
 from app.settings import Settings
 from app.upstream import Answer, Upstream
+from consumers.clock import CountersClock
 from consumers.delivery import Delivery
 from consumers.in_flight import InFlight
 from consumers.lead import Lead
@@ -38,6 +39,7 @@ BUSY_WAIT_S = 0.05
 BUSY_CHECK_S = 0.002
 WORTH_ASKING = 16
 MARKER_SLACK_S = 60.0
+CLOCK_LOOKS = 5
 
 
 class Draining:
@@ -65,10 +67,17 @@ class Draining:
         self._window = window
         self._metrics = metrics
         self._consumer = consumer
+        self._clock = CountersClock()
         self._lead = Lead(int(settings.slot_lead_ms * 1000), int(settings.horizon_ms * 1000))
         self._flow_lease_us = int(settings.flow_lease_ms * 1000)
         self._grace_s = settings.slot_grace_ms / 1000
         self._tasks: set[asyncio.Task[None]] = set()
+
+    async def prepare(self) -> None:
+        """Learn what the counters' clock says, before the first slots depend on it. Raises CountersUnavailable."""
+        for _ in range(CLOCK_LOOKS):
+            asked_at = monotonic()
+            self._clock.moment_s(asked_at, await self._limiter.now_us(), monotonic())
 
     async def drain(self, flow: TakenFlow, stopping: Callable[[], bool]) -> None:
         """Drain a flow. Raises Unavailable; the flow is then due again after its flow-lease."""
@@ -107,9 +116,10 @@ class Draining:
             if reserved == 0:
                 return monotonic() + BUSY_WAIT_S if self._in_flight.holds(flow.name) else flow.due_at_s
             try:
+                asked_at = monotonic()
                 slots = await self._acquire(flow, rule, reserved)
-                answered_at = monotonic()
-                ask_at_s = answered_at + (slots.next_wait_us - self._lead.ask_us) / 1e6
+                granted_at = self._clock.moment_s(asked_at, slots.given_us, monotonic())
+                ask_at_s = granted_at + (slots.next_wait_us - self._lead.ask_us) / 1e6
                 if not slots.waits_us:
                     return ask_at_s
                 lease = await self._lease(flow, slots)
@@ -118,8 +128,8 @@ class Draining:
                 leased = len(lease.jobs)
             finally:
                 self._in_flight.release(flow.name, reserved - leased)
-            self._lead.observe((monotonic() - answered_at) * 1e6)
-            pacer.add(lease.jobs, [answered_at + wait_us / 1e6 for wait_us in slots.waits_us])
+            self._lead.observe((monotonic() - granted_at) * 1e6)
+            pacer.add(lease.jobs, [granted_at + wait_us / 1e6 for wait_us in slots.waits_us])
             flow = replace(flow, run=lease.run, charges=lease.charges, depth=lease.depth)
             if flow.run == 0 or slots.next_wait_us > 2 * self._lead.horizon_us or stopping():
                 return ask_at_s

@@ -162,6 +162,8 @@ async def run_worker(process: Process) -> None:
         for scripts in (counting, queueing):
             with suppress(Unavailable):  # then with the first call: only the first slots may be missed for it
                 await scripts.load()
+        with suppress(Unavailable):
+            await draining.prepare()
         partitions = range(settings.queue_partitions)
         background = alongside(
             process,

@@ -29,6 +29,10 @@ class Limiter(Protocol):
         """
         ...
 
+    async def now_us(self) -> int:
+        """What the counters' clock says."""
+        ...
+
     async def mark_backlog(self, counter: str, marker: str, ttl_s: float) -> None:
         """Say that the flow beside this counter has jobs waiting."""
         ...

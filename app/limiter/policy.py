@@ -65,7 +65,9 @@ class Slots:
     """The answer to a worker: the slots granted, as waits from the moment of the answer, in order.
 
     `next_wait_us`: from then until the slot after the last one granted.
+    `given_us`: that moment, by the counters' clock.
     """
 
     waits_us: tuple[int, ...]
     next_wait_us: int
+    given_us: int

@@ -14,6 +14,7 @@ _SHADOW, _HEEDS_BACKLOG, _SLIDING_WINDOW = 1, 2, 4
 _STATE_FIELDS = 5
 _HEADER_FIELDS = 6
 _QUOTA_FIELDS = 5
+_SLOTS_AT = 3
 
 
 class RedisLimiter:
@@ -33,12 +34,12 @@ class RedisLimiter:
             self._written.put(charges, known)
         script, command = known
         reply = await self._scripts.run(script, charges[0].counter, command)
-        return _verdict(reply, 1 if script is self._decide else 2 + reply[0])
+        return _verdict(reply, 1 if script is self._decide else _SLOTS_AT + reply[0])
 
     async def inspect(self, charges: Sequence[Charge]) -> Verdict:
         """What `decide` would answer; spends nothing."""
         reply = await self._scripts.run(self._acquire, charges[0].counter, self._command(charges, _INSPECT))
-        return _verdict(reply, 2 + reply[0])
+        return _verdict(reply, _SLOTS_AT + reply[0])
 
     async def acquire(
         self, charges: Sequence[Charge], n: int, horizon_us: int, lead_us: int, marker: str, marker_ttl_s: float
@@ -51,7 +52,12 @@ class RedisLimiter:
         command = self._command(charges, _header(n, horizon_us, lead_us, 0, value, ttl_ms))
         reply = await self._scripts.run(self._acquire, charges[0].counter, command)
         granted = reply[0]
-        return Slots(tuple(reply[2 : 2 + granted]), reply[1])
+        return Slots(tuple(reply[_SLOTS_AT : _SLOTS_AT + granted]), reply[1], reply[2])
+
+    async def now_us(self) -> int:
+        """What the counters' clock says."""
+        seconds, microseconds = await self._scripts.ask("", "TIME")
+        return int(seconds) * 1_000_000 + int(microseconds)
 
     async def mark_backlog(self, counter: str, marker: str, ttl_s: float) -> None:
         """Say that the flow beside this counter has jobs waiting."""

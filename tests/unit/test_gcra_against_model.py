@@ -126,9 +126,9 @@ class LimiterMachine(RuleBasedStateMachine):
         else:
             reply = self._ask_redis(quotas, n, horizon, lead)
             m = reply[0]
-            states = [reply[2 + m + 5 * i : 7 + m + 5 * i] for i in range(len(quotas))]
-            assert reply[2 : 2 + m] == expected.waits
-            assert reply[1] == expected.next_wait
+            states = [reply[3 + m + 5 * i : 8 + m + 5 * i] for i in range(len(quotas))]
+            assert reply[3 : 3 + m] == expected.waits
+            assert reply[1:3] == [expected.next_wait, self.now]
         assert [state[0] for state in states] == expected.remaining
         assert [bool(state[3]) for state in states] == expected.refused
         assert [bool(state[4]) for state in states] == expected.backlog

@@ -88,11 +88,11 @@ class SlidingMachine(RuleBasedStateMachine):
         if changed or added:
             self.log.times = kept + added
         assert reply[0] == len(expected)
-        assert [self.now + wait for wait in reply[2 : 2 + len(expected)]] == expected
-        assert reply[2 + len(expected)] == self.log.remaining(self.now)
+        assert [self.now + wait for wait in reply[3 : 3 + len(expected)]] == expected
+        assert reply[3 + len(expected)] == self.log.remaining(self.now)
         if cost <= self.log.limit:
             wait = max(0, -(-(self.log.earliest(cost) - self.now) // 1))
-            assert reply[3 + len(expected)] == wait
+            assert reply[4 + len(expected)] == wait
 
     def ask_redis(self, cost: int, n: int, horizon: int, lead: int) -> list[int]:
         self.client.hset("test:clock", mapping={"s": self.now // 1_000_000, "us": self.now % 1_000_000})

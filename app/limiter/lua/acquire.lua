@@ -20,8 +20,8 @@
 --       6 marker_ttl_ms
 --       then for each quota five: e_us (window_us for a sliding window), burst (limit for one), revision, cost,
 --       flags (1 shadow, 2 heeds the backlog marker, 4 sliding window)
--- RETURN integers: granted, next_wait_us, the granted slots as waits in microseconds, then for each quota
---        remaining, wait_us, reset_us, refused, backlog
+-- RETURN integers: granted, next_wait_us, now in microseconds of TIME, the granted slots as waits in microseconds, then
+--        for each quota remaining, wait_us, reset_us, refused, backlog
 --
 -- A log is a list of slots in microseconds of TIME at `<counter>:log`, beside it the string "window limit revision" at
 -- `<counter>:log:policy`: converted as _gcra.lua says of counters. Here all times are relative to now: a double holds the
@@ -233,7 +233,7 @@ while not blocked and #slots < n and slot <= horizon do
   slot = next_slot()
 end
 
-local reply = { #slots, slot, unpack(slots) }
+local reply = { #slots, slot, now, unpack(slots) }
 local last = #reply
 for i = 1, count do
   local quota = quotas[i]
