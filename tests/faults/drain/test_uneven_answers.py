@@ -1,0 +1,44 @@
+"""The counters answer now quickly and now late, as over a network: jobs leave at the permitted rate all the same."""
+
+import asyncio
+import itertools
+from pathlib import Path
+
+from app.process import cancel
+from app.settings import Settings
+from tests.bounds import assert_within_rate
+from tests.faults.drain.proxy import FaultProxy, proxied
+from tests.system import running
+
+RATE, JOBS = 200, 900
+LATE_S, EVEN_S = 0.03, 0.07
+SLOWEST = 0.85
+"""Of the rate, on two busy cores. Where each answer is taken for given when it arrives, it is less than that: of the slots
+that are late by the answer, the next, punctual ones leave none."""
+
+
+async def test_uneven_answers_cost_no_slots(settings: Settings, tmp_path: Path) -> None:
+    async with (
+        proxied(settings.cache_redis_url) as (url, proxy),
+        running(settings, tmp_path, edges=1, workers=0) as system,
+    ):
+        rule = {"limit": 1, "window_seconds": 3600, "burst": 1, "on_limit": "defer"}
+        drain = {"limit": RATE, "window_seconds": 1}
+        await system.put_rule("u", key_type="user", key_value="*", drain=drain, paused=True, **rule)
+        await system.rule_is_known("u", "alice")
+        statuses = [(await system.request("POST", "/work", "alice", data=b"x")).status for _ in range(JOBS + 1)]
+        assert statuses == [200] + [202] * JOBS
+        await system.ready(system.worker(PENSTOCK_CACHE_REDIS_URL=url))
+        uneven = asyncio.create_task(now_and_then_late(proxy))
+        await system.put_rule("u", key_type="user", key_value="*", drain=drain, **rule)
+        arrivals = [arrival["at"] for arrival in await system.arrived(JOBS + 1)][1:]
+        await cancel({uneven})
+    assert_within_rate(arrivals, RATE, 1)
+    took_s = max(arrivals) - min(arrivals)
+    assert JOBS / took_s > SLOWEST * RATE
+
+
+async def now_and_then_late(proxy: FaultProxy) -> None:
+    for latency_s in itertools.cycle((0.0, LATE_S)):
+        proxy.latency_s = latency_s
+        await asyncio.sleep(EVEN_S)
