@@ -24,6 +24,6 @@ end
 -- It lasts for as long as anything is owed.
 local function store(counter, now, tat, terms)
   local whole = math.ceil(tat)
-  redis.call('SET', counter, string.format('%.0f ', now + whole) .. terms,
+  redis.call('SET', counter, string.format('%d ', now + whole) .. terms,
     'PX', math.max(SHORTEST_MS, math.ceil(whole / 1000)))
 end

@@ -153,7 +153,7 @@ local function sliding_window()
     local for_ms = max(SHORTEST_MS, ceil(sliding.reset(quota) / 1000))
     call('LTRIM', quota.log, quota.old, -1)
     for _, slot in ipairs(quota.added) do
-      call('RPUSH', quota.log, format('%.0f', now + slot))
+      call('RPUSH', quota.log, format('%d', now + slot))
     end
     call('PEXPIRE', quota.log, for_ms)
     call('SET', quota.policy, quota.terms, 'PX', for_ms)

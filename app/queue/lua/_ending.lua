@@ -19,7 +19,7 @@ end
 -- Some jobs of a flow less to be done; the last one takes the flow with it.
 local function close(flow, ends)
   local key = flow_key(flow)
-  if call('HINCRBY', key, 'open', -ends) > 0 then
+  if call('HINCRBY', key, 'open', int(-ends)) > 0 then
     return
   end
   call('ZREM', due_key(flow), flow)
@@ -34,17 +34,17 @@ local function close(flow, ends)
 end
 
 local function close_in_totals(ends, bytes)
-  if call('HINCRBY', P .. 'totals', 'jobs', -ends) <= 0 then
+  if call('HINCRBY', P .. 'totals', 'jobs', int(-ends)) <= 0 then
     call('DEL', P .. 'totals')
   elseif bytes > 0 then
-    call('HINCRBY', P .. 'totals', 'bytes', -bytes)
+    call('HINCRBY', P .. 'totals', 'bytes', int(-bytes))
   end
 end
 
 -- What is kept of a job, and for how many milliseconds; these are returned.
-local function store_end(id, meta, status, now, fields)
+local function store_end(id, meta, status, now, now_ms, fields)
   local key, ttl = job_key(id), meta.result_ttl
-  call('HSET', key, 'status', status, 'finished', int(now / 1000), unpack(fields))
+  call('HSET', key, 'status', status, 'finished', now_ms, unpack(fields))
   if status == 'failed' then
     ttl = meta.dead_letter_ttl
     call('HDEL', key, 'lease', 'retry_at')
@@ -67,13 +67,14 @@ end
 --
 -- ends: for each job {id =, meta =, status =, fields = what else is stored}
 local function finish_all(ends, now)
+  local now_ms = int(now / 1000)
   local from_stream, bytes, dead, of_flow, of_owner, kept_ms = {}, 0, 0, {}, {}, {}
   for _, one in ipairs(ends) do
     local flow, owner = one.meta.flow, one.meta.owner
     from_stream[#from_stream + 1] = one.meta.stream_id
     bytes = bytes + call('HSTRLEN', job_key(one.id), 'request')
     dead = dead + (one.status == 'failed' and 1 or 0)
-    local ttl = store_end(one.id, one.meta, one.status, now, one.fields)
+    local ttl = store_end(one.id, one.meta, one.status, now, now_ms, one.fields)
     of_flow[flow] = (of_flow[flow] or 0) + 1
     of_owner[owner] = (of_owner[owner] or 0) + 1
     kept_ms[owner] = math.max(kept_ms[owner] or 0, ttl)

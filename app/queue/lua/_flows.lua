@@ -45,8 +45,9 @@ local function make_due(flow, at, only_if_absent)
   end
 end
 
+-- `deadline` as text.
 local function watch_expiry(flow, deadline)
-  call('ZADD', P .. 'expiry', 'LT', int(deadline), flow)
+  call('ZADD', P .. 'expiry', 'LT', deadline, flow)
 end
 
 -- A flow that may be new, and what it must know of its rule; `known` is the revision that it has. Returns whether the

@@ -41,7 +41,7 @@ local function return_to_head(id, meta, now)
     call('LPUSH', list, entry)
   end
   call('HDEL', job_key(id), 'lease', 'retry_at')
-  watch_expiry(meta.flow, meta.deadline)
+  watch_expiry(meta.flow, int(meta.deadline))
   make_due(meta.flow, now, true)
 end
 

@@ -41,7 +41,7 @@ if depth >= max_depth then
   return { 'full', 'depth', int(math.max(first_wait, interval)) }
 end
 if eta > max_wait_ms * 1000 then
-  return { 'full', 'wait', int(eta - max_wait_ms * 1000) }
+  return { 'full', 'wait', int(math.min(eta - max_wait_ms * 1000, 1e15)) }
 end
 
 local size = #ARGV[5]
@@ -60,7 +60,7 @@ local function no_room()
   if spare >= 0 and now - looked < LOOK_EVERY_US then
     return false
   end
-  spare, looked = LOOK_EVERY_BYTES, now
+  spare, looked = LOOK_EVERY_BYTES, int(now)
   local used, limit = memory()
   return limit > 0 and used + size > limit * ARGV[11]
 end
@@ -76,8 +76,8 @@ local deadline = int(now / 1000 + max_wait_ms)
 local meta = write_meta(flow, owner, now_ms, deadline, ARGV[14], ARGV[15], ARGV[16], stream_id, ARGV[4])
 if by_kafka then
   call('HSET', job_key(id), 'meta', meta, 'status', 'queued', 'at', '-')
-  call('ZADD', awaiting_key(flow), now, id)
-  call('ZADD', P .. 'unread', 'LT', now, flow)
+  call('ZADD', awaiting_key(flow), int(now), id)
+  call('ZADD', P .. 'unread', 'LT', int(now), flow)
 else
   call('HSET', job_key(id), 'meta', meta, 'status', 'queued', 'request', ARGV[5])
   call('RPUSH', list_key(flow), write_entry(id, stream_id, ARGV[4]))
@@ -88,16 +88,16 @@ if idem ~= '' then
   call('SET', P .. 'idem:' .. idem, id .. ' ' .. ARGV[8])
 end
 if owner ~= '-' then
-  call('ZADD', P .. 'owner:' .. owner, now, id)
+  call('ZADD', P .. 'owner:' .. owner, int(now), id)
   keep_owned(owner, max_wait_ms + math.max(ARGV[15], ARGV[16]))
 end
 
 local is_behind = enter_flow(flow, known_revision, ARGV[19], ARGV[20], ARGV[21], ARGV[18])
-call('HINCRBY', flow_key(flow), 'open', 1)
+call('HINCRBY', flow_key(flow), 'open', '1')
 if by_kafka and not has_kafka then
   call('HSET', flow_key(flow), 'kafka', '1')
 end
-call('HSET', P .. 'totals', 'jobs', jobs + 1, 'bytes', bytes, 'spare', spare, 'looked', looked)
+call('HSET', P .. 'totals', 'jobs', int(jobs + 1), 'bytes', int(bytes), 'spare', int(spare), 'looked', looked)
 watch_expiry(flow, deadline)
 if not by_kafka and not due then
   make_due(flow, now + (is_behind and 0 or tonumber(ARGV[6])), true)

@@ -16,6 +16,7 @@ if call('HGET', key, 'token') ~= token then
 end
 
 local now = now_us()
+local now_ms = int(now / 1000)
 local list = list_key(flow)
 local reply = { 'held', 0, 0, '' }
 local ends, streams = {}, {}
@@ -29,11 +30,11 @@ local function lease(entry)
     ends[#ends + 1] = { id = id, meta = read_meta(id), status = 'failed', fields = EXPIRED }
     return
   end
-  attempts = (attempts or 0) + 1
+  attempts = attempts and int(attempts + 1) or '1'
   streams[#streams + 1] = stream_id
-  call('HSET', job, 'status', 'running', 'lease', ARGV[5], 'attempts', attempts, 'started', started or int(now / 1000))
+  call('HSET', job, 'status', 'running', 'lease', ARGV[5], 'attempts', attempts, 'started', started or now_ms)
   reply[#reply + 1] = id
-  reply[#reply + 1] = attempts
+  reply[#reply + 1] = tonumber(attempts)
   reply[#reply + 1] = tonumber(max_attempts)
   reply[#reply + 1] = request
 end

@@ -41,8 +41,8 @@ if meta.owner ~= '-' then
   keep_owned(meta.owner, ARGV[7] + math.max(ARGV[9], ARGV[10]))
 end
 enter_flow(meta.flow, call('HGET', flow_key(meta.flow), 'revision'), ARGV[3], ARGV[4], ARGV[5], ARGV[6])
-call('HINCRBY', flow_key(meta.flow), 'open', 1)
-call('HINCRBY', P .. 'totals', 'jobs', 1)
+call('HINCRBY', flow_key(meta.flow), 'open', '1')
+call('HINCRBY', P .. 'totals', 'jobs', '1')
 call('HINCRBY', P .. 'totals', 'bytes', call('HSTRLEN', key, 'request'))
 watch_expiry(meta.flow, deadline)
 if goes_in then
