@@ -66,6 +66,13 @@ async def test_a_taken_flow_is_nobody_elses_until_its_lease_ends(flows: Flows) -
     assert again.token != flow.token
 
 
+async def test_what_is_due_in_a_hundred_thousand_years_is_not_due_now(flows: Flows) -> None:
+    await accepted(flows, deferral())
+    (flow,) = await take(flows)
+    await give_back(flows, flow, due_in_us=10**19)
+    assert await take(flows) == []
+
+
 async def test_the_token_decides_who_may_lease(flows: Flows) -> None:
     await accepted(flows, deferral())
     [flow] = await take(flows)

@@ -3,13 +3,14 @@
 
 local ROUNDING_US = 1e-3 -- doubles are off by less; else 1 in 8.062 s with a burst of 2 refuses the second
 local SHORTEST_MS = 1000
-local TAT_DIGITS = 16 -- of microseconds, until the year 2286
+local TAT_DIGITS = 16 -- at least, as microseconds of this time have
 
 -- A stored counter as a caller judges it: tat relative to now, e, burst, terms ("e burst revision"), and whether it was
 -- converted. A caller with a newer revision converts what is owed to its own policy; one with an older revision judges by
 -- the stored policy.
 local function as_it_stands(stored, now, e, burst, terms)
-  local tat, stored_terms = string.sub(stored, 1, TAT_DIGITS) - now, string.sub(stored, TAT_DIGITS + 2)
+  local space = string.find(stored, ' ', TAT_DIGITS, true)
+  local tat, stored_terms = string.sub(stored, 1, space - 1) - now, string.sub(stored, space + 1)
   if stored_terms == terms then
     return tat, e, burst, terms, false
   end
@@ -24,6 +25,7 @@ end
 -- It lasts for as long as anything is owed.
 local function store(counter, now, tat, terms)
   local whole = math.ceil(tat)
-  redis.call('SET', counter, string.format('%d ', now + whole) .. terms,
-    'PX', math.max(SHORTEST_MS, math.ceil(whole / 1000)))
+  local form = now + whole < 9e15 and '%d ' or '%.0f ' -- the first is quicker, and enough for centuries
+  local for_ms = math.max(SHORTEST_MS, math.ceil(whole / 1000))
+  redis.call('SET', counter, string.format(form, now + whole) .. terms, 'PX', for_ms)
 end

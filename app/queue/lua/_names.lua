@@ -38,9 +38,10 @@ local function now_us()
   return time[1] * 1000000 + time[2]
 end
 
--- Whole, as text. What is left a number becomes text by way of its seventeen digits, which takes several times as long.
+-- Whole, as text. What is left a number becomes text by way of its seventeen digits, which takes several times as long;
+-- so does %.0f, but a quota of a few units a year may owe for longer than %d can tell.
 local function int(number)
-  return string.format('%d', number)
+  return string.format(number < 9e15 and '%d' or '%.0f', number)
 end
 
 local function flow_key(flow)
