@@ -32,7 +32,7 @@ for _, flow in ipairs(flows) do
   end
   local first = call('ZRANGE', awaiting_key(flow), 0, 0, 'WITHSCORES')[2]
   if first then
-    call('ZADD', P .. 'unread', int(first), flow)
+    call('ZADD', P .. 'unread', first, flow)
   else
     call('ZREM', P .. 'unread', flow)
   end
