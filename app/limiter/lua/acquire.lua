@@ -32,7 +32,7 @@ local NEVER = 1e15
 
 -- In locals: each of them is looked up many times a call.
 local call, format, match = redis.call, string.format, string.match
-local max, min, ceil, floor = math.max, math.min, math.ceil, math.floor
+local max, ceil, floor = math.max, math.ceil, math.floor
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
