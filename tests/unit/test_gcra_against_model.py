@@ -81,7 +81,7 @@ class LimiterMachine(RuleBasedStateMachine):
         names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True),
         costs=st.lists(st.integers(1, 4), min_size=3, max_size=3),
         shadow=st.sampled_from([False, False, False, True]),
-        heeds=st.booleans(),
+        heeds=st.lists(st.booleans(), min_size=3, max_size=3),
         stale=st.sampled_from([0, 0, 0, 1]),
         live=st.sampled_from(["acquire", "decide", ""]),
         n=st.integers(1, 60),
@@ -93,7 +93,7 @@ class LimiterMachine(RuleBasedStateMachine):
         names: list[str],
         costs: list[int],
         shadow: bool,
-        heeds: bool,
+        heeds: list[bool],
         stale: int,
         live: str,
         n: int,
@@ -108,7 +108,7 @@ class LimiterMachine(RuleBasedStateMachine):
                 self.policies[name][2] - stale,
                 cost,
                 shadow and i > 0,
-                heeds and live != "",
+                heeds[i] and live != "",
             )
             for i, (name, cost) in enumerate(zip(names, costs, strict=False))
         ]

@@ -1,0 +1,40 @@
+"""A backlog marker that live requests heed does not fade away: each decision that it refuses renews it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from app.clients import counter_scripts
+from app.limiter.keys import backlog_of, live_counter
+from app.limiter.policy import Algorithm, Charge, Policy
+from app.limiter.redis_limiter import RedisLimiter
+from app.settings import Settings
+
+TTL_S, NEARLY_OVER_S = 1000, 10
+
+
+@pytest.fixture
+async def limiter(settings: Settings) -> AsyncIterator[RedisLimiter]:
+    scripts = counter_scripts(settings, 5000)
+    yield RedisLimiter(scripts)
+    await scripts.aclose()
+
+
+@pytest.mark.parametrize("algorithm", ["gcra", "sliding_window"])
+async def test_a_decision_renews_it_and_a_look_does_not(
+    limiter: RedisLimiter, cache: Redis, algorithm: Algorithm
+) -> None:
+    policy = Policy(100, 60, 100, 1, algorithm)
+    passes = Charge(live_counter("ip-rule", "ip:127.0.0.1"), policy)
+    heeds = Charge(live_counter("r", "user:alice"), policy, heeds_backlog=True)
+    marker = backlog_of(heeds.counter)
+    await limiter.mark_backlog(heeds.counter, "job", TTL_S)
+    await cache.expire(marker, NEARLY_OVER_S)
+    assert [state.backlog for state in (await limiter.inspect((passes, heeds))).states] == [False, True]
+    assert await cache.ttl(marker) <= NEARLY_OVER_S
+    verdict = await limiter.decide((passes, heeds))
+    assert not verdict.allowed
+    assert [state.backlog for state in verdict.states] == [False, True]
+    assert [state.remaining for state in verdict.states] == [100, 100], "nothing is spent"
+    assert await cache.ttl(marker) > NEARLY_OVER_S
