@@ -13,7 +13,7 @@ from app.errors import PenstockError, StartupError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-Queue = Literal["redis", "kafka"]
+QueueKind = Literal["redis", "kafka"]
 OpsPort = Annotated[int, typer.Option(help="Loopback port of /metrics and /healthz; 0: any free one.")]
 
 
@@ -47,7 +47,7 @@ def up(
     edges: Annotated[int, typer.Option(min=1, max=64)] = 1,
     workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
     queue: Annotated[
-        Queue, typer.Option(envvar="PENSTOCK_QUEUE", help="With kafka: a broker is started too.")
+        QueueKind, typer.Option(envvar="PENSTOCK_QUEUE", help="With kafka: a broker is started too.")
     ] = "redis",
 ) -> None:
     """Start the whole system on this machine, and keep it running until Ctrl-C."""
@@ -119,7 +119,7 @@ def parse_duration(text: str) -> timedelta:
 def _run(
     role: str, ops_port: int, host: str = "", port: int = 0, reuse_port: bool = False, data_dir: Path | None = None
 ) -> None:
-    from app.process import Listen, run  # noqa: PLC0415 - `penstock token` needs none of it
+    from app.process.lifecycle import Listen, run  # noqa: PLC0415 - `penstock token` needs none of it
     from app.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
@@ -129,7 +129,7 @@ def _run(
     run(role, _body(role), settings, listen=listen, ops_port=ops_port)
 
 
-def _body(role: str) -> Any:  # noqa: ANN401 - app.process.Body, which is not imported here
+def _body(role: str) -> Any:  # noqa: ANN401 - app.process.lifecycle.Body, which is not imported here
     (found,) = entry_points(group="penstock.processes", name=role)
     return found.load()
 

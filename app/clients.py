@@ -15,10 +15,10 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.errors import CountersUnavailable, QueueUnavailable, StartupError
-from app.http1.client.pool import Patience, Pool
-from app.lua import Scripts
-from app.redis_wire.address import Address
+from app.http1.client.pool import ClientTimeouts, Pool
+from app.redis_wire.address import RedisAddress
 from app.redis_wire.node import Node
+from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 
 MongoClient = AsyncIOMotorClient[Any]
@@ -36,13 +36,15 @@ def queue_redis(settings: Settings) -> Redis:
 
 def counter_scripts(settings: Settings, timeout_ms: float) -> Scripts:
     """What counts, on the cache Redis; how long it may take is the caller's to say. Raises CountersUnavailable."""
-    return Scripts(Node(Address.parse(settings.cache_redis_url), timeout_ms / 1000, CountersUnavailable), "app.limiter")
+    return Scripts(
+        Node(RedisAddress.parse(settings.cache_redis_url), timeout_ms / 1000, CountersUnavailable), "app.limiter"
+    )
 
 
 def queue_scripts(settings: Settings) -> Scripts:
     """The transitions of jobs, on the queue Redis. Raises QueueUnavailable."""
     timeout_s = settings.queue_timeout_ms / 1000
-    return Scripts(Node(Address.parse(settings.queue_redis_url), timeout_s, QueueUnavailable), "app.queue")
+    return Scripts(Node(RedisAddress.parse(settings.queue_redis_url), timeout_s, QueueUnavailable), "app.queue")
 
 
 def _redis(url: str, timeout_s: float) -> Redis:
@@ -185,14 +187,14 @@ def _kafka_tls(settings: Settings) -> ssl.SSLContext | None:
 
 def upstream_pools(settings: Settings) -> list[Pool]:
     """Connections to each of the app servers, none open yet. Raises StartupError."""
-    patience = Patience(
+    timeouts = ClientTimeouts(
         connect_s=settings.upstream_connect_timeout_s,
         read_s=settings.upstream_read_timeout_s,
         keep_s=settings.upstream_keep_alive_s,
         most_idle=settings.upstream_idle_connections,
     )
     tls = _tls(settings.upstream_ca_file) if any(url.scheme == "https" for url in settings.upstreams) else None
-    return [Pool(address, patience, tls) for address in settings.upstreams]
+    return [Pool(address, timeouts, tls) for address in settings.upstreams]
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:

@@ -10,7 +10,7 @@ from app.queue.model import FrozenCharge
 from app.rules.match import Match
 
 
-class Judged(NamedTuple):
+class RuleResult(NamedTuple):
     """A rule that applies, and its quota's state."""
 
     match: Match
@@ -31,14 +31,14 @@ class Forward:
 class Reject:
     """Over the limits of these."""
 
-    by: tuple[Judged, ...]
+    by: tuple[RuleResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Defer:
     """Into the flow of this one; `wait_us`: until the refusing quotas would allow it."""
 
-    by: Judged
+    by: RuleResult
     wait_us: int
 
 
@@ -58,7 +58,7 @@ def charge_of(match: Match) -> Charge:
         policy=match.rule.policy,
         cost=rule.cost,
         shadow=rule.shadow,
-        heeds_backlog=defers(match) and not rule.overtaking,
+        blocked_by_backlog=defers(match) and not rule.overtaking,
     )
 
 
@@ -68,20 +68,20 @@ def frozen_charges(by: Match, matches: Sequence[Match]) -> tuple[FrozenCharge, .
     return tuple(FrozenCharge(m.rule.rule_id, m.descriptor, m.rule.rule.cost) for m in (by, *others))
 
 
-def judge(matches: Sequence[Match], verdict: Verdict) -> tuple[Judged, ...]:
+def evaluate(matches: Sequence[Match], verdict: Verdict) -> tuple[RuleResult, ...]:
     """Each rule with its quota's state."""
-    return tuple([_new(Judged, one) for one in zip(matches, verdict.states, strict=True)])
+    return tuple([_new(RuleResult, one) for one in zip(matches, verdict.states, strict=True)])
 
 
 _new = tuple.__new__  # which is what the constructor of a named tuple calls, much later
 
 
-def decide(judged: Sequence[Judged], *, asynchronous: bool = False) -> Decision:
+def decide(results: Sequence[RuleResult], *, asynchronous: bool = False) -> Decision:
     """Where one refuses with `reject` it is refused; else deferred into the flow of the first that refuses.
 
     `matches` come in the order user, claim, ip, default. `asynchronous`: the client asked to be deferred.
     """
-    refusing = [one for one in judged if (one.state.refused or one.state.backlog) and one.refuses]
+    refusing = [one for one in results if (one.state.refused or one.state.backlog) and one.refuses]
     if not refusing and not asynchronous:
         return _FORWARD
     rejecting = tuple(one for one in refusing if one.match.rule.rule.on_limit == "reject")
@@ -90,7 +90,7 @@ def decide(judged: Sequence[Judged], *, asynchronous: bool = False) -> Decision:
     if refusing:
         return Defer(refusing[0], max(one.state.wait_us for one in refusing))
     if asynchronous:
-        deferring = [one for one in judged if defers(one.match)]
+        deferring = [one for one in results if defers(one.match)]
         if deferring:
             return Defer(deferring[0], 0)
     return _FORWARD

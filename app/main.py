@@ -16,36 +16,38 @@ from app.clients import (
     queue_scripts,
     upstream_pools,
 )
-from app.edge.api import ApiParts, PollLimit, build_api
+from app.edge.api import build_api
 from app.edge.deferral import Deferring
-from app.edge.denials import Denials
+from app.edge.denial_cache import DenialCache
 from app.edge.gateway import Gateway, Parts
-from app.edge.identity import Identity
-from app.edge.jobs_view import JobView
-from app.edge.judging import Judging
-from app.edge.metrics import Metrics
+from app.edge.job_view import JobView
+from app.edge.limit_checker import LimitChecker
+from app.edge.metrics import EdgeMetrics
+from app.edge.poll_limit import PollLimit
 from app.edge.presence import Presence
+from app.edge.routes.dependencies import ApiParts
 from app.http1.server.asgi import as_application
-from app.identity_token import load_identity_tokens
-from app.jobs.record import Records
+from app.identity.authentication import Authenticator
+from app.identity.identity_token import load_identity_tokens
+from app.identity.tokens import TokenVerifier
 from app.limiter.local_limiter import LocalLimiter
 from app.limiter.redis_limiter import RedisLimiter
-from app.lua import Scripts
-from app.problem_handlers import NeverCached
-from app.process import Listen, Process, alongside
+from app.process.lifecycle import Listen, Process, alongside
+from app.process.serving import serve
 from app.queue.checks import check_queue
 from app.queue.disk import Disk
 from app.queue.flows import Flows
-from app.queue.kafka import KafkaQueue
+from app.queue.kafka.producer import Producer
+from app.queue.kafka.queue import KafkaQueue
+from app.queue.kafka.staging import Staging
 from app.queue.operations import Operations
-from app.queue.producing import Producing
-from app.queue.transit import Transit
+from app.queue.records import Records
+from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
 from app.rules.store import RuleStore
-from app.serving import serve
 from app.settings import Settings
-from app.tokens import TokenVerifier
-from app.upstream import Upstream
+from app.upstream.upstream import Upstream
+from app.web.problem_handlers import NeverCached
 
 ADMIN_DEADLINE_S = 3.0
 """How long one call to MongoDB may take: whoever waits for the admin API is told within a few seconds."""
@@ -66,7 +68,7 @@ async def run_edge(process: Process) -> None:
         limiter = RedisLimiter(counting)
         presence = Presence(cache)
         verifier = TokenVerifier(settings, session, settings.jwt_audience)
-        identity = Identity(verifier, settings)
+        identity = Authenticator(verifier, settings)
         identity_tokens = load_identity_tokens(settings.identity_key_file)
         poll_limit = PollLimit(settings.poll_limit_per_s)
         records = Records(queue, queueing, settings)
@@ -77,11 +79,13 @@ async def run_edge(process: Process) -> None:
         flows = Flows(queue, queueing, settings)
         by_kafka = _by_kafka(flows, queue, queueing, settings)
         deferring = Deferring(by_kafka or flows, disk, limiter, identity, settings)
-        upstream, metrics = Upstream(upstream_pools(settings)), Metrics(process.registry)
+        upstream, metrics = Upstream(upstream_pools(settings)), EdgeMetrics(process.registry)
         stack.push_async_callback(upstream.close)
-        judging = Judging(limiter, LocalLimiter(), presence, metrics, Denials())
+        limit_checker = LimitChecker(limiter, LocalLimiter(), presence, metrics, DenialCache())
         served = as_application(NeverCached(api))
-        parts = Parts(served, identity, rules, judging, deferring, upstream, identity_tokens, view, metrics, settings)
+        parts = Parts(
+            served, identity, rules, limit_checker, deferring, upstream, identity_tokens, view, metrics, settings
+        )
         background = alongside(
             process,
             rules.run(process.stop),
@@ -99,7 +103,7 @@ async def run_edge(process: Process) -> None:
 def _by_kafka(flows: Flows, queue: Redis, queueing: Scripts, settings: Settings) -> KafkaQueue | None:
     if settings.queue != "kafka":
         return None
-    return KafkaQueue(flows, Transit(queue, queueing, settings), Producing(settings), settings)
+    return KafkaQueue(flows, Staging(queue, queueing, settings), Producer(settings), settings)
 
 
 async def run_admin(process: Process) -> None:

@@ -9,15 +9,15 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from app.errors import MalformedRequest, PenstockError, QueueUnavailable, UpstreamError
-from app.headers import drained
-from app.identity_token import IdentityTokens
+from app.identity.identity_token import IdentityTokens
 from app.jobs.model import JobStatus, StoredResponse
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
 from app.settings import Settings
-from app.upstream import Answer, Upstream
-from consumers.metrics import Metrics
-from consumers.retry import Backoff, Exhausted, Held, Outcome, Retry, Succeeded, judge
+from app.upstream.upstream import Upstream, UpstreamResponse
+from app.web.headers import drained
+from consumers.metrics import WorkerMetrics
+from consumers.retry import Backoff, Exhausted, Held, Outcome, Retry, Succeeded, outcome_of
 from consumers.settling import Settling
 
 log = structlog.get_logger()
@@ -27,7 +27,7 @@ class Delivery:
     """Sends jobs and stores their outcomes; knows what is in flight."""
 
     def __init__(
-        self, flows: Flows, upstream: Upstream, identity: IdentityTokens, settings: Settings, metrics: Metrics
+        self, flows: Flows, upstream: Upstream, identity: IdentityTokens, settings: Settings, metrics: WorkerMetrics
     ) -> None:
         self._flows = flows
         self._settling = Settling(flows)
@@ -40,7 +40,7 @@ class Delivery:
         self._attempts = metrics.attempts
         self._in_flight: dict[tuple[str, str], LeasedJob] = {}
 
-    def begin(self, job: LeasedJob) -> Answer | PenstockError:
+    def begin(self, job: LeasedJob) -> UpstreamResponse | PenstockError:
         """Send a job at once, where a connection is open for it; else it waits for one in `attempt`."""
         request = job.request
         headers = drained(request.headers, job.id, job.attempt, self._identity.token(request.subject))
@@ -49,7 +49,9 @@ class Delivery:
         except PenstockError as error:
             return error
 
-    async def attempt(self, job: LeasedJob, begun: Answer | PenstockError, sent: Callable[[], None] | None) -> None:
+    async def attempt(
+        self, job: LeasedJob, begun: UpstreamResponse | PenstockError, sent: Callable[[], None] | None
+    ) -> None:
         """Wait for the answer and store what came of it; calls `sent`, if any, at the latest when it is over."""
         lease = (job.lease, job.id)
         self._in_flight[lease] = job
@@ -83,7 +85,9 @@ class Delivery:
         for jobs in by_partition.values():
             await self._flows.extend(jobs, consumer)
 
-    async def _outcome(self, job: LeasedJob, begun: Answer | PenstockError, sent: Callable[[], None] | None) -> Outcome:
+    async def _outcome(
+        self, job: LeasedJob, begun: UpstreamResponse | PenstockError, sent: Callable[[], None] | None
+    ) -> Outcome:
         try:
             if isinstance(begun, PenstockError):
                 raise begun
@@ -94,9 +98,9 @@ class Delivery:
         except MalformedRequest as error:  # it was stored by someone else than us, and never will be another
             return Exhausted("attempts_exhausted", str(error), None)
         away = self._upstream.away
-        return judge(result, job.attempt, job.max_attempts, self._backoff, random.random(), away=away)
+        return outcome_of(result, job.attempt, job.max_attempts, self._backoff, random.random(), away=away)
 
-    async def _read(self, answer: Answer) -> StoredResponse:
+    async def _read(self, answer: UpstreamResponse) -> StoredResponse:
         """The whole answer; its body is None where it is larger than is kept."""
         with answer:
             kept = [answer.take()]
@@ -117,10 +121,10 @@ class Delivery:
             case Retry(delay_s, code, message, give_back):
                 return asyncio.shield(self._flows.retry(job, delay_s, code, message, give_back=give_back))
             case Held():
-                return asyncio.shield(self._unlease(job))
+                return asyncio.shield(self._release(job))
 
-    async def _unlease(self, job: LeasedJob) -> bool:
-        await self._flows.unlease([job])
+    async def _release(self, job: LeasedJob) -> bool:
+        await self._flows.release([job])
         return True
 
     async def _stored(self, job: LeasedJob, outcome: Outcome) -> bool:

@@ -13,21 +13,21 @@ from app.jobs.model import JobStatus
 from app.limiter.keys import drain_counter, live_counter
 from app.limiter.limiter import Limiter
 from app.limiter.policy import Charge, Slots
-from app.process import cancel
+from app.process.lifecycle import cancel
 from app.queue.encoding import decode_charges
 from app.queue.flows import Flows
 from app.queue.model import FrozenCharge, Lease, LeasedJob, Settlement, TakenFlow
 from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
 from app.settings import Settings
-from app.upstream import Answer, Upstream
+from app.upstream.upstream import Upstream, UpstreamResponse
 from consumers.clock import CountersClock
+from consumers.concurrency_limit import ConcurrencyLimit
 from consumers.delivery import Delivery
 from consumers.in_flight import InFlight
-from consumers.lead import Lead
-from consumers.metrics import Metrics
+from consumers.lead_time import LeadTime
+from consumers.metrics import WorkerMetrics
 from consumers.pacing import Pacer
-from consumers.window import Window
 
 MAX_BATCH = 500
 """Jobs a lease at most: Lua's stack bounds what a script may return at once."""
@@ -53,9 +53,9 @@ class Draining:
         delivery: Delivery,
         upstream: Upstream,
         in_flight: InFlight,
-        window: Window,
+        concurrency_limit: ConcurrencyLimit,
         settings: Settings,
-        metrics: Metrics,
+        metrics: WorkerMetrics,
         consumer: str,
     ) -> None:
         self._flows = flows
@@ -64,11 +64,11 @@ class Draining:
         self._delivery = delivery
         self._upstream = upstream
         self._in_flight = in_flight
-        self._window = window
+        self._concurrency_limit = concurrency_limit
         self._metrics = metrics
         self._consumer = consumer
         self._clock = CountersClock()
-        self._lead = Lead(int(settings.slot_lead_ms * 1000), int(settings.horizon_ms * 1000))
+        self._lead_time = LeadTime(int(settings.slot_lead_ms * 1000), int(settings.horizon_ms * 1000))
         self._flow_lease_us = int(settings.flow_lease_ms * 1000)
         self._grace_s = settings.slot_grace_ms / 1000
         self._tasks: set[asyncio.Task[None]] = set()
@@ -119,7 +119,7 @@ class Draining:
                 asked_at = monotonic()
                 slots = await self._acquire(flow, rule, reserved)
                 granted_at = self._clock.moment_s(asked_at, slots.given_us, monotonic())
-                ask_at_s = granted_at + (slots.next_wait_us - self._lead.ask_us) / 1e6
+                ask_at_s = granted_at + (slots.next_wait_us - self._lead_time.ask_us) / 1e6
                 if not slots.waits_us:
                     return ask_at_s
                 lease = await self._lease(flow, slots)
@@ -128,10 +128,10 @@ class Draining:
                 leased = len(lease.jobs)
             finally:
                 self._in_flight.release(flow.name, reserved - leased)
-            self._lead.observe((monotonic() - granted_at) * 1e6)
+            self._lead_time.observe((monotonic() - granted_at) * 1e6)
             pacer.add(lease.jobs, [granted_at + wait_us / 1e6 for wait_us in slots.waits_us])
-            flow = replace(flow, run=lease.run, charges=lease.charges, depth=lease.depth)
-            if flow.run == 0 or slots.next_wait_us > 2 * self._lead.horizon_us or stopping():
+            flow = replace(flow, same_cost=lease.same_cost, charges=lease.charges, depth=lease.depth)
+            if flow.same_cost == 0 or slots.next_wait_us > 2 * self._lead_time.horizon_us or stopping():
                 return ask_at_s
             # The next slots are asked for before the last ones have passed, so that a fast flow has no gap.
             await asyncio.sleep(ask_at_s - monotonic())
@@ -144,7 +144,7 @@ class Draining:
         """Permits for the next jobs; a flow that has its share waits a little for more than a few."""
         until = monotonic() + BUSY_WAIT_S
         while True:
-            most = int(min(flow.run, MAX_BATCH, self._upstream.room))
+            most = int(min(flow.same_cost, MAX_BATCH, self._upstream.room))
             if (
                 self._in_flight.room(flow.name, most) >= min(most, WORTH_ASKING)
                 or not self._in_flight.holds(flow.name)
@@ -156,7 +156,7 @@ class Draining:
     async def _acquire(self, flow: TakenFlow, rule: ActiveRule, n: int) -> Slots:
         charges = await self._charges(flow, rule)
         marker = "" if rule.rule.overtaking else flow.token
-        horizon_us, lead_us = self._lead.horizon_us, self._lead.slot_us
+        horizon_us, lead_us = self._lead_time.horizon_us, self._lead_time.slot_us
         return await self._limiter.acquire(charges, n, horizon_us, lead_us, marker, _marker_ttl_s(rule))
 
     async def _lease(self, flow: TakenFlow, slots: Slots) -> Lease | None:
@@ -190,7 +190,7 @@ class Draining:
     async def _send(self, flow: str, job: LeasedJob, slot: float) -> None:
         """Start one delivery; returns as soon as the request is on its way, so that the next can't overtake it."""
         begun = self._delivery.begin(job)
-        on_its_way = None if isinstance(begun, Answer) and begun.is_sent else asyncio.Event()
+        on_its_way = None if isinstance(begun, UpstreamResponse) and begun.is_sent else asyncio.Event()
         task = asyncio.create_task(self._delivery.attempt(job, begun, None if on_its_way is None else on_its_way.set))
         self._tasks.add(task)
         task.add_done_callback(partial(self._over, flow))
@@ -199,7 +199,7 @@ class Draining:
         now = monotonic()
         delay_s = max(0.0, now - slot)
         self._metrics.send_delay_s.observe(delay_s)
-        self._window.observe(delay_s, now)
+        self._concurrency_limit.observe(delay_s, now)
 
     def _over(self, flow: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -212,24 +212,28 @@ class Draining:
         by_lease = [list(group) for _, group in groupby(jobs, key=lambda job: job.lease)]
         try:
             for group in reversed(by_lease):
-                await self._flows.unlease(group)
+                await self._flows.release(group)
         finally:  # what did not get back is reclaimed when its lease ends
             if jobs:
                 self._in_flight.release(flow, len(jobs))
                 self._metrics.missed_slots.inc(len(jobs))
-                self._window.observe(math.inf, monotonic())
+                self._concurrency_limit.observe(math.inf, monotonic())
 
     async def _give_back(self, flow: TakenFlow, due_in_us: int, rule: ActiveRule | None = None) -> None:
         left = await self._flows.lease(flow, 0, consumer=self._consumer, due_in_us=due_in_us, look=1)
         if left is not None and left.depth == 0 and rule is not None and not rule.rule.overtaking:
             counter = live_counter(flow.rule_id, flow.descriptor)
-            await self._limiter.unmark_backlog(counter, flow.token, _marker_ttl_s(rule))
+            await self._limiter.clear_backlog_marker(counter, flow.token, _marker_ttl_s(rule))
 
     async def _reject(self, flow: TakenFlow) -> None:
         """The rule is gone and its flow goes with it: its jobs end as dead letters, unsent."""
-        while flow.run:
+        while flow.same_cost:
             lease = await self._flows.lease(
-                flow, min(flow.run, MAX_BATCH), consumer=self._consumer, due_in_us=self._flow_lease_us, look=MAX_BATCH
+                flow,
+                min(flow.same_cost, MAX_BATCH),
+                consumer=self._consumer,
+                due_in_us=self._flow_lease_us,
+                look=MAX_BATCH,
             )
             if lease is None:
                 return
@@ -238,7 +242,7 @@ class Draining:
                 await self._flows.settle(
                     [Settlement(job, JobStatus.FAILED, "rule_deleted", message) for job in lease.jobs]
                 )
-            flow = replace(flow, run=lease.run, charges=lease.charges)
+            flow = replace(flow, same_cost=lease.same_cost, charges=lease.charges)
         await self._give_back(flow, 0)
 
     async def finish(self, within_s: float) -> None:

@@ -7,14 +7,14 @@ import structlog
 from app.errors import QueueUnavailable
 from app.queue.flows import Flows
 from app.settings import Settings
-from consumers.metrics import Metrics
+from consumers.metrics import WorkerMetrics
 
 log = structlog.get_logger()
 
-EVERY_S = 1.0
+POLL_INTERVAL_S = 1.0
 
 
-async def expire_periodically(flows: Flows, settings: Settings, metrics: Metrics) -> None:
+async def expire_periodically(flows: Flows, settings: Settings, metrics: WorkerMetrics) -> None:
     """Look into every partition every second; runs until cancelled."""
     while True:
         for partition in range(settings.queue_partitions):
@@ -22,4 +22,4 @@ async def expire_periodically(flows: Flows, settings: Settings, metrics: Metrics
                 metrics.expired.inc(await flows.expire(partition))
             except QueueUnavailable as error:
                 log.warning("expiry_failed", partition=partition, error=str(error))
-        await asyncio.sleep(EVERY_S)
+        await asyncio.sleep(POLL_INTERVAL_S)

@@ -6,13 +6,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from app.histogram import Histogram
+from app.process.histogram import Histogram
 from consumers.retry import OUTCOMES, Outcome
 
 SENT_WITHIN_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 
 
-class Metrics(Collector):
+class WorkerMetrics(Collector):
     """A worker's metrics, in its process's registry.
 
     What every job changes is a plain number here, read when someone asks: the library's counters take a lock.
@@ -38,12 +38,12 @@ class Metrics(Collector):
         )
         self.intake = Counter(
             "penstock_intake_total",
-            "Messages read from Kafka, by what became of them: held with their request, left behind, skipped, refused.",
+            "Messages read from Kafka by outcome: resident, spilled, skipped, refused.",
             ["outcome"],
             registry=registry,
         )
         self.loaded = Counter(
-            "penstock_loaded_total", "Requests fetched from Kafka that had been left behind.", registry=registry
+            "penstock_loaded_total", "Requests fetched from Kafka that had been left spilled.", registry=registry
         )
         self.swept = Counter(
             "penstock_swept_total", "Jobs canceled because their edge died before their message.", registry=registry

@@ -7,12 +7,12 @@ import structlog
 from app.errors import QueueUnavailable
 from app.queue.flows import Flows
 from app.settings import Settings
-from consumers.metrics import Metrics
+from consumers.metrics import WorkerMetrics
 
 log = structlog.get_logger()
 
 
-async def reclaim_periodically(flows: Flows, settings: Settings, metrics: Metrics, consumer: str) -> None:
+async def reclaim_periodically(flows: Flows, settings: Settings, metrics: WorkerMetrics, consumer: str) -> None:
     """Scan every partition every `reclaim_interval_s`; runs until cancelled."""
     while True:
         for partition in range(settings.queue_partitions):

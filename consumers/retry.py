@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from app.errors import UpstreamError, UpstreamHeld, UpstreamRefused, UpstreamTimeout
-from app.headers import retry_after_s
 from app.jobs.model import StoredResponse
-from app.upstream import BUSY_STATUSES
+from app.upstream.upstream import BUSY_STATUSES
+from app.web.headers import retry_after_s
 
 NOT_NOW_STATUSES = BUSY_STATUSES | {429}
 """The app server's way to say "not now": not the job's fault."""
@@ -59,7 +59,7 @@ class Backoff:
         return max(self.base_s / 2, ceiling * jitter)
 
 
-def judge(
+def outcome_of(
     result: StoredResponse | UpstreamError,
     attempt: int,
     max_attempts: int,

@@ -15,26 +15,26 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
 from app.clients import cache_redis, counter_scripts, queue_redis, queue_scripts, upstream_pools
 from app.errors import Unavailable
-from app.identity_token import load_identity_tokens
+from app.identity.identity_token import load_identity_tokens
 from app.limiter.redis_limiter import RedisLimiter
-from app.lua import Scripts
-from app.process import Process, alongside
+from app.process.lifecycle import Process, alongside
 from app.queue import keys
 from app.queue.checks import check_queue
 from app.queue.flows import Flows
 from app.queue.model import TakenFlow
+from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
 from app.settings import Settings
-from app.upstream import Upstream
-from consumers.by_kafka import run_by_kafka
+from app.upstream.upstream import Upstream
+from consumers.concurrency_limit import ConcurrencyLimit
 from consumers.delivery import Delivery
 from consumers.draining import FIRST_LOOK, Draining
 from consumers.expiry import expire_periodically
 from consumers.in_flight import InFlight
-from consumers.metrics import Metrics
+from consumers.kafka.run import run_by_kafka
+from consumers.metrics import WorkerMetrics
 from consumers.reclaimer import reclaim_periodically
 from consumers.rescheduler import Rescheduler
-from consumers.window import Window
 
 log = structlog.get_logger()
 
@@ -54,7 +54,7 @@ class Worker:
         draining: Draining,
         upstream: Upstream,
         in_flight: InFlight,
-        window: Window,
+        concurrency_limit: ConcurrencyLimit,
         queue: Redis,
         settings: Settings,
     ) -> None:
@@ -62,7 +62,7 @@ class Worker:
         self._upstream = upstream
         self._draining = draining
         self._in_flight = in_flight
-        self._window = window
+        self._concurrency_limit = concurrency_limit
         self._queue = queue
         self._flow_lease_us = int(settings.flow_lease_ms * 1000)
         self._wake = asyncio.Event()
@@ -74,7 +74,7 @@ class Worker:
             await _first(self._in_flight.available(), stop.wait())
             await self._room_upstream(stop)
             self._wake.clear()
-            if len(self._drains) >= self._window.size:
+            if len(self._drains) >= self._concurrency_limit.size:
                 await _first(self._wake.wait(), stop.wait())
                 continue
             try:
@@ -106,7 +106,7 @@ class Worker:
 
     async def _take(self, partition: int, stop: asyncio.Event) -> float:
         """Begin to drain what is due; how long there is nothing to do."""
-        room = self._window.size - len(self._drains)
+        room = self._concurrency_limit.size - len(self._drains)
         most = int(min(MAX_FLOWS_A_TAKE, room, self._in_flight.free, self._upstream.room))
         wait_s, taken = await self._flows.take(partition, most, self._flow_lease_us, FIRST_LOOK)
         for flow in taken:
@@ -144,17 +144,19 @@ async def _first(*waits: Coroutine[Any, Any, Any], timeout_s: float | None = Non
 async def run_worker(process: Process) -> None:
     """The body of `penstock worker`."""
     settings, consumer = process.settings, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    metrics = Metrics(process.registry)
+    metrics = WorkerMetrics(process.registry)
     async with _clients(settings) as (cache, queue, upstream), _scripts(settings) as (counting, queueing):
         flows = Flows(queue, queueing, settings)
         rules = RuleCache(cache, settings)
         identity = load_identity_tokens(settings.identity_key_file)
         delivery = Delivery(flows, upstream, identity, settings, metrics)
-        in_flight, window = InFlight(settings.max_in_flight), Window(settings.slot_grace_ms / 2000)
+        in_flight, concurrency_limit = InFlight(settings.max_in_flight), ConcurrencyLimit(settings.slot_grace_ms / 2000)
         metrics.in_flight.set_function(lambda: settings.max_in_flight - in_flight.free)
         limiter = RedisLimiter(counting)
-        draining = Draining(flows, limiter, rules, delivery, upstream, in_flight, window, settings, metrics, consumer)
-        worker = Worker(flows, draining, upstream, in_flight, window, queue, settings)
+        draining = Draining(
+            flows, limiter, rules, delivery, upstream, in_flight, concurrency_limit, settings, metrics, consumer
+        )
+        worker = Worker(flows, draining, upstream, in_flight, concurrency_limit, queue, settings)
         rescheduler = Rescheduler(flows, rules)
         rules.on_change(rescheduler.changed)
         await check_queue(queue, settings)

@@ -17,7 +17,7 @@ import aiohttp
 import jwt
 from aiohttp import web
 
-REMEMBERED = 100_000
+CACHE_SIZE = 100_000
 SHOWN_BODY = 200
 KEYS_PAUSE_S = 10.0
 
@@ -59,7 +59,7 @@ class Callers:
 
 def build(callers: Callers | None = None) -> web.Application:
     """The application. Without `callers` it believes nobody."""
-    arrivals: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
+    arrivals: deque[dict[str, Any]] = deque(maxlen=CACHE_SIZE)
     count = 0
 
     async def answer(request: web.Request) -> web.Response:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from app.process import cancel
+from app.process.lifecycle import cancel
 from app.rules.model import Rule
 from sync.history import History
 from sync.last_good import LastGood

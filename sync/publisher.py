@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from tenacity import AsyncRetrying, retry_if_result, stop_after_attempt, wait_random
 
 from app.errors import RulesUnavailable
-from app.lua import Argument, source
+from app.redis_wire.scripts import Argument, source
 from app.rules import keys
 from sync.plan import Change, Plan, State, accepted, buckets_needed, plan
 

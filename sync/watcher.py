@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from app.clients import cache_redis, mongodb
 from app.errors import InvalidRule, Unavailable
-from app.process import Process, alongside, until_one_ends
+from app.process.lifecycle import Process, alongside, until_one_ends
 from app.rules.model import Rule, parse_rule
 from app.rules.store import COLLECTION, RuleStore
 from app.settings import Settings
@@ -34,7 +34,7 @@ LOST_CODES = frozenset({260, 280, 286})
 """InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost."""
 
 
-class Metrics:
+class SyncMetrics:
     """What a sync worker counts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -70,7 +70,7 @@ class Watcher:
     """One sync worker. Several may run at once."""
 
     def __init__(
-        self, database: "AsyncIOMotorDatabase[Any]", publisher: Publisher, settings: Settings, metrics: Metrics
+        self, database: "AsyncIOMotorDatabase[Any]", publisher: Publisher, settings: Settings, metrics: SyncMetrics
     ) -> None:
         self._database = database
         self._publisher = publisher
@@ -221,7 +221,7 @@ async def run_sync(process: Process) -> None:
     settings = process.settings
     client, redis = mongodb(settings), cache_redis(settings)
     try:
-        watcher = Watcher(client[settings.mongodb_database], Publisher(redis), settings, Metrics(process.registry))
+        watcher = Watcher(client[settings.mongodb_database], Publisher(redis), settings, SyncMetrics(process.registry))
         async with alongside(process, watcher.run(process.stop, process.ready)):
             await process.stop.wait()
     finally:

@@ -14,10 +14,10 @@ from redis.asyncio import Redis
 
 from app.clients import cache_redis, counter_scripts, queue_redis, queue_scripts
 from app.local.stores import Store, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
-from app.lua import Scripts
+from app.redis_wire.scripts import Scripts
 from app.settings import Settings
-from tests.broker import by_kafka, own_broker, skip_unless_kafka
-from tests.system import end, free_port
+from tests.support.broker import by_kafka, own_broker, skip_unless_kafka
+from tests.support.system import end, free_port
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,11 +7,11 @@ from app.admin import dead_letters, drains, explain, rules
 from app.admin.auth import Gatekeeper
 from app.admin.schemas import rule_schemas
 from app.limiter.limiter import Limiter
-from app.openapi import Components, DocumentedApi, schemas_of
-from app.problem_handlers import NeverCached, add_problem_handlers
 from app.queue.operations import Operations
 from app.rules.cache import RuleCache
 from app.rules.store import RuleStore
+from app.web.openapi import Components, DocumentedApi, schemas_of
+from app.web.problem_handlers import NeverCached, add_problem_handlers
 
 
 class AdminApi(DocumentedApi):
@@ -19,7 +19,7 @@ class AdminApi(DocumentedApi):
 
     def more_components(self) -> Components:
         """By kind and name."""
-        return {"schemas": rule_schemas() | schemas_of(explain.Question, dead_letters.Which)}
+        return {"schemas": rule_schemas() | schemas_of(explain.ExplainRequest, dead_letters.Which)}
 
 
 def build_admin(

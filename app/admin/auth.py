@@ -8,8 +8,8 @@ from fastapi import Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
 from app.errors import Forbidden, Unauthenticated
+from app.identity.tokens import TokenVerifier, bearer_token
 from app.settings import Settings
-from app.tokens import TokenVerifier, bearer_token
 
 
 class Role(IntEnum):

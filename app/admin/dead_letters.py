@@ -13,11 +13,11 @@ from app.admin.bodies import body_as
 from app.admin.explain import rules_of
 from app.admin.schemas import ALWAYS, WITH_BODY
 from app.errors import Conflict, NotFound
-from app.jobs.model import Headers
-from app.openapi import json_request, problems
 from app.queue.operations import DeadLetter, DeadLetterDetails, Operations
 from app.rules.cache import RuleCache
 from app.rules.model import RuleId
+from app.web.headers import Headers
+from app.web.openapi import json_request, problems
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
 
@@ -56,7 +56,7 @@ class Failure(BaseModel):
     message: str
 
 
-class Line(BaseModel):
+class DeadLetterSummary(BaseModel):
     """One dead letter of the list. `response_status`: the app server's last answer."""
 
     id: str
@@ -68,14 +68,14 @@ class Line(BaseModel):
     response_status: int | None
 
 
-class Page(BaseModel):
+class DeadLetterPage(BaseModel):
     """Newest first; `next` is the `after` of the next page, null on the last."""
 
-    dead_letters: list[Line]
+    dead_letters: list[DeadLetterSummary]
     next: str | None
 
 
-class Request(BaseModel):
+class StoredRequestDocument(BaseModel):
     """The request as it waited."""
 
     method: str
@@ -84,7 +84,7 @@ class Request(BaseModel):
     body: str = Field(description="base64")
 
 
-class Answer(BaseModel):
+class StoredResponseDocument(BaseModel):
     """The app server's last answer; null: too large to be kept."""
 
     status: int
@@ -104,8 +104,8 @@ class Details(BaseModel):
     started_at: str | None
     died_at: str | None
     expires_at: str | None
-    request: Request | None
-    response: Answer | None
+    request: StoredRequestDocument | None
+    response: StoredResponseDocument | None
 
 
 class Replayed(BaseModel):
@@ -123,7 +123,7 @@ class ManyReplayed(Replayed):
 WhichOf = Annotated[Which, Depends(body_as(Which))]
 
 
-@router.get("", response_model=Page, responses=problems(*ALWAYS, 404))
+@router.get("", response_model=DeadLetterPage, responses=problems(*ALWAYS, 404))
 async def list_dead_letters(
     _: Viewer,
     operations: OperationsOf,

@@ -8,8 +8,8 @@ from app.admin.dead_letters import OperationsOf
 from app.admin.preconditions import PreconditionOf
 from app.admin.rules import ObjectOf, StoreOf, change, rule_response
 from app.admin.schemas import ALWAYS, DRAIN, WITH_BODY, answers_rule
-from app.openapi import json_request, problems
 from app.rules.model import Rule, RuleId
+from app.web.openapi import json_request, problems
 
 router = APIRouter(prefix="/rules/{rule_id}/drain", tags=["drains"])
 

@@ -9,20 +9,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.admin.auth import Viewer
 from app.admin.bodies import body_as
 from app.admin.schemas import ALWAYS, WITH_BODY
-from app.decision import Defer, Judged, Reject, charge_of, decide, judge
+from app.decision import Defer, Reject, RuleResult, charge_of, decide, evaluate
 from app.errors import InvalidInput
+from app.identity.caller import Caller
 from app.limiter.limiter import Limiter
-from app.openapi import json_request, problems
-from app.paths import path_forms
 from app.rules.cache import RuleCache
-from app.rules.match import Caller
+from app.web.openapi import json_request, problems
+from app.web.paths import path_forms
 
 router = APIRouter(tags=["explain"])
 
 IPV6_PREFIX = 64
 
 
-class Question(BaseModel):
+class ExplainRequest(BaseModel):
     """Who asks, and for what."""
 
     model_config = ConfigDict(extra="forbid")
@@ -74,20 +74,20 @@ def limiter_of(request: Request) -> Limiter:
     "/explain",
     response_model=Explanation,
     responses=problems(*ALWAYS, *WITH_BODY),
-    openapi_extra=json_request(Question.__name__),
+    openapi_extra=json_request(ExplainRequest.__name__),
 )
 async def explain(
     _: Viewer,
     rules: Annotated[RuleCache, Depends(rules_of)],
     limiter: Annotated[Limiter, Depends(limiter_of)],
-    question: Annotated[Question, Depends(body_as(Question))],
+    question: Annotated[ExplainRequest, Depends(body_as(ExplainRequest))],
 ) -> dict[str, Any]:
     """The rules that apply, what is left of each, and the decision."""
     caller = Caller(question.user, "explain" if question.user else None, question.claims, _counted(question.ip))
     matches = await rules.applicable(caller, question.method, path_forms(question.path.encode()))
     verdict = await limiter.inspect([charge_of(match) for match in matches]) if matches else None
-    judged = judge(matches, verdict) if verdict else ()
-    return {"rules": [_fields(one) for one in judged], **_decision(judged)}
+    results = evaluate(matches, verdict) if verdict else ()
+    return {"rules": [_fields(one) for one in results], **_decision(results)}
 
 
 def _counted(text: str) -> str:
@@ -101,7 +101,7 @@ def _counted(text: str) -> str:
     return str(ip)
 
 
-def _fields(one: Judged) -> dict[str, Any]:
+def _fields(one: RuleResult) -> dict[str, Any]:
     rule = one.match.rule.rule
     return {
         "rule_id": rule.rule_id,
@@ -118,8 +118,8 @@ def _fields(one: Judged) -> dict[str, Any]:
     }
 
 
-def _decision(judged: tuple[Judged, ...]) -> dict[str, Any]:
-    match decide(judged):
+def _decision(results: tuple[RuleResult, ...]) -> dict[str, Any]:
+    match decide(results):
         case Reject(by):
             return {"decision": "reject", "by": [one.match.rule.rule_id for one in by]}
         case Defer(by, _):

@@ -24,9 +24,9 @@ from app.admin.schemas import (
     of_address,
 )
 from app.errors import Conflict, InvalidInput, InvalidRule, PreconditionFailed
-from app.openapi import json_request, problems
 from app.rules.model import Rule, RuleId, parse_rule, to_json
 from app.rules.store import KEPT_BY_STORE, RuleStore
+from app.web.openapi import json_request, problems
 
 router = APIRouter(prefix="/rules", tags=["rules"])
 

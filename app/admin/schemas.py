@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from app.openapi import Responses, problems, schemas_of
 from app.rules.model import Drain, Rule
 from app.rules.store import KEPT_BY_STORE
+from app.web.openapi import Responses, problems, schemas_of
 
 RULE_FIELDS = "RuleFields"
 RULE_PATCH = "RulePatch"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.admin_client import AdminClient
+from app.commands.admin_client import AdminClient
 from app.commands.options import DEFAULT_DATA_DIR, DataDir
 from app.rules.rate import parse_rate
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from app.admin_client import AdminClient
+from app.commands.admin_client import AdminClient
 from app.commands.options import DEFAULT_DATA_DIR, DataDir
 from app.commands.tables import print_table
 from app.errors import InvalidInput

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from app.admin_client import AdminClient
+from app.commands.admin_client import AdminClient
 from app.commands.options import DEFAULT_DATA_DIR, DataDir
 from app.commands.tables import print_table
 from app.rules.file import read_rules_file

@@ -4,19 +4,20 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
-from app.decision import Defer, Judged, defers, frozen_charges
-from app.edge.identity import Identity
+from app.decision import Defer, RuleResult, defers, frozen_charges
 from app.edge.request import SCHEME, Request
 from app.errors import BodyTooLarge, CountersUnavailable, InvalidInput, MalformedRequest, QueueUnavailable
-from app.headers import to_store, to_upstream
-from app.jobs.model import Headers, Job, StoredRequest, owner_of
+from app.identity.authentication import Authenticator
+from app.identity.caller import Caller
+from app.jobs.model import Job, StoredRequest, owner_of
 from app.limiter.keys import live_counter
 from app.limiter.limiter import Limiter
 from app.queue.disk import Disk
+from app.queue.job_queue import JobQueue
 from app.queue.model import Deferral, Enqueued, Full
-from app.queue.queue import Queue
-from app.rules.match import Caller, Match
+from app.rules.match import Match
 from app.settings import Settings
+from app.web.headers import Headers, to_store, to_upstream
 
 MAX_KEY_LENGTH = 255
 MARKER_SLACK_S = 60.0
@@ -27,7 +28,9 @@ _ESCAPED = re.compile(rb'\\(["\\])')
 class Deferring:
     """Puts requests into their flows, and finds those that were put there before."""
 
-    def __init__(self, queue: Queue, disk: Disk, limiter: Limiter, identity: Identity, settings: Settings) -> None:
+    def __init__(
+        self, queue: JobQueue, disk: Disk, limiter: Limiter, identity: Authenticator, settings: Settings
+    ) -> None:
         self._queue = queue
         self._disk = disk
         self._limiter = limiter
@@ -57,12 +60,12 @@ class Deferring:
         return await self._queue.known(flows, owner, key, stored)
 
     async def defer(
-        self, request: Request, caller: Caller, decision: Defer, judged: Sequence[Judged]
+        self, request: Request, caller: Caller, decision: Defer, results: Sequence[RuleResult]
     ) -> Enqueued | Full:
         """Raises BodyTooLarge, IdempotencyConflict, QueueUnavailable."""
         if not self._disk.has_room:
             raise QueueUnavailable("The queue's disk is nearly full.")
-        match, matches = decision.by.match, [one.match for one in judged]
+        match, matches = decision.by.match, [one.match for one in results]
         rule = match.rule.rule
         answer = await self._queue.enqueue(
             Deferral(
@@ -80,7 +83,9 @@ class Deferring:
             # Before the 202: it can't be too late, since this caller was just refused and no unit is free yet.
             counter = live_counter(rule.rule_id, match.descriptor)
             with suppress(CountersUnavailable):  # the job is stored all the same; its worker sets the marker too
-                await self._limiter.mark_backlog(counter, answer.job.id, rule.queue.max_wait_seconds + MARKER_SLACK_S)
+                await self._limiter.set_backlog_marker(
+                    counter, answer.job.id, rule.queue.max_wait_seconds + MARKER_SLACK_S
+                )
         return answer
 
     def _seals(self, match: Match) -> bool:

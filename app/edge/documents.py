@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from app.jobs.model import JobStatus
-from app.openapi import RETRY_AFTER, Responses, problems
+from app.web.openapi import RETRY_AFTER, Responses, problems
 
 ALWAYS = (400, 401, 422, 429, 503)
 """What any route may answer that asks who calls."""
@@ -32,7 +32,7 @@ class Failure(BaseModel):
 
 
 class Links(BaseModel):
-    """Addresses of the job."""
+    """ClientAddresses of the job."""
 
     self: str
     response: str

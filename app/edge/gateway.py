@@ -4,26 +4,26 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.decision import Defer, Forward, Judged, Reject, decide
+from app.decision import Defer, Forward, Reject, RuleResult, decide
 from app.edge.deferral import Deferring
-from app.edge.headers import rate_limit
-from app.edge.identity import Identity
-from app.edge.jobs_view import JobView
-from app.edge.judging import Judging, Question
-from app.edge.metrics import Metrics
+from app.edge.job_view import JobView
+from app.edge.limit_checker import LimitCheck, LimitChecker
+from app.edge.metrics import EdgeMetrics
+from app.edge.rate_limit_headers import rate_limit
 from app.edge.refusal import Refusals, over_limit
 from app.edge.request import SCHEME, Request
 from app.errors import ClientGone, Forbidden, NotFound, QueueUnavailable, RulesUnavailable, UpstreamError
-from app.headers import retry_after_s, to_upstream
 from app.http1.server.exchange import Answering, Application, Exchange
-from app.identity_token import IdentityTokens
-from app.jobs.model import Headers
-from app.problems import Reply
+from app.identity.authentication import Authenticator
+from app.identity.caller import Caller
+from app.identity.identity_token import IdentityTokens
 from app.queue.model import Full, FullReason
 from app.rules.cache import RuleCache
-from app.rules.match import Caller, Match
+from app.rules.match import Match
 from app.settings import Settings
-from app.upstream import Upstream
+from app.upstream.upstream import Upstream
+from app.web.headers import Headers, retry_after_s, to_upstream
+from app.web.problems import Reply
 
 OWN_PATH = "/_penstock"
 OWN_PREFIX = OWN_PATH + "/"
@@ -35,14 +35,14 @@ class Parts:
     """What the gateway is made of. `api` serves `/_penstock/`."""
 
     api: Application
-    identity: Identity
+    identity: Authenticator
     rules: RuleCache
-    judging: Judging
+    limit_checker: LimitChecker
     deferring: Deferring
     upstream: Upstream
     identity_tokens: IdentityTokens
     view: JobView
-    metrics: Metrics
+    metrics: EdgeMetrics
     settings: Settings
 
 
@@ -53,7 +53,7 @@ class Gateway:
         self._parts = parts
         self._identity = parts.identity
         self._rules = parts.rules
-        self._judging = parts.judging
+        self._judging = parts.limit_checker
         self._metrics = parts.metrics
         self._settings = parts.settings
         self._refusals = Refusals()
@@ -89,35 +89,35 @@ class Gateway:
     def _judge(self, request: Request, caller: Caller, matches: tuple[Match, ...]) -> Answering | None:
         if not matches and self._settings.no_rule == "deny":
             raise Forbidden("No rule allows this request.")
-        question = self._judging.question(matches)
-        denial = self._judging.denied(question)
+        check = self._judging.check(matches)
+        denial = self._judging.cached_denial(check)
         if denial is None:
-            return self._ask(request, caller, question)
+            return self._ask(request, caller, check)
         self._metrics.rejected += 1
         request.exchange.reply(self._refusals.of(denial))
         return None
 
-    async def _ask(self, request: Request, caller: Caller, question: Question) -> None:
+    async def _ask(self, request: Request, caller: Caller, check: LimitCheck) -> None:
         """Decide by what the counters say, and do it."""
         exchange = request.exchange
-        if question.defers:
-            job = await self._parts.deferring.known(request, caller, question.matches)
+        if check.defers:
+            job = await self._parts.deferring.known(request, caller, check.matches)
             if job is not None:
                 exchange.reply(self._parts.view.accepted(job, request.scope, repeated=True))
                 return
-        judged = await self._judging.judge(question)
-        decision = decide(judged)
+        results = await self._judging.evaluate(check)
+        decision = decide(results)
         match decision:
             case Forward():
-                await self._forward(request, caller, judged)
+                await self._forward(request, caller, results)
             case Reject(by):
                 self._metrics.rejected += 1
-                exchange.reply(over_limit(by, judged))
+                exchange.reply(over_limit(by, results))
             case Defer():
                 self._metrics.deferred += 1
-                exchange.reply(await self._defer(request, caller, decision, judged))
+                exchange.reply(await self._defer(request, caller, decision, results))
 
-    async def _forward(self, request: Request, caller: Caller, judged: Sequence[Judged]) -> None:
+    async def _forward(self, request: Request, caller: Caller, results: Sequence[RuleResult]) -> None:
         self._metrics.forwarded += 1
         exchange, upstream = request.exchange, self._parts.upstream
         exchange.given_up = True
@@ -125,7 +125,7 @@ class Gateway:
             with await upstream.send(
                 request.method, request.target, self._headers(request, caller), request.body()
             ) as answer:
-                limits = rate_limit(judged, retry_after_s=retry_after_s(answer.headers) or math.inf)
+                limits = rate_limit(results, retry_after_s=retry_after_s(answer.headers) or math.inf)
                 exchange.begin(answer.status, answer.headers + limits)
                 chunk = answer.take()
                 while not answer.over:
@@ -150,14 +150,14 @@ class Gateway:
                 headers.append((b"penstock-identity", token))
         return headers
 
-    async def _defer(self, request: Request, caller: Caller, decision: Defer, judged: Sequence[Judged]) -> Reply:
-        answer = await self._parts.deferring.defer(request, caller, decision, judged)
+    async def _defer(self, request: Request, caller: Caller, decision: Defer, results: Sequence[RuleResult]) -> Reply:
+        answer = await self._parts.deferring.defer(request, caller, decision, results)
         if not isinstance(answer, Full):
-            return self._parts.view.accepted(answer.job, request.scope, judged, repeated=answer.known)
+            return self._parts.view.accepted(answer.job, request.scope, results, repeated=answer.known)
         if answer.reason is FullReason.MEMORY:
             raise QueueUnavailable("The queue takes no more jobs.")
         why = {FullReason.DEPTH: "its queue is full", FullReason.WAIT: "it would wait for too long"}[answer.reason]
-        return over_limit((decision.by,), judged, room_in_s=answer.retry_after_s, why=f"deferring it is no use: {why}")
+        return over_limit((decision.by,), results, room_in_s=answer.retry_after_s, why=f"deferring it is no use: {why}")
 
 
 def _is_ours(path: str) -> bool:

@@ -7,12 +7,12 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from app.errors import ClientGone, PenstockError
-from app.histogram import Histogram
+from app.process.histogram import Histogram
 
 DECIDED_WITHIN_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5)
 
 
-class Metrics(Collector):
+class EdgeMetrics(Collector):
     """An edge's metrics, in its process's registry; label values are few and fixed.
 
     What every request changes is a plain number here, read when someone asks: the library's counters take a lock.
@@ -29,7 +29,7 @@ class Metrics(Collector):
             "penstock_upstream_errors_total", "Requests without an app server's answer.", ["kind"], registry=registry
         )
         self.without_counters = Counter(
-            "penstock_without_counters_total", "Requests judged while the counters were away.", registry=registry
+            "penstock_without_counters_total", "Requests results while the counters were away.", registry=registry
         )
         self.shadow_refusals = Counter(
             "penstock_shadow_refusals_total",

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 KEY = "edges"
 """Sorted set: edges by the time (Unix seconds) at which they were last seen."""
 
-EVERY_S = 1.0
+POLL_INTERVAL_S = 1.0
 GONE_AFTER_S = 5.0
 
 
@@ -30,7 +30,7 @@ class Presence:
             while True:
                 with contextlib.suppress(RedisError, OSError, TimeoutError):
                     await self._beat()
-                await asyncio.sleep(EVERY_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
         finally:
             with contextlib.suppress(RedisError, OSError, TimeoutError):
                 await self._redis.zrem(KEY, self._name)

@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 
-from app.decision import Judged, Reject, decide
-from app.edge.denials import Denial
-from app.edge.headers import rate_limit
-from app.problems import QUOTA_EXCEEDED, Reply, problem, retry_after
-from app.recent import Recent
+from app.decision import Reject, RuleResult, decide
+from app.edge.denial_cache import Denial
+from app.edge.rate_limit_headers import rate_limit
+from app.process.lru_cache import TwoGenerationLRUCache
+from app.web.problems import QUOTA_EXCEEDED, Reply, problem, retry_after
 
-REMEMBERED = 10_000
+CACHE_SIZE = 10_000
 
 
 class Refusals:
     """429, written once for each refusal that the denial cache repeats: it is the same object then."""
 
     def __init__(self) -> None:
-        self._written: Recent[int, tuple[Denial, Reply]] = Recent(REMEMBERED)
+        self._written: TwoGenerationLRUCache[int, tuple[Denial, Reply]] = TwoGenerationLRUCache(CACHE_SIZE)
 
     def of(self, denial: Denial) -> Reply:
         """What a client is told who is known to be over its limit."""
@@ -30,7 +30,7 @@ class Refusals:
 
 
 def over_limit(
-    by: Sequence[Judged], judged: Sequence[Judged], *, room_in_s: float | None = None, why: str = ""
+    by: Sequence[RuleResult], results: Sequence[RuleResult], *, room_in_s: float | None = None, why: str = ""
 ) -> Reply:
     """429. `by`: the rules that refuse; after `Retry-After` none of them does for what is spent now.
 
@@ -40,5 +40,5 @@ def over_limit(
     names = [one.match.rule.rule_id for one in by]
     detail = f"The request is over the limit of {', '.join(names)}" + (f", and {why}." if why else ".")
     after = retry_after(wait_s)
-    headers = [after, *rate_limit(judged, retry_after_s=int(after[1]))]
+    headers = [after, *rate_limit(results, retry_after_s=int(after[1]))]
     return problem(429, detail, headers, type_=QUOTA_EXCEEDED, **{"violated-policies": names})

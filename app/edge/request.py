@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from app.errors import BodyTooLarge, ClientGone
 from app.http1.server.exchange import Exchange
-from app.jobs.model import Headers
-from app.paths import path_forms
+from app.web.headers import Headers
+from app.web.paths import path_forms
 
 SCHEME = "http"
 """Whoever speaks TLS with the client stands before the edge."""
@@ -79,7 +79,7 @@ class Request:
 
 
 class _Chunks:
-    """A request's body from its beginning; raises ClientGone. No generator: mypyc knows none that awaits."""
+    """A request's body from its beginning; raises ClientGone. No generator: mypyc knows none that awaits_message."""
 
     def __init__(self, request: Request, read: Iterable[bytes]) -> None:
         self._request = request

@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from app.web.headers import Headers
+
 _JOB_ID = re.compile(r"([0-9a-f]{1,3})-[A-Za-z0-9_-]{22}")
 
 
@@ -29,9 +31,6 @@ class JobStatus(StrEnum):
         return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED}
 
 
-Headers = list[tuple[bytes, bytes]]
-
-
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
     """A request as it waits: the raw target and headers, credentials and hop-by-hop headers removed."""
@@ -41,7 +40,7 @@ class StoredRequest:
     headers: Headers
     body: bytes
     subject: tuple[str, str] | None = None
-    """The verified caller's (`iss`, `sub`), for `Penstock-Identity` at sending."""
+    """The verified caller's (`iss`, `sub`), for `Penstock-Authenticator` at sending."""
 
 
 @dataclass(frozen=True, slots=True)

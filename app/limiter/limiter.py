@@ -33,10 +33,10 @@ class Limiter(Protocol):
         """What the counters' clock says."""
         ...
 
-    async def mark_backlog(self, counter: str, marker: str, ttl_s: float) -> None:
+    async def set_backlog_marker(self, counter: str, marker: str, ttl_s: float) -> None:
         """Say that the flow beside this counter has jobs waiting."""
         ...
 
-    async def unmark_backlog(self, counter: str, marker: str, ttl_s: float) -> None:
+    async def clear_backlog_marker(self, counter: str, marker: str, ttl_s: float) -> None:
         """Take the backlog marker away, if it is still this one."""
         ...

@@ -28,14 +28,14 @@ class Charge:
     """What one request costs one quota. Known by identity, so that what is asked often is written once.
 
     `counter` names the counter (app/limiter/keys.py). `shadow`: decided and counted, never enforced.
-    `heeds_backlog`: live requests may not pass the flow's waiting jobs.
+    `blocked_by_backlog`: live requests may not pass the flow's waiting jobs.
     """
 
     counter: str
     policy: Policy
     cost: int = 1
     shadow: bool = False
-    heeds_backlog: bool = False
+    blocked_by_backlog: bool = False
 
 
 class QuotaState(NamedTuple):

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from app.limiter import keys
 from app.limiter.policy import Charge, QuotaState, Slots, Verdict
-from app.lua import Argument, Script, Scripts
-from app.recent import Recent
+from app.process.lru_cache import TwoGenerationLRUCache
 from app.redis_wire.resp import bulk, bulks
+from app.redis_wire.scripts import Argument, Script, Scripts
 
-REMEMBERED = 20_000
+CACHE_SIZE = 20_000
 
-_SHADOW, _HEEDS_BACKLOG, _SLIDING_WINDOW = 1, 2, 4
+_SHADOW, _BLOCKED_BY_BACKLOG, _SLIDING_WINDOW = 1, 2, 4
 _STATE_FIELDS = 5
 _HEADER_FIELDS = 6
 _QUOTA_FIELDS = 5
@@ -24,7 +24,9 @@ class RedisLimiter:
         self._scripts = scripts
         self._acquire = scripts.script("acquire")
         self._decide = scripts.script("decide")
-        self._written: Recent[tuple[Charge, ...], tuple[Script, bytes]] = Recent(REMEMBERED)
+        self._written: TwoGenerationLRUCache[tuple[Charge, ...], tuple[Script, bytes]] = TwoGenerationLRUCache(
+            CACHE_SIZE
+        )
 
     async def decide(self, charges: tuple[Charge, ...]) -> Verdict:
         """A live request: spends from every quota, or from none where one refuses."""
@@ -59,49 +61,51 @@ class RedisLimiter:
         seconds, microseconds = await self._scripts.ask("", "TIME")
         return int(seconds) * 1_000_000 + int(microseconds)
 
-    async def mark_backlog(self, counter: str, marker: str, ttl_s: float) -> None:
+    async def set_backlog_marker(self, counter: str, marker: str, ttl_s: float) -> None:
         """Say that the flow beside this counter has jobs waiting."""
         value, ttl_ms = _marker(marker, ttl_s)
-        await self._scripts.call("mark", [keys.backlog_of(counter)], [value, ttl_ms])
+        await self._scripts.call("set_backlog_marker", [keys.backlog_of(counter)], [value, ttl_ms])
 
-    async def unmark_backlog(self, counter: str, marker: str, ttl_s: float) -> None:
+    async def clear_backlog_marker(self, counter: str, marker: str, ttl_s: float) -> None:
         """Take the backlog marker away, if it is still this one."""
-        await self._scripts.call("unmark", [keys.backlog_of(counter)], [_marker(marker, ttl_s)[0]])
+        await self._scripts.call("clear_backlog_marker", [keys.backlog_of(counter)], [_marker(marker, ttl_s)[0]])
 
     def _decision(self, charges: Sequence[Charge]) -> tuple[Script, bytes]:
         """By the script that knows GCRA alone, where that is enough."""
         if any(charge.policy.algorithm == "sliding_window" for charge in charges):
             return self._acquire, self._command(charges, _DECIDE)
         names = [charge.counter for charge in charges]
-        names += [keys.backlog_of(charge.counter) for charge in charges if charge.heeds_backlog]
-        terms = [term for charge in charges for term in _gcra_terms(charge)]
-        return self._decide, self._decide.head(len(names), 1 + len(terms)) + bulks((*names, len(charges), *terms))
+        names += [keys.backlog_of(charge.counter) for charge in charges if charge.blocked_by_backlog]
+        parameters = [parameter for charge in charges for parameter in _gcra_parameters(charge)]
+        return self._decide, self._decide.head(len(names), 1 + len(parameters)) + bulks(
+            (*names, len(charges), *parameters)
+        )
 
     def _command(self, charges: Sequence[Charge], header: bytes) -> bytes:
         count = len(charges)
         head = self._acquire.head(2 * count, _HEADER_FIELDS + _QUOTA_FIELDS * count)
         names = [bulk(name) for charge in charges for name in (charge.counter, keys.backlog_of(charge.counter))]
-        terms = [bulk(term) for charge in charges for term in _terms(charge)]
-        return b"".join((head, *names, header, *terms))
+        parameters = [bulk(parameter) for charge in charges for parameter in _parameters(charge)]
+        return b"".join((head, *names, header, *parameters))
 
 
 def _flags(charge: Charge) -> int:
-    return _SHADOW * charge.shadow + _HEEDS_BACKLOG * charge.heeds_backlog
+    return _SHADOW * charge.shadow + _BLOCKED_BY_BACKLOG * charge.blocked_by_backlog
 
 
-def _terms(charge: Charge) -> tuple[Argument, ...]:
+def _parameters(charge: Charge) -> tuple[Argument, ...]:
     policy = charge.policy
     if policy.algorithm == "sliding_window":
         return (policy.window_s * 1e6, policy.limit, policy.revision, charge.cost, _flags(charge) + _SLIDING_WINDOW)
     return (policy.emission_interval_us, policy.burst, policy.revision, charge.cost, _flags(charge))
 
 
-def _gcra_terms(charge: Charge) -> tuple[Argument, ...]:
+def _gcra_parameters(charge: Charge) -> tuple[Argument, ...]:
     """As decide.lua names them; the first as a counter holds it."""
     policy = charge.policy
     interval_us = policy.emission_interval_us
-    terms = f"{interval_us} {policy.burst} {policy.revision}"
-    return (terms, interval_us, policy.burst, charge.cost, _flags(charge))
+    parameters = f"{interval_us} {policy.burst} {policy.revision}"
+    return (parameters, interval_us, policy.burst, charge.cost, _flags(charge))
 
 
 def _header(*fields: Argument) -> bytes:

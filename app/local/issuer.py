@@ -16,8 +16,8 @@ from jwt.algorithms import ECAlgorithm
 
 from app.errors import InvalidInput, StartupError
 from app.http1.server.asgi import as_application
-from app.process import Listen, Process
-from app.serving import serve
+from app.process.lifecycle import Listen, Process
+from app.process.serving import serve
 from app.settings import Settings
 
 ISSUER = "penstock-dev"

@@ -11,7 +11,7 @@ from app.settings import Settings
 
 log = structlog.get_logger()
 
-AGAIN_S = 2.0
+RETRY_DELAY_S = 2.0
 LEAST_VERSION = (6, 2)
 WANTED = {
     "appendonly": ("yes", "otherwise a restart loses every job"),
@@ -40,7 +40,7 @@ async def _problems(redis: Redis) -> list[str]:
             return [f"its configuration cannot be read ({error})"]
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("queue_redis_away", error=str(error))
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RETRY_DELAY_S)
 
 
 async def _version(redis: Redis) -> list[str]:

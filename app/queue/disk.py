@@ -8,7 +8,7 @@ import structlog
 
 log = structlog.get_logger()
 
-EVERY_S = 0.5
+POLL_INTERVAL_S = 0.5
 
 
 class Disk:
@@ -26,4 +26,4 @@ class Disk:
             if has_room != self.has_room:
                 log.warning("queue_disk", has_room=has_room, folder=str(self._folder))
             self.has_room = has_room
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(POLL_INTERVAL_S)

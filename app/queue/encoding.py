@@ -5,11 +5,11 @@ from hashlib import sha256
 from typing import Any
 
 from app.jobs.model import Job, JobStatus, StoredRequest, encode_response
-from app.lua import Argument, Script
 from app.queue import keys
 from app.queue.model import Deferral, FrozenCharge, Settlement
 from app.redis_wire.resp import bulks
-from app.rules.active import FLOW_TERMS
+from app.redis_wire.scripts import Argument, Script
+from app.rules.active import FLOW_PARAMETERS
 
 _ENQUEUE_OWN, _ENQUEUE_CAPS = 8, 4
 
@@ -39,8 +39,8 @@ def enqueue_call(
         prefix, job_id, flow, deferral.owner or "-", encode_charges(deferral.charges), stored, deferral.due_in_us,
         "" if key is None else keys.idempotency_name(deferral.owner, key), fingerprint(request) if key else "",
     )  # fmt: skip
-    head = script.head(1, _ENQUEUE_OWN + _ENQUEUE_CAPS + FLOW_TERMS)
-    return b"".join((head, bulks(own), caps, deferral.rule.flow_terms))
+    head = script.head(1, _ENQUEUE_OWN + _ENQUEUE_CAPS + FLOW_PARAMETERS)
+    return b"".join((head, bulks(own), caps, deferral.rule.flow_parameters))
 
 
 def queued(job_id: str, deferral: Deferral, answer: list[Any]) -> Job:

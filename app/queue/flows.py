@@ -13,13 +13,13 @@ from redis.exceptions import ResponseError
 
 from app.errors import IdempotencyConflict, QueueUnavailable
 from app.jobs.model import Job, JobStatus, StoredRequest, new_job_id, partition_of
-from app.jobs.record import view
-from app.lua import Argument, Scripts
 from app.queue import keys
 from app.queue.encoding import enqueue_call, enqueue_caps, fingerprint, queued, settle_arguments
 from app.queue.envelope import Envelope, UnreadableRequest
 from app.queue.model import Deferral, Enqueued, Full, FullReason, Lease, LeasedJob, Settlement, TakenFlow
-from app.queue.reading import read
+from app.queue.reads import read
+from app.queue.records import view
+from app.redis_wire.scripts import Argument, Scripts
 from app.rules.active import ActiveRule, decode_active
 from app.settings import Settings
 
@@ -158,10 +158,10 @@ class Flows:
             await self.settle(damaged)
         return jobs
 
-    async def unlease(self, jobs: Sequence[LeasedJob]) -> None:
+    async def release(self, jobs: Sequence[LeasedJob]) -> None:
         """Jobs of one lease, not sent, back to the head of their flow in order."""
         if jobs:
-            await self._call("unlease", _partition_of(jobs[0]), [jobs[0].lease, *(job.id for job in jobs)])
+            await self._call("release", _partition_of(jobs[0]), [jobs[0].lease, *(job.id for job in jobs)])
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Store final outcomes of one partition's jobs; False where someone else holds the job meanwhile."""
@@ -203,14 +203,16 @@ class Flows:
 
     async def reschedule(self, rule_id: str, rule: ActiveRule | None) -> None:
         """A rule changed, or went (None): its flows are worth a look now."""
-        terms: list[Argument] = ["", "", "", "", 0]
+        parameters: list[Argument] = ["", "", "", "", 0]
         if rule is not None:
             defers = int(rule.rule.on_limit == "defer")
-            terms = [rule.revision, rule.rule.priority, rule.snapshot, rule.drain_interval_us, defers]
+            parameters = [rule.revision, rule.rule.priority, rule.snapshot, rule.drain_interval_us, defers]
         for partition in range(self._partitions):
             cursor: bytes | str = "0"
             while True:
-                cursor, _ = await self._call("reschedule", partition, [rule_id, cursor, RESCHEDULED_AT_ONCE, *terms])
+                cursor, _ = await self._call(
+                    "reschedule", partition, [rule_id, cursor, RESCHEDULED_AT_ONCE, *parameters]
+                )
                 if cursor == b"0":
                     break
 

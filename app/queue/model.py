@@ -70,7 +70,7 @@ class TakenFlow:
     name: str
     rule_id: str
     token: str
-    run: int
+    same_cost: int
     charges: str
     depth: int
     due_at_s: float
@@ -99,7 +99,7 @@ class Lease:
 
     jobs: tuple[LeasedJob, ...]
     depth: int
-    run: int
+    same_cost: int
     charges: str
 
 

@@ -7,11 +7,11 @@ from redis.asyncio import Redis
 
 from app.errors import Conflict, NotFound
 from app.jobs.model import Job, StoredRequest, StoredResponse, decode_response, partition_of
-from app.jobs.record import view
-from app.lua import Argument, Scripts
 from app.queue import keys
 from app.queue.envelope import Envelope, UnreadableRequest
-from app.queue.reading import read
+from app.queue.reads import read
+from app.queue.records import view
+from app.redis_wire.scripts import Argument, Scripts
 from app.rules.active import ActiveRule
 from app.settings import Settings
 
@@ -101,8 +101,14 @@ class Operations:
         queue = rule.queue
         times = [int(queue.max_wait_seconds * 1000), queue.max_attempts]
         ttls = [queue.result_ttl_seconds * 1000, queue.dead_letter_ttl_seconds * 1000]
-        terms: list[Argument] = [rule.rule_id, rule.rule.priority, rule.revision, rule.snapshot, rule.drain_interval_us]
-        self._require(await self._one("replay", job_id, *terms, *times, *ttls))
+        parameters: list[Argument] = [
+            rule.rule_id,
+            rule.rule.priority,
+            rule.revision,
+            rule.snapshot,
+            rule.drain_interval_us,
+        ]
+        self._require(await self._one("replay", job_id, *parameters, *times, *ttls))
 
     async def discard(self, job_id: str) -> None:
         """Forget it. Raises NotFound, and Conflict where it is no dead letter."""

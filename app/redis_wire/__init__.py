@@ -5,5 +5,7 @@ address.py     a URL: where to connect to, and what is said first
 connection.py  one connection: calls out in batches, answers in order, deadlines
 node.py        the connection that there always is: made, and made again
 
-Lua scripts (app/lua.py) go over it. What is not on that path (rules, subscriptions, scans, checks) is redis-py's.
+scripts.py     Lua scripts, and calls of them over that connection
+
+What is not on the hot path (rules, subscriptions, scans, checks) uses redis-py.
 """

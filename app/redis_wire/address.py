@@ -15,7 +15,7 @@ P = TypeVar("P", bound=asyncio.Protocol)
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class RedisAddress:
     """One Redis server. `path`: of its unix socket, instead of host and port."""
 
     host: str
@@ -26,7 +26,7 @@ class Address:
     """What is said on a new connection; every word of it must be answered well."""
 
     @classmethod
-    def parse(cls, url: str) -> "Address":
+    def parse(cls, url: str) -> "RedisAddress":
         """Raises ValueError. The options of TLS (`?ssl_ca_certs=…`) are redis-py's."""
         options: dict[str, Any] = dict(parse_url(url))
         # redis-py makes the context, so that a URL means the same to both clients.

@@ -33,7 +33,7 @@ _TOO_MUCH = "Redis: too many calls wait for an answer."
 Answer = asyncio.Future[Any]
 
 
-class Connection(asyncio.Protocol):
+class RedisConnection(asyncio.Protocol):
     """From `connection_made` to the one call of `lost`. All errors are `unavailable`, but for what a script rejects.
 
     A circuit breaker stands before it: after a few time-outs in a row only one call in a while is a probe, the others
@@ -44,7 +44,7 @@ class Connection(asyncio.Protocol):
         self,
         timeout_s: float,
         unavailable: type[Unavailable],
-        lost: Callable[["Connection", Exception], None],
+        lost: Callable[["RedisConnection", Exception], None],
     ) -> None:
         self.timeout_s = timeout_s
         self._unavailable = unavailable

@@ -9,8 +9,8 @@ import structlog
 from redis.exceptions import RedisError
 
 from app.errors import Unavailable
-from app.redis_wire.address import Address
-from app.redis_wire.connection import MAX_PENDING, Answer, Connection
+from app.redis_wire.address import RedisAddress
+from app.redis_wire.connection import MAX_PENDING, Answer, RedisConnection
 
 log = structlog.get_logger()
 
@@ -41,7 +41,7 @@ class Node:
 
     def __init__(
         self,
-        address: Address,
+        address: RedisAddress,
         timeout_s: float,
         unavailable: type[Unavailable],
         jitter: Callable[[], float] = random.random,
@@ -50,7 +50,7 @@ class Node:
         self._address = address
         self._timeout_s = timeout_s
         self._jitter = jitter
-        self._connection: Connection | None = None
+        self._connection: RedisConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._failures = 0
         self._waiting: list[tuple[bytes, Answer]] = []
@@ -102,9 +102,9 @@ class Node:
         self._connecting, self._connection, self._failures = None, connection, 0
         self._send_waiting(connection)
 
-    async def _open(self) -> Connection:
+    async def _open(self) -> RedisConnection:
         connect_s = max(CONNECT_TIMEOUT_S, self._timeout_s)
-        connection = await self._address.connect(lambda: Connection(connect_s, self.unavailable, self._lost))
+        connection = await self._address.connect(lambda: RedisConnection(connect_s, self.unavailable, self._lost))
         try:
             answers = [connection.call(words) for words in self._address.greeting]
             await asyncio.gather(*answers)
@@ -116,7 +116,7 @@ class Node:
         connection.timeout_s = self._timeout_s
         return connection
 
-    def _lost(self, connection: Connection, reason: Exception) -> None:
+    def _lost(self, connection: RedisConnection, reason: Exception) -> None:
         if connection is not self._connection:
             return  # it had not been greeted: the attempt itself fails
         self._connection = None
@@ -128,7 +128,7 @@ class Node:
         backoff_s: float = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._failures - 1, 10))
         return backoff_s * (1 - 0.5 * self._jitter())  # many processes must not come back in step
 
-    def _send_waiting(self, connection: Connection) -> None:
+    def _send_waiting(self, connection: RedisConnection) -> None:
         for command, answer in self._take_waiting():
             if not answer.done():
                 connection.send(command, answer)

@@ -9,9 +9,9 @@ import orjson
 
 from app.limiter.policy import Policy
 from app.redis_wire.resp import bulks
-from app.rules.model import Drain, Queue, Rule
+from app.rules.model import Drain, QueueOptions, Rule
 
-FLOW_TERMS = 9
+FLOW_PARAMETERS = 9
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ActiveRule:
         return self.rule.rule_id
 
     @property
-    def queue(self) -> Queue:
+    def queue(self) -> QueueOptions:
         """How its deferred requests wait."""
         return self.rule.queue
 
@@ -68,8 +68,8 @@ class ActiveRule:
         return orjson.dumps(encode_active(self.rule, self.revision))
 
     @cached_property
-    def flow_terms(self) -> bytes:
-        """What a flow must know of it with each job: the last FLOW_TERMS arguments of enqueue.lua."""
+    def flow_parameters(self) -> bytes:
+        """What a flow must know of it with each job: the last FLOW_PARAMETERS arguments of enqueue.lua."""
         rule, queue = self.rule, self.rule.queue
         return bulks((
             int(queue.max_wait_seconds * 1000), queue.max_attempts, queue.result_ttl_seconds * 1000,

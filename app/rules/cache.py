@@ -13,10 +13,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.errors import RulesUnavailable
-from app.recent import Recent
+from app.identity.caller import Caller
+from app.process.lru_cache import TwoGenerationLRUCache
 from app.rules import keys
 from app.rules.active import ActiveRule, decode_bucket
-from app.rules.match import Caller, Index, Match, Plan, caller_keys
+from app.rules.match import CandidateRules, Index, Match, caller_keys
 from app.settings import Settings
 
 log = structlog.get_logger()
@@ -47,7 +48,9 @@ class RuleCache:
         self._redis = redis
         self._deadline_s = deadline_s
         self._entries: LRUCache[str, _Entry] = LRUCache(settings.rule_cache_size)
-        self._plans: Recent[Caller, tuple[Plan, int]] = Recent(settings.rule_cache_size)
+        self._plans: TwoGenerationLRUCache[Caller, tuple[CandidateRules, int]] = TwoGenerationLRUCache(
+            settings.rule_cache_size
+        )
         self._generation = 0
         self._changes = 0
         self._version: int | None = None
@@ -81,13 +84,13 @@ class RuleCache:
         known = self._plans.get(caller)
         return known[0].matches(method, paths) if known is not None and known[1] == self._changes else None
 
-    async def _plan(self, caller: Caller) -> Plan:
+    async def _plan(self, caller: Caller) -> CandidateRules:
         changes = self._changes
         index = self._fresh(keys.INDEX)
         if index is None:
             index = (await self._values([keys.INDEX]))[keys.INDEX]
         wanted = caller_keys(caller, index)
-        plan = Plan(wanted, await self._values(wanted.buckets))
+        plan = CandidateRules(wanted, await self._values(wanted.buckets))
         if all(self._is_fresh(name) for name in (keys.INDEX, *wanted.buckets)):
             self._plans.put(caller, (plan, changes))
         return plan
@@ -138,7 +141,7 @@ class RuleCache:
         self._version = change["version"]
         for name in (keys.INDEX, *change["buckets"], *map(_state_name, change["rules"])):
             self._mark_stale(name)
-        self._tell(frozenset(change["rules"]))
+        self._publish(frozenset(change["rules"]))
 
     async def _check_version(self, *, anything_missed: bool) -> None:
         stored = await self._redis.get(keys.VERSION)
@@ -153,7 +156,7 @@ class RuleCache:
     def _drop_all(self) -> None:
         self._generation += 1
         self._changes += 1
-        self._tell(None)
+        self._publish(None)
 
     def _mark_stale(self, name: str) -> None:
         self._changes += 1
@@ -162,7 +165,7 @@ class RuleCache:
         if entry is not None:
             entry.generation = -1
 
-    def _tell(self, changed: frozenset[str] | None) -> None:
+    def _publish(self, changed: frozenset[str] | None) -> None:
         for listener in self._listeners:
             listener(changed)
 

@@ -3,26 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
-from typing import Any
 
+from app.identity.caller import Caller
 from app.limiter.keys import descriptor
 from app.rules.active import ActiveRule
 from app.rules.keys import WILDCARD, bucket
 
 DEFAULT_BUCKET = bucket("default", None)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Caller:
-    """Who asks: the verified token's subject, issuer and claims, and the address as canonical text.
-
-    Known by identity: an edge keeps one for each token and address, and plans by it (RuleCache).
-    """
-
-    subject: str | None
-    issuer: str | None
-    claims: Mapping[str, Any]
-    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +74,7 @@ def caller_keys(caller: Caller, index: Index) -> CallerKeys:
     return CallerKeys(tuple(by_type), default, (*buckets, DEFAULT_BUCKET))
 
 
-class Plan:
+class CandidateRules:
     """The rules that may apply to a caller, in the order of precedence: found once for many of its requests.
 
     A request's rules: of each key type the first that is about it; `default` only where there is none.
@@ -121,7 +108,7 @@ def applicable(
     keys: CallerKeys, rules: Mapping[str, Sequence[ActiveRule]], method: str, paths: Sequence[str]
 ) -> tuple[Match, ...]:
     """The rules that apply to one request."""
-    return Plan(keys, rules).matches(method, paths)
+    return CandidateRules(keys, rules).matches(method, paths)
 
 
 def _candidates(keys: Iterable[Key], rules: Mapping[str, Sequence[ActiveRule]]) -> tuple[_Candidate, ...]:

@@ -56,7 +56,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Match(_Strict):
+class MatchConditions(_Strict):
     """Which requests of a caller a rule is about; nothing given means all."""
 
     methods: Annotated[list[Token], Field(max_length=32)] | None = None
@@ -71,7 +71,7 @@ class Drain(_Strict):
     burst: Units = 1
 
 
-class Queue(_Strict):
+class QueueOptions(_Strict):
     """How a rule's deferred requests wait, and what happens when they can't be sent."""
 
     max_depth: Annotated[int, Field(ge=1, le=10_000_000), _INTEGRAL] = 1000
@@ -99,11 +99,11 @@ class Rule(_Strict):
     cost: Units = 1
     priority: Annotated[int, Field(ge=-1000, le=1000), _INTEGRAL] = 0
     enabled: bool = True
-    match: Match = Match()
+    match: MatchConditions = MatchConditions()
     on_limit: Literal["reject", "defer"] = "reject"
     drain: Drain | None = None
     paused: bool = False
-    queue: Queue = Queue()
+    queue: QueueOptions = QueueOptions()
     shadow: bool = False
     on_store_failure: Literal["open", "closed", "local"] = "local"
     version: Annotated[int, Field(ge=1, le=MOST_VERSIONS), _INTEGRAL] = 1

@@ -6,7 +6,7 @@ from redis.exceptions import RedisError
 
 from app.errors import RulesUnavailable
 from app.rules import keys
-from app.rules.model import Queue
+from app.rules.model import QueueOptions
 
 AT_ONCE = 500
 
@@ -29,7 +29,7 @@ async def longest_wait_s(redis: Redis) -> float:
 
 
 async def _longest(redis: Redis, names: list[bytes]) -> float:
-    default = Queue().max_wait_seconds
+    default = QueueOptions().max_wait_seconds
     buckets = [orjson.loads(data) for data in await redis.mget(names) if data is not None]
     waits = [rule.get("queue", {}).get("max_wait_seconds", default) for bucket in buckets for rule in bucket]
     return max(waits, default=0.0)

@@ -16,7 +16,7 @@ from tests.benchmarks.plan import Plan
 from tests.benchmarks.processes import cpu_s
 from tests.benchmarks.running import BODY, NEVER_THE_BOUND, deferring, put_user_rule, spend_the_first
 from tests.benchmarks.samples import Sample
-from tests.system import System
+from tests.support.system import System
 
 AT_ONCE = 64
 DRAINED_WITHIN_S = 300.0

@@ -31,7 +31,7 @@ from tests.benchmarks.samples import Row, Sample, Verdict, difference, ratio
 from tests.benchmarks.table import show, show_verdicts
 from tests.benchmarks.wrk_row import WrkRow
 from tests.conftest import emptied
-from tests.system import System
+from tests.support.system import System
 
 RATELIMIT = ("ratelimit", "ratelimit-policy")
 ALLOWED = Expected(200, nginx.BODY, RATELIMIT)
@@ -138,14 +138,14 @@ async def require_identity(system: System) -> None:
     try:
         claims = jwt.decode(token, keys.keys[0], algorithms=["EdDSA"], options={"verify_aud": False})
     except jwt.InvalidTokenError as error:
-        raise WrongAnswer(f"Penstock-Identity: {error}") from error
-    require(claims["sub"] == USERS[3], f"Penstock-Identity names {claims['sub']}, not {USERS[3]}")
+        raise WrongAnswer(f"Penstock-Authenticator: {error}") from error
+    require(claims["sub"] == USERS[3], f"Penstock-Authenticator names {claims['sub']}, not {USERS[3]}")
 
 
 async def require_counters(system: System) -> None:
-    """No request was judged without the counters, which would be faster."""
+    """No request was results without the counters, which would be faster."""
     edge = next(part for part in system.parts if part.role == "edge")
     async with system.http.get(f"{edge.ops_url}/metrics") as response:
         lines = (await response.text()).splitlines()
     counts = [line for line in lines if line.startswith("penstock_without_counters_total")]
-    require(bool(counts) and all(float(line.split()[1]) == 0 for line in counts), f"judged without counters: {counts}")
+    require(bool(counts) and all(float(line.split()[1]) == 0 for line in counts), f"results without counters: {counts}")

@@ -69,7 +69,7 @@ async def drain(flows: Flows, count: int) -> None:
         _, taken = await flows.take(0, 128, 60_000_000, AT_ONCE)
         settlements: list[Settlement] = []
         for flow in taken:
-            leased = await flows.lease(flow, min(flow.run, count), consumer="c", due_in_us=0, look=AT_ONCE)
+            leased = await flows.lease(flow, min(flow.same_cost, count), consumer="c", due_in_us=0, look=AT_ONCE)
             assert leased is not None
             settlements += [Settlement(job, JobStatus.SUCCEEDED) for job in leased.jobs]
             count -= len(leased.jobs)

@@ -16,13 +16,13 @@ from redis.asyncio import Redis
 
 from app.clients import cache_redis, counter_scripts, mongodb
 from app.decision import charge_of
+from app.identity.caller import Caller
 from app.limiter.redis_limiter import RedisLimiter
-from app.lua import Scripts
+from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
-from app.rules.match import Caller
 from app.settings import Settings
 from sync.publisher import Publisher
-from sync.watcher import Metrics, Watcher
+from sync.watcher import SyncMetrics, Watcher
 from tests.benchmarks import stores
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.processes import Cores, pin
@@ -58,7 +58,7 @@ def document(number: int) -> dict[str, Any]:
 async def syncing(database: "AsyncIOMotorDatabase[Any]", redis: Redis, settings: Settings) -> AsyncIterator[float]:
     """Yields how long the first copy took, in seconds."""
     stop, ready = asyncio.Event(), asyncio.Event()
-    watcher = Watcher(database, Publisher(redis), settings, Metrics(CollectorRegistry()))
+    watcher = Watcher(database, Publisher(redis), settings, SyncMetrics(CollectorRegistry()))
     start = time.monotonic()
     task = asyncio.create_task(watcher.run(stop, ready))
     await ready.wait()

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from app.settings import Settings
 from tests.benchmarks.errors import require
-from tests.system import System, eventually, running
+from tests.support.system import System, eventually, running
 
 NEVER_THE_BOUND = {"limit": 1_000_000, "window_seconds": 1}
 USED_UP_AT_ONCE = {"limit": 1, "window_seconds": 3600}
@@ -20,7 +20,7 @@ BODY = "x" * 400
 
 @asynccontextmanager
 async def penstock(settings: Settings, place: Path, upstream: str) -> AsyncIterator[System]:
-    """One edge and sync, before this app server; rules for users and addresses, `Penstock-Identity` on."""
+    """One edge and sync, before this app server; rules for users and addresses, `Penstock-Authenticator` on."""
     key_file = str(_new_identity_key(place))
     async with running(
         settings, place, workers=0, PENSTOCK_UPSTREAMS=upstream, PENSTOCK_IDENTITY_KEY_FILE=key_file

@@ -15,7 +15,7 @@ from app.queue import keys
 from app.settings import Settings
 from tests.benchmarks.errors import CannotRun
 from tests.conftest import started
-from tests.system import free_port
+from tests.support.system import free_port
 
 IN_MEMORY = {"tmpfs", "ramfs"}
 

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from app.settings import Settings
-from tests.system import System, free_port, running
+from tests.support.system import System, free_port, running
 
 ANOTHER_ADDRESS = "127.0.0.2"
 """Of this machine, and not the one that is bound by default: reached only where all addresses are."""

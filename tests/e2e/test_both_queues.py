@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 
 from app.settings import Settings
-from tests.bounds import assert_in_order, assert_within_rate
-from tests.broker import by_kafka
 from tests.conftest import emptied
-from tests.system import Answer, System, eventually, running
+from tests.support.bounds import assert_in_order, assert_within_rate
+from tests.support.broker import by_kafka
+from tests.support.system import Answer, System, eventually, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

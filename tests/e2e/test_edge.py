@@ -13,7 +13,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from app.settings import Settings
-from tests.system import System, eventually, running
+from tests.support.system import System, eventually, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -281,7 +281,7 @@ async def test_paths_that_could_be_another(system: System, path: str) -> None:
 
 async def test_what_is_ours_to_say_is_not_the_clients(system: System) -> None:
     headers = {
-        "Penstock-Identity": "forged",
+        "Penstock-Authenticator": "forged",
         "X-Forwarded-For": "6.6.6.6",
         "Forwarded": "for=6.6.6.6",
         "X_Forwarded_For": "6",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
-from tests.system import System, free_port, running
+from tests.support.system import System, free_port, running
 
 MIB = 1 << 20
 BODY = int(os.environ.get("PENSTOCK_TEST_BODY_MIB", "1024")) * MIB

@@ -9,13 +9,13 @@ from redis.asyncio import Redis
 
 from app.jobs.model import StoredRequest
 from app.limiter.keys import descriptor
-from app.lua import Scripts
 from app.queue.flows import Flows
 from app.queue.model import Deferral, Enqueued, FrozenCharge
+from app.redis_wire.scripts import Scripts
 from app.rules.active import ActiveRule
 from app.rules.model import parse_rule
 from app.settings import Settings
-from tests.system import System, running
+from tests.support.system import System, running
 
 AT_ONCE = 500
 RULE: dict[str, Any] = {"key_type": "user", "key_value": "*", "limit": 1, "window_seconds": 36_000, "on_limit": "defer"}

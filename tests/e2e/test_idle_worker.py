@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from app.settings import Settings
-from tests.system import Part, running
+from tests.support.system import Part, running
 
 IDLE_S = 10.0
 MOST_CPU = 0.01

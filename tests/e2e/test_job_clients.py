@@ -16,7 +16,7 @@ from azure.core.polling.base_polling import LROBasePolling
 from azure.core.rest import HttpRequest, HttpResponse
 
 from app.settings import Settings
-from tests.system import Answer, System, eventually, running
+from tests.support.system import Answer, System, eventually, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from app.settings import Settings
-from tests.needs import missing
-from tests.system import ROOT, System, eventually, free_port, running
+from tests.support.needs import missing
+from tests.support.system import ROOT, System, eventually, free_port, running
 
 
 def nginx_command() -> str:

@@ -10,7 +10,7 @@ import pytest
 import schemathesis
 
 from app.settings import Settings
-from tests.system import System, eventually, free_port, running
+from tests.support.system import System, eventually, free_port, running
 
 SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
 OUR_CHECKS = Path(__file__).with_name("schemathesis.toml")

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.settings import Settings
-from tests.bounds import assert_within_rate
-from tests.system import Answer, System, running
+from tests.support.bounds import assert_within_rate
+from tests.support.system import Answer, System, running
 
 USERS = [f"user_{i}" for i in range(5)]
 REQUESTS = 60

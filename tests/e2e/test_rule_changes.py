@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
-from tests.system import System, eventually, running
+from tests.support.system import System, eventually, running
 
 PROMISED_S = 1.0
 HICCUP_S = 5.0

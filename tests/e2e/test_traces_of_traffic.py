@@ -10,7 +10,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from app.settings import Settings
-from tests.system import System, eventually, running
+from tests.support.system import System, eventually, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

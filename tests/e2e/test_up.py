@@ -16,8 +16,8 @@ import httpx
 import jwt
 import pytest
 
-from tests.broker import skip_unless_kafka
-from tests.system import PENSTOCK, free_port
+from tests.support.broker import skip_unless_kafka
+from tests.support.system import PENSTOCK, free_port
 
 START_S, STOP_S = 120.0, 30.0
 

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.settings import Settings
-from tests.system import System, running
+from tests.support.system import System, running
 
 RATE = 50
 RULE: dict[str, Any] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from app.settings import Settings
-from tests.system import running
+from tests.support.system import running
 
 
 async def test_an_emptied_cache_is_never_no_limits(settings: Settings, tmp_path: Path) -> None:

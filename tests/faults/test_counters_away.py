@@ -12,7 +12,7 @@ import pytest
 from app.local.stores import cache_store, redis_is_ready
 from app.settings import Settings
 from tests.conftest import started
-from tests.system import System, eventually, free_port, running
+from tests.support.system import System, eventually, free_port, running
 
 EDGES = 2
 LIMIT = 40

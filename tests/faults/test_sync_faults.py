@@ -18,10 +18,10 @@ from app.local.stores import mongodb_is_ready, rules_store
 from app.rules.store import RuleStore
 from app.settings import Settings
 from sync.publisher import Publisher
-from sync.watcher import Metrics, Watcher
+from sync.watcher import SyncMetrics, Watcher
 from tests.conftest import started
 from tests.integration.test_sync import caller, document, following, limits, until
-from tests.system import eventually, free_port, running
+from tests.support.system import eventually, free_port, running
 
 Database = AsyncIOMotorDatabase[Any]
 
@@ -34,8 +34,8 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def syncing(database: Database, redis: Redis, settings: Settings) -> AsyncIterator[Metrics]:
-    metrics = Metrics(CollectorRegistry())
+async def syncing(database: Database, redis: Redis, settings: Settings) -> AsyncIterator[SyncMetrics]:
+    metrics = SyncMetrics(CollectorRegistry())
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(Watcher(database, Publisher(redis), settings, metrics).run(stop, ready))
     try:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from app.settings import Settings
-from tests.bounds import assert_within_rate
-from tests.system import running
+from tests.support.bounds import assert_within_rate
+from tests.support.system import running
 
 JOBS, RATE, KILLS = 300, 60, 3
 DELAY_S = 0.2

@@ -3,9 +3,9 @@
 import pytest
 from redis.asyncio import Redis
 
-from app.jobs.record import Records
-from app.lua import Scripts
 from app.queue.flows import Flows
+from app.queue.records import Records
+from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from tests.integration.test_admin import admin  # noqa: F401 - for all of them
 

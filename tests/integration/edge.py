@@ -12,12 +12,12 @@ from pydantic import HttpUrl, TypeAdapter
 from redis.asyncio import Redis
 
 from app.main import run_edge
-from app.process import Listen, Process
+from app.process.lifecycle import Listen, Process
 from app.rules import keys
 from app.rules.active import encode_active
 from app.rules.model import parse_rule
 from app.settings import Settings
-from tests.system import Issuer, free_port
+from tests.support.system import Issuer, free_port
 
 Handler = Callable[["Exchange"], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -12,7 +12,7 @@ from app.queue.model import LeasedJob, Settlement
 from app.settings import Settings
 from tests.integration.edge import Edge, Said, edge_running, said
 from tests.integration.flow_steps import give_back, lease, take
-from tests.system import eventually
+from tests.support.system import eventually
 
 JOBS = "/_penstock/jobs"
 DEFERS = {"key_type": "user", "key_value": "*", "limit": 1, "window_seconds": 3600, "on_limit": "defer"}

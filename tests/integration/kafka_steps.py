@@ -14,34 +14,34 @@ from redis.asyncio import Redis
 
 from app.clients import kafka_reader, queue_scripts
 from app.jobs.model import Job
-from app.jobs.record import view
-from app.lua import Scripts
-from app.process import cancel
+from app.process.lifecycle import cancel
 from app.queue.flows import Flows
-from app.queue.kafka import KafkaQueue
-from app.queue.producing import Producing
-from app.queue.transit import Transit
+from app.queue.kafka.producer import Producer
+from app.queue.kafka.queue import KafkaQueue
+from app.queue.kafka.staging import Staging
+from app.queue.records import view
+from app.redis_wire.scripts import Scripts
 from app.rules import keys
 from app.rules.active import encode_active
 from app.rules.cache import RuleCache
 from app.settings import Settings
-from consumers.by_kafka import run_by_kafka
-from consumers.metrics import Metrics
+from consumers.kafka.run import run_by_kafka
+from consumers.metrics import WorkerMetrics
 from tests.integration.flow_steps import active
-from tests.system import eventually
+from tests.support.system import eventually
 
 
 @dataclass
 class Kafka:
     settings: Settings
     flows: Flows
-    transit: Transit
-    producing: Producing
+    staging: Staging
+    producer: Producer
     queue: KafkaQueue
     cache: Redis
     redis: Redis
     registry: CollectorRegistry
-    metrics: Metrics
+    metrics: WorkerMetrics
     queueing: Scripts
 
     @asynccontextmanager
@@ -107,15 +107,17 @@ class Kafka:
 @asynccontextmanager
 async def kafka_parts(settings: Settings, cache: Redis, redis: Redis) -> AsyncIterator[Kafka]:
     queueing = queue_scripts(settings)
-    flows, transit = Flows(redis, queueing, settings), Transit(redis, queueing, settings)
-    producing = Producing(settings)
+    flows, staging = Flows(redis, queueing, settings), Staging(redis, queueing, settings)
+    producer = Producer(settings)
     await flows.prepare()
-    queue = KafkaQueue(flows, transit, producing, settings)
+    queue = KafkaQueue(flows, staging, producer, settings)
     running = asyncio.create_task(queue.run())
     try:
-        await eventually(_is(lambda: producing.is_ready), 60, "Kafka is reached")
+        await eventually(_is(lambda: producer.is_ready), 60, "Kafka is reached")
         registry = CollectorRegistry(auto_describe=True)
-        yield Kafka(settings, flows, transit, producing, queue, cache, redis, registry, Metrics(registry), queueing)
+        yield Kafka(
+            settings, flows, staging, producer, queue, cache, redis, registry, WorkerMetrics(registry), queueing
+        )
     finally:
         await cancel([running])
         await queueing.aclose()

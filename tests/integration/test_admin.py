@@ -12,17 +12,17 @@ from redis.asyncio import Redis
 
 from app.admin.application import build_admin
 from app.admin.auth import Gatekeeper
+from app.identity.tokens import TokenVerifier
 from app.limiter.redis_limiter import RedisLimiter
-from app.lua import Scripts
 from app.queue.operations import Operations
+from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
 from app.rules.model import parse_rule
 from app.rules.store import RuleStore
 from app.settings import Settings
-from app.tokens import TokenVerifier
 from sync.publisher import Publisher
-from tests.publishing import publish_all
-from tests.system import Issuer
+from tests.support.publishing import publish_all
+from tests.support.system import Issuer
 
 RULE = {"rule_id": "r", "key_type": "user", "key_value": "u", "limit": 5, "window_seconds": 60}
 

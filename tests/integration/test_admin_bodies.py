@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from sync.publisher import Publisher
 from tests.integration.test_admin import RULE, Admin
-from tests.publishing import publish_all
+from tests.support.publishing import publish_all
 
 JSON = orjson.dumps(RULE)
 OTHER = RULE | {"limit": 9}

@@ -27,9 +27,9 @@ async def test_a_decision_renews_it_and_a_look_does_not(
 ) -> None:
     policy = Policy(100, 60, 100, 1, algorithm)
     passes = Charge(live_counter("ip-rule", "ip:127.0.0.1"), policy)
-    heeds = Charge(live_counter("r", "user:alice"), policy, heeds_backlog=True)
+    heeds = Charge(live_counter("r", "user:alice"), policy, blocked_by_backlog=True)
     marker = backlog_of(heeds.counter)
-    await limiter.mark_backlog(heeds.counter, "job", TTL_S)
+    await limiter.set_backlog_marker(heeds.counter, "job", TTL_S)
     await cache.expire(marker, NEARLY_OVER_S)
     assert [state.backlog for state in (await limiter.inspect((passes, heeds))).states] == [False, True]
     assert await cache.ttl(marker) <= NEARLY_OVER_S

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from app.settings import Settings
 from tests.integration.edge import OK, Edge, Exchange, edge_running
-from tests.system import eventually
+from tests.support.system import eventually
 
 STATUSES = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 REFUSALS = "penstock_refusals_total"

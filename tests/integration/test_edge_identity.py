@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import HttpUrl
 from redis.asyncio import Redis
 
-import app.issuer_keys
+import app.identity.issuer_keys
 from app.settings import Settings
 from scripts import demo_app
-from tests.forgery import ISSUER, Keyring, KeySite, key_site
 from tests.integration.edge import Edge, edge_running
-from tests.system import eventually
+from tests.support.forgery import ISSUER, Keyring, KeySite, key_site
+from tests.support.system import eventually
 
 INVALID = 'Bearer error="invalid_token"'
 
@@ -50,7 +50,7 @@ def of_issuer(site: KeySite, **more: Any) -> dict[str, Any]:  # noqa: ANN401
 async def test_a_rotation_and_an_outage_of_the_issuer(
     settings: Settings, cache: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app.issuer_keys, "UNKNOWN_KID_PAUSE_S", 0.2)
+    monkeypatch.setattr(app.identity.issuer_keys, "UNKNOWN_KID_PAUSE_S", 0.2)
     true = Keyring()
     old, new = true.token(kid="ec"), true.token(kid="ed")
     async with key_site(only(true, "ec")) as site, edge_running(settings, cache, **of_issuer(site)) as edge:
@@ -75,7 +75,7 @@ async def test_a_rotation_and_an_outage_of_the_issuer(
 async def test_a_withdrawn_key_is_refused_without_any_new_one(
     settings: Settings, cache: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app.issuer_keys, "UNKNOWN_KID_PAUSE_S", 0.05)
+    monkeypatch.setattr(app.identity.issuer_keys, "UNKNOWN_KID_PAUSE_S", 0.05)
     true = Keyring()
     token = true.token(kid="ec")
     changed = {"jwks_refresh_s": 0.1}
@@ -100,7 +100,7 @@ async def test_a_flood_of_unknown_keys_while_the_issuer_hangs_hurts_nobody(
     async with key_site(orjson.dumps(true.jwks())) as site, edge_running(settings, cache, **of_issuer(site)) as edge:
         remembered = true.token("remembered")
         assert (await edge.get("/", bearer(remembered))).status == 200
-        monkeypatch.setattr(app.issuer_keys, "UNKNOWN_KID_PAUSE_S", 1.0)
+        monkeypatch.setattr(app.identity.issuer_keys, "UNKNOWN_KID_PAUSE_S", 1.0)
         await asyncio.sleep(1)
         asked_before, started = len(site.asked), time.monotonic()
         site.hangs.clear()
@@ -221,12 +221,12 @@ def added(edge: Edge) -> dict[bytes, bytes]:
 @pytest.mark.parametrize(
     "lines",
     [
-        ["Penstock-Identity: forged"],
+        ["Penstock-Authenticator: forged"],
         ["penstock-identity: forged", "PENSTOCK-IDENTITY: again"],
         ["Penstock_Identity: forged", "penstock-Identity_: forged", "PENSTOCK_JOB_ID: forged"],
         ["Penstock-Job-Id: 0-1", "Penstock-Attempt: 1", "Penstock-: x", "Penstock-Anything: x"],
         ["Penstock_Callback: http://evil.test"],
-        ["Connection: penstock-identity", "Penstock-Identity: forged"],
+        ["Connection: penstock-identity", "Penstock-Authenticator: forged"],
         ["Connection: close, X-Mine", "X-Mine: 1", "Connection: x-yours", "X-Yours: 2"],
         ["Keep-Alive: 5", "Proxy-Connection: close", "TE: trailers", "Trailer: X", "Proxy-Authorization: Basic eA=="],
         ["Keep_Alive: 5", "X_Forwarded_For: 1.1.1.1", "Proxy_Connection: close"],
@@ -253,7 +253,7 @@ async def test_a_callers_callback_passes(edge: Edge) -> None:
     assert (b"penstock-callback", b"https://mine.test/done") in edge.app_server.arrived[0].headers
 
 
-# Penstock-Identity
+# Penstock-Authenticator
 
 
 def pem(*keys: Ed25519PrivateKey, public: bool = False) -> bytes:
@@ -289,7 +289,7 @@ async def test_an_identity_is_ours_alone_to_write(settings: Settings, cache: Red
     file = tmp_path / "identity.pem"
     file.write_bytes(pem(Ed25519PrivateKey.generate()))
     async with edge_running(settings, cache, identity_key_file=file) as edge:
-        forged = ["Penstock-Identity: forged", "Penstock_Identity: forged", "Connection: penstock-identity"]
+        forged = ["Penstock-Authenticator: forged", "Penstock_Identity: forged", "Connection: penstock-identity"]
         assert await told(edge, *forged) == [], "the anonymous have none"
         (token,) = await told(edge, edge.bearer("alice"), *forged)
         claims = await believed(edge, token)
@@ -329,7 +329,7 @@ async def test_a_rotation_of_our_own_key_is_never_a_refused_caller(
                 async with edge_running(settings, cache, identity_key_file=file, upstreams=upstreams) as edge:
                     callers._url = f"http://127.0.0.1:{edge.port}/_penstock/jwks.json"
                     callers._asked_at_s = -demo_app.KEYS_PAUSE_S
-                    answer = await edge.get("/", edge.bearer("alice"), "Penstock-Identity: forged")
+                    answer = await edge.get("/", edge.bearer("alice"), "Penstock-Authenticator: forged")
                     assert answer.json()["caller"] == {"sub": "alice", "iss": "test"}
                     (token,) = [v for k, v in answer.json()["headers"].items() if k.lower() == "penstock-identity"]
                     kids.append(jwt.get_unverified_header(token)["kid"])
@@ -340,9 +340,9 @@ async def test_a_rotation_of_our_own_key_is_never_a_refused_caller(
                     published.append([key["kid"] for key in keys])
                     assert (await edge.get("/")).json()["caller"] is None
                     for lines in (
-                        {"Penstock-Identity": "forged"},
-                        {"Penstock-Identity": jwt.encode({"sub": "alice"}, Ed25519PrivateKey.generate(), "EdDSA")},
-                        {"Penstock-Identity": edge.issuer.token("alice")},
+                        {"Penstock-Authenticator": "forged"},
+                        {"Penstock-Authenticator": jwt.encode({"sub": "alice"}, Ed25519PrivateKey.generate(), "EdDSA")},
+                        {"Penstock-Authenticator": edge.issuer.token("alice")},
                     ):
                         async with http.get(str(upstreams[0]), headers=lines) as direct:
                             assert direct.status == 401, "who goes around Penstock is not believed"

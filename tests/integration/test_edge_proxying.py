@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from app.settings import Settings
 from tests.integration.edge import OK, Edge, Exchange, edge_running, said
-from tests.system import eventually
+from tests.support.system import eventually
 
 UPSTREAM_CUT = "penstock_upstream_errors_total"
 DECISIONS = "penstock_requests_total"

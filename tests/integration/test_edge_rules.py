@@ -11,8 +11,8 @@ from app.rules.model import parse_rule
 from app.settings import Settings
 from sync.publisher import Publisher
 from tests.integration.edge import Edge, edge_running
-from tests.publishing import publish_all
-from tests.system import eventually
+from tests.support.publishing import publish_all
+from tests.support.system import eventually
 
 FEW = {"limit": 2, "window_seconds": 3600}
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from app.rules import keys
 from app.settings import Settings
 from tests.integration.edge import Edge, edge_running
-from tests.system import eventually, free_port
+from tests.support.system import eventually, free_port
 
 EVERY_ADDRESS = {"key_type": "ip", "key_value": "*"}
 EVERY_USER = {"key_type": "user", "key_value": "*"}

@@ -12,10 +12,10 @@ from aiohttp import web
 from pydantic import HttpUrl
 from redis.asyncio import Redis
 
-from app.issuer_keys import UNKNOWN_KID_PAUSE_S
+from app.identity.issuer_keys import UNKNOWN_KID_PAUSE_S
 from app.settings import Settings
 from tests.integration.edge import Edge, edge_running
-from tests.system import eventually
+from tests.support.system import eventually
 
 
 @pytest.fixture

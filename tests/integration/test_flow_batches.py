@@ -5,10 +5,10 @@ import asyncio
 from redis.asyncio import Redis
 
 from app.jobs.model import JobStatus, StoredResponse
-from app.jobs.record import Records
 from app.queue import keys
 from app.queue.flows import Flows
 from app.queue.model import Settlement
+from app.queue.records import Records
 from tests.integration.flow_steps import REQUEST_BYTES, accepted, active, deferral, ids, lease, pending, take
 
 OK = StoredResponse(200, [], b"fine")
@@ -72,4 +72,4 @@ async def test_what_is_past_its_time_makes_room_for_others_in_the_same_lease(
     found = [await records.get(job_id) for job_id in late]
     assert [job.error_code for job in found if job] == ["expired", "expired"]
     assert (await pending(queue), await _totals(queue)) == (3, (3, 3 * REQUEST_BYTES))
-    assert (leased.run, leased.depth) == (0, 0)
+    assert (leased.same_cost, leased.depth) == (0, 0)

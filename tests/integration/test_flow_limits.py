@@ -8,11 +8,11 @@ import pytest
 from redis.asyncio import Redis
 
 from app.jobs.model import JobStatus, StoredResponse
-from app.jobs.record import Records
-from app.lua import Scripts
 from app.queue import keys
 from app.queue.flows import Flows
 from app.queue.model import Full, FullReason, Settlement
+from app.queue.records import Records
+from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from tests.integration.flow_steps import (
     LEASE_US,

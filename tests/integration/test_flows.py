@@ -9,10 +9,10 @@ from redis.asyncio import Redis
 
 from app.errors import IdempotencyConflict
 from app.jobs.model import JobStatus, StoredResponse
-from app.jobs.record import Records
 from app.queue import keys
 from app.queue.flows import Flows
 from app.queue.model import Enqueued, FrozenCharge, Settlement
+from app.queue.records import Records
 from tests.integration.flow_steps import (
     LEASE_US,
     LOOK,
@@ -30,7 +30,7 @@ from tests.integration.flow_steps import (
 async def test_jobs_are_leased_in_the_order_of_enqueueing(flows: Flows, records: Records, queue: Redis) -> None:
     accepted_ids = [await accepted(flows, deferral(i)) for i in range(5)]
     [flow] = await take(flows)
-    assert (flow.rule_id, flow.descriptor, flow.run, flow.depth) == ("r", "user:u", 5, 5)
+    assert (flow.rule_id, flow.descriptor, flow.same_cost, flow.depth) == ("r", "user:u", 5, 5)
     first = await lease(flows, flow, 2)
     second = await lease(flows, flow, 9)
     assert ids(first.jobs) + ids(second.jobs) == accepted_ids
@@ -85,7 +85,7 @@ async def test_missed_slots_go_back_in_order_and_their_attempts_with_them(flows:
     accepted_ids = [await accepted(flows, deferral(i)) for i in range(4)]
     [flow] = await take(flows)
     leased = await lease(flows, flow, 3)
-    await flows.unlease(leased.jobs[1:])
+    await flows.release(leased.jobs[1:])
     job = await records.get(accepted_ids[1])
     assert job is not None
     assert (job.status, job.attempts, job.position) == (JobStatus.QUEUED, 0, 1)
@@ -181,9 +181,9 @@ async def test_a_run_ends_where_the_charges_change(flows: Flows) -> None:
     for i, charges in enumerate([(own,), (own,), (own, other), (own,)]):
         await accepted(flows, deferral(i, charges=charges))
     [flow] = await take(flows)
-    assert flow.run == 2
+    assert flow.same_cost == 2
     first = await lease(flows, flow, 4)
-    assert (len(first.jobs), first.run, first.depth) == (2, 1, 2)
+    assert (len(first.jobs), first.same_cost, first.depth) == (2, 1, 2)
     assert first.charges == "r|user:u|1;i|ip:10.0.0.1|2"
 
 
@@ -262,7 +262,7 @@ async def test_jobs_that_return_one_by_one_return_in_order(flows: Flows) -> None
     [flow] = await take(flows)
     jobs = (await lease(flows, flow, 4)).jobs
     for at in (2, 0, 3, 1):
-        await flows.unlease([jobs[at]])
+        await flows.release([jobs[at]])
     assert ids((await lease(flows, flow, 9)).jobs) == accepted_ids
 
 

@@ -13,10 +13,10 @@ import pytest
 from pydantic import HttpUrl
 from redis.asyncio import Redis
 
-from app.issuer_keys import UNKNOWN_KID_PAUSE_S
+from app.identity.issuer_keys import UNKNOWN_KID_PAUSE_S
 from app.settings import Settings
-from tests.forgery import ISSUER, Keyring, KeySite, flipped, forged, key_site
 from tests.integration.edge import Edge, Said, edge_running, said
+from tests.support.forgery import ISSUER, Keyring, KeySite, flipped, forged, key_site
 
 INVALID = 'Bearer error="invalid_token"'
 
@@ -120,7 +120,7 @@ async def test_authorization_headers(
 ) -> None:
     async with scene(settings, cache) as on:
         lines = [f"Authorization: {value.replace('{token}', on.true.token())}" for value in authorization]
-        for _ in range(2):  # what is known from before is judged alike
+        for _ in range(2):  # what is known from before is results alike
             answer = await on.edge.get("/", *lines)
             assert (answer.status, answer.headers.get("www-authenticate")) == (status, challenge)
         assert len(on.edge.app_server.arrived) == (2 if status == 200 else 0)

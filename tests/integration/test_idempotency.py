@@ -10,7 +10,7 @@ from app.queue.flows import Flows
 from app.settings import Settings
 from tests.integration.edge import Edge
 from tests.integration.job_steps import DRAIN, JOBS, Client, answered, client, edge_for_jobs, leased
-from tests.system import eventually
+from tests.support.system import eventually
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from app.settings import Settings
 from tests.integration.edge import Edge
 from tests.integration.flow_steps import LEASE_US, LOOK, ids, take
 from tests.integration.job_steps import DRAIN, JOBS, Client, answered, ask_raw, client, edge_for_jobs, leased
-from tests.system import eventually
+from tests.support.system import eventually
 
 TTL = {"result_ttl_seconds": 1, "dead_letter_ttl_seconds": 1}
 
@@ -98,7 +98,7 @@ async def test_a_job_can_be_canceled_until_it_is_sent_and_while_it_backs_off(edg
     [running] = await leased(flows)
     refused = await alice.ask("DELETE", f"{JOBS}/{job}")
     assert (refused.status, refused.json()["detail"]) == (409, "The job is running.")
-    await flows.unlease([running])
+    await flows.release([running])
     [running] = await leased(flows)
     assert await flows.retry(running, 3600, "upstream_error", "It failed.", give_back=False)
     assert (await alice.job(job))["status"] == "retrying"

@@ -12,13 +12,13 @@ from redis.asyncio import Redis
 from app.clients import kafka_admin, kafka_producer
 from app.errors import BodyTooLarge, QueueUnavailable, StartupError
 from app.jobs.model import JobStatus, StoredRequest
-from app.queue.messages import CURRENT, JOB, VERSION
+from app.queue.kafka.messages import CURRENT, JOB, VERSION
+from app.queue.kafka.topics import prepare_topics
 from app.queue.model import Enqueued
-from app.queue.topics import prepare_topics
 from app.settings import Settings
 from tests.integration.flow_steps import active, deferral, give_back, lease, take
 from tests.integration.kafka_steps import Kafka, kafka_parts
-from tests.system import eventually
+from tests.support.system import eventually
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ async def made(settings: Settings, **config: str) -> None:
 async def produce(kafka: Kafka, value: object, key: bytes = b"r|user:u", version: bytes = CURRENT) -> None:
     """As another producer may."""
     raw = value if isinstance(value, bytes) else json.dumps(value).encode()
-    await kafka.producing.produce(kafka.settings.kafka_topic, key, raw, [(VERSION, version)])
+    await kafka.producer.produce(kafka.settings.kafka_topic, key, raw, [(VERSION, version)])
 
 
 async def sent_requests(kafka: Kafka, count: int) -> list[StoredRequest]:
@@ -53,7 +53,7 @@ async def sent_requests(kafka: Kafka, count: int) -> list[StoredRequest]:
 
     async def enough() -> bool:
         for flow in await take(kafka.flows):
-            leased = await lease(kafka.flows, flow, flow.run)
+            leased = await lease(kafka.flows, flow, flow.same_cost)
             found.extend(job.request for job in leased.jobs)
             await give_back(kafka.flows, flow)
         return len(found) >= count
@@ -165,7 +165,7 @@ async def test_a_dead_letter_is_told_with_its_reason(kafka: Kafka) -> None:
 async def test_a_key_whose_edge_died_before_its_message_is_brought_to_kafka(kafka: Kafka) -> None:
     """Recorded, and never produced: the repeated request is the same job, and it is sent."""
     it = deferral(0, idempotency_key="k")
-    answer, _ = await kafka.transit.record(it)
+    answer, _ = await kafka.staging.record(it)
     assert isinstance(answer, Enqueued)
     found = await kafka.queue.known([("r", it.descriptor)], it.owner, "k", it.request)
     assert found is not None
@@ -249,10 +249,10 @@ async def test_a_job_whose_edge_died_before_its_message_ends(
     settings = kafka_settings.model_copy(update={"kafka_timeout_ms": 1000.0, "queue_timeout_ms": 1000.0})
     async with kafka_parts(settings, cache, queue) as kafka:
         await kafka.publish_rule()
-        [orphan, promised] = [await kafka.transit.record(deferral(number)) for number in range(2)]
+        [orphan, promised] = [await kafka.staging.record(deferral(number)) for number in range(2)]
         assert isinstance(orphan[0], Enqueued)
         assert isinstance(promised[0], Enqueued)
-        await kafka.transit.vouch(promised[0].job.id)
+        await kafka.staging.confirm_produced(promised[0].job.id)
         orphan_id, promised_id = orphan[0].job.id, promised[0].job.id
 
         async def canceled() -> bool:
@@ -265,7 +265,7 @@ async def test_a_job_whose_edge_died_before_its_message_ends(
 
 async def test_canceled_while_on_kafka_is_never_sent(kafka: Kafka) -> None:
     first, second = await accepted(kafka, 0, 1)
-    assert await kafka.transit.abandon(first)
+    assert await kafka.staging.abandon(first)
     async with kafka.intake():
         await kafka.in_flows([second])
         assert [request.body for request in await sent_requests(kafka, 1)] == [b"body 1"]

@@ -12,13 +12,13 @@ from cryptography import x509
 
 from app.clients import kafka_consumer, kafka_producer
 from app.errors import QueueUnavailable
-from app.process import cancel
-from app.queue.producing import Producing
-from app.queue.topics import prepare_topics
+from app.process.lifecycle import cancel
+from app.queue.kafka.producer import Producer
+from app.queue.kafka.topics import prepare_topics
 from app.settings import Settings
-from tests.authority import Authority
-from tests.broker import by_kafka, own_broker
-from tests.system import eventually, free_port
+from tests.support.authority import Authority
+from tests.support.broker import by_kafka, own_broker
+from tests.support.system import eventually, free_port
 
 USER, PASSWORD = "penstock", "right"
 
@@ -96,16 +96,16 @@ async def test_what_is_wrong_keeps_everyone_out(settings: Settings, secured: Sec
 async def test_an_edge_with_a_wrong_password_says_503(
     settings: Settings, secured: Secured, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    producing = Producing(secured.settings(settings, kafka_password="wrong"))
-    running = asyncio.create_task(producing.run())
+    producer = Producer(secured.settings(settings, kafka_password="wrong"))
+    running = asyncio.create_task(producer.run())
 
     async def said() -> bool:
         return "kafka_away" in capsys.readouterr().out
 
     await eventually(said, 60, "that Kafka can't be reached is in the log")
-    assert not producing.is_ready
+    assert not producer.is_ready
     with pytest.raises(QueueUnavailable, match="Kafka is away"):
-        await producing.produce("jobs", b"flow", b"{}", [])
+        await producer.produce("jobs", b"flow", b"{}", [])
     await cancel([running])
 
 

@@ -9,9 +9,9 @@ import pytest
 from redis.asyncio import Redis
 
 from app.jobs.model import JobStatus, StoredResponse
-from app.jobs.record import Records
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
+from app.queue.records import Records
 from sync.publisher import Publisher
 from tests.integration.flow_steps import (
     accepted,
@@ -22,7 +22,7 @@ from tests.integration.flow_steps import (
     take,
 )
 from tests.integration.test_admin import Admin
-from tests.publishing import publish_all
+from tests.support.publishing import publish_all
 
 Fail = Callable[..., Awaitable[str]]
 

@@ -17,7 +17,7 @@ from app.settings import Settings
 from tests.conftest import started
 from tests.integration.edge import edge_running
 from tests.integration.test_edge_stores import EVERY_ADDRESS, in_force
-from tests.system import PENSTOCK, ROOT, eventually, free_port
+from tests.support.system import PENSTOCK, ROOT, eventually, free_port
 
 
 @pytest.fixture

@@ -18,14 +18,14 @@ from app.errors import CountersUnavailable
 from app.limiter.policy import Charge, Policy
 from app.limiter.redis_limiter import RedisLimiter
 from app.local.stores import Store, cache_store, redis_is_ready
-from app.lua import Scripts, source
-from app.redis_wire.address import Address
+from app.redis_wire.address import RedisAddress
 from app.redis_wire.node import Node
 from app.redis_wire.resp import command
-from tests.authority import Authority
+from app.redis_wire.scripts import Scripts, source
 from tests.conftest import started
 from tests.faults.drain.proxy import Cut, Fault, proxied
-from tests.system import ROOT, eventually, free_port
+from tests.support.authority import Authority
+from tests.support.system import ROOT, eventually, free_port
 
 CANCELLED = 10_000
 WAVE = 500
@@ -33,7 +33,7 @@ WAVE = 500
 
 @asynccontextmanager
 async def node_at(url: str, timeout_s: float = 5.0) -> AsyncIterator[Node]:
-    node = Node(Address.parse(url), timeout_s, CountersUnavailable)
+    node = Node(RedisAddress.parse(url), timeout_s, CountersUnavailable)
     try:
         yield node
     finally:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from app.settings import Settings
 from tests.integration.edge import OK, Edge, Exchange, edge_running
-from tests.system import eventually
+from tests.support.system import eventually
 
 FIRST = b"GET /first HTTP/1.1\r\nHost: edge.test\r\n\r\n"
 SECOND = b"GET /second HTTP/1.1\r\nHost: edge.test\r\n\r\n"

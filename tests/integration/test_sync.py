@@ -13,9 +13,10 @@ from redis.asyncio import Redis
 
 from app.clients import cache_redis
 from app.errors import RulesUnavailable
+from app.identity.caller import Caller
 from app.rules import keys
 from app.rules.cache import RuleCache
-from app.rules.match import Caller, Match
+from app.rules.match import Match
 from app.rules.model import Rule, parse_rule
 from app.rules.store import RuleStore
 from app.settings import Settings
@@ -26,9 +27,9 @@ from sync.plan import Change, revision_of
 from sync.publisher import Publisher
 from sync.reconcile import copy_all
 from sync.resume import ResumeToken
-from sync.watcher import Metrics, Watcher
-from tests.publishing import publish_all
-from tests.system import eventually
+from sync.watcher import SyncMetrics, Watcher
+from tests.support.publishing import publish_all
+from tests.support.system import eventually
 
 WITHIN_S = 20.0
 
@@ -48,8 +49,8 @@ async def publisher(cache: Redis) -> Publisher:
 
 
 @asynccontextmanager
-async def syncing(database: Database, publisher: Publisher, settings: Settings) -> AsyncIterator[Metrics]:
-    metrics = Metrics(CollectorRegistry())
+async def syncing(database: Database, publisher: Publisher, settings: Settings) -> AsyncIterator[SyncMetrics]:
+    metrics = SyncMetrics(CollectorRegistry())
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(Watcher(database, publisher, settings, metrics).run(stop, ready))
     try:

@@ -22,7 +22,7 @@ class Quota:
     revision: int
     cost: int
     shadow: bool = False
-    heeds_backlog: bool = False
+    blocked_by_backlog: bool = False
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Model:
 
     def acquire(self, now: int, quotas: list[Quota], n: int, horizon: int, lead: int) -> Answer:
         counters = [self._current(quota, now) for quota in quotas]
-        blocked = any(quota.heeds_backlog and quota.name in self.markers for quota in quotas)
+        blocked = any(quota.blocked_by_backlog and quota.name in self.markers for quota in quotas)
         waits: list[int] = []
         shadow_refused = [False] * len(quotas)
         while True:
@@ -60,7 +60,7 @@ class Model:
             owed = max(0.0, counter.tat)
             answer.remaining.append(max(0, math.floor((counter.e * counter.burst - owed + ROUNDING_US) / counter.e)))
             answer.refused.append(shadow_refused[i] or (not waits and wait > horizon))
-            answer.backlog.append(quota.heeds_backlog and quota.name in self.markers)
+            answer.backlog.append(quota.blocked_by_backlog and quota.name in self.markers)
             counter.tat = now + math.ceil(counter.tat)
             if counter.tat > now:
                 self.counters[quota.name] = counter

@@ -9,14 +9,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from redis.asyncio import Redis
 
-from app.edge.api import PollLimit
-from app.edge.identity import COUNTED, BadTokens
+from app.edge.poll_limit import PollLimit
 from app.errors import TooManyRequests
-from app.identity_token import IdentityTokens
+from app.identity.authentication import COUNTED, BadTokens
+from app.identity.caller import Caller
+from app.identity.identity_token import IdentityTokens
 from app.limiter.local_limiter import COUNTERS, LocalLimiter
 from app.limiter.policy import Charge, Policy
 from app.rules.cache import RuleCache
-from app.rules.match import Caller
 from app.settings import Settings
 
 SLACK_BYTES = 1 << 20
@@ -71,7 +71,7 @@ def test_counters_of_this_edge_alone() -> None:
 
 
 def test_identity_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.identity_token.REMEMBERED", 2000)
+    monkeypatch.setattr("app.identity.identity_token.CACHE_SIZE", 2000)
     tokens = IdentityTokens(Ed25519PrivateKey.generate())
     stays_bounded(lambda n: tokens.token(("iss", f"subject-{n}")), 2000, 4000)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bounds import assert_in_order, assert_within_rate
+from tests.support.bounds import assert_in_order, assert_within_rate
 
 
 def test_a_paced_sequence_is_within_its_rate() -> None:

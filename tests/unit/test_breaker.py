@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from app.breaker import LONGEST_BACKOFF_S, RAMP_S, Breaker, Health, Ticket
+from app.upstream.breaker import LONGEST_BACKOFF_S, RAMP_S, Breaker, Health, Ticket
 
 
 def breaker() -> Breaker:

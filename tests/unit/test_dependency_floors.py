@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from tests.system import ROOT
+from tests.support.system import ROOT
 
 FLOORS = {
     "pyjwt": (

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from app.lua import source
+from app.redis_wire.scripts import source
 from tests.unit.gcra_model import Model, Quota
 
 CLOCK = "redis.call('TIME')"
@@ -33,7 +33,7 @@ def redis_client(cache_redis_url: str) -> Iterator[redis.Redis]:
 
 
 def flags(quota: Quota) -> int:
-    return quota.shadow + 2 * quota.heeds_backlog
+    return quota.shadow + 2 * quota.blocked_by_backlog
 
 
 class LimiterMachine(RuleBasedStateMachine):
@@ -145,7 +145,7 @@ class LimiterMachine(RuleBasedStateMachine):
 
     def _decide_in_redis(self, quotas: list[Quota]) -> list[int]:
         keys = [f"counter:{quota.name}" for quota in quotas]
-        keys += [f"backlog:{quota.name}" for quota in quotas if quota.heeds_backlog]
+        keys += [f"backlog:{quota.name}" for quota in quotas if quota.blocked_by_backlog]
         args: list[str | int] = [len(quotas)]
         for quota in quotas:
             terms = f"{quota.e!r} {quota.burst} {quota.revision}"

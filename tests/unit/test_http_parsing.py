@@ -4,7 +4,7 @@ import pytest
 
 from app.edge.deferral import idempotency_key
 from app.errors import MalformedRequest
-from app.headers import drained, from_upstream, to_store, to_upstream
+from app.identity.tokens import bearer_token
 from app.jobs.model import (
     StoredRequest,
     StoredResponse,
@@ -15,8 +15,8 @@ from app.jobs.model import (
     new_job_id,
     partition_of,
 )
-from app.paths import path_forms
-from app.tokens import bearer_token
+from app.web.headers import drained, from_upstream, to_store, to_upstream
+from app.web.paths import path_forms
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.errors import MalformedRequest
 from app.http1.client.request import CHUNKED, encode_head
 from app.http1.client.response import BadResponse, Response, ResponseReader
-from tests.responses import BROKEN, GOOD, LENGTH, OK, Good
+from tests.support.responses import BROKEN, GOOD, LENGTH, OK, Good
 
 
 def read(pieces: list[bytes], *, ends: bool, method: str = "GET", reader: ResponseReader | None = None) -> Response:

@@ -1,6 +1,8 @@
-"""Arrows of imports go one way."""
+"""Imports go one way: the parts of the tree that may not know each other do not, and no packages import each other."""
 
 import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ FORBIDDEN = {
     "app/limiter": ("app.edge", "app.admin", "app.queue", "app.jobs", "app.rules", "app.local", "app.main"),
     "app/jobs": ("app.edge", "app.admin", "app.rules", "app.limiter", "app.local", "app.main"),
     "app/queue": ("app.edge", "app.admin", "app.local", "app.main"),
+    "app/web": ("app.edge", "app.admin", "app.jobs", "app.queue", "app.rules", "app.limiter", "app.local", "app.main"),
+    "app/identity": ("app.edge", "app.admin", "app.jobs", "app.queue", "app.rules", "app.limiter", "app.local"),
     "app/edge": ("app.admin", "app.local", "app.main", "app.cli"),
     "app/admin": ("app.edge", "app.local", "app.main", "app.cli"),
 }
@@ -32,6 +36,31 @@ def test_no_module_imports_against_the_arrows(folder: str) -> None:
         if name == forbidden or name.startswith(f"{forbidden}.")
     ]
     assert against == []
+
+
+def test_no_packages_import_each_other() -> None:
+    arrows: dict[str, set[str]] = {}
+    for package, file in packaged_files():
+        targets = {package_of(name) for name in imported(file) if name.split(".")[0] in {"app", "consumers", "sync"}}
+        arrows.setdefault(package, set()).update(targets - {package, "app"})
+    try:
+        order = list(TopologicalSorter(arrows).static_order())
+    except CycleError as error:
+        pytest.fail(f"packages import each other: {' -> '.join(error.args[1])}")
+    assert {"app.edge", "app.queue", "consumers", "sync"} <= set(order)
+
+
+def packaged_files() -> Iterator[tuple[str, Path]]:
+    """Every module with the package that it belongs to; a module at the top of app/ counts as a package."""
+    for folder in ("app", "consumers", "sync"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            parts = file.relative_to(ROOT).with_suffix("").parts
+            yield package_of(".".join(part for part in parts if part != "__init__")), file
+
+
+def package_of(name: str) -> str:
+    parts = name.split(".")
+    return ".".join(parts[:2]) if parts[0] == "app" else parts[0]
 
 
 def imported(file: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""Settings about Kafka are judged before anything starts."""
+"""Settings about Kafka are results before anything starts."""
 
 import pytest
 

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from app.identity.caller import Caller
 from app.jobs.model import owner_of
 from app.limiter.keys import MAX_VALUE_BYTES, backlog_of, descriptor, drain_counter, escape, live_counter
 from app.queue import keys as queue_keys
 from app.queue.encoding import decode_charges, encode_charges
 from app.queue.model import FrozenCharge
 from app.rules.keys import bucket
-from app.rules.match import Caller, Index, bucket_of, caller_keys
+from app.rules.match import Index, bucket_of, caller_keys
 
 LONG = "v" * 1000
 HASH = sha256(LONG.encode()).hexdigest()

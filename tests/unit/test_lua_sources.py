@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.lua import source
+from app.redis_wire.scripts import source
 
 QUEUE = Path(__file__).parents[2] / "app" / "queue" / "lua"
 DEFINED = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
@@ -43,4 +43,4 @@ def test_no_part_comes_twice_and_each_after_what_it_uses(name: str) -> None:
 
 def test_a_script_without_parts_is_as_it_is() -> None:
     folder = Path(__file__).parents[2] / "app" / "limiter" / "lua"
-    assert source("app.limiter", "mark") == (folder / "mark.lua").read_text()
+    assert source("app.limiter", "set_backlog_marker") == (folder / "mark.lua").read_text()

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from app.identity.caller import Caller
 from app.rules.active import ActiveRule
-from app.rules.match import Caller, Index, Match, applicable, caller_keys
+from app.rules.match import Index, Match, applicable, caller_keys
 from app.rules.model import parse_rule
 from sync.plan import bucket_of
 

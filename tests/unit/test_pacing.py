@@ -5,7 +5,7 @@ import time
 
 from app.jobs.model import StoredRequest
 from app.queue.model import LeasedJob
-from consumers.lead import Lead
+from consumers.lead_time import LeadTime
 from consumers.pacing import MOST_IN_A_ROW, Pacer
 
 REQUEST = StoredRequest("GET", b"/", [], b"")
@@ -75,7 +75,7 @@ async def test_a_slow_send_holds_back_the_next() -> None:
 
 
 def test_the_lead_follows_slow_leases_up_at_once_and_down_slowly() -> None:
-    lead = Lead(least_us=5000, horizon_us=50_000)
+    lead = LeadTime(least_us=5000, horizon_us=50_000)
     assert (lead.slot_us, lead.horizon_us, lead.ask_us) == (5000, 50_000, 25_000)
     lead.observe(40_000)
     assert lead.slot_us == 80_000

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.errors import MalformedRequest
-from app.paths import path_forms
+from app.web.paths import path_forms
 
 PIECES = [
     *(b"/", b"//", b"a", b"b", b"A", b".", b"..", b";", b";x=1", b"%", b"%2f", b"%2F", b"%252f", b"%2e", b"%2E%2e"),

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from app.process import cancel, until_one_ends
+from app.process.lifecycle import cancel, until_one_ends
 
 
 async def stubborn(swallows: int) -> None:

@@ -12,8 +12,8 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from app.errors import CountersUnavailable
 from app.redis_wire import connection
-from app.redis_wire.address import Address, P
-from app.redis_wire.connection import MAX_PENDING, Connection
+from app.redis_wire.address import P, RedisAddress
+from app.redis_wire.connection import MAX_PENDING, RedisConnection
 from app.redis_wire.node import Node
 from app.redis_wire.resp import command, error_of
 
@@ -40,7 +40,7 @@ class Wire:
     def __init__(self, timeout_s: float = 30.0) -> None:
         self.lost: list[Exception] = []
         self.transport = Written()
-        self.connection = Connection(timeout_s, CountersUnavailable, lambda _, reason: self.lost.append(reason))
+        self.connection = RedisConnection(timeout_s, CountersUnavailable, lambda _, reason: self.lost.append(reason))
         self.connection.connection_made(self.transport)
 
     def ask(self, *words: str) -> asyncio.Future[Any]:
@@ -123,7 +123,7 @@ class Busy(asyncio.Protocol):
 async def be_too_busy_to_read() -> None:
     loop = asyncio.get_running_loop()
     (ours, theirs), (busy, trigger) = socket.socketpair(), socket.socketpair()
-    _, it = await loop.create_connection(lambda: Connection(0.05, CountersUnavailable, lambda *_: None), sock=ours)
+    _, it = await loop.create_connection(lambda: RedisConnection(0.05, CountersUnavailable, lambda *_: None), sock=ours)
     other, _ = await loop.create_connection(lambda: Busy(lambda: theirs.send(b":1\r\n")), sock=busy)
     answer = it.call(command("PING"))
     await turns()
@@ -292,7 +292,7 @@ class Polite(Written):
             loop.call_soon(self.protocol.connection_lost, None)
 
 
-class Greeted(Address):
+class Greeted(RedisAddress):
     """An address where the first few connections end as soon as they are greeted."""
 
     left = 3

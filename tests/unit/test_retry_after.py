@@ -11,17 +11,18 @@ import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import app.lua
+import app.redis_wire.scripts
 from app.clients import counter_scripts
-from app.decision import Forward, Judged, charge_of, decide, judge
-from app.edge.api import PollLimit
-from app.edge.headers import rate_limit
+from app.decision import Forward, RuleResult, charge_of, decide, evaluate
+from app.edge.poll_limit import PollLimit
+from app.edge.rate_limit_headers import rate_limit
 from app.edge.refusal import over_limit
 from app.errors import TooManyRequests
+from app.identity.caller import Caller
 from app.limiter.local_limiter import LocalLimiter
 from app.limiter.redis_limiter import RedisLimiter
 from app.rules.active import ActiveRule
-from app.rules.match import Caller, Match
+from app.rules.match import Match
 from app.rules.model import parse_rule
 from app.settings import Settings
 from tests.unit.test_gcra_against_model import START_US, with_clock
@@ -64,10 +65,10 @@ class Clocked:
         self._limiter = RedisLimiter(self._scripts)
         self.now_us = START_US
 
-    def judge(self, matches: list[Match]) -> tuple[Judged, ...]:
+    def evaluate(self, matches: list[Match]) -> tuple[RuleResult, ...]:
         self._client.hset("test:clock", mapping={"s": self.now_us // US, "us": self.now_us % US})
         charges = tuple(charge_of(match) for match in matches)
-        return judge(matches, self._runner.run(self._limiter.decide(charges)))
+        return evaluate(matches, self._runner.run(self._limiter.decide(charges)))
 
     def forget(self) -> None:
         self._client.flushall()
@@ -80,17 +81,17 @@ class Clocked:
 
 @pytest.fixture
 def clocked(cache_redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clocked]:
-    texts = {name: with_clock(app.lua.source("app.limiter", name)) for name in ("acquire", "decide")}
-    monkeypatch.setattr(app.lua, "source", lambda package, name: texts[name])
+    texts = {name: with_clock(app.redis_wire.scripts.source("app.limiter", name)) for name in ("acquire", "decide")}
+    monkeypatch.setattr(app.redis_wire.scripts, "source", lambda package, name: texts[name])
     with redis.Redis.from_url(cache_redis_url) as client:
         clocked = Clocked(client, cache_redis_url)
         yield clocked
         clocked.close()
 
 
-def refusal(judged: tuple[Judged, ...]) -> tuple[int, dict[str, dict[str, int]]]:
+def refusal(results: tuple[RuleResult, ...]) -> tuple[int, dict[str, dict[str, int]]]:
     """`Retry-After`, and `RateLimit` by policy, from what the client gets."""
-    headers = dict(over_limit([one for one in judged if one.refuses], judged).headers)
+    headers = dict(over_limit([one for one in results if one.refuses], results).headers)
     return int(headers[b"retry-after"]), parsed(headers[b"ratelimit"])
 
 
@@ -125,16 +126,16 @@ def test_who_waits_as_long_as_it_is_told_is_served(
     matches = [match(number, one) for number, one in enumerate(fields)]
     for pause_us in pauses_us:
         clocked.now_us += pause_us
-        judged = clocked.judge(matches)
-        if not isinstance(decide(judged), Forward):
-            retry_after_s, limits = refusal(judged)
+        results = clocked.evaluate(matches)
+        if not isinstance(decide(results), Forward):
+            retry_after_s, limits = refusal(results)
             times = [one["t"] for one in limits.values() if "t" in one]
             assert max(times) <= retry_after_s
-            assert retry_after_s == max(1, math.ceil(max(one.state.wait_us for one in judged) / US)), (
+            assert retry_after_s == max(1, math.ceil(max(one.state.wait_us for one in results) / US)), (
                 "nor is it too long"
             )
             clocked.now_us += retry_after_s * US
-            assert isinstance(decide(clocked.judge(matches)), Forward)
+            assert isinstance(decide(clocked.evaluate(matches)), Forward)
 
 
 @given(
@@ -154,10 +155,10 @@ def test_it_is_true_without_the_counters_too(
     cost = data.draw(st.integers(1, burst))
     one = match(0, {"limit": limit, "window_seconds": window_s, "burst": burst, "cost": cost})
     for _ in range(60):
-        judged = judge([one], limiter.decide([charge_of(one)], edges))
-        if not isinstance(decide(judged), Forward):
-            now_s[0] += refusal(judged)[0]
-            assert isinstance(decide(judge([one], limiter.decide([charge_of(one)], edges))), Forward)
+        results = evaluate([one], limiter.decide([charge_of(one)], edges))
+        if not isinstance(decide(results), Forward):
+            now_s[0] += refusal(results)[0]
+            assert isinstance(decide(evaluate([one], limiter.decide([charge_of(one)], edges))), Forward)
 
 
 @given(st.lists(quotas(), min_size=1, max_size=5))
@@ -165,8 +166,8 @@ def test_it_is_true_without_the_counters_too(
 def test_the_headers_say_the_policies(clocked: Clocked, fields: list[dict[str, Any]]) -> None:
     clocked.forget()
     matches = [match(number, one) for number, one in enumerate(fields)]
-    judged = clocked.judge(matches)
-    headers = dict(rate_limit(judged))
+    results = clocked.evaluate(matches)
+    headers = dict(rate_limit(results))
     policies, limits = parsed(headers[b"ratelimit-policy"]), parsed(headers[b"ratelimit"])
     assert list(policies) == list(limits) == [f"rule-{number}" for number in range(len(fields))]
     for one, policy, state in zip(fields, policies.values(), limits.values(), strict=True):

@@ -7,14 +7,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from app.errors import QueueUnavailable, UpstreamCut
-from app.identity_token import IdentityTokens
+from app.identity.identity_token import IdentityTokens
 from app.jobs.model import JobStatus, StoredRequest
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
 from app.settings import Settings
-from app.upstream import Upstream
+from app.upstream.upstream import Upstream
 from consumers.delivery import Delivery
-from consumers.metrics import Metrics
+from consumers.metrics import WorkerMetrics
 from consumers.settling import Settling
 
 pytestmark = pytest.mark.plain  # compiled code takes no flows but Flows
@@ -66,7 +66,7 @@ class Holding:
 
 async def test_a_job_that_came_back_while_its_first_outcome_is_stored_keeps_its_new_lease() -> None:
     flows, upstream = Holding(), Upstream([])
-    metrics = Metrics(CollectorRegistry())
+    metrics = WorkerMetrics(CollectorRegistry())
     delivery = Delivery(cast(Flows, flows), upstream, IdentityTokens(None), Settings(), metrics)
 
     async def attempt(lease: str) -> None:

@@ -2,8 +2,8 @@
 
 import math
 
+from consumers.concurrency_limit import FIRST, LEAST, MOST, ConcurrencyLimit
 from consumers.in_flight import InFlight
-from consumers.window import FIRST, LEAST, MOST, Window
 
 
 def test_one_flow_never_takes_all() -> None:
@@ -39,7 +39,7 @@ def test_what_is_given_back_is_there_again() -> None:
 
 
 def test_a_window_grows_while_all_is_in_time_and_shrinks_when_it_is_not() -> None:
-    window = Window(late_s=0.01)
+    window = ConcurrencyLimit(late_s=0.01)
     assert window.size == FIRST
     for _ in range(100_000):
         window.observe(0.001, 0.0)

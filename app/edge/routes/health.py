@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter, Response
 
-from app.edge.api import PartsOf
 from app.edge.documents import Health, Readiness
-from app.problem_handlers import response_of
-from app.problems import json_reply
+from app.edge.routes.dependencies import PartsOf
+from app.web.problem_handlers import response_of
+from app.web.problems import json_reply
 
 router = APIRouter(tags=["health"])
 

@@ -4,16 +4,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.edge.api import CallerOf, PartsOf
 from app.edge.documents import ALWAYS, JobDocument, JobList, answers_job, answers_response
-from app.edge.jobs_view import pending_headers
+from app.edge.job_view import pending_headers
+from app.edge.routes.dependencies import CallerOf, PartsOf
 from app.errors import Conflict, NotFound, Unauthenticated
-from app.jobs.model import Headers, Job, JobStatus, owner_of
-from app.jobs.record import CURSOR, Records
-from app.openapi import bearer, problems
-from app.problem_handlers import response_of
-from app.problems import Reply, json_reply, problem
-from app.rules.match import Caller
+from app.identity.caller import Caller
+from app.jobs.model import Job, JobStatus, owner_of
+from app.queue.records import CURSOR, Records
+from app.web.headers import Headers
+from app.web.openapi import bearer, problems
+from app.web.problem_handlers import response_of
+from app.web.problems import Reply, json_reply, problem
 
 router = APIRouter(tags=["jobs"])
 

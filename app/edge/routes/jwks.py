@@ -1,11 +1,11 @@
-"""`/_penstock/jwks.json`: the public keys of `Penstock-Identity`."""
+"""`/_penstock/jwks.json`: the public keys of `Penstock-Authenticator`."""
 
 from fastapi import APIRouter, Response
 
-from app.edge.api import PartsOf
 from app.edge.documents import KeySet
-from app.problem_handlers import response_of
-from app.problems import json_reply
+from app.edge.routes.dependencies import PartsOf
+from app.web.problem_handlers import response_of
+from app.web.problems import json_reply
 
 router = APIRouter(tags=["identity"])
 

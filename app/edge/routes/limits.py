@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from app.decision import Judged, charge_of, judge
-from app.edge.api import CallerOf, PartsOf
+from app.decision import RuleResult, charge_of, evaluate
 from app.edge.documents import ALWAYS, Limits
-from app.openapi import bearer, problems
-from app.paths import path_forms
-from app.problem_handlers import response_of
-from app.problems import json_reply
+from app.edge.routes.dependencies import CallerOf, PartsOf
+from app.web.openapi import bearer, problems
+from app.web.paths import path_forms
+from app.web.problem_handlers import response_of
+from app.web.problems import json_reply
 
 router = APIRouter(tags=["limits"])
 
@@ -25,11 +25,11 @@ async def get_limits(
     """The rules that would apply to such a request of the caller; spends nothing."""
     matches = await parts.rules.applicable(caller, method, path_forms(path.encode()))
     verdict = await parts.limiter.inspect([charge_of(match) for match in matches]) if matches else None
-    judged = judge(matches, verdict) if verdict else ()
-    return response_of(json_reply(200, {"limits": [_fields(one) for one in judged if not one.match.rule.rule.shadow]}))
+    results = evaluate(matches, verdict) if verdict else ()
+    return response_of(json_reply(200, {"limits": [_fields(one) for one in results if not one.match.rule.rule.shadow]}))
 
 
-def _fields(one: Judged) -> dict[str, Any]:
+def _fields(one: RuleResult) -> dict[str, Any]:
     rule = one.match.rule.rule
     return {
         "rule_id": rule.rule_id,

@@ -23,13 +23,13 @@ Sent = Callable[[], None]
 Waiter = asyncio.Future[None]
 
 
-class Connection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """`begin` a request, wait until it is `answered`, `read` to the end of the body, `finish`: then again."""
 
-    def __init__(self, patience_s: float, on_lost: Callable[["Connection"], None]) -> None:
+    def __init__(self, timeout_s: float, on_lost: Callable[["ClientConnection"], None]) -> None:
         self.keep_until = 0.0
         """When an idle one is not used any more, in the loop's time."""
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._reader = ResponseReader()
@@ -254,7 +254,7 @@ class Connection(asyncio.Protocol):
         self._owing_since = self._loop.time()
         self._unsent = self._transport.get_write_buffer_size() if self._transport is not None else 0
         if self._timer is None:
-            self._timer = self._loop.call_later(self._patience_s, self._look)
+            self._timer = self._loop.call_later(self._timeout_s, self._look)
 
     def _look(self) -> None:
         """Whether it has been owing for too long. A slow client is not the app server's fault."""
@@ -265,7 +265,7 @@ class Connection(asyncio.Protocol):
         if self._clients_turn or 0 < unsent < self._unsent:
             self._owing_since = self._loop.time()
         self._unsent = unsent
-        left_s = self._owing_since + self._patience_s - self._loop.time()
+        left_s = self._owing_since + self._timeout_s - self._loop.time()
         if left_s > 0:
             self._timer = self._loop.call_later(left_s, self._look)
         else:

@@ -1,7 +1,7 @@
 """A request's head as bytes, with a framing of its own whatever its headers say."""
 
 from app.errors import MalformedRequest
-from app.jobs.model import Headers
+from app.web.headers import Headers
 
 CHUNKED = -1
 """The length of a body that is not known before it ends."""

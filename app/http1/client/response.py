@@ -8,7 +8,7 @@ import re
 
 from httptools import HttpParserError, HttpResponseParser
 
-from app.jobs.model import Headers
+from app.web.headers import Headers
 
 MAX_HEAD_BYTES = 65_536
 """Of a head, of trailers, or of anything else that brings the body no further."""

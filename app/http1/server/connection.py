@@ -23,8 +23,8 @@ from app.errors import (
 from app.http1.server.exchange import Address, Application, Exchange, last_answer
 from app.http1.server.head import read_head
 from app.http1.server.limits import Limits
-from app.jobs.model import Headers
-from app.problems import Reply, of_error
+from app.web.headers import Headers
+from app.web.problems import Reply, of_error
 
 HELD_BACK_BYTES = 64 << 10
 """So much of a body is read ahead of the application."""
@@ -48,7 +48,7 @@ class Serving:
     application: Application
     limits: Limits
     refused: Refused
-    connections: "set[Connection]" = field(default_factory=set)
+    connections: "set[ServerConnection]" = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def check(self, now: float) -> None:
@@ -57,7 +57,7 @@ class Serving:
             connection.check(now)
 
 
-class Connection(asyncio.Protocol):
+class ServerConnection(asyncio.Protocol):
     """A refusal is the last answer of its connection, and what follows it is never read: nobody knows where a request
     ends that could not be read."""
 
@@ -68,13 +68,13 @@ class Connection(asyncio.Protocol):
         self._limits = serving.limits
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
-        # What follows a request that says `Connection: close` is ignored rather than an error.
+        # What follows a request that says `ServerConnection: close` is ignored rather than an error.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._exchanges: deque[Exchange] = deque()
         self._receiving: Exchange | None = None
         self._refusal: Reply | None = None
         self._fault: PenstockError | None = None
-        self._deaf = self._lingering = self._starting = False
+        self._read_closed = self._lingering = self._starting = False
         self._paused = False
         self.writable: asyncio.Future[None] | None = None
         self._start_head()
@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         """asyncio's."""
         self._serving.connections.discard(self)
-        self._deaf = True
+        self._read_closed = True
         for exchange in self._exchanges:
             exchange.leave()
         self._exchanges.clear()
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """asyncio's."""
         self._since_progress += len(data)
-        if self._deaf:
+        if self._read_closed:
             if self._lingering and self._since_progress > DISCARDED_BYTES:
                 self.abort()
             return
@@ -133,11 +133,11 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             if self._fault is None and isinstance(error, httptools.HttpParserCallbackError):
                 raise
-            if not self._deaf:
+            if not self._read_closed:
                 self._refuse(self._fault or MalformedRequest(f"This is no well-formed HTTP/1.1: {error}."))
         else:
             # An endless header, trailer or chunk extension shows in no callback.
-            if self._since_progress > self._limits.header_bytes and not self._deaf:
+            if self._since_progress > self._limits.header_bytes and not self._read_closed:
                 self._refuse(self._too_large())
         self._start_first()
 
@@ -145,7 +145,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """httptools': the first byte of a request."""
-        if self._deaf:
+        if self._read_closed:
             self._stop(MalformedRequest("Nothing is read after the last request."))
         self._start_head()
         self._deadline_s = self._loop.time() + self._limits.header_s
@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
         """httptools': a piece of the body."""
         exchange = self._receiving
         self._since_progress = 0
-        if exchange is None or self._deaf:
+        if exchange is None or self._read_closed:
             return
         self._in_window += len(data)
         exchange.received += len(data)
@@ -210,10 +210,10 @@ class Connection(asyncio.Protocol):
         """httptools': the request is whole."""
         exchange, self._receiving = self._receiving, None
         self._since_progress = 0
-        if exchange is None or self._deaf:
+        if exchange is None or self._read_closed:
             return
         exchange.whole()
-        self._deaf = not exchange.keep_alive
+        self._read_closed = not exchange.keep_alive
         self._deadline_s = math.inf if self._exchanges else self._loop.time() + self._limits.keep_alive_s
 
     # Its exchanges
@@ -323,7 +323,7 @@ class Connection(asyncio.Protocol):
     def _balance(self) -> None:
         """Read on, or not, as there is room."""
         held_back = self._receiving.held_back if self._receiving is not None else 0
-        full = not self._deaf and (held_back > HELD_BACK_BYTES or len(self._exchanges) > READ_AHEAD)
+        full = not self._read_closed and (held_back > HELD_BACK_BYTES or len(self._exchanges) > READ_AHEAD)
         if full == self._paused:
             return
         self._paused = full
@@ -346,7 +346,7 @@ class Connection(asyncio.Protocol):
         raise error
 
     def _refuse(self, error: PenstockError) -> None:
-        self._deaf = True
+        self._read_closed = True
         broken = self._receiving
         if broken is not None and broken.complete:  # a second answer to it would be taken for the next one's
             self._end()
@@ -368,7 +368,7 @@ class Connection(asyncio.Protocol):
             self.write(last_answer(self._refusal))
         sends_still = self._refusal is not None or self._receiving is not None or self._in_head
         self._exchanges.clear()
-        self._receiving, self._in_head, self._deaf = None, False, True
+        self._receiving, self._in_head, self._read_closed = None, False, True
         self._balance()
         if not sends_still:
             self._transport.close()

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from app.errors import ClientGone, PenstockError
 from app.http1.server.head import Head
-from app.problems import Reply, of_error, problem
+from app.web.problems import Reply, of_error, problem
 
 Address = tuple[str, int]
 Answering = Coroutine[Any, Any, None]
@@ -26,7 +26,7 @@ _STATUS_LINES = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n".enco
 _log = logging.getLogger(__name__)
 
 
-class Line(Protocol):
+class ServerConnectionProtocol(Protocol):
     """What an exchange needs of its connection."""
 
     client: Address | None
@@ -86,7 +86,7 @@ class Exchange:
         "task",
     )
 
-    def __init__(self, line: Line, head: Head, *, keep_alive: bool) -> None:
+    def __init__(self, line: ServerConnectionProtocol, head: Head, *, keep_alive: bool) -> None:
         self._line = line
         self.head = head
         self.client, self.server = line.client, line.server

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from app.errors import BodyTooLarge, MalformedRequest, MethodNotAllowed, NotSupported
-from app.jobs.model import Headers
+from app.web.headers import Headers
 
 VERSIONS = frozenset({"1.0", "1.1"})
 LONGEST_LENGTH = 18

@@ -45,8 +45,8 @@ local gcra = {}
 function gcra.load(quota)
   local stored = call('GET', quota.key)
   if stored then
-    quota.tat, quota.e, quota.burst, quota.terms, quota.changed = as_it_stands(
-      stored, now, quota.e, quota.burst, quota.terms)
+    quota.tat, quota.e, quota.burst, quota.parameters, quota.changed = as_it_stands(
+      stored, now, quota.e, quota.burst, quota.parameters)
   end
   quota.tau = quota.e * quota.burst
   quota.step = quota.e * quota.cost
@@ -72,7 +72,7 @@ function gcra.reset(quota)
 end
 
 function gcra.save(quota)
-  store(quota.key, now, quota.tat, quota.terms)
+  store(quota.key, now, quota.tat, quota.parameters)
 end
 
 ------------------------------------------------------------------------------------------------- sliding window
@@ -91,12 +91,12 @@ local function sliding_window()
     quota.log, quota.policy = quota.key .. ':log', quota.key .. ':log:policy'
     local stored = call('GET', quota.policy)
     local drop_future = false
-    if stored and stored ~= quota.terms then
+    if stored and stored ~= quota.parameters then
       local stored_window, stored_limit, revision = match(stored, '^(%S+) (%S+) (%S+)$')
       if tonumber(revision) < quota.revision then
         drop_future, quota.changed = true, true
       else
-        quota.window, quota.limit, quota.terms = tonumber(stored_window), tonumber(stored_limit), stored
+        quota.window, quota.limit, quota.parameters = tonumber(stored_window), tonumber(stored_limit), stored
       end
     end
     quota.length = call('LLEN', quota.log)
@@ -156,7 +156,7 @@ local function sliding_window()
       call('RPUSH', quota.log, format('%d', now + slot))
     end
     call('PEXPIRE', quota.log, for_ms)
-    call('SET', quota.policy, quota.terms, 'PX', for_ms)
+    call('SET', quota.policy, quota.parameters, 'PX', for_ms)
   end
 
   return sliding
@@ -190,7 +190,7 @@ for i = 1, count do
     e = tonumber(e),
     burst = tonumber(burst),
     revision = tonumber(revision),
-    terms = e .. ' ' .. burst .. ' ' .. revision,
+    parameters = e .. ' ' .. burst .. ' ' .. revision,
     cost = tonumber(ARGV[first + 4]),
     enforced = flags % 2 == 0,
     backlog = flags % 4 >= 2 and heed_backlog(KEYS[2 * i]) or 0,

@@ -4,7 +4,7 @@
 -- USES  _gcra
 -- KEYS  for each quota its counter; then, for each that heeds it, its backlog marker
 -- ARGV  1 how many quotas
---       then for each five: terms ("e_us burst revision"), e_us, burst, cost, flags (1 shadow, 2 heeds the backlog marker)
+--       then for each five: parameters ("e_us burst revision"), e_us, burst, cost, flags (1 shadow, 2 heeds the backlog marker)
 -- RETURN integers: 1 if it is allowed, then for each quota remaining, wait_us, reset_us, refused, backlog
 
 local call, ceil, floor = redis.call, math.ceil, math.floor
@@ -26,11 +26,11 @@ end
 
 for i = 1, count do
   local first = 5 * i - 3
-  local terms, e, burst = ARGV[first], tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2])
+  local parameters, e, burst = ARGV[first], tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2])
   local cost, flags = tonumber(ARGV[first + 3]), ARGV[first + 4]
   local tat, converted, backlog = 0, false, 0
   if stored[i] then
-    tat, e, burst, terms, converted = as_it_stands(stored[i], now, e, burst, terms)
+    tat, e, burst, parameters, converted = as_it_stands(stored[i], now, e, burst, parameters)
   end
   local step = e * cost
   local late = step - e * burst - ROUNDING_US -- it conforms from tat + late on
@@ -44,18 +44,18 @@ for i = 1, count do
   if flags >= '2' and is_marked() then
     backlog, allowed = 1, false
   end
-  quotas[i] = { tat, e, burst, terms, step, late, refused, converted, backlog }
+  quotas[i] = { tat, e, burst, parameters, step, late, refused, converted, backlog }
 end
 
 local reply = { allowed and 1 or 0 }
 for i = 1, count do
-  local tat, e, burst, terms, step, late, refused, converted, backlog = unpack(quotas[i])
+  local tat, e, burst, parameters, step, late, refused, converted, backlog = unpack(quotas[i])
   local spends = allowed and not refused
   if spends then
     tat = (tat > 0 and tat or 0) + step
   end
   if spends or converted then
-    store(KEYS[i], now, tat, terms)
+    store(KEYS[i], now, tat, parameters)
   end
   local owed, wait, at = tat > 0 and tat or 0, tat + late, 5 * i - 3
   local remaining = floor((e * burst - owed + ROUNDING_US) / e)

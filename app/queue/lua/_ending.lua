@@ -12,7 +12,7 @@ local function leave(id, meta)
   if at == '-' then
     call('ZREM', awaiting_key(meta.flow), id)
   elseif at then
-    call('LREM', behind_key(meta.flow), 1, id .. ' ' .. at)
+    call('LREM', spilled_key(meta.flow), 1, id .. ' ' .. at)
   end
 end
 
@@ -24,7 +24,7 @@ local function close(flow, ends)
   end
   call('ZREM', due_key(flow), flow)
   call('ZREM', P .. 'expiry', flow)
-  call('ZREM', P .. 'behind', flow)
+  call('ZREM', P .. 'spilled', flow)
   call('DEL', key)
   local rule = rule_key(rule_of(flow))
   call('SREM', rule .. ':flows', flow)
@@ -50,7 +50,7 @@ local function store_end(id, meta, status, now, now_ms, fields)
     call('HDEL', key, 'lease', 'retry_at')
     call('ZADD', P .. 'dead', int(now), id)
     if call('HEXISTS', key, 'at') == 1 then
-      call('ZADD', P .. 'letters', int(now), id)
+      call('ZADD', P .. 'outbox', int(now), id)
     end
   else
     call('HDEL', key, 'lease', 'retry_at', 'request', 'at') -- only a dead letter may be sent again
@@ -90,10 +90,10 @@ local function finish_all(ends, now)
   of_owner['-'] = nil
   for owner, count in pairs(of_owner) do
     keep_owned(owner, kept_ms[owner])
-    weed_owned(owner, count, now)
+    prune_owned(owner, count, now)
   end
   if dead > 0 then
-    weed_after(P .. 'dead', dead, now)
+    prune_after(P .. 'dead', dead, now)
   end
 end
 

@@ -8,12 +8,12 @@ end
 
 -- How many jobs wait in a flow, those on Kafka too.
 local function waiting(flow)
-  return call('LLEN', list_key(flow)) + call('LLEN', behind_key(flow))
+  return call('LLEN', list_key(flow)) + call('LLEN', spilled_key(flow))
     + call('ZCARD', awaiting_key(flow))
 end
 
 -- How many of a flow's first entries cost the same as the very first, and what that is.
-local function run_of(entries)
+local function same_cost_prefix(entries)
   if #entries == 0 then
     return 0, ''
   end
@@ -26,8 +26,8 @@ local function run_of(entries)
 end
 
 -- The same of the next n jobs.
-local function peek_run(flow, n)
-  return run_of(call('LRANGE', list_key(flow), 0, n - 1))
+local function peek_same_cost_prefix(flow, n)
+  return same_cost_prefix(call('LRANGE', list_key(flow), 0, n - 1))
 end
 
 -- A flow is in `due` while it has jobs that may be sent, or while a worker holds it.

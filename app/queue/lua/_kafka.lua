@@ -6,7 +6,7 @@
 -- room for the reference to it. A flow of few and small ones is never kept waiting by those of others.
 --
 -- room: window, most bytes, parts of `maxmemory` for requests and for references; used, limit, bytes: what there is
-local function may_hold(room, depth, bytes)
+local function may_be_resident(room, depth, bytes)
   if room.limit > 0 and room.used + bytes > room.limit * room.references then
     return nil
   end
@@ -38,9 +38,9 @@ local function put_in(id, meta, request, now)
 end
 
 -- A job whose request stays on Kafka's disk until its flow has room.
-local function leave_behind(id, meta, at, now)
+local function spill(id, meta, at, now)
   call('HSET', job_key(id), 'at', at)
   call('HSETNX', flow_key(meta.flow), 'kafka', '1')
-  call('RPUSH', behind_key(meta.flow), id .. ' ' .. at)
-  call('ZADD', P .. 'behind', 'NX', int(now), meta.flow)
+  call('RPUSH', spilled_key(meta.flow), id .. ' ' .. at)
+  call('ZADD', P .. 'spilled', 'NX', int(now), meta.flow)
 end

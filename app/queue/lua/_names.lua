@@ -5,11 +5,11 @@
 --   job:<id>           hash: meta, status, request, attempts, lease, started, finished, code, message, answer,
 --                      response, retry_at, idem; few fields, and short ones, because there may be millions. Of one
 --                      that came by way of Kafka also: at ('-' while its message was not read, then "<partition> <offset>
---                      <bytes>"), vouched
+--                      <bytes>"), confirmed
 --   flow:<flow>        hash: priority, revision, open, token, held, parked, kafka (1: it has had jobs from there); a flow's
 --                      name is "<rule id>|<descriptor>"
 --   flow:<flow>:jobs   list: "<id> <stream id> <charges>", the next to be sent first
---   flow:<flow>:behind list: "<id> <partition> <offset> <bytes>": behind those, their requests left on Kafka's disk
+--   flow:<flow>:spilled list: "<id> <partition> <offset> <bytes>": behind those, their requests left on Kafka's disk
 --   flow:<flow>:awaiting  sorted set: behind those, jobs whose message was not read from Kafka yet, by submission
 --   behind             sorted set: flows with jobs left on Kafka's disk, by the time at which they are worth a look
 --   unread             sorted set: flows by the submission of a job that may be awaiting its message
@@ -52,8 +52,8 @@ local function list_key(flow)
   return P .. 'flow:' .. flow .. ':jobs'
 end
 
-local function behind_key(flow)
-  return P .. 'flow:' .. flow .. ':behind'
+local function spilled_key(flow)
+  return P .. 'flow:' .. flow .. ':spilled'
 end
 
 local function awaiting_key(flow)

@@ -7,7 +7,7 @@ local FEW = 4
 -- From one of its members on, the jobs whose records are gone are forgotten, until so many were met that are not. Returns
 -- how long the longest of these lasts, nil where one has no end yet. To look at a record costs the queue more than all
 -- else here: it is somewhere in a large memory.
-local function weed(set, from, present, look)
+local function prune(set, from, present, look)
   local longest, met = 0, 0
   while met < present and look > 0 do
     local ids = call('ZRANGE', set, from + met, from + present - 1)
@@ -30,12 +30,12 @@ end
 
 -- A set of which some jobs have ended. Mostly the oldest are the first to go; and somewhere else, now and then, lest a few
 -- that stay keep all the others: so it stays in proportion to the records, whatever their times are.
-local function weed_after(set, ends, now)
+local function prune_after(set, ends, now)
   local look = math.max(16, 4 * ends)
   if now % 2 == 0 then
-    weed(set, 0, 1, look)
+    prune(set, 0, 1, look)
   else
-    weed(set, math.floor(now / 2) % math.max(1, call('ZCARD', set)), ends, look)
+    prune(set, math.floor(now / 2) % math.max(1, call('ZCARD', set)), ends, look)
   end
 end
 
@@ -47,13 +47,13 @@ local function keep_owned(owner, at_least_ms)
   end
 end
 
-local function weed_owned(owner, ends, now)
+local function prune_owned(owner, ends, now)
   local index = P .. 'owner:' .. owner
   if call('ZCARD', index) > FEW then
-    weed_after(index, ends, now)
+    prune_after(index, ends, now)
     return
   end
-  local longest = weed(index, 0, FEW, FEW)
+  local longest = prune(index, 0, FEW, FEW)
   if longest and longest > 0 then
     call('PEXPIRE', index, int(longest))
   end

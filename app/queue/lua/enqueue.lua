@@ -7,7 +7,7 @@
 --       9 most jobs   10 most request bytes, of all that are not final; 0 for any number
 --      11 most of `maxmemory` that may be in use, a fraction
 --      12 1: the request comes by way of Kafka. Only the record is written; the job awaits its message
---      and of the rule (ActiveRule.flow_terms):
+--      and of the rule (ActiveRule.flow_parameters):
 --      13 max_wait_ms       14 max_attempts  15 result_ttl_ms  16 dead_letter_ttl_ms
 --      17 max_depth         18 interval_us between jobs at the drain rate
 --      19 priority          20 revision      21 rule_json

@@ -24,7 +24,7 @@ for _, flow in ipairs(flows) do
       next_ms = math.min(next_ms or meta.deadline, meta.deadline)
     end
   end
-  for _, key in ipairs({ list_key(flow), behind_key(flow) }) do
+  for _, key in ipairs({ list_key(flow), spilled_key(flow) }) do
     for _, entry in ipairs(call('LRANGE', key, 0, look - 1)) do
       look_at(string.match(entry, '^%S+'))
     end
@@ -40,5 +40,5 @@ for _, flow in ipairs(flows) do
     more = 1
   end
 end
-weed_after(P .. 'dead', 16, now)
+prune_after(P .. 'dead', 16, now)
 return { ended, #flows == tonumber(ARGV[1]) and 1 or more }

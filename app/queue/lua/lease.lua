@@ -42,7 +42,7 @@ end
 while #streams < n do
   local wanted = n - #streams
   local entries = call('LRANGE', list, 0, wanted - 1)
-  local run, charges = run_of(entries)
+  local run, charges = same_cost_prefix(entries)
   if run == 0 or charges ~= ARGV[4] then
     break
   end
@@ -64,7 +64,7 @@ if #ends > 0 then
 end
 
 local depth = call('LLEN', list)
-local run, charges = peek_run(flow, tonumber(ARGV[9]))
+local run, charges = peek_same_cost_prefix(flow, tonumber(ARGV[9]))
 reply[2], reply[3], reply[4] = waiting(flow), run, charges
 
 if call('EXISTS', key) == 0 then -- its last jobs had expired: the flow is closed

@@ -29,7 +29,7 @@ end
 local page = call('SSCAN', rule_key(rule) .. ':flows', cursor, 'COUNT', 10)
 local again = false
 for _, flow in ipairs(page[2]) do
-  for _, list in ipairs({ list_key(flow), behind_key(flow) }) do
+  for _, list in ipairs({ list_key(flow), spilled_key(flow) }) do
     for _, entry in ipairs(canceled < most and call('LPOP', list, most) or {}) do
       cancel((string.match(entry, '^%S+')))
     end

@@ -49,6 +49,6 @@ if goes_in then
   call('RPUSH', list_key(meta.flow), write_entry(id, stream_id, meta.charges))
   make_due(meta.flow, now, true)
 else
-  leave_behind(id, meta, at, now)
+  spill(id, meta, at, now)
 end
 return 1

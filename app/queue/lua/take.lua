@@ -26,7 +26,7 @@ for _, priority in ipairs(call('ZREVRANGE', P .. 'priorities', 0, -1)) do
   local flows = left > 0 and call('ZRANGEBYSCORE', key, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, left) or {}
   for at = 1, #flows, 2 do
     local flow, due = flows[at], tonumber(flows[at + 1])
-    local run, charges = peek_run(flow, n)
+    local run, charges = peek_same_cost_prefix(flow, n)
     if run == 0 then
       call('ZREM', key, flow)
     else

@@ -24,11 +24,11 @@ local function index_of()
   end
   local before = call('LLEN', list_key(meta.flow))
   if at ~= '-' then
-    local index = call('LPOS', behind_key(meta.flow), id .. ' ' .. at)
+    local index = call('LPOS', spilled_key(meta.flow), id .. ' ' .. at)
     return index and before + index
   end
   local rank = call('ZRANK', awaiting_key(meta.flow), id)
-  return rank and before + call('LLEN', behind_key(meta.flow)) + rank
+  return rank and before + call('LLEN', spilled_key(meta.flow)) + rank
 end
 
 if status == 'queued' or status == 'retrying' then

@@ -12,9 +12,9 @@ from typing import Any
 
 import aiohttp
 
-from tests.bounds import SEND_DELAY_S, assert_within_rate
 from tests.faults.drain.ledger import Ledger
-from tests.system import System, eventually
+from tests.support.bounds import SEND_DELAY_S, assert_within_rate
+from tests.support.system import System, eventually
 
 FINAL = frozenset({"succeeded", "failed", "canceled"})
 ASKED_AT_ONCE = 8

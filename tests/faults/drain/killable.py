@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.local.stores import Store, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
 from app.settings import Settings
-from tests.system import free_port
+from tests.support.system import free_port
 
 
 class KillableStore:

@@ -1,6 +1,6 @@
 """Ledgers of what was promised and of what arrived, and the client who writes the first.
 
-The app server writes the second (tests/app_server.py); tests/faults/drain/account.py compares them.
+The app server writes the second (tests/support/app_server.py); tests/faults/drain/account.py compares them.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.system import Answer, System
+from tests.support.system import Answer, System
 
 LONGEST_ANSWER_S = 20.0
 

@@ -11,7 +11,7 @@ from app.local.stores import Store, cache_store, mongodb_is_ready, queue_store, 
 from app.local.supervisor import LONGEST_PAUSE_S, Child, Spec, Supervisor
 from app.settings import Settings
 from tests.faults.drain.account import Kill
-from tests.system import PENSTOCK, System, running
+from tests.support.system import PENSTOCK, System, running
 
 END_WITHIN_S = 15.0
 STORE_STARTS_WITHIN_S = 1.0

@@ -6,7 +6,7 @@ from typing import Any
 from app.settings import Settings
 from tests.faults.drain.test_kills import RULE
 from tests.faults.drain.test_queue_faults import own_queue
-from tests.system import System, running
+from tests.support.system import System, running
 
 SECRETS = {
     "Cookie": "session=canary-cookie",

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from app.lua import source
+from app.redis_wire.scripts import source
 from app.settings import Settings
 from tests.faults.drain.account import Account, account, final_jobs
 from tests.faults.drain.ledger import Client, Ledger
 from tests.faults.drain.proxy import Cut, FaultProxy, proxied
 from tests.faults.drain.test_kills import RULE, SHORT
-from tests.system import System, eventually, running
+from tests.support.system import System, eventually, running
 
 RATE, JOBS, EVERY = 40, 120, 4
 FAST = RULE | {"drain": {"limit": RATE, "window_seconds": 1}}
@@ -107,13 +107,13 @@ async def test_of_unlease(settings: Settings, tmp_path: Path) -> None:
     """App servers that say "not now" hold their jobs: they go back to their flow, and their worker forgets them."""
     async with proxied(settings.queue_redis_url) as (url, proxy), worker_behind(settings, tmp_path, url) as system:
         ledger = Ledger(tmp_path / "promises.jsonl")
-        cut = proxy.cut = Cut(sha_of("unlease"))
+        cut = proxy.cut = Cut(sha_of("release"))
         await send_all(system, ledger, status=503)
         await asyncio.sleep(2)
         proxy.cut = None
         await system.http.put(f"{system.upstream}/-/status/0")
         jobs = await final_jobs(system, [entry for entry in ledger.read() if "user" in entry], 60)
-        print(f"unlease: {cut.done} replies lost, {cut.seen} calls")
+        print(f"release: {cut.done} replies lost, {cut.seen} calls")
         assert cut.done >= 1, "replies were lost"
         assert {job["status"] for job in jobs.values()} == {"succeeded"}
         await nothing_is_held(system, proxy)

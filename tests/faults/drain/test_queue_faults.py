@@ -23,7 +23,7 @@ from tests.faults.drain.proxy import Fault, FaultProxy, proxied
 from tests.faults.drain.supervised import steady_port
 from tests.faults.drain.test_kills import RULE
 from tests.faults.drain.test_lost_replies import nothing_is_held
-from tests.system import System, eventually, running
+from tests.support.system import System, eventually, running
 
 RATE, JOBS, AWAY_S = 30, 150, 3.0
 RESUMED_WITHIN_S = 5.0

@@ -11,7 +11,7 @@ from tests.faults.drain.account import account
 from tests.faults.drain.ledger import Client, Ledger
 from tests.faults.drain.test_kills import RULE, SHORT
 from tests.faults.drain.test_queue_faults import OwnQueue, own_queue
-from tests.system import System, running
+from tests.support.system import System, running
 
 FLOWS, EACH, RATE, WORKERS = 40, 250, 10, 2
 SEND_DELAY_S = 0.5

@@ -10,7 +10,7 @@ from app.settings import Settings
 from tests.faults.drain.account import account
 from tests.faults.drain.ledger import Client, Ledger
 from tests.faults.drain.test_kills import RULE
-from tests.system import Part, System, eventually, running
+from tests.support.system import Part, System, eventually, running
 
 LEASE_S, RATE, DELAY_MS, JOBS = 1.0, 20, 600, 60
 SHORT: Any = {"PENSTOCK_LEASE_S": str(LEASE_S), "PENSTOCK_RECLAIM_INTERVAL_S": "0.3"}

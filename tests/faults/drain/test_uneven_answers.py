@@ -4,11 +4,11 @@ import asyncio
 import itertools
 from pathlib import Path
 
-from app.process import cancel
+from app.process.lifecycle import cancel
 from app.settings import Settings
-from tests.bounds import assert_within_rate
 from tests.faults.drain.proxy import FaultProxy, proxied
-from tests.system import running
+from tests.support.bounds import assert_within_rate
+from tests.support.system import running
 
 RATE, JOBS = 200, 900
 LATE_S, EVEN_S = 0.03, 0.07

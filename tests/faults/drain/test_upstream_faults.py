@@ -16,7 +16,7 @@ from app.settings import Settings
 from tests.faults.drain.account import account
 from tests.faults.drain.ledger import Client, Ledger
 from tests.faults.drain.proxy import Fault, proxied
-from tests.system import System, running
+from tests.support.system import System, running
 
 ATTEMPTS = 3
 RULE: dict[str, Any] = {

@@ -15,15 +15,15 @@ from redis.asyncio import Redis
 from app.clients import kafka_producer
 from app.errors import QueueUnavailable
 from app.jobs.model import JobStatus
-from app.queue.kafka import KafkaQueue
-from app.queue.producing import Producing
+from app.queue.kafka.producer import Producer
+from app.queue.kafka.queue import KafkaQueue
 from app.settings import Settings
-from tests.broker import Broker, by_kafka, own_broker
 from tests.faults.drain.account import account
 from tests.faults.drain.ledger import Client, Ledger
 from tests.integration.flow_steps import deferral
 from tests.integration.kafka_steps import kafka_parts
-from tests.system import System, eventually, running
+from tests.support.broker import Broker, by_kafka, own_broker
+from tests.support.system import System, eventually, running
 
 KILLS = int(os.environ.get("PENSTOCK_TEST_BROKER_KILLS", "5"))
 USERS = [f"user{number}" for number in range(4)]
@@ -167,7 +167,7 @@ async def test_a_job_whose_append_was_not_acknowledged_is_never_sent(
 
     async with kafka_parts(hasty, cache, queue) as kafka:
         await kafka.publish_rule()
-        unlucky = KafkaQueue(kafka.flows, kafka.transit, Producing(hasty, losing), hasty)
+        unlucky = KafkaQueue(kafka.flows, kafka.staging, Producer(hasty, losing), hasty)
         keeping = asyncio.create_task(unlucky.run())
         try:
             await eventually(lambda: ready(unlucky), 30, "it is in touch with Kafka")
@@ -185,7 +185,7 @@ async def test_a_job_whose_append_was_not_acknowledged_is_never_sent(
 
 
 async def ready(queue: KafkaQueue) -> bool:
-    return queue._producing.is_ready
+    return queue._producer.is_ready
 
 
 async def is_one(count: float) -> bool:

@@ -22,16 +22,16 @@ from app.queue.model import Deferral, Enqueued, FrozenCharge
 from app.rules.active import ActiveRule
 from app.rules.model import parse_rule
 from app.settings import Settings
-from tests.bounds import assert_in_order, assert_within_rate
 from tests.faults.drain.account import arrivals_of
 from tests.faults.drain.ledger import Client, Ledger
 from tests.faults.drain.test_queue_faults import own_queue
 from tests.integration.kafka_steps import Kafka, kafka_parts
-from tests.system import System, eventually, running
+from tests.support.bounds import assert_in_order, assert_within_rate
+from tests.support.system import System, eventually, running
 
 FLOOD = int(os.environ.get("PENSTOCK_TEST_KAFKA_FLOOD", "4000"))
 REBALANCES = int(os.environ.get("PENSTOCK_TEST_KAFKA_REBALANCES", "4"))
-EVERY_S = 2.0
+POLL_INTERVAL_S = 2.0
 OTHERS, JOBS_OF_OTHERS = 5, 100
 RATE = 50
 BODY = b"x" * 4000
@@ -146,7 +146,7 @@ async def test_order_and_rate_hold_while_members_come_and_go(kafka_settings: Set
                 oldest = members.popleft()
                 await system.ready(oldest)
                 await asyncio.to_thread(oldest.end)
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
         over.set()
         await sending
         promised = {entry["job"] for entry in ledger.read()}

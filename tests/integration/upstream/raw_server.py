@@ -10,7 +10,7 @@ from typing import Any
 from app.clients import upstream_pools
 from app.http1.client.pool import Pool
 from app.settings import Settings
-from app.upstream import Answer, Upstream
+from app.upstream.upstream import Upstream, UpstreamResponse
 
 HEADERS = [(b"host", b"edge.test")]
 
@@ -98,7 +98,7 @@ class RawServer:
                 await asyncio.sleep(0.01)
 
 
-async def body_of(answer: Answer) -> bytes:
+async def body_of(answer: UpstreamResponse) -> bytes:
     """All of it. Raises UpstreamError."""
     chunks = []
     while chunk := await answer.read():
@@ -113,7 +113,9 @@ class Client:
     upstream: Upstream
     pool: Pool
 
-    async def send(self, target: str, method: str = "GET", body: AsyncIterator[bytes] | bytes | None = None) -> Answer:
+    async def send(
+        self, target: str, method: str = "GET", body: AsyncIterator[bytes] | bytes | None = None
+    ) -> UpstreamResponse:
         return await self.upstream.send(method, target.encode(), HEADERS, body)
 
     async def get(self, target: str, method: str = "GET") -> tuple[int, bytes]:

@@ -12,7 +12,6 @@ from cryptography import x509
 
 from app.errors import StartupError, UpstreamCut, UpstreamRefused, UpstreamTimeout
 from app.settings import load_settings
-from tests.authority import Authority
 from tests.integration.upstream.raw_server import (
     HEADERS,
     Asked,
@@ -23,7 +22,8 @@ from tests.integration.upstream.raw_server import (
     listening,
     serving,
 )
-from tests.system import eventually
+from tests.support.authority import Authority
+from tests.support.system import eventually
 
 MIB = 1 << 20
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import UpstreamCut
 from tests.integration.upstream.raw_server import Asked, RawServer, body_of, client_of, echo, serving
-from tests.responses import BROKEN, GOOD, OK, STOLEN, Good
+from tests.support.responses import BROKEN, GOOD, OK, STOLEN, Good
 
 
 class Odd(RawServer):

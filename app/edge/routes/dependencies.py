@@ -1,0 +1,59 @@
+"""What the routes below `/_penstock/` depend on: the parts of the edge, and the verified caller."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.edge.job_view import JobView
+from app.edge.poll_limit import PollLimit
+from app.identity.authentication import Authenticator
+from app.identity.caller import Caller
+from app.identity.identity_token import IdentityTokens
+from app.limiter.limiter import Limiter
+from app.queue.records import Records
+from app.rules.cache import RuleCache
+from app.settings import Settings
+from app.web.headers import Headers, value_of
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """What the routes use."""
+
+    identity: Authenticator
+    rules: RuleCache
+    limiter: Limiter
+    records: Records
+    view: JobView
+    identity_tokens: IdentityTokens
+    settings: Settings
+    poll_limit: PollLimit
+    stopping: asyncio.Event
+
+
+def parts_of(request: Request) -> ApiParts:
+    """What `build_api` was given."""
+    parts: ApiParts = request.app.state.parts
+    return parts
+
+
+@dataclass(slots=True)
+class _Asking:
+    peer: str
+    headers: Headers
+    authorization: bytes | None
+
+
+async def caller_of(request: Request, parts: Annotated[ApiParts, Depends(parts_of)]) -> Caller:
+    """Who asks, within the poll limit."""
+    headers, client = request.scope["headers"], request.scope["client"]
+    credentials = _Asking(client[0] if client else "", headers, value_of(headers, b"authorization"))
+    caller = await parts.identity.caller(credentials)
+    parts.poll_limit.spend(caller)
+    return caller
+
+
+PartsOf = Annotated[ApiParts, Depends(parts_of)]
+CallerOf = Annotated[Caller, Depends(caller_of)]

@@ -1,0 +1,89 @@
+"""Whose address counts: the peer's, or the one that our own proxies say is behind them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from app.errors import MalformedRequest
+from app.process.lru_cache import TwoGenerationLRUCache
+from app.web.headers import Headers
+
+CACHE_SIZE = 20_000
+MAX_PROXIES = 32
+MAX_LENGTH = 64
+IPV6_PREFIX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAddress:
+    """`counted`: IPv4 whole, IPv6 by its /64, empty where the text is no address. `trusted`: of a proxy of ours."""
+
+    counted: str
+    trusted: bool
+
+
+NO_CLIENT_ADDRESS = ClientAddress("", trusted=False)
+
+
+class ClientAddresses:
+    """Reads addresses, each text once while it is in use."""
+
+    def __init__(self, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
+        self._trusted = trusted
+        self._read: TwoGenerationLRUCache[str, ClientAddress] = TwoGenerationLRUCache(CACHE_SIZE)
+
+    def trusts(self, peer: str) -> bool:
+        """Whether this peer is a proxy of ours, whose forwarding headers count."""
+        return bool(self._trusted) and self._of(peer).trusted
+
+    def client(self, peer: str, headers: Headers) -> str:
+        """The client's address as it is counted; raises MalformedRequest."""
+        address = self._of(peer)
+        if not address.counted:  # the connection ended before its address was asked for
+            raise MalformedRequest("The client has no address.")
+        return self._behind_proxies(address, headers) if address.trusted else address.counted
+
+    def _behind_proxies(self, nearest: ClientAddress, headers: Headers) -> str:
+        """Right to left: the first that is no proxy of ours; where the next is no address, whoever named it."""
+        named = b",".join(value for name, value in headers if name == b"x-forwarded-for")
+        for text in reversed(named.decode("latin-1").rsplit(",", MAX_PROXIES)):
+            address = self._of(_without_port(text.strip(" \t")))
+            if not address.counted:
+                break
+            nearest = address
+            if not address.trusted:
+                break
+        return nearest.counted
+
+    def _of(self, text: str) -> ClientAddress:
+        known = self._read.get(text)
+        if known is None:
+            known = self._parse(text) if len(text) <= MAX_LENGTH else NO_CLIENT_ADDRESS
+            if known.counted:
+                self._read.put(text, known)
+        return known
+
+    def _parse(self, text: str) -> ClientAddress:
+        try:
+            ip = ip_address(text)
+        except ValueError:
+            return NO_CLIENT_ADDRESS
+        if isinstance(ip, IPv6Address):
+            ip = ip.ipv4_mapped or ip
+        counted = str(ip) if ip.version == 4 else str(ip_network((int(ip), IPV6_PREFIX), strict=False))
+        return ClientAddress(counted, any(ip in network for network in self._trusted))
+
+
+def _without_port(text: str) -> str:
+    """Some proxies write `192.0.2.1:4711`, `[2001:db8::1]` or `[2001:db8::1]:4711`."""
+    if text.startswith("["):
+        inside, bracket, port = text[1:].partition("]")
+        return inside if bracket and ":" in inside and _is_port_or_none(port) else ""
+    if text.count(":") == 1:
+        host, _, port = text.partition(":")
+        return host if _is_port_or_none(":" + port) else ""
+    return text
+
+
+def _is_port_or_none(text: str) -> bool:
+    return text == "" or (text[0] == ":" and text[1:].isascii() and text[1:].isdigit() and len(text) <= 6)

@@ -1,0 +1,167 @@
+"""Verifying tokens: strictly, with the issuer's published keys."""
+
+import json
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import jwt
+import orjson
+from jwt.exceptions import PyJWTError
+
+from app.errors import MalformedRequest, Unauthenticated
+from app.identity.issuer_keys import IssuerKey, IssuerKeys
+from app.settings import Settings
+
+MAX_TOKEN_BYTES = 16_384
+MAX_SUBJECT_LENGTH = 1024
+"""As long as a rule's `key_value` may be."""
+END_OF_TIME_S = 253_402_300_800
+"""The year 10000: a later time is a mistake, such as milliseconds."""
+
+_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NOT_UNDERSTOOD = frozenset({"crit", "b64", "zip", "enc"})
+
+
+def bearer_token(values: Iterable[bytes]) -> str | None:
+    """The token of `Authorization: Bearer …`; None without one, or with another scheme. Raises MalformedRequest."""
+    found = list(values)
+    if not found:
+        return None
+    if len(found) > 1:
+        raise MalformedRequest("The request has two Authorization headers.")
+    scheme, separator, token = found[0].strip().partition(b" ")
+    if scheme.lower() != b"bearer":
+        if scheme.lower().startswith(b"bearer"):
+            raise MalformedRequest("The token must follow `Bearer` and a space.")
+        return None
+    if not separator or not token.strip():
+        raise MalformedRequest("The Authorization header has no token.")
+    return token.strip().decode("latin-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A token's claims, and the key that vouches for them."""
+
+    claims: dict[str, Any]
+    key: IssuerKey
+
+
+class TokenVerifier:
+    """Verifies compact JWTs of one issuer for one audience."""
+
+    def __init__(self, settings: Settings, session: aiohttp.ClientSession, audience: str) -> None:
+        url = settings.jwks_url
+        self._keys = IssuerKeys(str(url), session, settings.jwks_refresh_s) if url else None
+        self._issuer = settings.jwt_issuer
+        self._audience = audience
+        self._algorithms = frozenset(settings.jwt_algorithms)
+        self._leeway_s = settings.jwt_leeway_s
+
+    async def run(self) -> None:
+        """Keep the issuer's keys up to date, from before the first token comes; no error where it is away."""
+        if self._keys is not None:
+            await self._keys.run()
+
+    async def verify(self, token: str) -> dict[str, Any]:
+        """The claims of a valid token; raises Unauthenticated, or Unavailable where no key was ever obtained."""
+        return (await self.verified(token)).claims
+
+    async def verified(self, token: str) -> Verified:
+        """The same with the key, for who remembers them: they stand until `exp`, and while the key is trusted."""
+        header = _header(token)
+        algorithm = header.get("alg")
+        if not isinstance(algorithm, str) or algorithm not in self._algorithms:
+            raise _bad("its algorithm is not allowed")
+        kid = header.get("kid")
+        if "kid" in header and not isinstance(kid, str):
+            raise _bad("its kid is no string")
+        if self._keys is None or self._issuer is None:
+            raise _bad("no issuer is configured")
+        key = await self._keys.key(kid)
+        fitting = key.fitting(algorithm) if key is not None else None
+        if key is None or fitting is None:
+            raise _bad("its key is not known or does not fit its algorithm")
+        return Verified(self._claims(token, algorithm, fitting), key)
+
+    def _claims(self, token: str, algorithm: str, key: Any) -> dict[str, Any]:  # noqa: ANN401 - cryptography's
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=self._leeway_s,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except PyJWTError as error:
+            raise _bad(str(error)) from error
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            raise _bad("a claim is malformed") from error
+        _require_types(claims)
+        return claims
+
+
+def _header(token: str) -> dict[str, Any]:
+    """What a token says of itself, once all of it is known to be written in the one way that is accepted.
+
+    Where its keys are to be found (`jku`, `x5u`, `x5c`, `jwk`) is not asked of a token.
+    """
+    parts = _COMPACT.fullmatch(token) if len(token) <= MAX_TOKEN_BYTES else None
+    if parts is None:
+        raise _bad("it is not a compact JWT")
+    _json_object(parts[2])  # the claims are for PyJWT to judge, once they can be read in one way only
+    found = _json_object(parts[1])
+    content_type = found.get("cty", "")
+    if _NOT_UNDERSTOOD & found.keys() or not isinstance(content_type, str) or content_type.lower().endswith("jwt"):
+        raise _bad("it asks for extensions that are not understood")
+    return found
+
+
+def _decoded(part: str) -> bytes:
+    """What writes the same bytes in another way than the canonical one is refused by PyJWT, later."""
+    try:
+        return urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except ValueError as error:
+        raise _bad("it is not base64url") from error
+
+
+def _json_object(part: str) -> dict[str, Any]:
+    """Stricter than PyJWT: UTF-8 without NaN, lone surrogates (no key or header could be made of them) or twins."""
+    text = _decoded(part)
+    try:
+        orjson.loads(text)
+        found = json.loads(text, object_pairs_hook=_without_twins)
+    except (ValueError, RecursionError) as error:
+        raise _bad("it holds no JSON that is understood") from error
+    if not isinstance(found, dict):
+        raise _bad("it holds no JSON object")
+    return found
+
+
+def _without_twins(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two parsers would each take another one of two members with the same name."""
+    found = dict(members)
+    if len(found) != len(members):
+        raise ValueError("it names a member twice")
+    return found
+
+
+def _require_types(claims: dict[str, Any]) -> None:
+    for name in ("exp", "nbf", "iat"):
+        value = claims.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < END_OF_TIME_S:
+            raise _bad(f"its {name} is no time in seconds")
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT_LENGTH or _CONTROL.search(subject):
+        raise _bad(f"its sub is no text of 1 to {MAX_SUBJECT_LENGTH} characters")
+
+
+def _bad(why: str) -> Unauthenticated:
+    return Unauthenticated(f"The token is not valid: {why}.", invalid_token=True)

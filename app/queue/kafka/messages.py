@@ -1,0 +1,137 @@
+"""Messages of the jobs' topic, version 1; the README documents them for other producers.
+
+Headers: `penstock-version`, and in a message of an edge's `penstock-job`: the id of a job whose record is in the queue
+Redis; the value then is the request as it is stored. Without that header the value is a JSON object, `SubmittedJob`.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from app.errors import InvalidInput
+from app.jobs.model import StoredRequest, owner_of, partition_of
+from app.queue.model import Deferral, FrozenCharge
+from app.rules.active import ActiveRule
+from app.rules.model import RuleId, Token
+from app.web.headers import to_store, to_upstream
+
+VERSION = "penstock-version"
+JOB = "penstock-job"
+CURRENT = b"1"
+
+_DESCRIPTOR = r"^(user|ip|claim:[A-Za-z0-9_:/-]+):[A-Za-z0-9@:._+/=~,!%-]+$"
+
+RecordHeaders = Sequence[tuple[str, bytes]]
+HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$")]
+HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\x80-\xff]*$", max_length=65_536)]
+
+
+class UnreadableMessage(InvalidInput):
+    """A message that is not ours, or broken; the text says how."""
+
+
+class SubmittedJob(BaseModel):
+    """What another producer writes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    rule_id: RuleId
+    descriptor: Annotated[str, Field(pattern=_DESCRIPTOR, max_length=400)]
+    method: Token
+    target: Annotated[str, Field(pattern=r"^/[\x21-\x7e]*$", max_length=16_384)]
+    headers: Annotated[list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(max_length=256)] = []
+    body: str | None = None
+    body_base64: str | None = None
+    issuer: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    subject: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.body is not None and self.body_base64 is not None:
+            raise ValueError("say either body or body_base64")
+        if (self.issuer is None) != (self.subject is None):
+            raise ValueError("issuer and subject go together")
+        return self
+
+    def deferral(self, rule: ActiveRule, place: str) -> Deferral:
+        """As an edge would have deferred it; each attempt costs the rule's own quota. Raises UnreadableMessage.
+
+        `place`: where the message is, which stands for it where it has no idempotency key of its own.
+        """
+        return Deferral(
+            rule=rule,
+            descriptor=self.descriptor,
+            charges=(FrozenCharge(rule.rule_id, self.descriptor, rule.rule.cost),),
+            owner=owner_of(self.issuer, self.subject),
+            request=self.request(rule.queue.drop_headers),
+            idempotency_key=f"kafka {place}" if self.idempotency_key is None else self.idempotency_key,
+        )
+
+    def request(self, drop_headers: Sequence[str]) -> StoredRequest:
+        """As it is stored; raises UnreadableMessage."""
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._valid_headers()]
+        passing = to_upstream(headers, client="kafka", scheme="http", trusted=False)
+        kept = to_store([one for one in passing if one[0] != b"x-forwarded-for"], drop_headers)
+        subject = (self.issuer, self.subject) if self.issuer is not None and self.subject is not None else None
+        return StoredRequest(self.method, self.target.encode("ascii"), kept, self._body(), subject)
+
+    def _valid_headers(self) -> list[tuple[str, str]]:
+        return [(header.name, header.value) for header in map(_header, self.headers)]
+
+    def _body(self) -> bytes:
+        if self.body_base64 is None:
+            return (self.body or "").encode()
+        try:
+            return base64.b64decode(self.body_base64, validate=True)
+        except binascii.Error as error:
+            raise UnreadableMessage(f"body_base64: {error}") from error
+
+
+class _Header(BaseModel):
+    name: HeaderName
+    value: HeaderValue
+
+
+def _header(pair: list[str]) -> _Header:
+    try:
+        return _Header(name=pair[0], value=pair[1])
+    except ValidationError as error:
+        raise UnreadableMessage(f"headers: {error.errors()[0]['msg']}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedJob:
+    """A message whose job's record is there: written by an edge."""
+
+    job_id: str
+    stored: bytes
+
+
+def headers_of(job_id: str) -> list[tuple[str, bytes]]:
+    """The headers of an edge's message."""
+    return [(VERSION, CURRENT), (JOB, job_id.encode())]
+
+
+def read_message(headers: RecordHeaders, value: bytes | None, partitions: int) -> RecordedJob | SubmittedJob:
+    """Raises UnreadableMessage. `partitions`: of the queue Redis, one of which a job's id names."""
+    named = dict(headers)
+    if named.get(VERSION) != CURRENT:
+        raise UnreadableMessage(f"the header {VERSION} is not 1")
+    if value is None:
+        raise UnreadableMessage("it has no value")
+    if JOB not in named:
+        try:
+            return SubmittedJob.model_validate_json(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UnreadableMessage(f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")) from error
+    job_id = named[JOB].decode("latin-1")
+    partition = partition_of(job_id)
+    if partition is None or partition >= partitions:
+        raise UnreadableMessage(f"the header {JOB} is no job's id")
+    return RecordedJob(job_id, value)

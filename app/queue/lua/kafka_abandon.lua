@@ -1,0 +1,18 @@
+-- Nobody knows whether a job's message reached Kafka, and its client will be told that it was not accepted: it is never
+-- sent, and its idempotency key is free again. Not where another edge has promised it meanwhile, or it was sent already.
+--
+-- USES  _ending
+-- KEYS  1 the partition's prefix
+-- ARGV  1 id
+-- RETURN 1 canceled, 0 the job stands
+
+local id = ARGV[1]
+local status, confirmed = unpack(call('HMGET', job_key(id), 'status', 'confirmed'))
+if not status or status == 'canceled' then
+  return 1
+end
+if status ~= 'queued' or confirmed then
+  return 0
+end
+cancel_unsent(id, now_us())
+return 1

@@ -1,0 +1,1 @@
+"""Requests to the app servers, and their circuit breakers."""

@@ -1,0 +1,1 @@
+"""What both HTTP APIs share: headers, paths, problem details and OpenAPI."""

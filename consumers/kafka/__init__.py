@@ -1,0 +1,1 @@
+"""What a worker does with Kafka: intake, refill, and publishing dead letters."""

@@ -1,0 +1,81 @@
+"""An app server that remembers what arrived, and when: a process of its own, so that no test slows its clock.
+
+    python -m tests.support.app_server PORT [LEDGER]
+
+`?status=N`, `?delay_ms=N` and `?retry_after=N` say how to answer; `GET /-/arrivals` and `DELETE /-/arrivals` read and
+forget; `PUT /-/status/N` makes it answer N to everything, `PUT /-/status/0` as asked again. A ledger is a file that
+gets a line of JSON when a request arrives and another when it has been answered (tests/faults/ledger.py reads it).
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+
+def build(ledger: Path) -> web.Application:
+    arrivals: list[dict[str, Any]] = []
+    forced = [0]
+    lines = ledger.open("a", buffering=1)  # a line is with the kernel once it is written: it outlives a kill
+    app = web.Application(client_max_size=64 << 20)
+
+    async def answer(request: web.Request) -> web.Response:
+        at = time.monotonic()  # CLOCK_MONOTONIC: the same for all processes of a machine
+        arrival = {
+            "at": at,
+            "method": request.method,
+            "target": request.raw_path,
+            "job": request.headers.get("Penstock-Job-Id"),
+            "attempt": request.headers.get("Penstock-Attempt"),
+            "headers": dict(request.headers),
+        }
+        arrivals.append(arrival)
+        number = len(arrivals)
+        key = f"{os.getpid()}-{number}"
+        named = {name: arrival[name] for name in ("at", "method", "target", "job", "attempt")}
+        lines.write(json.dumps({"key": key, "number": number} | named) + "\n")
+        arrival["body"] = (await request.read())[:500].decode("latin-1")
+        if delay_ms := request.query.get("delay_ms"):
+            await asyncio.sleep(int(delay_ms) / 1000)
+        headers = {"X-Number": str(number), "X-Echo": request.raw_path}
+        if retry_after := request.query.get("retry_after"):
+            headers["Retry-After"] = retry_after
+        lines.write(json.dumps({"key": key, "answered": time.monotonic()}) + "\n")
+        return web.Response(
+            status=forced[0] or int(request.query.get("status", "200")), text=f"answer {number}", headers=headers
+        )
+
+    async def read(_: web.Request) -> web.Response:
+        return web.json_response(arrivals)
+
+    async def count(_: web.Request) -> web.Response:
+        return web.json_response(len(arrivals))
+
+    async def forget(_: web.Request) -> web.Response:
+        arrivals.clear()
+        return web.Response(status=204)
+
+    async def force(request: web.Request) -> web.Response:
+        forced[0] = int(request.match_info["status"])
+        return web.Response(status=204)
+
+    app.add_routes(
+        [
+            web.get("/-/arrivals", read),
+            web.delete("/-/arrivals", forget),
+            web.get("/-/count", count),
+            web.put("/-/status/{status}", force),
+            web.route("*", "/{rest:.*}", answer),
+        ]
+    )
+    return app
+
+
+if __name__ == "__main__":
+    own_ledger = Path(sys.argv[2] if len(sys.argv) > 2 else os.devnull)
+    web.run_app(build(own_ledger), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)

@@ -1,0 +1,308 @@
+"""A whole Penstock of separate processes on the stores of the fixtures, for tests that need several of each kind."""
+
+import asyncio
+import http.server
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+from motor.motor_asyncio import AsyncIOMotorClient
+
+from app.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PENSTOCK = Path(sys.executable).parent / "penstock"
+READY_WITHIN_S = 60.0
+MOST_EDGES = 4
+
+
+TOLD: set[int] = set()
+
+
+def free_port() -> int:
+    """One that nobody listens at, and that no other call was told: whose process may need seconds to listen."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in TOLD:
+            TOLD.add(port)
+            return port
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """In order, if it can; a process that a test has stopped goes on first, or it would not hear of it."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class Issuer:
+    """Signs tokens and serves its JWKS from a thread."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        jwk = ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True) | {"kid": "k1", "alg": "ES256", "use": "sig"}
+        body = json.dumps({"keys": [jwk]}).encode()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/jwks.json"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def token(self, subject: str, **claims: Any) -> str:  # noqa: ANN401
+        now = int(time.time())
+        payload = {"iss": "test", "aud": "penstock", "sub": subject, "iat": now, "exp": now + 3600} | claims
+        return jwt.encode(payload, self._key, "ES256", {"kid": "k1"})
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@dataclass
+class Part:
+    """One running process."""
+
+    role: str
+    process: subprocess.Popen[bytes]
+    ops_url: str = ""
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> None:
+        end(self.process)
+
+
+@dataclass
+class System:
+    settings: Settings
+    log_dir: Path
+    issuer: Issuer
+    rules: Any
+    http: aiohttp.ClientSession
+    environment: dict[str, str]
+    edge_port: int = field(default_factory=free_port)
+    upstream_port: int = field(default_factory=free_port)
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.edge_port}"
+
+    @property
+    def upstream(self) -> str:
+        return f"http://127.0.0.1:{self.upstream_port}"
+
+    def spawn(self, role: str, *options: str, **environment: str) -> Part:
+        ops_port = free_port()
+        command = [str(PENSTOCK), role, *options, "--ops-port", str(ops_port)]
+        part = Part(role, self._popen(role, command, environment), f"http://127.0.0.1:{ops_port}")
+        self.parts.append(part)
+        return part
+
+    def edge(self, **environment: str) -> Part:
+        options = ("--host", "127.0.0.1", "--port", str(self.edge_port), "--reuse-port")
+        return self.spawn("edge", *options, **environment)
+
+    def worker(self, **environment: str) -> Part:
+        return self.spawn("worker", **environment)
+
+    @property
+    def arrivals_ledger(self) -> Path:
+        """What the app server writes, and what survives it (tests/faults/ledger.py)."""
+        return self.log_dir / "arrivals.jsonl"
+
+    def app_server(self) -> Part:
+        command = [sys.executable, "-m", "tests.support.app_server", str(self.upstream_port), str(self.arrivals_ledger)]
+        part = Part("app server", self._popen("app-server", command, {}), f"{self.upstream}/-")
+        self.parts.append(part)
+        return part
+
+    def _popen(self, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        with (self.log_dir / f"{name}-{len(self.parts)}.log").open("wb") as log:
+            return subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | self.environment | environment, stdout=log, stderr=log
+            )
+
+    async def ready(self, *parts: Part) -> None:
+        """Wait until these (all, if none are named) are ready."""
+        for part in parts or self.parts:
+            path = "/count" if part.role == "app server" else "/healthz"
+            await eventually(lambda: self._answers(part, path), READY_WITHIN_S, f"{part.role} is ready")  # noqa: B023
+
+    async def _answers(self, part: Part, path: str) -> bool:
+        assert part.process.poll() is None, f"{part.role} ended; see {self.log_dir}"
+        try:
+            async with self.http.get(part.ops_url + path) as response:
+                return response.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    async def put_rule(self, rule_id: str, **fields: Any) -> None:  # noqa: ANN401
+        """Write a rule into MongoDB as any client may."""
+        await self.rules.replace_one({"_id": rule_id}, fields, upsert=True)
+
+    async def rule_is_known(self, rule_id: str, subject: str) -> None:
+        """Wait until every edge that a connection may reach answers by this rule."""
+
+        async def known() -> bool:
+            async for answer in self.of_every_edge(subject):
+                if rule_id not in answer.body.decode():
+                    return False
+            return True
+
+        await eventually(known, 30, f"rule {rule_id} is known")
+
+    async def of_every_edge(self, subject: str, target: str = "/_penstock/limits") -> "AsyncIterator[Answer]":
+        """Answers over connections of their own: so many that the kernel gave each edge one (but once in 10^10)."""
+        edges = sum(part.role == "edge" and part.process.poll() is None for part in self.parts)
+        edges = edges or MOST_EDGES  # where others started them
+        asked = 1 if edges == 1 else math.ceil(math.log(1e-10 / edges) / math.log(1 - 1 / edges))
+        for _ in range(asked):
+            yield await self.request("GET", target, subject, headers={"Connection": "close"})
+
+    def auth(self, subject: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.issuer.token(subject)}"}
+
+    async def request(self, method: str, target: str, subject: str | None = None, **more: Any) -> "Answer":  # noqa: ANN401
+        headers = more.pop("headers", {}) | (self.auth(subject) if subject else {})
+        async with self.http.request(method, self.url + target, headers=headers, **more) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def job(self, job_id: str, subject: str) -> dict[str, Any]:
+        found: dict[str, Any] = (await self.request("GET", f"/_penstock/jobs/{job_id}", subject)).json()
+        return found
+
+    async def ended(self, job_id: str, subject: str, within_s: float = 30.0) -> dict[str, Any]:
+        """Wait until a job is final."""
+
+        async def final() -> bool:
+            return (await self.job(job_id, subject))["status"] in {"succeeded", "failed", "canceled"}
+
+        await eventually(final, within_s, f"job {job_id} is final")
+        return await self.job(job_id, subject)
+
+    async def arrivals(self) -> list[dict[str, Any]]:
+        async with self.http.get(f"{self.upstream}/-/arrivals") as response:
+            found: list[dict[str, Any]] = await response.json()
+            return found
+
+    async def arrived_so_far(self) -> int:
+        async with self.http.get(f"{self.upstream}/-/count") as response:
+            return int(await response.text())
+
+    async def arrived(self, count: int, within_s: float = 60.0) -> list[dict[str, Any]]:
+        """Wait for this many arrivals at least."""
+
+        async def enough() -> bool:
+            return await self.arrived_so_far() >= count
+
+        await eventually(enough, within_s, f"{count} arrivals")
+        return await self.arrivals()
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:  # noqa: ANN401
+        return json.loads(self.body)
+
+
+async def eventually(condition: Callable[[], Any], within_s: float, what: str) -> float:
+    """Poll until `condition()` holds; how long it took. Fails after `within_s`."""
+    start = time.monotonic()
+    while not await condition():
+        assert time.monotonic() - start < within_s, f"not within {within_s} s: {what}"
+        await asyncio.sleep(0.02)
+    return time.monotonic() - start
+
+
+def _kafka(settings: Settings) -> dict[str, str]:
+    if settings.queue != "kafka":
+        return {}
+    return {
+        "PENSTOCK_QUEUE": "kafka",
+        "PENSTOCK_KAFKA_BOOTSTRAP": ",".join(settings.kafka_bootstrap),
+        "PENSTOCK_KAFKA_TOPIC": settings.kafka_topic,
+        "PENSTOCK_KAFKA_DEAD_LETTER_TOPIC": settings.kafka_dead_letter_topic,
+        "PENSTOCK_KAFKA_GROUP": settings.kafka_group,
+        "PENSTOCK_KAFKA_PARTITIONS": str(settings.kafka_partitions),
+        "PENSTOCK_QUEUE_PARTITIONS": str(settings.queue_partitions),
+    }
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, log_dir: Path, *, syncs: int = 1, edges: int = 1, workers: int = 1, **environment: str
+) -> AsyncIterator[System]:
+    """Sync, edges, workers and an app server, ready; all of it is ended afterwards."""
+    issuer = Issuer()
+    mongo: AsyncIOMotorClient[Any] = AsyncIOMotorClient(settings.mongodb_url)
+    try:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as http:
+            system = System(settings, log_dir, issuer, mongo[settings.mongodb_database]["rules"], http, {})
+            system.environment |= {
+                "PENSTOCK_MONGODB_URL": settings.mongodb_url,
+                "PENSTOCK_MONGODB_DATABASE": settings.mongodb_database,
+                "PENSTOCK_CACHE_REDIS_URL": settings.cache_redis_url,
+                "PENSTOCK_QUEUE_REDIS_URL": settings.queue_redis_url,
+                "PENSTOCK_JWKS_URL": issuer.url,
+                "PENSTOCK_JWT_ISSUER": "test",
+                "PENSTOCK_UPSTREAMS": system.upstream,
+                "PENSTOCK_POLL_LIMIT_PER_S": "100000",
+                # Two busy cores: what is about rates must not fall back to local counting.
+                "PENSTOCK_COUNTERS_TIMEOUT_MS": "2000",
+                **_kafka(settings),
+                **environment,
+            }
+            try:
+                system.app_server()
+                for _ in range(syncs):
+                    system.spawn("sync")
+                for _ in range(edges):
+                    system.edge()
+                for _ in range(workers):
+                    system.worker()
+                await system.ready()
+                yield system
+            finally:
+                for part in reversed(system.parts):
+                    part.end()
+    finally:
+        mongo.close()
+        issuer.close()
