@@ -43,4 +43,4 @@ def test_no_part_comes_twice_and_each_after_what_it_uses(name: str) -> None:
 
 def test_a_script_without_parts_is_as_it_is() -> None:
     folder = Path(__file__).parents[2] / "app" / "limiter" / "lua"
-    assert source("app.limiter", "set_backlog_marker") == (folder / "mark.lua").read_text()
+    assert source("app.limiter", "set_backlog_marker") == (folder / "set_backlog_marker.lua").read_text()
