@@ -31,108 +31,217 @@ CommaSeparated = NoDecode  # lists are written `a,b`, not as JSON
 
 
 class Settings(BaseSettings):
-    """All settings of all processes; the README lists them."""
+    """All settings of all processes. docs/reference/settings.md is generated from this class."""
 
-    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PENSTOCK_", extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
 
     # Stores
     mongodb_url: str = "mongodb://127.0.0.1:27017/?replicaSet=rs0"
+    """The rules database. It must be a replica set, because Penstock follows its change stream."""
     mongodb_database: str = Field("penstock", pattern=r"^[A-Za-z0-9_-]{1,63}$")
+    """The name of the database."""
     cache_redis_url: str = "redis://127.0.0.1:6379/0"
+    """The cache Redis, which holds rules and counters: `redis://`, `rediss://` (TLS) or `unix://`."""
     queue_redis_url: str = "redis://127.0.0.1:6380/0"
+    """The queue Redis, which holds flows and jobs. It needs `appendfsync always` and `noeviction`."""
     queue_partitions: int = Field(1, ge=1, le=4096)
+    """How many partitions the jobs are spread over. It must be the same in every process and may not change while jobs
+    wait.
+    """
 
     envelope_keys: Annotated[dict[str, bytes], CommaSeparated] = Field(default_factory=dict, repr=False)
+    """Keys that encrypt the requests of rules with `queue.keep_credentials`: `name:key,…`, each key 32 bytes in
+    base64url. The first one encrypts, any of them decrypts.
+    """
     queue_check: Literal["require", "warn"] = "require"
+    """What to do with a queue Redis that may lose acknowledged jobs or is older than 6.2: `require` refuses to start,
+    `warn` logs a warning.
+    """
     queue_folder: DirectoryPath | None = None
+    """The folder of the queue Redis' files, if it is on this machine: then free disk is watched. `penstock up` sets
+    it.
+    """
     queue_min_free_bytes: int = Field(256 << 20, ge=0)
+    """Deferring is answered 503 while `PENSTOCK_QUEUE_FOLDER` has less free disk than this."""
     queue_max_jobs: int = Field(0, ge=0)
+    """Deferring is answered 503 while this many jobs are not final. 0 means no limit."""
     queue_max_bytes: int = Field(0, ge=0)
+    """Deferring is answered 503 while the requests of jobs that are not final take this many bytes. 0 means no limit.
+    It does not apply with Kafka.
+    """
     queue_max_memory: float = Field(0.8, gt=0, le=0.95)
+    """Deferring is answered 503 while the queue Redis uses more than this fraction of its `maxmemory`; the rest is
+    needed to store outcomes.
+    """
 
     # Kafka before the flows
     queue: Literal["redis", "kafka"] = "redis"
+    """How jobs reach their flows: `redis` stores the request in the queue Redis, `kafka` sends it through Kafka."""
     kafka_bootstrap: Annotated[tuple[str, ...], CommaSeparated, Field(validate_default=True)] = ()
+    """Brokers, `host:port,…`. Required with `PENSTOCK_QUEUE=kafka`; `penstock up` starts a broker if it is not set."""
     kafka_topic: str = Field("penstock-jobs", pattern=_TOPIC)
+    """The topic of jobs."""
     kafka_dead_letter_topic: str = Field("penstock-dead-letters", pattern=_TOPIC)
+    """The topic of failed jobs and of messages that cannot be handled."""
     kafka_group: str = Field("penstock-intake", min_length=1, max_length=249)
+    """The consumer group of the intake."""
     kafka_partitions: int = Field(6, ge=1, le=10_000)
+    """Partitions of the topics, when Penstock creates them."""
     kafka_replication: int = Field(1, ge=1, le=32)
+    """Replicas of the topics, when Penstock creates them. Use 3 in production."""
     kafka_retention_hours: float = Field(168.0, gt=24)
+    """How long the topics keep messages, when Penstock creates them. It must exceed every rule's `max_wait_seconds` by
+    a day.
+    """
     kafka_timeout_ms: float = Field(3000.0, gt=0)
+    """How long to wait for Kafka to acknowledge a message."""
     kafka_window: int = Field(1000, ge=2, le=100_000)
+    """How many requests of one flow the queue Redis holds; the others stay on Kafka until there is room."""
     kafka_held_bytes: int = Field(256 << 20, ge=1)
+    """How many bytes of requests the queue Redis holds altogether; the others stay on Kafka until there is room."""
     kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """The security protocol of the brokers."""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    """The SASL mechanism, with a `SASL_` protocol."""
     kafka_username: str | None = None
+    """The user, with a `SASL_` protocol."""
     kafka_password: Annotated[str | None, Field(validate_default=True, repr=False)] = None
+    """The password, with a `SASL_` protocol."""
     kafka_ca_file: FilePath | None = None
+    """Certificates (PEM) of the authorities to trust. Default: the system's."""
     kafka_cert_file: FilePath | None = None
+    """The client certificate (PEM), where the brokers ask for one."""
     kafka_key_file: FilePath | None = None
+    """The key (PEM) of the client certificate."""
 
     # Who
     auth: Literal["optional", "required"] = "optional"
+    """`optional`: requests without a token are served and counted by address. `required`: they are answered 401."""
     jwks_url: HttpUrl | None = None
+    """Where your issuer publishes its keys. `penstock up` starts the development issuer if it is not set."""
     jwks_refresh_s: float = Field(300.0, gt=0)
+    """How often the issuer's keys are fetched. A key that the issuer withdraws is trusted at most this long, and 10 s,
+    while the issuer can be reached.
+    """
     jwt_issuer: str | None = None
+    """The `iss` that tokens must have."""
     jwt_audience: str = "penstock"
+    """The `aud` that tokens of clients must have."""
     jwt_algorithms: Annotated[tuple[str, ...], CommaSeparated] = ("ES256", "RS256", "EdDSA")
+    """Signature algorithms that are accepted, separated by commas; asymmetric ones only."""
     jwt_leeway_s: int = Field(30, ge=0, le=30)
+    """How far the clocks of issuer and edges may differ."""
     admin_audience: str = "penstock-admin"
+    """The `aud` that tokens of operators must have."""
     admin_role_claim: str = "penstock_role"
+    """The claim that holds an operator's role: `viewer`, `operator` or `admin`."""
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], CommaSeparated] = ()
+    """Networks of your load balancers, separated by commas. `X-Forwarded-*` and `Forwarded` are believed from these
+    only.
+    """
     bad_tokens_per_minute: int = Field(60, ge=1)
+    """An address that sends more invalid tokens than this in a minute is answered 429 before its next token is
+    checked.
+    """
 
     identity_key_file: Path | None = None
+    """PEM file of the Ed25519 key that signs `Penstock-Identity`; further keys in it are published too. All edges and
+    workers need the same file. `penstock up` creates one.
+    """
 
     # Rules
     no_rule: Literal["allow", "deny"] = "allow"
+    """What happens to a request to which no rule applies: `allow` forwards it, `deny` answers 403."""
     rules_unavailable: Literal["closed", "open"] = "closed"
+    """What an edge does while it has never seen the rules: `closed` answers 503, `open` forwards without limits."""
     rule_cache_size: int = Field(50_000, ge=100)
+    """How many keys (users, addresses, claims) an edge or worker keeps rules for in memory."""
     sync_full_interval_s: float = Field(60.0, gt=0)
+    """How often sync compares everything, beside following the change stream."""
 
     # The way of a request
     public_url: HttpUrl | None = None
+    """What the addresses of jobs begin with. Default: scheme and host of the request."""
     upstreams: Annotated[tuple[HttpUrl, ...], CommaSeparated] = ()
+    """The app servers, separated by commas: `http` or `https` addresses, with a base path if needed. HTTPS
+    certificates are always verified.
+    """
     upstream_connect_timeout_s: float = Field(5.0, gt=0)
+    """How long a connection to an app server may take."""
     upstream_read_timeout_s: float = Field(60.0, gt=0)
+    """How long an app server may take to begin its answer, and between two parts of it."""
     upstream_keep_alive_s: float = Field(30.0, gt=0)
+    """How long an unused connection to an app server is kept; never longer than its `Keep-Alive: timeout`."""
     upstream_idle_connections: int = Field(256, ge=0)
+    """How many unused connections to each app server are kept."""
     upstream_ca_file: FilePath | None = None
+    """Certificates (PEM) of authorities to trust for app servers, beside the system's."""
     counters_timeout_ms: float = Field(25.0, gt=0)
+    """How long a decision waits for rules and counters; then each rule's `on_store_failure` decides."""
     cache_timeout_ms: float = Field(1000.0, gt=0)
+    """How long any other call to the cache Redis may take."""
     queue_timeout_ms: float = Field(3000.0, gt=0)
+    """How long a call to the queue Redis may take."""
     max_deferred_body_bytes: int = Field(1 << 20, ge=0)
+    """A request with a larger body is not deferred but answered 413."""
     max_stored_response_bytes: int = Field(1 << 20, ge=0)
+    """A larger answer of an app server is not kept for the client; the job still ends `succeeded`."""
     poll_limit_per_s: float = Field(50.0, gt=0)
+    """Requests a second to `/_penstock/jobs` and `/_penstock/limits` that each caller may make to each edge."""
 
     # Clients
     max_connections: int = Field(10_000, ge=1)
+    """Connections to a process, at most as many as it may have open files. Further ones are answered 503."""
     max_header_bytes: int = Field(32 << 10, ge=1024)
+    """Bytes of a request's target, headers and trailers together; a larger head is answered 414 or 431."""
     max_headers: int = Field(100, ge=10)
+    """Header lines of a request; more are answered 431."""
     max_body_bytes: int = Field(0, ge=0)
+    """Bytes of a request body; a larger one is answered 413. 0 means no limit."""
     header_timeout_s: float = Field(10.0, gt=0)
+    """How long a client may take to send a request's head; then it is answered 408."""
     stall_timeout_s: float = Field(30.0, gt=0)
+    """How long a client may be slower than `PENSTOCK_MIN_BYTES_PER_S` before its connection is closed."""
     min_bytes_per_s: int = Field(100, ge=0)
+    """The slowest rate at which a client may send a body or take an answer."""
     keep_alive_s: float = Field(75.0, gt=0)
+    """How long a connection of a client may be idle."""
 
     # Workers
     max_in_flight: int = Field(256, ge=1)
+    """Jobs that a worker has in flight at most."""
     horizon_ms: float = Field(50.0, gt=0, le=1000)
+    """How far ahead slots are granted to a worker."""
     slot_lead_ms: float = Field(5.0, ge=0, le=1000)
+    """How far ahead a slot must lie at least, so that its job can be leased in time."""
     slot_grace_ms: float = Field(20.0, gt=0, le=1000)
+    """How late a slot may still be used; a later one is given up and its job goes back to the head of its flow."""
     flow_lease_ms: float = Field(200.0, ge=50)
+    """How long a worker holds a flow exclusively."""
     lease_s: float = Field(30.0, gt=0)
+    """How long a worker holds a job exclusively unless it renews the lease: the time until a job of a killed worker is
+    sent again.
+    """
     reclaim_interval_s: float = Field(5.0, gt=0)
+    """How often workers look for jobs whose lease has ended."""
     finish_within_s: float = Field(20.0, ge=0)
+    """How long a stopping worker waits for the requests it has sent; then their jobs go back to their flows."""
     retry_base_s: float = Field(1.0, gt=0)
+    """The first backoff between two attempts; it doubles, with jitter."""
     retry_max_s: float = Field(60.0, gt=0)
+    """The longest backoff between two attempts."""
 
     # Operators
     admin_url: HttpUrl | None = None
+    """The admin API that commands use. Default: the one of the installation in `PENSTOCK_DATA_DIR`."""
     admin_token: str | None = None
+    """The token that commands send to the admin API. Default: one of the development issuer."""
     data_dir: Path = Path(".penstock")
+    """Where `penstock up` keeps its data, and where commands look for the running installation."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe log lines that are written."""
 
     @field_validator("envelope_keys", mode="before")
     @classmethod

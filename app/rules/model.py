@@ -53,62 +53,113 @@ Token = Annotated[str, AfterValidator(_valid_token), Field(json_schema_extra={"p
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 class MatchConditions(_Strict):
     """Which requests of a caller a rule is about; nothing given means all."""
 
     methods: Annotated[list[Token], Field(max_length=32)] | None = None
+    """HTTP methods. Default: every method."""
     path_prefix: Annotated[str, StringConstraints(pattern=r"^/", max_length=1024)] | None = None
+    """`/api` matches `/api` and every path below `/api/`. Never a regular expression. Default: every path."""
 
 
 class Drain(_Strict):
     """A drain rate of its own, beside the limit."""
 
     limit: Units
+    """Jobs (of cost 1) per window."""
     window_seconds: WindowSeconds
+    """The window."""
     burst: Units = 1
+    """How many may be sent at once."""
 
 
 class QueueOptions(_Strict):
     """How a rule's deferred requests wait, and what happens when they can't be sent."""
 
     max_depth: Annotated[int, Field(ge=1, le=10_000_000), _INTEGRAL] = 1000
+    """Jobs of one flow that may be waiting; a further request is answered 429."""
     max_wait_seconds: Annotated[float, Field(gt=0, le=366 * DAY_S)] = 3600
+    """How long a job may wait until it fails with `expired`. A request whose ETA is later is answered 429."""
     max_attempts: Annotated[int, Field(ge=1, le=100), _INTEGRAL] = 5
+    """Attempts until a job fails with `attempts_exhausted`."""
     result_ttl_seconds: Annotated[int, Field(ge=1, le=30 * DAY_S), _INTEGRAL] = 3600
+    """How long a finished job and its response are kept."""
     dead_letter_ttl_seconds: Annotated[int, Field(ge=1, le=366 * DAY_S), _INTEGRAL] = 30 * DAY_S
+    """How long a failed job is kept."""
     overtaking: bool | None = None
+    """Whether live requests may pass the jobs that wait in the flow. Default: `false` with the shared budget, `true`
+    with a drain rate of its own.
+    """
     on_delete: Literal["drain", "reject"] = "drain"
+    """What happens to waiting jobs when the rule is deleted or disabled: `drain` sends them at the last rate, `reject`
+    fails them with `rule_deleted`.
+    """
     keep_credentials: bool = False
+    """Store `Authorization`, `Cookie` and `X-Api-Key` with a job, encrypted. Needs `PENSTOCK_ENVELOPE_KEYS`."""
     drop_headers: Annotated[list[Token], Field(max_length=64)] = []
+    """Further headers that are not stored with a job."""
     callback_hosts: Annotated[list[str], Field(max_length=64)] = []
+    """Accepted, but without effect in this version."""
 
 
 class Rule(_Strict):
     """One rule. The admin API keeps `version`, `updated_at` and `updated_by`; `version` is the ETag, nothing else."""
 
     rule_id: RuleId
+    """The name of the rule: lower-case letters, digits, `_` and `-`, at most 64. In MongoDB it is the `_id`."""
     key_type: KeyType
+    """Who is counted: `user` (the token's `sub`), `ip`, `claim:<name>` (a verified claim that is a string), or
+    `default` (where no other rule applies; counts by user, else by address).
+    """
     key_value: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
+    """An exact value; a network such as `10.0.0.0/8` (one counter for all of it); or `*` (a counter for each value).
+    Required, except for `default`, which has none.
+    """
     limit: Units
+    """Units per window."""
     window_seconds: WindowSeconds
+    """The window."""
     burst: Units | None = None
+    """How many units at once (GCRA): the first window can see nearly `limit` + `burst`. Default: `limit`."""
     algorithm: Literal["gcra", "sliding_window"] = "gcra"
+    """`gcra` spreads requests evenly; `sliding_window` is an exact log that never allows more than `limit` in any
+    window (`limit` at most 10,000).
+    """
     cost: Units = 1
+    """Units that a request takes, at most `burst`."""
     priority: Annotated[int, Field(ge=-1000, le=1000), _INTEGRAL] = 0
+    """Among rules of one key type the highest applies; then exact value, longest network, `*`; then the longest
+    `path_prefix`; then `rule_id`. Flows of a higher priority also drain first when workers are short.
+    """
     enabled: bool = True
+    """`false`: the rule is not in force."""
     match: MatchConditions = MatchConditions()
+    """Which requests of a caller the rule is about. Default: all."""
     on_limit: Literal["reject", "defer"] = "reject"
+    """What happens over the limit: `reject` answers 429, `defer` stores the request and answers 202."""
     drain: Drain | None = None
+    """A drain rate beside the limit. Default: jobs drain from the rule's own budget, so that live and drained requests
+    together never exceed the limit.
+    """
     paused: bool = False
+    """`true`: the flows accept jobs and do not drain."""
     queue: QueueOptions = QueueOptions()
+    """How deferred requests wait."""
     shadow: bool = False
+    """`true`: the rule is counted and reported, never enforced."""
     on_store_failure: Literal["open", "closed", "local"] = "local"
+    """What happens while counters cannot be reached: `open` allows, `closed` answers 503, `local` lets each edge
+    enforce `limit` divided by the number of edges last seen.
+    """
     version: Annotated[int, Field(ge=1, le=MOST_VERSIONS), _INTEGRAL] = 1
+    """Kept by the admin API. It rises with each change and is the `ETag`."""
     updated_at: datetime | None = None
+    """Kept by the admin API: when the rule last changed."""
     updated_by: str | None = None
+    """Kept by the admin API: who changed it last."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
