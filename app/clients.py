@@ -9,7 +9,7 @@ import aiohttp
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.helpers import create_ssl_context
-from motor.motor_asyncio import AsyncIOMotorClient
+from motor.motor_asyncio import AsyncIOMotorChangeStream, AsyncIOMotorClient, AsyncIOMotorDatabase
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -22,6 +22,9 @@ from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 
 MongoClient = AsyncIOMotorClient[Any]
+MongoDatabase = AsyncIOMotorDatabase[Any]
+MongoChangeStream = AsyncIOMotorChangeStream[Any]
+"""The types of the MongoDB driver. Other modules import these names, so that only this module depends on Motor."""
 
 
 def cache_redis(settings: Settings) -> Redis:
@@ -74,10 +77,18 @@ def _naming_its_end(connection_class: type[AbstractConnection]) -> type[Abstract
     return Connection
 
 
-def mongodb(settings: Settings, deadline_s: float | None = None) -> MongoClient:
-    """The rules database; times carry UTC. `deadline_s`: how long a call may take, if MongoDB hangs too."""
-    more: dict[str, Any] = {} if deadline_s is None else {"timeoutMS": int(deadline_s * 1000)}
-    return AsyncIOMotorClient(settings.mongodb_url, tz_aware=True, serverSelectionTimeoutMS=3000, **more)
+def mongodb(settings: Settings, call_timeout_s: float | None = None) -> MongoClient:
+    """Make a client of the rules database. `call_timeout_s` bounds every call, even when MongoDB hangs."""
+    return mongo_client(settings.mongodb_url, call_timeout_s=call_timeout_s)
+
+
+def mongo_client(
+    url: str, *, server_selection_timeout_s: float = 3.0, call_timeout_s: float | None = None
+) -> MongoClient:
+    """Make a client of MongoDB at `url`. Times that it reads are aware, in UTC."""
+    options: dict[str, Any] = {} if call_timeout_s is None else {"timeoutMS": int(call_timeout_s * 1000)}
+    selection_timeout_ms = int(server_selection_timeout_s * 1000)
+    return AsyncIOMotorClient(url, tz_aware=True, serverSelectionTimeoutMS=selection_timeout_ms, **options)
 
 
 def http_session() -> aiohttp.ClientSession:

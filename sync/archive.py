@@ -9,8 +9,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Self
 
-from motor.motor_asyncio import AsyncIOMotorDatabase
-
+from app.clients import MongoDatabase
 from app.process.lifecycle import cancel
 from app.rules.model import Rule
 from sync.history import History
@@ -46,7 +45,7 @@ _Published = _Changes | _Copied | _CopyEnded
 class Archive:
     """One for each opened stream; writes while it is entered. Leaving it gives up what is not written."""
 
-    def __init__(self, database: "AsyncIOMotorDatabase[Any]", resume: ResumeToken) -> None:
+    def __init__(self, database: MongoDatabase, resume: ResumeToken) -> None:
         self._good = LastGood(database)
         self._history = History(database)
         self._resume = resume

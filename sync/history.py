@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo.errors import BulkWriteError
 
+from app.clients import MongoDatabase
 from app.rules.store import HISTORY, to_document
 from sync.plan import Change, time_of_revision
 
@@ -17,7 +17,7 @@ AT_ONCE = 1000
 class History:
     """Several sync workers may record the same change: it stands there once. Raises pymongo's errors."""
 
-    def __init__(self, database: "AsyncIOMotorDatabase[Any]") -> None:
+    def __init__(self, database: MongoDatabase) -> None:
         self._history = database[HISTORY]
 
     async def record(self, changes: Iterable[Change]) -> None:

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from typing import Any
 
 from bson.int64 import Int64
-from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import DeleteOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
+from app.clients import MongoDatabase
 from app.rules.model import Rule
 from app.rules.store import LAST_GOOD, to_document
 from sync.plan import Change, content_digest
@@ -20,7 +19,7 @@ AT_ONCE = 1000
 class LastGood:
     """Writes what sync has published. Raises pymongo's errors."""
 
-    def __init__(self, database: "AsyncIOMotorDatabase[Any]") -> None:
+    def __init__(self, database: MongoDatabase) -> None:
         self._kept = database[LAST_GOOD]
         self._digests: dict[str, str] | None = None
 

@@ -7,8 +7,8 @@ from time import monotonic
 from typing import Any
 
 from bson.timestamp import Timestamp
-from motor.motor_asyncio import AsyncIOMotorDatabase
 
+from app.clients import MongoDatabase
 from app.errors import InvalidRule
 from app.rules.model import Rule, parse_rule
 from app.rules.store import COLLECTION, RuleStore
@@ -43,7 +43,7 @@ class Batch:
 
 
 async def copy_all(
-    database: "AsyncIOMotorDatabase[Any]",
+    database: MongoDatabase,
     publisher: Publisher,
     archive: Archive,
     refuse: Callable[[str, str], None],
@@ -74,7 +74,7 @@ async def copy_all(
     return Copied(len(seen), changed, len(invalid))
 
 
-async def _batches(database: "AsyncIOMotorDatabase[Any]", time: Timestamp) -> AsyncIterator[Batch]:
+async def _batches(database: MongoDatabase, time: Timestamp) -> AsyncIterator[Batch]:
     """Everything in the order of the ids; the first snapshot is as of `time`."""
     command: dict[str, Any] = {"find": COLLECTION, "hint": {"_id": 1}, "batchSize": BATCH}
     while True:
@@ -93,7 +93,7 @@ async def _batches(database: "AsyncIOMotorDatabase[Any]", time: Timestamp) -> As
         time = await _now(database)
 
 
-async def _now(database: "AsyncIOMotorDatabase[Any]") -> Timestamp:
+async def _now(database: MongoDatabase) -> Timestamp:
     time: Timestamp = (await database.command("ping"))["operationTime"]
     return time
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from motor.motor_asyncio import AsyncIOMotorDatabase
+from app.clients import MongoDatabase
 
 COLLECTION = "sync_state"
 ID = "rules"
@@ -18,7 +18,7 @@ Token = Mapping[str, Any]
 class ResumeToken:
     """The token up to which everything is published. Raises pymongo's errors."""
 
-    def __init__(self, database: "AsyncIOMotorDatabase[Any]") -> None:
+    def __init__(self, database: MongoDatabase) -> None:
         self._states = database[COLLECTION]
         self._saved_at_s = 0.0
 

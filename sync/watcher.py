@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from motor.motor_asyncio import AsyncIOMotorChangeStream, AsyncIOMotorDatabase
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from pymongo.errors import OperationFailure, PyMongoError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random
 
-from app.clients import cache_redis, mongodb
+from app.clients import MongoChangeStream, MongoDatabase, cache_redis, mongodb
 from app.errors import InvalidRule, Unavailable
 from app.process.lifecycle import Process, alongside, until_one_ends
 from app.rules.model import Rule, parse_rule
@@ -69,9 +68,7 @@ class StreamLost(Exception):
 class Watcher:
     """One sync worker. Several may run at once."""
 
-    def __init__(
-        self, database: "AsyncIOMotorDatabase[Any]", publisher: Publisher, settings: Settings, metrics: SyncMetrics
-    ) -> None:
+    def __init__(self, database: MongoDatabase, publisher: Publisher, settings: Settings, metrics: SyncMetrics) -> None:
         self._database = database
         self._publisher = publisher
         self._resume = ResumeToken(database)
@@ -178,14 +175,14 @@ class Watcher:
         log.warning("sync_interrupted", error=str(error), attempt=state.attempt_number)
 
 
-async def _pump(stream: "AsyncIOMotorChangeStream[Any]", arrivals: Arrivals, ended: asyncio.Event) -> None:
+async def _pump(stream: MongoChangeStream, arrivals: Arrivals, ended: asyncio.Event) -> None:
     """Events as they come, so that none waits for the publishing of those before it."""
     while not ended.is_set():
         arrivals.put_nowait(await _next(stream))
 
 
 @asynccontextmanager
-async def _opened(stream: "AsyncIOMotorChangeStream[Any]", token: Token | None) -> AsyncIterator[Arrival]:
+async def _opened(stream: MongoChangeStream, token: Token | None) -> AsyncIterator[Arrival]:
     """Yields what came first. Raises StreamLost where the token is refused."""
     async with AsyncExitStack() as stack:
         try:
@@ -198,7 +195,7 @@ async def _opened(stream: "AsyncIOMotorChangeStream[Any]", token: Token | None) 
         yield first
 
 
-async def _next(stream: "AsyncIOMotorChangeStream[Any]") -> Arrival:
+async def _next(stream: MongoChangeStream) -> Arrival:
     """Raises StreamLost where it can't be resumed."""
     try:
         event = await stream.try_next()

@@ -4,16 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.errors import OperationFailure, PyMongoError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from app.clients import MongoClient, mongo_client
 from app.errors import StartupError
 from app.local import binaries
 
@@ -74,9 +73,7 @@ async def redis_is_ready(url: str) -> None:
 
 async def mongodb_is_ready(port: int) -> None:
     """Wait until `mongod` is the primary of its replica set, making it one first; raises StartupError."""
-    client: AsyncIOMotorClient[Any] = AsyncIOMotorClient(
-        f"mongodb://{HOST}:{port}/?directConnection=true", serverSelectionTimeoutMS=1000
-    )
+    client = mongo_client(f"mongodb://{HOST}:{port}/?directConnection=true", server_selection_timeout_s=1)
     try:
         async for trial in _trials(PyMongoError, _NotPrimary):
             with trial:
@@ -128,7 +125,7 @@ class _NotPrimary(Exception):
     """Not yet."""
 
 
-async def _become_primary(client: "AsyncIOMotorClient[Any]", host: str) -> None:
+async def _become_primary(client: MongoClient, host: str) -> None:
     if (await client.admin.command("hello")).get("isWritablePrimary"):
         return
     members = [{"_id": 0, "host": host}]

@@ -5,10 +5,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, PyMongoError
 from pymongo.write_concern import WriteConcern
 
+from app.clients import MongoDatabase
 from app.errors import Conflict, InvalidRule, NotFound, PreconditionFailed, RulesUnavailable
 from app.rules.model import MOST_VERSIONS, Rule, parse_rule
 from app.rules.schema import mongodb_schema
@@ -28,7 +28,7 @@ KEPT_BY_STORE = {"version", "updated_at", "updated_by"}
 class RuleStore:
     """Every method raises RulesUnavailable where MongoDB can't be reached."""
 
-    def __init__(self, database: "AsyncIOMotorDatabase[Any]") -> None:
+    def __init__(self, database: MongoDatabase) -> None:
         self._database = database
         self._rules = database.get_collection(COLLECTION, write_concern=WriteConcern("majority"))
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from motor.motor_asyncio import AsyncIOMotorDatabase
 from prometheus_client import CollectorRegistry
 from pymongo import InsertOne, UpdateOne
 from redis.asyncio import Redis
 
-from app.clients import cache_redis, counter_scripts, mongodb
+from app.clients import MongoDatabase, cache_redis, counter_scripts, mongodb
 from app.decision import charge_of
 from app.identity.caller import Caller
 from app.limiter.redis_limiter import RedisLimiter
@@ -37,7 +36,7 @@ AT_REST_S = 0.05
 """Of CPU in a second, at most."""
 
 
-async def fill(database: "AsyncIOMotorDatabase[Any]", rules: int) -> None:
+async def fill(database: MongoDatabase, rules: int) -> None:
     await database["rules"].delete_many({})
     for first in range(0, rules, BATCH):
         some = range(first, min(first + BATCH, rules))
@@ -55,7 +54,7 @@ def document(number: int) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def syncing(database: "AsyncIOMotorDatabase[Any]", redis: Redis, settings: Settings) -> AsyncIterator[float]:
+async def syncing(database: MongoDatabase, redis: Redis, settings: Settings) -> AsyncIterator[float]:
     """Yields how long the first copy took, in seconds."""
     stop, ready = asyncio.Event(), asyncio.Event()
     watcher = Watcher(database, Publisher(redis), settings, SyncMetrics(CollectorRegistry()))
@@ -102,7 +101,7 @@ async def decision_us(rules: RuleCache, counting: Scripts, count: int) -> tuple[
     return statistics.median(ping), statistics.median(known), statistics.median(new)
 
 
-async def burst_s(database: "AsyncIOMotorDatabase[Any]", rules: RuleCache, count: int) -> float:
+async def burst_s(database: MongoDatabase, rules: RuleCache, count: int) -> float:
     """Until the last of a burst of changes is in force, in seconds."""
     changes = [UpdateOne({"_id": f"r{i % count}"}, {"$set": {"limit": 7 + i}}) for i in range(BURST)]
     last = (BURST - 1) % count
@@ -132,7 +131,7 @@ class Found:
         return self.known_us / self.ping_us
 
 
-async def measure(database: "AsyncIOMotorDatabase[Any]", redis: Redis, settings: Settings, size: int) -> Found:
+async def measure(database: MongoDatabase, redis: Redis, settings: Settings, size: int) -> Found:
     """All of it, with so many rules."""
     await fill(database, size)
     await redis.flushall()

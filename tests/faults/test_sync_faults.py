@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from prometheus_client import CollectorRegistry
 from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
 
+from app.clients import MongoDatabase, mongo_client
 from app.local.stores import mongodb_is_ready, rules_store
 from app.rules.store import RuleStore
 from app.settings import Settings
@@ -23,18 +23,16 @@ from tests.conftest import started
 from tests.integration.test_sync import caller, document, following, limits, until
 from tests.support.system import eventually, free_port, running
 
-Database = AsyncIOMotorDatabase[Any]
-
 
 @pytest.fixture
-async def database(settings: Settings) -> AsyncIterator[Database]:
-    client: AsyncIOMotorClient[Any] = AsyncIOMotorClient(settings.mongodb_url, tz_aware=True)
+async def database(settings: Settings) -> AsyncIterator[MongoDatabase]:
+    client = mongo_client(settings.mongodb_url)
     yield client[settings.mongodb_database]
     client.close()
 
 
 @asynccontextmanager
-async def syncing(database: Database, redis: Redis, settings: Settings) -> AsyncIterator[SyncMetrics]:
+async def syncing(database: MongoDatabase, redis: Redis, settings: Settings) -> AsyncIterator[SyncMetrics]:
     metrics = SyncMetrics(CollectorRegistry())
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(Watcher(database, Publisher(redis), settings, metrics).run(stop, ready))
@@ -56,7 +54,9 @@ async def persistently(write: Callable[[], Awaitable[Any]]) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_a_lost_stream_begins_anew_with_a_full_copy(database: Database, cache: Redis, settings: Settings) -> None:
+async def test_a_lost_stream_begins_anew_with_a_full_copy(
+    database: MongoDatabase, cache: Redis, settings: Settings
+) -> None:
     await database["rules"].insert_one({"_id": "r"} | document(5))
     async with syncing(database, cache, settings) as metrics, following(settings) as rules:
         await until(rules, caller(), {"r": 5})
@@ -72,12 +72,12 @@ async def test_a_lost_stream_begins_anew_with_a_full_copy(database: Database, ca
         assert metrics.interruptions._value.get() <= 3, "fewer than one retry a second"
 
 
-async def test_a_full_copy_holds_up_no_change(database: Database, cache: Redis, settings: Settings) -> None:
+async def test_a_full_copy_holds_up_no_change(database: MongoDatabase, cache: Redis, settings: Settings) -> None:
     always = settings.model_copy(update={"sync_full_interval_s": 0.1})
     await database["rules"].insert_one({"_id": "r"} | document(5))
     slowly = {"failCommands": ["find"], "appName": "sync", "blockConnection": True, "blockTimeMS": 10_000}
     slow = {"configureFailPoint": "failCommand", "data": slowly}
-    own: AsyncIOMotorClient[Any] = AsyncIOMotorClient(settings.mongodb_url, tz_aware=True, appname="sync")
+    own = mongo_client(f"{settings.mongodb_url}&appname=sync")
     async with syncing(own[settings.mongodb_database], cache, always) as metrics, following(settings) as rules:
         await until(rules, caller(), {"r": 5})
         await database.client.admin.command({**slow, "mode": "alwaysOn"})
@@ -95,7 +95,7 @@ async def test_a_full_copy_holds_up_no_change(database: Database, cache: Redis, 
 
 @pytest.mark.parametrize("how", ["drop", "rename"])
 async def test_a_collection_that_goes_takes_its_rules_along(
-    database: Database, cache: Redis, settings: Settings, how: str
+    database: MongoDatabase, cache: Redis, settings: Settings, how: str
 ) -> None:
     await database["rules"].insert_one({"_id": "r"} | document(5))
     async with syncing(database, cache, settings), following(settings) as rules:
@@ -112,7 +112,7 @@ async def test_a_collection_that_goes_takes_its_rules_along(
         await until(rules, caller(), {"s": 7})
 
 
-async def test_a_primary_that_steps_down(database: Database, cache: Redis, settings: Settings) -> None:
+async def test_a_primary_that_steps_down(database: MongoDatabase, cache: Redis, settings: Settings) -> None:
     await database["rules"].insert_one({"_id": "r"} | document(5))
     async with syncing(database, cache, settings), following(settings) as rules:
         await until(rules, caller(), {"r": 5})
@@ -125,7 +125,7 @@ async def test_a_primary_that_steps_down(database: Database, cache: Redis, setti
 async def test_mongodb_away_and_back(cache: Redis, settings: Settings, tmp_path: Path) -> None:
     port = free_port()
     store = rules_store(tmp_path / "mongodb", port)
-    client: AsyncIOMotorClient[Any] = AsyncIOMotorClient(store.url, tz_aware=True, serverSelectionTimeoutMS=1000)
+    client = mongo_client(store.url, server_selection_timeout_s=1)
     database = client["penstock"]
     try:
         with started(store, tmp_path / "mongod.log") as first:
@@ -154,7 +154,7 @@ async def test_mongodb_away_and_back(cache: Redis, settings: Settings, tmp_path:
 
 
 async def test_the_last_good_version_outlives_an_emptied_cache_and_a_restart(
-    database: Database, cache: Redis, settings: Settings
+    database: MongoDatabase, cache: Redis, settings: Settings
 ) -> None:
     await database["rules"].insert_one({"_id": "r"} | document(5))
     async with syncing(database, cache, settings), following(settings) as rules:
@@ -180,7 +180,7 @@ async def test_the_last_good_version_outlives_an_emptied_cache_and_a_restart(
         await eventually(forgotten, 20, "a deleted rule has no last good version")
 
 
-async def test_a_stream_goes_on_where_it_was_left(database: Database, cache: Redis, settings: Settings) -> None:
+async def test_a_stream_goes_on_where_it_was_left(database: MongoDatabase, cache: Redis, settings: Settings) -> None:
     async with syncing(database, cache, settings), following(settings) as rules:
         for limit in (5, 6):
             await database["rules"].replace_one({"_id": "r"}, document(limit), upsert=True)

@@ -7,11 +7,11 @@ from typing import Any
 import aiohttp
 import httpx
 import pytest
-from motor.motor_asyncio import AsyncIOMotorClient
 from redis.asyncio import Redis
 
 from app.admin.application import build_admin
 from app.admin.auth import Gatekeeper
+from app.clients import mongo_client
 from app.identity.tokens import TokenVerifier
 from app.limiter.redis_limiter import RedisLimiter
 from app.queue.operations import Operations
@@ -59,7 +59,7 @@ async def admin(
 ) -> AsyncIterator[Admin]:
     issuer = Issuer()
     settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
-    mongo: AsyncIOMotorClient[Any] = AsyncIOMotorClient(mongod_url, tz_aware=True)
+    mongo = mongo_client(mongod_url)
     database = mongo[f"test_{uuid.uuid4().hex[:12]}"]
     async with aiohttp.ClientSession() as session:
         gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
@@ -159,7 +159,7 @@ async def test_a_document_that_is_no_rule_is_listed_as_such(admin: Admin) -> Non
 async def test_without_mongodb_it_is_a_503(admin: Admin, cache: Redis, counting: Scripts, queueing: Scripts) -> None:
     issuer = admin.issuer
     settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
-    mongo: AsyncIOMotorClient[Any] = AsyncIOMotorClient("mongodb://127.0.0.1:9/", serverSelectionTimeoutMS=200)
+    mongo = mongo_client("mongodb://127.0.0.1:9/", server_selection_timeout_s=0.2)
     async with aiohttp.ClientSession() as session:
         gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
         operations = Operations(cache, queueing, settings)

@@ -4,15 +4,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo.errors import OperationFailure
 
+from app.clients import MongoDatabase, mongo_client
 from app.rules.model import parse_rule
 from app.rules.store import RuleStore
 from app.settings import Settings
 from tests.unit.test_rules_model import GOOD
-
-Database = AsyncIOMotorDatabase[Any]
 
 FULL = {
     "rule_id": "full",
@@ -42,22 +40,22 @@ FULL = {
 
 
 @pytest.fixture
-async def database(settings: Settings) -> AsyncIterator[Database]:
-    client: AsyncIOMotorClient[Any] = AsyncIOMotorClient(settings.mongodb_url, tz_aware=True)
+async def database(settings: Settings) -> AsyncIterator[MongoDatabase]:
+    client = mongo_client(settings.mongodb_url)
     database = client[settings.mongodb_database]
     await RuleStore(database).setup()
     yield database
     client.close()
 
 
-async def test_what_the_model_allows_mongodb_allows(database: Database) -> None:
+async def test_what_the_model_allows_mongodb_allows(database: MongoDatabase) -> None:
     store = RuleStore(database)
     for fields in (GOOD, FULL, {"rule_id": "d", "key_type": "default", "limit": 1, "window_seconds": 1}):
         written = await store.put(parse_rule(fields), "ops")
         assert await store.get(written.rule_id) == written
 
 
-async def test_doubles_that_are_integers_are_integers(database: Database) -> None:
+async def test_doubles_that_are_integers_are_integers(database: MongoDatabase) -> None:
     await database["rules"].insert_one(
         {"_id": "r", "key_type": "user", "key_value": "u", "limit": 5.0, "window_seconds": 60}
     )
@@ -82,7 +80,7 @@ async def test_doubles_that_are_integers_are_integers(database: Database) -> Non
         {"version": 0},
     ],
 )
-async def test_what_is_no_rule_is_refused_at_the_door(database: Database, change: dict[str, Any]) -> None:
+async def test_what_is_no_rule_is_refused_at_the_door(database: MongoDatabase, change: dict[str, Any]) -> None:
     document = {"_id": "r"} | {name: value for name, value in GOOD.items() if name != "rule_id"}
     with pytest.raises(OperationFailure):
         await database["rules"].insert_one(document | change)
@@ -92,6 +90,6 @@ async def test_what_is_no_rule_is_refused_at_the_door(database: Database, change
     assert (await RuleStore(database).get("r")).limit == 5
 
 
-async def test_its_queries_have_indexes(database: Database) -> None:
+async def test_its_queries_have_indexes(database: MongoDatabase) -> None:
     keys = [list(index["key"].items()) async for index in database["rules"].list_indexes()]
     assert [("key_type", 1), ("key_value", 1)] in keys

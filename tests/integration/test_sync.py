@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from app.clients import cache_redis
+from app.clients import MongoDatabase, cache_redis, mongo_client
 from app.errors import RulesUnavailable
 from app.identity.caller import Caller
 from app.rules import keys
@@ -33,12 +32,10 @@ from tests.support.system import eventually
 
 WITHIN_S = 20.0
 
-Database = AsyncIOMotorDatabase[Any]
-
 
 @pytest.fixture
-async def database(settings: Settings) -> AsyncIterator[Database]:
-    client: AsyncIOMotorClient[Any] = AsyncIOMotorClient(settings.mongodb_url, tz_aware=True)
+async def database(settings: Settings) -> AsyncIterator[MongoDatabase]:
+    client = mongo_client(settings.mongodb_url)
     yield client[settings.mongodb_database]
     client.close()
 
@@ -49,7 +46,7 @@ async def publisher(cache: Redis) -> Publisher:
 
 
 @asynccontextmanager
-async def syncing(database: Database, publisher: Publisher, settings: Settings) -> AsyncIterator[SyncMetrics]:
+async def syncing(database: MongoDatabase, publisher: Publisher, settings: Settings) -> AsyncIterator[SyncMetrics]:
     metrics = SyncMetrics(CollectorRegistry())
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(Watcher(database, publisher, settings, metrics).run(stop, ready))
@@ -99,7 +96,7 @@ def document(limit: int = 5, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 async def test_every_kind_of_change_reaches_the_cache(
-    database: Database,
+    database: MongoDatabase,
     publisher: Publisher,
     settings: Settings,
 ) -> None:
@@ -132,7 +129,7 @@ async def test_every_kind_of_change_reaches_the_cache(
 
 
 async def test_a_bad_document_never_replaces_a_good_one(
-    database: Database,
+    database: MongoDatabase,
     publisher: Publisher,
     settings: Settings,
 ) -> None:
@@ -155,7 +152,7 @@ async def test_a_bad_document_never_replaces_a_good_one(
 
 
 async def test_an_emptied_cache_is_filled_again(
-    database: Database,
+    database: MongoDatabase,
     publisher: Publisher,
     settings: Settings,
     cache: Redis,
@@ -295,7 +292,7 @@ async def test_everything_is_read_again_after_a_lost_connection(
 
 
 async def test_many_rules_are_copied(
-    database: Database, publisher: Publisher, settings: Settings, cache: Redis
+    database: MongoDatabase, publisher: Publisher, settings: Settings, cache: Redis
 ) -> None:
     many = 3000
     await database["rules"].insert_many({"_id": f"r{i}"} | document(key_value=f"u{i}") for i in range(many))
@@ -305,7 +302,7 @@ async def test_many_rules_are_copied(
 
 
 async def test_a_copy_that_outlives_its_snapshot_goes_on_from_a_newer_one(
-    database: Database, publisher: Publisher, cache: Redis, monkeypatch: pytest.MonkeyPatch
+    database: MongoDatabase, publisher: Publisher, cache: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MongoDB forgets a snapshot after five minutes; here each batch of two takes too long."""
     monkeypatch.setattr(reconcile, "BATCH", 2)
@@ -348,7 +345,7 @@ async def test_a_copy_that_outlives_its_snapshot_goes_on_from_a_newer_one(
     assert active.rule.limit == 99
 
 
-async def test_the_store_keeps_versions(database: Database) -> None:
+async def test_the_store_keeps_versions(database: MongoDatabase) -> None:
     store = RuleStore(database)
     await store.setup()
     await store.setup()

@@ -21,8 +21,8 @@ import aiohttp
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
-from motor.motor_asyncio import AsyncIOMotorClient
 
+from app.clients import mongo_client
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -272,7 +272,7 @@ async def running(
 ) -> AsyncIterator[System]:
     """Sync, edges, workers and an app server, ready; all of it is ended afterwards."""
     issuer = Issuer()
-    mongo: AsyncIOMotorClient[Any] = AsyncIOMotorClient(settings.mongodb_url)
+    mongo = mongo_client(settings.mongodb_url)
     try:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as http:
             system = System(settings, log_dir, issuer, mongo[settings.mongodb_database]["rules"], http, {})

@@ -73,3 +73,13 @@ def imported(file: Path) -> set[str]:
             assert node.level == 0, f"{file}: a relative import"
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return names
+
+
+def test_only_the_module_that_makes_clients_imports_motor() -> None:
+    importing = [
+        str(file.relative_to(ROOT))
+        for folder in ("app", "consumers", "sync", "tests")
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        if any(name.split(".")[0] == "motor" for name in imported(file))
+    ]
+    assert importing == ["app/clients.py"]
