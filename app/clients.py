@@ -1,14 +1,10 @@
-"""The only place that makes clients of Redis, MongoDB, Kafka and HTTP. The caller closes what it gets."""
+"""Makes every client of Redis, MongoDB and HTTP; a broker's package makes its own. The caller closes what it gets."""
 
-import asyncio
 import ssl
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.helpers import create_ssl_context
 from motor.motor_asyncio import AsyncIOMotorChangeStream, AsyncIOMotorClient, AsyncIOMotorDatabase
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
@@ -94,106 +90,6 @@ def mongo_client(
 def http_session() -> aiohttp.ClientSession:
     """A client for the issuer's keys."""
     return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-
-
-KAFKA_STOPS_WITHIN_S = 2.0
-KAFKA_SESSION_MS = 6000
-"""After how long an intake that says nothing is held for dead."""
-
-HEADERS_BYTES = 256 << 10
-"""What of a message may come on top of a request's body."""
-
-
-def kafka_producer(settings: Settings) -> AIOKafkaProducer:
-    """Acknowledged by all replicas, each message once. It knows no end of trying: the caller must."""
-    return AIOKafkaProducer(
-        **_kafka(settings),
-        acks="all",
-        enable_idempotence=True,
-        max_request_size=max_message_bytes(settings),
-    )
-
-
-def kafka_consumer(settings: Settings) -> AIOKafkaConsumer:
-    """A member of the intake's group. What it has read counts once it is committed."""
-    return AIOKafkaConsumer(
-        **_kafka(settings),
-        group_id=settings.kafka_group,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",  # a group that is new begins with what is there
-        session_timeout_ms=KAFKA_SESSION_MS,
-        heartbeat_interval_ms=500,  # and so how soon others learn that one came or went
-        rebalance_timeout_ms=KAFKA_SESSION_MS,
-        fetch_max_bytes=16 << 20,
-    )
-
-
-def kafka_reader(settings: Settings) -> AIOKafkaConsumer:
-    """Reads any message by its place; of no group."""
-    return AIOKafkaConsumer(
-        **_kafka(settings), enable_auto_commit=False, auto_offset_reset="none", fetch_max_bytes=16 << 20
-    )
-
-
-def kafka_admin(settings: Settings) -> AIOKafkaAdminClient:
-    """For topics and their settings."""
-    return AIOKafkaAdminClient(**_kafka(settings))
-
-
-async def close_kafka(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
-    """Stop it, which takes a consumer out of its group, whether or not the caller is cancelled meanwhile.
-
-    Not for ever: where its broker went away aiokafka may wait for an answer that never comes.
-    """
-    loop = asyncio.get_running_loop()
-    stopping, until_s, cancelled = loop.create_task(client.stop()), loop.time() + KAFKA_STOPS_WITHIN_S, False
-    while not stopping.done() and loop.time() < until_s:
-        try:
-            await asyncio.wait({stopping}, timeout=until_s - loop.time())
-        except asyncio.CancelledError:
-            cancelled = True
-    stopping.cancel()
-    _, late = await asyncio.wait({stopping}, timeout=KAFKA_STOPS_WITHIN_S)
-    if not late and not stopping.cancelled():
-        stopping.exception()  # it was on its way out anyway
-    else:
-        _sever(client)
-    if cancelled:
-        raise asyncio.CancelledError
-
-
-def _sever(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
-    """What a client that did not stop in time has open; aiokafka has no public word for that."""
-    beneath = client.client if isinstance(client, AIOKafkaProducer) else client._client
-    for connection in list(beneath._conns.values()):
-        connection.close()
-
-
-def max_message_bytes(settings: Settings) -> int:
-    """The largest message there may be."""
-    return settings.max_deferred_body_bytes + HEADERS_BYTES
-
-
-def _kafka(settings: Settings) -> dict[str, Any]:
-    return {
-        "bootstrap_servers": list(settings.kafka_bootstrap),
-        "client_id": "penstock",
-        "request_timeout_ms": int(settings.kafka_timeout_ms),
-        "security_protocol": settings.kafka_security,
-        "ssl_context": _kafka_tls(settings),
-        "sasl_mechanism": settings.kafka_sasl_mechanism,
-        "sasl_plain_username": settings.kafka_username,
-        "sasl_plain_password": settings.kafka_password,
-    }
-
-
-def _kafka_tls(settings: Settings) -> ssl.SSLContext | None:
-    if not settings.kafka_security.endswith("SSL"):
-        return None
-    files = (settings.kafka_ca_file, settings.kafka_cert_file, settings.kafka_key_file)
-    ca, cert, key = (str(file) if file else None for file in files)
-    context: ssl.SSLContext = create_ssl_context(cafile=ca, certfile=cert, keyfile=key)
-    return context
 
 
 def upstream_pools(settings: Settings) -> list[Pool]:

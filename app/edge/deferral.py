@@ -57,7 +57,7 @@ class Deferring:
             stored = await self._stored(request, caller, deferring[0])
         except BodyTooLarge:  # then it was never deferred: the key may stand for another request alone
             stored = None
-        return await self._queue.known(flows, owner, key, stored)
+        return await self._queue.find_by_idempotency_key(flows, owner, key, stored)
 
     async def defer(
         self, request: Request, caller: Caller, decision: Defer, results: Sequence[RuleResult]

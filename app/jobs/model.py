@@ -88,6 +88,20 @@ def new_job_id(partition: int) -> str:
     return f"{partition:x}-{secrets.token_urlsafe(16)}"
 
 
+def is_job_id(job_id: str, partitions: int) -> bool:
+    """Whether this can be the id of a job in a queue of that many partitions."""
+    match = _JOB_ID.fullmatch(job_id)
+    return match is not None and int(match[1], 16) < partitions
+
+
+def partition_of_job(job_id: str) -> int:
+    """The partition that holds a job. Raises ValueError for what is not a job's id: see `is_job_id`."""
+    match = _JOB_ID.fullmatch(job_id)
+    if match is None:
+        raise ValueError(f"{job_id!r} is not a job's id")
+    return int(match[1], 16)
+
+
 def partition_of(job_id: str) -> int | None:
     """The partition that an id names; None for what cannot be an id."""
     match = _JOB_ID.fullmatch(job_id)

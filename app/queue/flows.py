@@ -76,7 +76,7 @@ class Flows:
             raise QueueUnavailable("The job of this idempotency key has just ended.")
         return Enqueued(job, flow_was_empty=False, known=True)
 
-    async def known(
+    async def find_by_idempotency_key(
         self, flows: list[tuple[str, str]], owner: str, key: str, request: StoredRequest | None
     ) -> Job | None:
         """The job that an idempotency key of this owner stands for, in any of these flows (rule id, descriptor).

@@ -12,7 +12,7 @@ class JobQueue(Protocol):
     async def enqueue(self, deferral: Deferral) -> Enqueued | Full:
         """Store a request durably."""
 
-    async def known(
+    async def find_by_idempotency_key(
         self, flows: list[tuple[str, str]], owner: str, key: str, request: StoredRequest | None
     ) -> Job | None:
         """The job that an idempotency key of this owner stands for, in any of these flows (rule id, descriptor)."""

@@ -9,8 +9,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from app.clients import close_kafka, kafka_consumer
 from app.errors import QueueUnavailable, Unavailable
+from app.queue.kafka.clients import close_kafka, kafka_consumer
 from app.queue.kafka.staging import Staging
 from app.settings import Settings
 from consumers.kafka.admission import Admission

@@ -8,9 +8,9 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from app.clients import close_kafka, kafka_reader
 from app.errors import QueueUnavailable
 from app.jobs.model import encode_request
+from app.queue.kafka.clients import close_kafka, kafka_reader
 from app.queue.kafka.messages import RecordedJob, UnreadableMessage, read_message
 from app.queue.kafka.staging import Place, Staging, ToFetch
 from app.settings import Settings

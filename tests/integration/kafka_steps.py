@@ -12,10 +12,11 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from app.clients import kafka_reader, queue_scripts
+from app.clients import queue_scripts
 from app.jobs.model import Job
 from app.process.lifecycle import cancel
 from app.queue.flows import Flows
+from app.queue.kafka.clients import kafka_reader
 from app.queue.kafka.producer import Producer
 from app.queue.kafka.queue import KafkaQueue
 from app.queue.kafka.staging import Staging

@@ -155,12 +155,12 @@ async def test_idempotency_keys_stand_for_one_request_of_one_owner(flows: Flows)
     with pytest.raises(IdempotencyConflict):
         await flows.enqueue(deferral(2, idempotency_key="k"))
     assert await accepted(flows, deferral(1, idempotency_key="k", owner="another")) != first
-    known = await flows.known([("r", "user:u")], "own", "k", deferral(1).request)
+    known = await flows.find_by_idempotency_key([("r", "user:u")], "own", "k", deferral(1).request)
     assert known is not None
     assert known.id == first
-    assert await flows.known([("r", "user:u")], "own", "other", deferral(1).request) is None
+    assert await flows.find_by_idempotency_key([("r", "user:u")], "own", "other", deferral(1).request) is None
     with pytest.raises(IdempotencyConflict):
-        await flows.known([("r", "user:u")], "own", "k", deferral(2).request)
+        await flows.find_by_idempotency_key([("r", "user:u")], "own", "k", deferral(2).request)
 
 
 async def test_a_canceled_job_is_never_leased_and_the_next_move_up(flows: Flows, records: Records) -> None:

@@ -9,9 +9,9 @@ import pytest
 from aiokafka.admin import NewTopic
 from redis.asyncio import Redis
 
-from app.clients import kafka_admin, kafka_producer
 from app.errors import BodyTooLarge, QueueUnavailable, StartupError
 from app.jobs.model import JobStatus, StoredRequest
+from app.queue.kafka.clients import kafka_admin, kafka_producer
 from app.queue.kafka.messages import CURRENT, JOB, VERSION
 from app.queue.kafka.topics import prepare_topics
 from app.queue.model import Enqueued
@@ -167,7 +167,7 @@ async def test_a_key_whose_edge_died_before_its_message_is_brought_to_kafka(kafk
     it = deferral(0, idempotency_key="k")
     answer, _ = await kafka.staging.record(it)
     assert isinstance(answer, Enqueued)
-    found = await kafka.queue.known([("r", it.descriptor)], it.owner, "k", it.request)
+    found = await kafka.queue.find_by_idempotency_key([("r", it.descriptor)], it.owner, "k", it.request)
     assert found is not None
     assert found.id == answer.job.id
     again = await kafka.queue.enqueue(it)

@@ -10,9 +10,9 @@ import pytest
 from aiokafka.errors import KafkaError
 from cryptography import x509
 
-from app.clients import kafka_consumer, kafka_producer
 from app.errors import QueueUnavailable
 from app.process.lifecycle import cancel
+from app.queue.kafka.clients import kafka_consumer, kafka_producer
 from app.queue.kafka.producer import Producer
 from app.queue.kafka.topics import prepare_topics
 from app.settings import Settings

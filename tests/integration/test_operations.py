@@ -90,7 +90,7 @@ async def test_a_replayed_job_is_a_job_like_any_other(
     assert job is not None
     assert (job.status, job.attempts, job.position, job.expires_at_ms) == (JobStatus.QUEUED, 0, 1, None)
     assert (job.error_code, job.response_status, job.finished_at_ms) == (None, None, None)
-    known = await flows.known([("r", "user:u0")], "own", "k", deferral(0).request)
+    known = await flows.find_by_idempotency_key([("r", "user:u0")], "own", "k", deferral(0).request)
     assert known is not None
     assert known.id == job_id
     again = await leased(flows)

@@ -7,8 +7,8 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from app.clients import close_kafka, kafka_producer, max_message_bytes
 from app.errors import BodyTooLarge, QueueUnavailable
+from app.queue.kafka.clients import close_kafka, kafka_producer, max_message_bytes
 from app.settings import Settings
 
 log = structlog.get_logger()

@@ -62,11 +62,11 @@ class KafkaQueue:
                 raise
         return answer
 
-    async def known(
+    async def find_by_idempotency_key(
         self, flows: list[tuple[str, str]], owner: str, key: str, request: StoredRequest | None
     ) -> Job | None:
         """As flows do; a job whose message may never have been produced is brought to Kafka first."""
-        job = await self._flows.known(flows, owner, key, request)
+        job = await self._flows.find_by_idempotency_key(flows, owner, key, request)
         if request is None or job is None:
             return job
         if job.status is JobStatus.QUEUED and await self._staging.awaits_message(job):

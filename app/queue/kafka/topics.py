@@ -9,8 +9,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 
-from app.clients import HEADERS_BYTES, kafka_admin, max_message_bytes
 from app.errors import StartupError
+from app.queue.kafka.clients import HEADERS_BYTES, kafka_admin, max_message_bytes
 from app.settings import Settings
 
 log = structlog.get_logger()

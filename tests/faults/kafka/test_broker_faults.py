@@ -12,9 +12,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
-from app.clients import kafka_producer
 from app.errors import QueueUnavailable
 from app.jobs.model import JobStatus
+from app.queue.kafka.clients import kafka_producer
 from app.queue.kafka.producer import Producer
 from app.queue.kafka.queue import KafkaQueue
 from app.settings import Settings
@@ -158,7 +158,7 @@ async def test_a_job_whose_append_was_not_acknowledged_is_never_sent(
     hasty = by_kafka(settings, broker.bootstrap).model_copy(update={"kafka_timeout_ms": 1000.0})
 
     def losing(settings: Settings) -> AIOKafkaProducer:
-        monkeypatch.setattr("app.clients.AIOKafkaProducer", LosingAcknowledgements)
+        monkeypatch.setattr("app.queue.kafka.clients.AIOKafkaProducer", LosingAcknowledgements)
         LosingAcknowledgements.broker = broker
         try:
             return kafka_producer(settings)
