@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from tests.benchmarks import drain, edge, scale, stores
+from tests.benchmarks import drain, edge, life, scale, stores
 from tests.benchmarks.baselines.running import own_python
 from tests.benchmarks.errors import CannotRun, WrongAnswer
 from tests.benchmarks.load import need_wrk
@@ -19,7 +19,9 @@ from tests.benchmarks.nginx import need_nginx
 from tests.benchmarks.plan import FULL, QUICK, Plan
 from tests.benchmarks.processes import Cores, split
 
-BENCHES = {"edge": edge.bench, "drain": drain.bench, "scale": scale.bench}
+BENCHES = {"edge": edge.bench, "drain": drain.bench, "life": life.bench, "scale": scale.bench}
+STORES_ALONE = {"life", "scale"}
+"""Benchmarks that start nothing but stores."""
 
 
 def main() -> int:
@@ -28,7 +30,7 @@ def main() -> int:
     plan = QUICK if arguments.quick else FULL
     plan = replace(plan, rounds=arguments.rounds or plan.rounds, seconds=arguments.seconds or plan.seconds)
     try:
-        if arguments.which != ["scale"]:
+        if not STORES_ALONE.issuperset(arguments.which):
             for needed in (need_wrk, need_nginx, own_python):
                 needed()
         cores = split(os.sched_getaffinity(0))

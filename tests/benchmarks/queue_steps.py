@@ -1,0 +1,126 @@
+"""The steps of a job's life as edges and workers take them, in their batches; `life.py` measures them.
+
+Everything that depends on the interface of `Flows` is in this file.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from app.jobs.model import JobStatus, StoredRequest, StoredResponse, encode_request, owner_of
+from app.limiter.keys import descriptor
+from app.queue.flows import Flows
+from app.queue.model import Deferral, Enqueued, FrozenCharge, Full, LeasedJob, Settlement, TakenFlow
+from app.rules.active import ActiveRule
+from app.rules.model import parse_rule
+from tests.benchmarks.errors import require
+
+ENQUEUED_AT_ONCE = 64
+"""Deferrals in one turn of the edge's event loop."""
+
+FLOWS_A_TAKE = 128
+FLOW_LEASE_US = 60_000_000
+LEASED_AT_ONCE = 64
+"""Jobs a call, of one flow."""
+
+SETTLED_AT_ONCE = 100
+REQUEST_BYTES = 600
+RESPONSE = StoredResponse(200, [(b"content-type", b"text/plain"), (b"x-request-id", b"0" * 32)], b"y" * 100)
+"""About 200 bytes as it is stored."""
+
+
+def user_rule() -> ActiveRule:
+    """A rule that defers each user's requests into a flow that takes as many as come."""
+    fields = {"rule_id": "by-user", "key_type": "user", "key_value": "*", "limit": 1, "window_seconds": 3600}
+    drain = {"limit": 1_000_000, "window_seconds": 1}
+    queue = {"max_depth": 10_000_000, "max_wait_seconds": 3_000_000}
+    return ActiveRule(parse_rule({**fields, "on_limit": "defer", "drain": drain, "queue": queue}), 1)
+
+
+def deferral(number: int, flows: int, rule: ActiveRule) -> Deferral:
+    """One of the requests that go to so many flows in turn: a user's, charged to that user and to an address."""
+    user = f"user_{number % flows:05}"
+    whom = descriptor("user", user)
+    charges = (
+        FrozenCharge(rule.rule_id, whom, 1),
+        FrozenCharge("by-address", descriptor("ip", f"10.0.{number % flows // 256}.{number % 256 % flows}"), 1),
+    )
+    return Deferral(rule, whom, charges, owner_of("https://issuer.example", user), _request())
+
+
+def _request() -> StoredRequest:
+    headers = [(b"content-type", b"application/json"), (b"x-forwarded-for", b"10.0.0.1"), (b"accept", b"*/*")]
+    bare = StoredRequest("POST", b"/work?item=1", headers, b"")
+    return replace(bare, body=b"x" * (REQUEST_BYTES - len(encode_request(bare))))
+
+
+async def enqueue(flows: Flows, jobs: int, count: int) -> None:
+    """Enqueue so many jobs, into `count` flows in turn."""
+    rule = user_rule()
+    for first in range(0, jobs, ENQUEUED_AT_ONCE):
+        some = range(first, min(first + ENQUEUED_AT_ONCE, jobs))
+        answers = await asyncio.gather(*(flows.enqueue(deferral(number, count, rule)) for number in some))
+        require(all(isinstance(answer, Enqueued) for answer in answers), f"not accepted: {_full(answers)}")
+
+
+def _full(answers: Sequence[Enqueued | Full]) -> Full | None:
+    return next((answer for answer in answers if isinstance(answer, Full)), None)
+
+
+async def take_and_lease(flows: Flows) -> list[LeasedJob]:
+    """Take flows and lease all their jobs, as a worker does whose rules permit any rate, until none are left."""
+    leased: list[LeasedJob] = []
+    while True:
+        _, taken = await flows.take(0, FLOWS_A_TAKE, FLOW_LEASE_US, LEASED_AT_ONCE)
+        if not taken:
+            return leased
+        for jobs in await asyncio.gather(*(_lease_all(flows, flow) for flow in taken)):
+            leased += jobs
+
+
+async def _lease_all(flows: Flows, flow: TakenFlow) -> list[LeasedJob]:
+    """The jobs of one flow, which is given back at the end."""
+    leased: list[LeasedJob] = []
+    while flow.same_cost:
+        n = min(flow.same_cost, LEASED_AT_ONCE)
+        lease = await flows.lease(flow, n, consumer="worker", due_in_us=FLOW_LEASE_US, look=LEASED_AT_ONCE)
+        assert lease is not None, "nobody else takes flows"
+        leased += lease.jobs
+        flow = replace(flow, same_cost=lease.same_cost, charges=lease.charges, depth=lease.depth)
+    await flows.lease(flow, 0, consumer="worker", due_in_us=0, look=1)
+    return leased
+
+
+async def settle(flows: Flows, jobs: Sequence[LeasedJob]) -> None:
+    """Store the outcomes of these jobs: the app server answered each."""
+    for first in range(0, len(jobs), SETTLED_AT_ONCE):
+        some = jobs[first : first + SETTLED_AT_ONCE]
+        stored = await flows.settle([Settlement(job, JobStatus.SUCCEEDED, response=RESPONSE) for job in some])
+        require(all(stored), f"{stored.count(False)} of {len(some)} outcomes were dropped")
+
+
+Ask = Callable[..., Awaitable[object]]
+"""Sends one plain command: the first of its keys, then its words."""
+
+
+async def bare_stream(ask: Ask, jobs: int) -> None:
+    """Bring the same bytes through a stream without anything around it, in the same batches: the floor."""
+    stream, request = "{q0}:bare", b"x" * REQUEST_BYTES
+    await ask(stream, "XGROUP", "CREATE", stream, "workers", "0", "MKSTREAM")
+    for first in range(0, jobs, ENQUEUED_AT_ONCE):
+        some = min(ENQUEUED_AT_ONCE, jobs - first)
+        await asyncio.gather(*(ask(stream, "XADD", stream, "*", "request", request) for _ in range(some)))
+    read: list[bytes] = []
+    while found := await _read(ask, stream):
+        read += found
+    require(len(read) == jobs, f"{jobs} entries were added to the bare stream, and {len(read)} were read")
+    for first in range(0, jobs, SETTLED_AT_ONCE):
+        ids = read[first : first + SETTLED_AT_ONCE]
+        await asyncio.gather(ask(stream, "XACK", stream, "workers", *ids), ask(stream, "XDEL", stream, *ids))
+
+
+async def _read(ask: Ask, stream: str) -> list[bytes]:
+    words = ("GROUP", "workers", "worker", "COUNT", LEASED_AT_ONCE, "STREAMS", stream, ">")
+    answer = await ask(stream, "XREADGROUP", *words)
+    assert answer is None or isinstance(answer, list)
+    return [entry[0] for entry in answer[0][1]] if answer else []
