@@ -86,7 +86,7 @@ class Draining:
             await self._give_back(flow, UNKNOWN_RULES_WAIT_US)
         elif deleted and rule.queue.on_delete == "reject":
             await self._reject(flow)
-        elif rule.rule.paused and not deleted:
+        elif rule.paused and not deleted:
             await self._flows.lease(flow, 0, consumer=self._consumer, due_in_us=0, look=1, parked_at=rule.revision)
         else:
             await self._send_at_slots(flow, rule, stopping)
@@ -155,7 +155,7 @@ class Draining:
 
     async def _acquire(self, flow: TakenFlow, rule: ActiveRule, n: int) -> Slots:
         charges = await self._charges(flow, rule)
-        marker = "" if rule.rule.overtaking else flow.token
+        marker = "" if rule.overtaking else flow.token
         horizon_us, lead_us = self._lead_time.horizon_us, self._lead_time.slot_us
         return await self._limiter.acquire(charges, n, horizon_us, lead_us, marker, _marker_ttl_s(rule))
 
@@ -168,7 +168,7 @@ class Draining:
     async def _charges(self, flow: TakenFlow, rule: ActiveRule) -> list[Charge]:
         """The flow's own policy, then that of every other rule that applied and is still there."""
         own, *others = decode_charges(flow.charges)
-        counter = drain_counter if rule.rule.drain is not None else live_counter
+        counter = drain_counter if rule.has_own_drain_rate else live_counter
         charges = [Charge(counter(own.rule_id, own.descriptor), rule.drain_policy, own.cost)]
         for frozen in others:
             other = await self._rules.by_id(frozen.rule_id)
@@ -221,7 +221,7 @@ class Draining:
 
     async def _give_back(self, flow: TakenFlow, due_in_us: int, rule: ActiveRule | None = None) -> None:
         left = await self._flows.lease(flow, 0, consumer=self._consumer, due_in_us=due_in_us, look=1)
-        if left is not None and left.depth == 0 and rule is not None and not rule.rule.overtaking:
+        if left is not None and left.depth == 0 and rule is not None and not rule.overtaking:
             counter = live_counter(flow.rule_id, flow.descriptor)
             await self._limiter.clear_backlog_marker(counter, flow.token, _marker_ttl_s(rule))
 

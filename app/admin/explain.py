@@ -1,6 +1,5 @@
 """`/v1/explain`: what would become of a request, and why; spends nothing."""
 
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -11,6 +10,7 @@ from app.admin.bodies import body_as
 from app.admin.schemas import ALWAYS, WITH_BODY
 from app.decision import Defer, Reject, RuleResult, charge_of, decide, evaluate
 from app.errors import InvalidInput
+from app.identity.addresses import counted_as, parse_address
 from app.identity.caller import Caller
 from app.limiter.limiter import Limiter
 from app.rules.cache import RuleCache
@@ -18,8 +18,6 @@ from app.web.openapi import json_request, problems
 from app.web.paths import path_forms
 
 router = APIRouter(tags=["explain"])
-
-IPV6_PREFIX = 64
 
 
 class ExplainRequest(BaseModel):
@@ -91,18 +89,15 @@ async def explain(
 
 
 def _counted(text: str) -> str:
-    """An address as edges count it: IPv4 whole, IPv6 by its /64."""
+    """The text by which edges count an address. Raises InvalidInput where the text is not an address."""
     try:
-        ip = ip_address(text)
+        return counted_as(parse_address(text))
     except ValueError as error:
         raise InvalidInput(f"ip: {error}") from error
-    if isinstance(ip, IPv6Address):
-        return str(ip.ipv4_mapped or ip_network((ip, IPV6_PREFIX), strict=False))
-    return str(ip)
 
 
 def _fields(one: RuleResult) -> dict[str, Any]:
-    rule = one.match.rule.rule
+    rule = one.match.rule
     return {
         "rule_id": rule.rule_id,
         "descriptor": one.match.descriptor,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
-from app.decision import Defer, RuleResult, defers, frozen_charges
+from app.decision import Defer, RuleResult, frozen_charges
 from app.edge.request import SCHEME, Request
 from app.errors import BodyTooLarge, CountersUnavailable, InvalidInput, MalformedRequest, QueueUnavailable
 from app.identity.authentication import Authenticator
@@ -43,7 +43,7 @@ class Deferring:
 
         Raises MalformedRequest, InvalidInput for the anonymous, IdempotencyConflict, QueueUnavailable.
         """
-        deferring = [match for match in matches if defers(match)]
+        deferring = [match for match in matches if match.rule.defers]
         if not deferring:
             return None
         key = idempotency_key(request.headers)
@@ -66,17 +66,17 @@ class Deferring:
         if not self._disk.has_room:
             raise QueueUnavailable("The queue's disk is nearly full.")
         match, matches = decision.by.match, [one.match for one in results]
-        rule = match.rule.rule
+        rule = match.rule
         answer = await self._queue.enqueue(
             Deferral(
-                rule=match.rule,
+                rule=rule,
                 descriptor=match.descriptor,
                 charges=frozen_charges(match, matches),
                 owner=owner_of(caller.issuer, caller.subject),
                 request=await self._stored(request, caller, match),
                 idempotency_key=idempotency_key(request.headers),
                 seal=self._seals(match),
-                due_in_us=decision.wait_us if rule.drain is None and not rule.paused else 0,  # a worker parks it
+                due_in_us=0 if rule.has_own_drain_rate or rule.paused else decision.wait_us,  # a worker parks it
             )
         )
         if isinstance(answer, Enqueued) and answer.flow_was_empty and not rule.overtaking:

@@ -59,7 +59,7 @@ class DenialCache:
     def learn(self, results: Denial, counters: tuple[str, ...], asked_at_s: float) -> None:
         """Keep what the counters, asked at this time, said of a request, where it is such a refusal."""
         waits_s = [one.state.wait_us / 1e6 for one in results if one.state.refused]
-        if not waits_s or not all(_rejects(one.match) for one in results):
+        if not waits_s or not all(one.match.rule.rejects for one in results):
             return
         # Until the first of them would let it pass: from then on another one alone refuses, in other words.
         until_s = asked_at_s + min(LONGEST_S, *waits_s)
@@ -74,10 +74,6 @@ def _is_about(results: Denial, matches: Sequence[Match]) -> bool:
         if one.match.rule is not match.rule:
             return False
     return True
-
-
-def _rejects(match: Match) -> bool:
-    return match.rule.rule.on_limit == "reject" and not match.rule.rule.shadow
 
 
 def _aged(results: Denial, by_s: float) -> Denial:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import NamedTuple
 
-from app.decision import RuleResult, charge_of, defers, evaluate
+from app.decision import RuleResult, charge_of, evaluate
 from app.edge.denial_cache import Denial, DenialCache
 from app.edge.metrics import EdgeMetrics
 from app.edge.presence import Presence
@@ -48,7 +48,7 @@ class LimitChecker:
             charges = tuple(map(charge_of, matches))
             counters = tuple(charge.counter for charge in charges)
             shadows = any(charge.shadow for charge in charges)
-            known = LimitCheck(matches, charges, counters, any(map(defers, matches)), shadows)
+            known = LimitCheck(matches, charges, counters, any(match.rule.defers for match in matches), shadows)
             self._questions.put(matches, known)
         return known
 
@@ -79,13 +79,13 @@ class LimitChecker:
 
     def _count_shadows(self, results: Sequence[RuleResult]) -> None:
         for one in results:
-            if one.state.refused and one.match.rule.rule.shadow:
+            if one.state.refused and one.match.rule.shadow:
                 self._metrics.shadow_refusals.labels(one.match.rule.rule_id).inc()
 
     def _without_counters(self, matches: Sequence[Match]) -> tuple[RuleResult, ...]:
-        forms = {match.rule.rule.on_store_failure for match in matches if not match.rule.rule.shadow}
+        forms = {match.rule.on_store_failure for match in matches if not match.rule.shadow}
         if "closed" in forms:
             raise CountersUnavailable("The counters are away, and a rule allows nothing without them.")
-        local = [match for match in matches if match.rule.rule.on_store_failure == "local"]
+        local = [match for match in matches if match.rule.on_store_failure == "local"]
         verdict = self._local.decide([charge_of(match) for match in local], self._presence.edges)
         return evaluate(local, verdict)

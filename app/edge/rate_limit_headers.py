@@ -2,26 +2,41 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 from app.decision import RuleResult
+from app.rules.active import ActiveRule
 from app.web.headers import Headers
+
+CACHE_SIZE = 20_000
 
 
 def rate_limit(results: Sequence[RuleResult], *, retry_after_s: float = math.inf) -> Headers:
-    """`RateLimit-Policy` and `RateLimit`; nothing where no rule is enforced.
+    """Build `RateLimit-Policy` and `RateLimit`; without an enforced rule there are neither.
 
-    Beside a `Retry-After` no time is named that is later: it must never be earlier than any.
+    The draft forbids a `Retry-After` that ends before a `t` beside it, so a `t` later than `retry_after_s` is left out.
     """
     policies, states = [], []
     for match, state in results:
-        active = match.rule
-        rule = active.rule
+        rule = match.rule
         if not rule.shadow:
-            policies.append(active.policy_item)
+            policy, name = _fixed_items(rule)
+            policies.append(policy)
             spent = state.remaining < rule.cost
             t_s = -(-(state.wait_us if spent else state.reset_us) // 1_000_000)
             time = b";t=%d" % t_s if t_s <= retry_after_s else b""
-            states.append(b"%b%d%b" % (active.limit_item, state.remaining, time))
+            states.append(b"%b%d%b" % (name, state.remaining, time))
     if not policies:
         return []
     return [(b"ratelimit-policy", b", ".join(policies)), (b"ratelimit", b", ".join(states))]
+
+
+@lru_cache(CACHE_SIZE)
+def _fixed_items(rule: ActiveRule) -> tuple[bytes, bytes]:
+    """What is the same for all requests of a rule: `"rule-id";q=100;w=60`, and `"rule-id";r=` up to what remains.
+
+    `w` must be an integer, so a window that is no whole number of seconds is not named.
+    """
+    policy = rule.policy
+    window = f";w={policy.window_s:.0f}" if policy.window_s == int(policy.window_s) else ""
+    return f'"{rule.rule_id}";q={policy.limit}{window}'.encode(), f'"{rule.rule_id}";r='.encode()

@@ -1,1 +1,1 @@
-"""Who calls: bearer tokens, issuer keys, client addresses, and the Penstock-Authenticator token."""
+"""Who calls: bearer tokens, issuer keys, client addresses, and the Penstock-Identity token."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from app.errors import MalformedRequest
 from app.process.lru_cache import TwoGenerationLRUCache
@@ -65,13 +65,21 @@ class ClientAddresses:
 
     def _parse(self, text: str) -> ClientAddress:
         try:
-            ip = ip_address(text)
+            ip = parse_address(text)
         except ValueError:
             return NO_CLIENT_ADDRESS
-        if isinstance(ip, IPv6Address):
-            ip = ip.ipv4_mapped or ip
-        counted = str(ip) if ip.version == 4 else str(ip_network((int(ip), IPV6_PREFIX), strict=False))
-        return ClientAddress(counted, any(ip in network for network in self._trusted))
+        return ClientAddress(counted_as(ip), any(ip in network for network in self._trusted))
+
+
+def parse_address(text: str) -> IPv4Address | IPv6Address:
+    """Read an address; an IPv4-mapped IPv6 address is read as the IPv4 address. Raises ValueError."""
+    ip = ip_address(text)
+    return (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
+
+
+def counted_as(ip: IPv4Address | IPv6Address) -> str:
+    """The text by which a client's address is counted: IPv4 whole, IPv6 by its /64 (one subscriber has all of it)."""
+    return str(ip) if isinstance(ip, IPv4Address) else str(IPv6Network((int(ip), IPV6_PREFIX), strict=False))
 
 
 def _without_port(text: str) -> str:

@@ -1,4 +1,4 @@
-"""`Penstock-Authenticator`: tells the app server who the verified caller is, signed by us at the time of sending."""
+"""`Penstock-Identity`: tells the app server who the verified caller is, signed by us at the time of sending."""
 
 import re
 import time

@@ -27,7 +27,7 @@ class JobStatus(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether it can still change."""
+        """Whether the status is an end: it never changes again."""
         return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED}
 
 
@@ -40,7 +40,7 @@ class StoredRequest:
     headers: Headers
     body: bytes
     subject: tuple[str, str] | None = None
-    """The verified caller's (`iss`, `sub`), for `Penstock-Authenticator` at sending."""
+    """The verified caller's (`iss`, `sub`), for `Penstock-Identity` at sending."""
 
 
 @dataclass(frozen=True, slots=True)

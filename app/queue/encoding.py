@@ -6,10 +6,10 @@ from typing import Any
 
 from app.jobs.model import Job, JobStatus, StoredRequest, encode_response
 from app.queue import keys
+from app.queue.flow_parameters import FLOW_PARAMETERS, flow_parameters
 from app.queue.model import Deferral, FrozenCharge, Settlement
 from app.redis_wire.resp import bulks
 from app.redis_wire.scripts import Argument, Script
-from app.rules.active import FLOW_PARAMETERS
 
 _ENQUEUE_OWN, _ENQUEUE_CAPS = 8, 4
 
@@ -40,7 +40,7 @@ def enqueue_call(
         "" if key is None else keys.idempotency_name(deferral.owner, key), fingerprint(request) if key else "",
     )  # fmt: skip
     head = script.head(1, _ENQUEUE_OWN + _ENQUEUE_CAPS + FLOW_PARAMETERS)
-    return b"".join((head, bulks(own), caps, deferral.rule.flow_parameters))
+    return b"".join((head, bulks(own), caps, flow_parameters(deferral.rule)))
 
 
 def queued(job_id: str, deferral: Deferral, answer: list[Any]) -> Job:
@@ -49,7 +49,7 @@ def queued(job_id: str, deferral: Deferral, answer: list[Any]) -> Job:
         id=job_id, owner=deferral.owner, rule_id=deferral.rule.rule_id, status=JobStatus.QUEUED, attempts=0,
         submitted_at_ms=int(answer[4]), started_at_ms=None, finished_at_ms=None, expires_at_ms=None, error_code=None,
         error_message=None, response_status=None, response_stored=False, position=answer[1],
-        eta_s=None if deferral.rule.rule.paused else int(answer[3]) / 1e6,
+        eta_s=None if deferral.rule.paused else int(answer[3]) / 1e6,
     )  # fmt: skip
 
 

@@ -205,8 +205,8 @@ class Flows:
         """A rule changed, or went (None): its flows are worth a look now."""
         parameters: list[Argument] = ["", "", "", "", 0]
         if rule is not None:
-            defers = int(rule.rule.on_limit == "defer")
-            parameters = [rule.revision, rule.rule.priority, rule.snapshot, rule.drain_interval_us, defers]
+            defers = int(rule.on_limit == "defer")
+            parameters = [rule.revision, rule.priority, rule.snapshot, rule.drain_interval_us, defers]
         for partition in range(self._partitions):
             cursor: bytes | str = "0"
             while True:

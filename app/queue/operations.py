@@ -103,7 +103,7 @@ class Operations:
         ttls = [queue.result_ttl_seconds * 1000, queue.dead_letter_ttl_seconds * 1000]
         parameters: list[Argument] = [
             rule.rule_id,
-            rule.rule.priority,
+            rule.priority,
             rule.revision,
             rule.snapshot,
             rule.drain_interval_us,

@@ -1,101 +1,90 @@
-"""A rule in the form made for reading: what the cache Redis holds and what edges and workers decide by."""
+"""A rule in the form that edges and workers decide by, and its compact JSON form in the cache Redis."""
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from app.limiter.policy import Policy
-from app.redis_wire.resp import bulks
-from app.rules.model import Drain, QueueOptions, Rule
-
-FLOW_PARAMETERS = 9
+from app.rules.model import Rule
 
 
-@dataclass(frozen=True)
 class ActiveRule:
-    """An enabled rule as edges and workers see it. `revision` orders its versions by MongoDB's cluster time."""
+    """An enabled rule; `revision` orders the versions of a rule by MongoDB's cluster time.
 
-    rule: Rule
-    revision: int
+    What decisions read of the rule is an attribute here, so that reading it costs no more than that. A changed rule is
+    another object, so caches may use the object itself as their key.
+    """
+
+    def __init__(self, rule: Rule, revision: int) -> None:
+        self.rule: Final = rule
+        self.revision: Final = revision
+        self.rule_id: Final = rule.rule_id
+        self.limit: Final = rule.limit
+        self.window_seconds: Final = rule.window_seconds
+        self.burst: Final = rule.effective_burst
+        self.cost: Final = rule.cost
+        self.priority: Final = rule.priority
+        self.on_limit: Final = rule.on_limit
+        self.on_store_failure: Final = rule.on_store_failure
+        self.shadow: Final = rule.shadow
+        self.paused: Final = rule.paused
+        self.queue: Final = rule.queue
+        self.overtaking: Final = rule.overtaking
+        self.methods: Final = frozenset(rule.match.methods or ())
+        self.path_prefix: Final = rule.match.path_prefix
+        self.policy: Final = _policy(rule, revision)
+        self.has_own_drain_rate: Final = rule.drain is not None
+        self.drain_policy: Final = _drain_policy(rule, revision) or self.policy
+        self._snapshot: bytes | None = None
 
     @property
-    def rule_id(self) -> str:
-        """The rule's id."""
-        return self.rule.rule_id
+    def rejects(self) -> bool:
+        """Whether the rule refuses what is over its limit; a shadow rule never does."""
+        return self.on_limit == "reject" and not self.shadow
 
     @property
-    def queue(self) -> QueueOptions:
-        """How its deferred requests wait."""
-        return self.rule.queue
+    def defers(self) -> bool:
+        """Whether the rule defers what is over its limit; a shadow rule never does."""
+        return self.on_limit == "defer" and not self.shadow
 
-    @cached_property
-    def policy(self) -> Policy:
-        """The quota of live requests."""
-        rule = self.rule
-        return Policy(rule.limit, rule.window_seconds, rule.effective_burst, self.revision, rule.algorithm)
-
-    @cached_property
-    def policy_item(self) -> bytes:
-        """As `RateLimit-Policy` names it: `"rule-id";q=100;w=60`, without `w` where the window is no whole number."""
-        policy = self.policy
-        window = f";w={policy.window_s:.0f}" if policy.window_s == int(policy.window_s) else ""
-        return f'"{self.rule_id}";q={policy.limit}{window}'.encode()
-
-    @cached_property
-    def limit_item(self) -> bytes:
-        """What `RateLimit` begins with, up to how much remains: `"rule-id";r=`."""
-        return f'"{self.rule_id}";r='.encode()
-
-    @cached_property
-    def drain_policy(self) -> Policy:
-        """The quota of the flow: its own drain rate, else the rule's budget."""
-        drain: Drain | None = self.rule.drain
-        if drain is None:
-            return self.policy
-        return Policy(drain.limit, drain.window_seconds, drain.burst, self.revision, "gcra")
-
-    @cached_property
+    @property
     def drain_interval_us(self) -> int:
-        """Between two jobs of a flow at its drain rate, rounded up."""
-        return math.ceil(self.drain_policy.emission_interval_us * self.rule.cost)
+        """Microseconds between two jobs of a flow at its drain rate, rounded up."""
+        return math.ceil(self.drain_policy.emission_interval_us * self.cost)
 
-    @cached_property
+    @property
     def snapshot(self) -> bytes:
-        """The rule as its flows remember it: `encode_active` as JSON."""
-        return orjson.dumps(encode_active(self.rule, self.revision))
+        """The rule as JSON (`encode_active`), which its flows keep for when the rule has been deleted."""
+        if self._snapshot is None:
+            self._snapshot = orjson.dumps(encode_active(self.rule, self.revision))
+        return self._snapshot
 
-    @cached_property
-    def flow_parameters(self) -> bytes:
-        """What a flow must know of it with each job: the last FLOW_PARAMETERS arguments of enqueue.lua."""
-        rule, queue = self.rule, self.rule.queue
-        return bulks((
-            int(queue.max_wait_seconds * 1000), queue.max_attempts, queue.result_ttl_seconds * 1000,
-            queue.dead_letter_ttl_seconds * 1000, queue.max_depth, self.drain_interval_us, rule.priority, self.revision,
-            self.snapshot,
-        ))  # fmt: skip
 
-    @cached_property
-    def methods(self) -> frozenset[str]:
-        """The methods that it is about; empty means all."""
-        return frozenset(self.rule.match.methods or ())
+def _policy(rule: Rule, revision: int) -> Policy:
+    """The quota of live requests."""
+    return Policy(rule.limit, rule.window_seconds, rule.effective_burst, revision, rule.algorithm)
+
+
+def _drain_policy(rule: Rule, revision: int) -> Policy | None:
+    """The quota of the rule's own drain rate; None where its flows drain from the rule's budget."""
+    drain = rule.drain
+    return None if drain is None else Policy(drain.limit, drain.window_seconds, drain.burst, revision, "gcra")
 
 
 def encode_active(rule: Rule, revision: int) -> dict[str, Any]:
-    """The compact form: defaults left out, `window_seconds` as `window`."""
+    """The compact form: fields at their defaults are left out, and `window_seconds` is called `window`."""
     fields = rule.model_dump(mode="json", exclude_defaults=True, exclude={"version", "updated_at", "updated_by"})
     fields["window"] = fields.pop("window_seconds")
     return {**fields, "revision": revision}
 
 
 def decode_active(fields: dict[str, Any]) -> ActiveRule:
-    """The inverse of `encode_active`."""
+    """Read what `encode_active` wrote."""
     rest = {name: value for name, value in fields.items() if name not in {"window", "revision"}}
     return ActiveRule(Rule.model_validate({**rest, "window_seconds": fields["window"]}), fields["revision"])
 
 
 def decode_bucket(data: bytes | None) -> tuple[ActiveRule, ...]:
-    """The rules of one key (`rule:<key_type>:<key_value>`), first to apply first."""
+    """Read the rules of one key (`rule:<key_type>:<key_value>`), which are stored in their order of precedence."""
     return () if data is None else tuple(decode_active(fields) for fields in orjson.loads(data))

@@ -117,7 +117,7 @@ def _candidates(keys: Iterable[Key], rules: Mapping[str, Sequence[ActiveRule]]) 
 
 
 def _candidate(match: Match) -> _Candidate:
-    prefix = match.rule.rule.match.path_prefix
+    prefix = match.rule.path_prefix
     below = None if prefix is None else prefix if prefix.endswith("/") else prefix + "/"
     return match.rule.methods, prefix, below, match
 
@@ -139,7 +139,7 @@ def _first(candidates: Sequence[_Candidate], method: str, path: str) -> Match | 
 
 def _precedence(candidate: tuple[Key, ActiveRule]) -> tuple[int, int, int, str]:
     key, rule = candidate
-    return (-rule.rule.priority, -key.rank, -len(rule.rule.match.path_prefix or ""), rule.rule_id)
+    return (-rule.priority, -key.rank, -len(rule.path_prefix or ""), rule.rule_id)
 
 
 def _permitted(match: Match) -> tuple[float, int]:

@@ -138,8 +138,8 @@ async def require_identity(system: System) -> None:
     try:
         claims = jwt.decode(token, keys.keys[0], algorithms=["EdDSA"], options={"verify_aud": False})
     except jwt.InvalidTokenError as error:
-        raise WrongAnswer(f"Penstock-Authenticator: {error}") from error
-    require(claims["sub"] == USERS[3], f"Penstock-Authenticator names {claims['sub']}, not {USERS[3]}")
+        raise WrongAnswer(f"Penstock-Identity: {error}") from error
+    require(claims["sub"] == USERS[3], f"Penstock-Identity names {claims['sub']}, not {USERS[3]}")
 
 
 async def require_counters(system: System) -> None:

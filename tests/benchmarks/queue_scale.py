@@ -40,7 +40,7 @@ def rule(rule_id: str, revision: int, per_s: int) -> ActiveRule:
 def deferral(number: int, flows: int, active: ActiveRule, due_in_us: int) -> Deferral:
     whom = descriptor("user", f"user_{number % flows}")
     request = StoredRequest("POST", b"/work", [(b"content-type", b"text/plain")], b"x" * 400)
-    charges = (FrozenCharge(active.rule.rule_id, whom, 1),)
+    charges = (FrozenCharge(active.rule_id, whom, 1),)
     return Deferral(active, whom, charges, "", request, due_in_us=due_in_us)
 
 

@@ -108,7 +108,7 @@ async def burst_s(database: MongoDatabase, rules: RuleCache, count: int) -> floa
     start = time.monotonic()
     await database["rules"].bulk_write(changes, ordered=True)
     caller = Caller(f"u{last}", "iss", {}, "10.0.0.1")
-    while (await rules.applicable(caller, "GET", ("/",)))[0].rule.rule.limit != 7 + BURST - 1:  # noqa: ASYNC110
+    while (await rules.applicable(caller, "GET", ("/",)))[0].rule.limit != 7 + BURST - 1:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     return time.monotonic() - start
 

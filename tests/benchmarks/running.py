@@ -20,7 +20,7 @@ BODY = "x" * 400
 
 @asynccontextmanager
 async def penstock(settings: Settings, place: Path, upstream: str) -> AsyncIterator[System]:
-    """One edge and sync, before this app server; rules for users and addresses, `Penstock-Authenticator` on."""
+    """One edge and sync, before this app server; rules for users and addresses, `Penstock-Identity` on."""
     key_file = str(_new_identity_key(place))
     async with running(
         settings, place, workers=0, PENSTOCK_UPSTREAMS=upstream, PENSTOCK_IDENTITY_KEY_FILE=key_file

@@ -281,7 +281,7 @@ async def test_paths_that_could_be_another(system: System, path: str) -> None:
 
 async def test_what_is_ours_to_say_is_not_the_clients(system: System) -> None:
     headers = {
-        "Penstock-Authenticator": "forged",
+        "Penstock-Identity": "forged",
         "X-Forwarded-For": "6.6.6.6",
         "Forwarded": "for=6.6.6.6",
         "X_Forwarded_For": "6",

@@ -221,12 +221,12 @@ def added(edge: Edge) -> dict[bytes, bytes]:
 @pytest.mark.parametrize(
     "lines",
     [
-        ["Penstock-Authenticator: forged"],
+        ["Penstock-Identity: forged"],
         ["penstock-identity: forged", "PENSTOCK-IDENTITY: again"],
         ["Penstock_Identity: forged", "penstock-Identity_: forged", "PENSTOCK_JOB_ID: forged"],
         ["Penstock-Job-Id: 0-1", "Penstock-Attempt: 1", "Penstock-: x", "Penstock-Anything: x"],
         ["Penstock_Callback: http://evil.test"],
-        ["Connection: penstock-identity", "Penstock-Authenticator: forged"],
+        ["Connection: penstock-identity", "Penstock-Identity: forged"],
         ["Connection: close, X-Mine", "X-Mine: 1", "Connection: x-yours", "X-Yours: 2"],
         ["Keep-Alive: 5", "Proxy-Connection: close", "TE: trailers", "Trailer: X", "Proxy-Authorization: Basic eA=="],
         ["Keep_Alive: 5", "X_Forwarded_For: 1.1.1.1", "Proxy_Connection: close"],
@@ -253,7 +253,7 @@ async def test_a_callers_callback_passes(edge: Edge) -> None:
     assert (b"penstock-callback", b"https://mine.test/done") in edge.app_server.arrived[0].headers
 
 
-# Penstock-Authenticator
+# Penstock-Identity
 
 
 def pem(*keys: Ed25519PrivateKey, public: bool = False) -> bytes:
@@ -289,7 +289,7 @@ async def test_an_identity_is_ours_alone_to_write(settings: Settings, cache: Red
     file = tmp_path / "identity.pem"
     file.write_bytes(pem(Ed25519PrivateKey.generate()))
     async with edge_running(settings, cache, identity_key_file=file) as edge:
-        forged = ["Penstock-Authenticator: forged", "Penstock_Identity: forged", "Connection: penstock-identity"]
+        forged = ["Penstock-Identity: forged", "Penstock_Identity: forged", "Connection: penstock-identity"]
         assert await told(edge, *forged) == [], "the anonymous have none"
         (token,) = await told(edge, edge.bearer("alice"), *forged)
         claims = await believed(edge, token)
@@ -329,7 +329,7 @@ async def test_a_rotation_of_our_own_key_is_never_a_refused_caller(
                 async with edge_running(settings, cache, identity_key_file=file, upstreams=upstreams) as edge:
                     callers._url = f"http://127.0.0.1:{edge.port}/_penstock/jwks.json"
                     callers._asked_at_s = -demo_app.KEYS_PAUSE_S
-                    answer = await edge.get("/", edge.bearer("alice"), "Penstock-Authenticator: forged")
+                    answer = await edge.get("/", edge.bearer("alice"), "Penstock-Identity: forged")
                     assert answer.json()["caller"] == {"sub": "alice", "iss": "test"}
                     (token,) = [v for k, v in answer.json()["headers"].items() if k.lower() == "penstock-identity"]
                     kids.append(jwt.get_unverified_header(token)["kid"])
@@ -340,9 +340,9 @@ async def test_a_rotation_of_our_own_key_is_never_a_refused_caller(
                     published.append([key["kid"] for key in keys])
                     assert (await edge.get("/")).json()["caller"] is None
                     for lines in (
-                        {"Penstock-Authenticator": "forged"},
-                        {"Penstock-Authenticator": jwt.encode({"sub": "alice"}, Ed25519PrivateKey.generate(), "EdDSA")},
-                        {"Penstock-Authenticator": edge.issuer.token("alice")},
+                        {"Penstock-Identity": "forged"},
+                        {"Penstock-Identity": jwt.encode({"sub": "alice"}, Ed25519PrivateKey.generate(), "EdDSA")},
+                        {"Penstock-Identity": edge.issuer.token("alice")},
                     ):
                         async with http.get(str(upstreams[0]), headers=lines) as direct:
                             assert direct.status == 401, "who goes around Penstock is not believed"

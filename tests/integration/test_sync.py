@@ -81,7 +81,7 @@ async def limits(rules: RuleCache, who: Caller) -> dict[str, int]:
         matches: tuple[Match, ...] = await rules.applicable(who, "GET", ("/",))
     except RulesUnavailable:
         return {"unavailable": 0}
-    return {match.rule.rule_id: match.rule.rule.limit for match in matches}
+    return {match.rule.rule_id: match.rule.limit for match in matches}
 
 
 async def until(rules: RuleCache, who: Caller, expected: dict[str, int]) -> float:
@@ -342,7 +342,7 @@ async def test_a_copy_that_outlives_its_snapshot_goes_on_from_a_newer_one(
     assert sorted(refused) == sorted(map(str, strange))
     active = await RuleCache(cache, Settings()).by_id("r17")
     assert active is not None
-    assert active.rule.limit == 99
+    assert active.limit == 99
 
 
 async def test_the_store_keeps_versions(database: MongoDatabase) -> None:

@@ -159,7 +159,7 @@ class Edge:
             reset = max(0, round(counter.tat) - self._now_us) if counter else 0
             policy = each.rule.policy
             tat = reset
-            wait = max(0, round(tat + policy.emission_interval_us * (each.rule.rule.cost - policy.burst)))
+            wait = max(0, round(tat + policy.emission_interval_us * (each.rule.cost - policy.burst)))
             found.append(
                 RuleResult(
                     each, QuotaState(answer.remaining[number], wait, reset, answer.refused[number], backlog=False)
@@ -175,7 +175,7 @@ def replace_counter(counter: Any) -> Any:  # noqa: ANN401
 def quota(it: Match) -> Quota:
     policy = it.rule.policy
     name = charge_of(it).counter
-    return Quota(name, policy.emission_interval_us, policy.burst, policy.revision, it.rule.rule.cost)
+    return Quota(name, policy.emission_interval_us, policy.burst, policy.revision, it.rule.cost)
 
 
 STEPS = st.lists(

@@ -1,4 +1,4 @@
-"""`/_penstock/jwks.json`: the public keys of `Penstock-Authenticator`."""
+"""`/_penstock/jwks.json`: the public keys of `Penstock-Identity`."""
 
 from fastapi import APIRouter, Response
 

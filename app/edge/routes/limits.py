@@ -26,16 +26,16 @@ async def get_limits(
     matches = await parts.rules.applicable(caller, method, path_forms(path.encode()))
     verdict = await parts.limiter.inspect([charge_of(match) for match in matches]) if matches else None
     results = evaluate(matches, verdict) if verdict else ()
-    return response_of(json_reply(200, {"limits": [_fields(one) for one in results if not one.match.rule.rule.shadow]}))
+    return response_of(json_reply(200, {"limits": [_fields(one) for one in results if not one.match.rule.shadow]}))
 
 
 def _fields(one: RuleResult) -> dict[str, Any]:
-    rule = one.match.rule.rule
+    rule = one.match.rule
     return {
         "rule_id": rule.rule_id,
         "limit": rule.limit,
         "window_seconds": rule.window_seconds,
-        "burst": rule.effective_burst,
+        "burst": rule.burst,
         "on_limit": rule.on_limit,
         "remaining": one.state.remaining,
         "wait_seconds": one.state.wait_us / 1e6,

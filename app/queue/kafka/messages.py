@@ -66,7 +66,7 @@ class SubmittedJob(BaseModel):
         return Deferral(
             rule=rule,
             descriptor=self.descriptor,
-            charges=(FrozenCharge(rule.rule_id, self.descriptor, rule.rule.cost),),
+            charges=(FrozenCharge(rule.rule_id, self.descriptor, rule.cost),),
             owner=owner_of(self.issuer, self.subject),
             request=self.request(rule.queue.drop_headers),
             idempotency_key=f"kafka {place}" if self.idempotency_key is None else self.idempotency_key,
