@@ -25,8 +25,8 @@ PenstockError (500)
 │   ├── QueueUnavailable
 │   └── TooManyConnections
 ├── UpstreamError (502)
-│   ├── UpstreamRefused       nothing of the request was sent
-│   │   └── UpstreamHeld      nor tried, for the app servers are away
+│   ├── UpstreamRefused       no connection, so nothing of the request was sent
+│   │   └── UpstreamCircuitOpen   no connection was tried, because all circuit breakers are open
 │   ├── UpstreamCut           sent, and the connection ended before the answer did
 │   └── UpstreamTimeout (504)
 └── StartupError              a process cannot start; one line for the person who started it
@@ -192,8 +192,8 @@ class UpstreamRefused(UpstreamError):
     """No connection was made: nothing of the request was sent."""
 
 
-class UpstreamHeld(UpstreamRefused):
-    """The app servers are away, and it is not yet time to try again."""
+class UpstreamCircuitOpen(UpstreamRefused):
+    """The circuit breakers of all app servers are open, so no connection was tried."""
 
 
 class UpstreamCut(UpstreamError):

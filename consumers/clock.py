@@ -1,28 +1,29 @@
-"""The counters' clock, as read by ours: slots are times of theirs, and jobs leave by ours."""
+"""Converts times of the counters' clock, in which slots are granted, to this process's monotonic clock."""
 
 WINDOW_S = 10.0
-"""How long the quickest answer counts, once to twice: clocks drift apart, by a millisecond in this time at worst."""
+"""How long the fastest reply is used, once to twice: clocks drift apart by at most a millisecond in this time."""
 
 
 class CountersClock:
-    """Says when an answer was given there, in times of `time.monotonic`, by the quickest answers of late.
+    """Estimates when a reply was made, as a time of `time.monotonic`, from the fastest recent replies.
 
-    To take each answer for given when it arrives would shift the slots of one that is late, and with them all that
-    follows: the next, which is not, would bring its slots too early after those.
+    Taking the arrival of each reply for the time at which it was made would shift the slots of a late reply, and the
+    slots of the next reply, which is not late, would follow them too early. Using the sample with the lowest delay is
+    the clock filter of NTP (RFC 5905, section 10).
     """
 
     def __init__(self) -> None:
-        self._quickest_s = self._quickest_before_s = float("inf")
+        self._fastest_s = self._previous_fastest_s = float("inf")
         self._renewed_at_s = float("-inf")
 
-    def moment_s(self, asked_s: float, given_us: int, answered_s: float) -> float:
-        """When an answer was given: asked for and answered at times of ours, `given_us` by their clock.
+    def to_monotonic_s(self, asked_s: float, given_us: int, answered_s: float) -> float:
+        """Return when a reply was made that says `given_us`, given when it was requested and when it arrived here.
 
-        Between the two in any case, whatever happens to their clock; and rather later than it was.
+        The estimate always lies between these two, even if the counters' clock jumps, and is never too early.
         """
         given_s = given_us / 1e6
         if answered_s - self._renewed_at_s >= WINDOW_S:
-            self._quickest_before_s, self._quickest_s = self._quickest_s, float("inf")
+            self._previous_fastest_s, self._fastest_s = self._fastest_s, float("inf")
             self._renewed_at_s = answered_s
-        self._quickest_s = min(self._quickest_s, answered_s - given_s)
-        return max(asked_s, given_s + min(self._quickest_s, self._quickest_before_s))
+        self._fastest_s = min(self._fastest_s, answered_s - given_s)
+        return max(asked_s, given_s + min(self._fastest_s, self._previous_fastest_s))

@@ -1,33 +1,36 @@
-"""How many flows a worker drains at once: as many as it can send for in time, found as TCP finds its rate."""
+"""Limits how many flows a worker drains at once to as many as it can send for in time."""
 
-FIRST = 64.0
-LEAST = 8.0
-MOST = 1024.0
-STEP = 8.0
-CUT = 0.7
-CUT_EVERY_S = 0.1
+INITIAL_LIMIT = 64.0
+MIN_LIMIT = 8.0
+MAX_LIMIT = 1024.0
+INCREASE = 8.0
+"""By how much the limit grows while as many requests as it allows are sent in time."""
+
+DECREASE_FACTOR = 0.7
+DECREASE_INTERVAL_S = 0.1
+"""Requests that are late together decrease the limit once."""
 
 
 class ConcurrencyLimit:
-    """Additive increase, multiplicative decrease: Chiu and Jain 1989.
+    """Additive increase, multiplicative decrease (Chiu and Jain, 1989), as in TCP's congestion control.
 
-    A worker that takes more flows than it can send for misses their slots, and so does its work twice.
+    A worker that takes more flows than it can send for misses their slots and then has to acquire new ones.
     """
 
-    def __init__(self, late_s: float) -> None:
-        self._late_s = late_s
-        self._size = FIRST
-        self._cut_at_s = float("-inf")
+    def __init__(self, late_after_s: float) -> None:
+        self._late_after_s = late_after_s
+        self._limit = INITIAL_LIMIT
+        self._decreased_at_s = float("-inf")
 
     @property
-    def size(self) -> int:
+    def limit(self) -> int:
         """How many flows may be drained at once."""
-        return int(self._size)
+        return int(self._limit)
 
     def observe(self, delay_s: float, now_s: float) -> None:
-        """A request was on its way so long after its slot; infinite for a slot that was missed."""
-        if delay_s < self._late_s:
-            self._size = min(MOST, self._size + STEP / self._size)
-        elif now_s - self._cut_at_s >= CUT_EVERY_S:
-            self._size = max(LEAST, self._size * CUT)
-            self._cut_at_s = now_s
+        """Record by how much a request was sent after its slot; infinity for a slot that was missed."""
+        if delay_s < self._late_after_s:
+            self._limit = min(MAX_LIMIT, self._limit + INCREASE / self._limit)
+        elif now_s - self._decreased_at_s >= DECREASE_INTERVAL_S:
+            self._limit = max(MIN_LIMIT, self._limit * DECREASE_FACTOR)
+            self._decreased_at_s = now_s

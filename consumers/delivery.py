@@ -1,4 +1,4 @@
-"""Delivery: one attempt to send a job, and the outcome stored."""
+"""Delivery: makes one attempt to send a job and stores its outcome."""
 
 import asyncio
 import random
@@ -17,14 +17,14 @@ from app.settings import Settings
 from app.upstream.upstream import Upstream, UpstreamResponse
 from app.web.headers import drained
 from consumers.metrics import WorkerMetrics
-from consumers.retry import Backoff, Exhausted, Held, Outcome, Retry, Succeeded, outcome_of
+from consumers.retry import Backoff, Exhausted, Outcome, Released, Retry, Succeeded, outcome_of
 from consumers.settling import Settling
 
 log = structlog.get_logger()
 
 
 class Delivery:
-    """Sends jobs and stores their outcomes; knows what is in flight."""
+    """Sends jobs, stores their outcomes, and extends the leases of jobs that are in flight."""
 
     def __init__(
         self, flows: Flows, upstream: Upstream, identity: IdentityTokens, settings: Settings, metrics: WorkerMetrics
@@ -33,7 +33,7 @@ class Delivery:
         self._settling = Settling(flows)
         self._upstream = upstream
         self._identity = identity
-        self._most_response_bytes = settings.max_stored_response_bytes
+        self._max_response_bytes = settings.max_stored_response_bytes
         self._lease_s = settings.lease_s
         self._backoff = Backoff(settings.retry_base_s, settings.retry_max_s)
         self._lost_leases = metrics.lost_leases
@@ -41,7 +41,7 @@ class Delivery:
         self._in_flight: dict[tuple[str, str], LeasedJob] = {}
 
     def begin(self, job: LeasedJob) -> UpstreamResponse | PenstockError:
-        """Send a job at once, where a connection is open for it; else it waits for one in `attempt`."""
+        """Send a job at once if a connection is idle; otherwise `attempt` opens a connection and sends it."""
         request = job.request
         headers = drained(request.headers, job.id, job.attempt, self._identity.token(request.subject))
         try:
@@ -52,7 +52,7 @@ class Delivery:
     async def attempt(
         self, job: LeasedJob, begun: UpstreamResponse | PenstockError, sent: Callable[[], None] | None
     ) -> None:
-        """Wait for the answer and store what came of it; calls `sent`, if any, at the latest when it is over."""
+        """Wait for the answer and store the outcome. Calls `sent` when the request is written, or at the end."""
         lease = (job.lease, job.id)
         self._in_flight[lease] = job
         try:
@@ -60,25 +60,25 @@ class Delivery:
             self._attempts[type(outcome)] += 1
             if not await self._stored(job, outcome):
                 self._lost_leases.inc()
-        except QueueUnavailable as error:  # someone will reclaim it
+        except QueueUnavailable as error:  # the job is reclaimed when its lease ends
             log.error("outcome_not_stored", job=job.id, error=str(error))
         except asyncio.CancelledError:
-            await self._give_up(job)
+            await self._store_interrupted(job)
             raise
         finally:
             if sent is not None:
                 sent()
             del self._in_flight[lease]
 
-    async def _give_up(self, job: LeasedJob) -> None:
-        """The worker ends before the app server has answered: it may have acted, so the attempt counts."""
+    async def _store_interrupted(self, job: LeasedJob) -> None:
+        """Store that the worker stopped before the answer came; the attempt is used, as the request may have worked."""
         try:
             await self._flows.retry(job, 0, "worker_stopped", "Its worker was stopped.", give_back=False)
         except QueueUnavailable as error:
             log.error("outcome_not_stored", job=job.id, error=str(error))
 
     async def extend_leases(self, consumer: str) -> None:
-        """Keep the leases of all that is in flight."""
+        """Extend the leases of all jobs that are in flight. Raises QueueUnavailable."""
         by_partition: dict[str, list[LeasedJob]] = {}
         for job in self._in_flight.values():
             by_partition.setdefault(job.id.partition("-")[0], []).append(job)
@@ -91,28 +91,28 @@ class Delivery:
         try:
             if isinstance(begun, PenstockError):
                 raise begun
-            await begun.arrived(sent)
+            await begun.receive_head(sent)
             result: StoredResponse | UpstreamError = await self._read(begun)
         except UpstreamError as error:
             result = error
-        except MalformedRequest as error:  # it was stored by someone else than us, and never will be another
+        except MalformedRequest as error:  # a damaged record, which no further attempt can send
             return Exhausted("attempts_exhausted", str(error), None)
-        away = self._upstream.away
-        return outcome_of(result, job.attempt, job.max_attempts, self._backoff, random.random(), away=away)
+        all_open = self._upstream.all_open
+        return outcome_of(result, job.attempt, job.max_attempts, self._backoff, random.random(), all_open=all_open)
 
     async def _read(self, answer: UpstreamResponse) -> StoredResponse:
-        """The whole answer; its body is None where it is larger than is kept."""
+        """Read the whole answer; the stored body is None if it is larger than the limit."""
         with answer:
-            kept = [answer.take()]
-            size = len(kept[0])
-            while not answer.over and size <= self._most_response_bytes:
-                kept.append(await answer.read())
-                size += len(kept[-1])
-            body = b"".join(kept) if size <= self._most_response_bytes else None
+            chunks = [answer.take()]
+            size = len(chunks[0])
+            while not answer.complete and size <= self._max_response_bytes:
+                chunks.append(await answer.read())
+                size += len(chunks[-1])
+            body = b"".join(chunks) if size <= self._max_response_bytes else None
             return StoredResponse(answer.status, answer.headers, body)
 
     def _store(self, job: LeasedJob, outcome: Outcome) -> Awaitable[bool]:
-        """Goes on by itself where nobody waits for it any more."""
+        """Store an outcome, even if the caller is cancelled meanwhile. The result is False if the lease was lost."""
         match outcome:
             case Succeeded(response):
                 return self._settling.settle(Settlement(job, JobStatus.SUCCEEDED, response=response))
@@ -120,7 +120,7 @@ class Delivery:
                 return self._settling.settle(Settlement(job, JobStatus.FAILED, code, message, response))
             case Retry(delay_s, code, message, give_back):
                 return asyncio.shield(self._flows.retry(job, delay_s, code, message, give_back=give_back))
-            case Held():
+            case Released():
                 return asyncio.shield(self._release(job))
 
     async def _release(self, job: LeasedJob) -> bool:
@@ -128,15 +128,15 @@ class Delivery:
         return True
 
     async def _stored(self, job: LeasedJob, outcome: Outcome) -> bool:
-        """An outcome that is not stored would be a duplicate later: try for as long as the lease may last."""
+        """Store an outcome, retrying for as long as the lease lasts: a lost outcome would cause a duplicate."""
         with suppress(QueueUnavailable):
             return await self._store(job, outcome)
-        async for trial in AsyncRetrying(
+        async for store_attempt in AsyncRetrying(
             retry=retry_if_exception_type(QueueUnavailable),
             wait=wait_random_exponential(multiplier=0.1, max=1),
             stop=stop_after_delay(self._lease_s),
             reraise=True,
         ):
-            with trial:
+            with store_attempt:
                 return await self._store(job, outcome)
         raise AssertionError("unreachable: tenacity returns or raises")

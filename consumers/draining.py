@@ -77,7 +77,7 @@ class Draining:
         """Learn what the counters' clock says, before the first slots depend on it. Raises CountersUnavailable."""
         for _ in range(CLOCK_LOOKS):
             asked_at = monotonic()
-            self._clock.moment_s(asked_at, await self._limiter.now_us(), monotonic())
+            self._clock.to_monotonic_s(asked_at, await self._limiter.now_us(), monotonic())
 
     async def drain(self, flow: TakenFlow, stopping: Callable[[], bool]) -> None:
         """Drain a flow. Raises Unavailable; the flow is then due again after its flow-lease."""
@@ -93,7 +93,7 @@ class Draining:
 
     async def _send_at_slots(self, flow: TakenFlow, rule: ActiveRule, stopping: Callable[[], bool]) -> None:
         """Until the flow must wait, is empty or is lost; then nothing of it is left in hand."""
-        pacer = Pacer(partial(self._send, flow.name), self._grace_s, self._may_send, self._upstream.warm)
+        pacer = Pacer(partial(self._send, flow.name), self._grace_s, self._may_send, self._upstream.preconnect)
         try:
             ask_at_s = await self._lease_while_due(flow, rule, pacer, stopping)
         finally:
@@ -109,7 +109,7 @@ class Draining:
         self, flow: TakenFlow, rule: ActiveRule, pacer: Pacer, stopping: Callable[[], bool]
     ) -> float | None:
         """Lease jobs for the next slots, again and again; when to ask for more, or None where the flow was lost."""
-        await self._upstream.warm()  # before slots are asked for: what would be late shifts all that follows
+        await self._upstream.preconnect()  # before slots are asked for: what would be late shifts all that follows
         while True:
             reserved = await self._reserve(flow)
             leased = 0
@@ -118,8 +118,8 @@ class Draining:
             try:
                 asked_at = monotonic()
                 slots = await self._acquire(flow, rule, reserved)
-                granted_at = self._clock.moment_s(asked_at, slots.given_us, monotonic())
-                ask_at_s = granted_at + (slots.next_wait_us - self._lead_time.ask_us) / 1e6
+                granted_at = self._clock.to_monotonic_s(asked_at, slots.given_us, monotonic())
+                ask_at_s = granted_at + (slots.next_wait_us - self._lead_time.request_us) / 1e6
                 if not slots.waits_us:
                     return ask_at_s
                 lease = await self._lease(flow, slots)
@@ -144,9 +144,9 @@ class Draining:
         """Permits for the next jobs; a flow that has its share waits a little for more than a few."""
         until = monotonic() + BUSY_WAIT_S
         while True:
-            most = int(min(flow.same_cost, MAX_BATCH, self._upstream.room))
+            most = int(min(flow.same_cost, MAX_BATCH, self._upstream.capacity))
             if (
-                self._in_flight.room(flow.name, most) >= min(most, WORTH_ASKING)
+                self._in_flight.available_to(flow.name, most) >= min(most, WORTH_ASKING)
                 or not self._in_flight.holds(flow.name)
                 or monotonic() >= until
             ):
@@ -185,7 +185,7 @@ class Draining:
         return (rule, False) if rule is not None else (await self._flows.snapshot(flow), True)
 
     def _may_send(self) -> bool:
-        return self._upstream.has_room
+        return self._upstream.has_capacity
 
     async def _send(self, flow: str, job: LeasedJob, slot: float) -> None:
         """Start one delivery; returns as soon as the request is on its way, so that the next can't overtake it."""

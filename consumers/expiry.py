@@ -1,4 +1,4 @@
-"""Expiry: what has waited for too long ends in time, in paused flows too, and while app servers are away."""
+"""Expiry: ends jobs that have waited longer than `max_wait_seconds`, in flows that are paused or held too."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ POLL_INTERVAL_S = 1.0
 
 
 async def expire_periodically(flows: Flows, settings: Settings, metrics: WorkerMetrics) -> None:
-    """Look into every partition every second; runs until cancelled."""
+    """End the expired jobs of every partition each second; runs until cancelled."""
     while True:
         for partition in range(settings.queue_partitions):
             try:

@@ -1,20 +1,22 @@
-"""How many jobs a worker may have in flight at once, and how they are shared out among flows."""
+"""Limits how many jobs a worker has in flight at once, and shares this limit among the flows."""
 
 import asyncio
 from collections import Counter
 
 SHARE = 4
+"""A flow holds at most this many times the number of free permits."""
 
 
 class InFlight:
-    """Permits for jobs, from their lease to their outcome.
+    """Permits for jobs; a job holds one from its lease to its outcome.
 
-    No flow holds more than SHARE times what is free, so that some are always left for a flow that has none: dynamic
-    thresholds, Choudhury and Hahne 1998. One flow alone gets four fifths of all, two get four ninths each.
+    One flow never takes all of a worker's capacity: it holds at most SHARE times as many permits as are free, so that
+    some are always left for a flow that holds none ("Dynamic Queue Length Thresholds", Choudhury and Hahne, 1998). A
+    single flow gets four fifths of the permits, two flows get four ninths each.
     """
 
-    def __init__(self, most: int) -> None:
-        self._free = most
+    def __init__(self, limit: int) -> None:
+        self._free = limit
         self._held: Counter[str] = Counter()
         self._available = asyncio.Event()
         self._available.set()
@@ -24,23 +26,23 @@ class InFlight:
         """How many more jobs may be leased now."""
         return self._free
 
-    async def available(self) -> None:
+    async def wait_available(self) -> None:
         """Wait until at least one job may be leased."""
         await self._available.wait()
 
     def holds(self, flow: str) -> bool:
-        """Whether a flow has permits."""
+        """Whether a flow holds any permits."""
         return flow in self._held
 
-    def room(self, flow: str, n: int) -> int:
-        """How many of `n` permits the flow could take."""
+    def available_to(self, flow: str, n: int) -> int:
+        """How many of `n` permits a flow could take now."""
         held = self._held.get(flow, 0)
         share = (SHARE * (self._free + held)) // (SHARE + 1)
         return min(n, self._free, max(share - held, 0 if held else 1))
 
     def reserve(self, flow: str, n: int) -> int:
-        """Take up to `n` permits for a flow; how many were taken."""
-        taken = self.room(flow, n)
+        """Take up to `n` permits for a flow and return how many were taken."""
+        taken = self.available_to(flow, n)
         self._free -= taken
         if taken:
             self._held[flow] += taken
@@ -49,7 +51,7 @@ class InFlight:
         return taken
 
     def release(self, flow: str, n: int = 1) -> None:
-        """Give permits back."""
+        """Return `n` permits of a flow."""
         if n == 0:
             return
         self._free += n

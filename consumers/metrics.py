@@ -1,4 +1,4 @@
-"""What a worker counts."""
+"""The metrics of a worker."""
 
 from collections.abc import Iterable
 
@@ -9,32 +9,36 @@ from prometheus_client.registry import Collector
 from app.process.histogram import Histogram
 from consumers.retry import OUTCOMES, Outcome
 
-SENT_WITHIN_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
+SEND_DELAY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 
 
 class WorkerMetrics(Collector):
-    """A worker's metrics, in its process's registry.
+    """A worker's metrics, registered in its process's registry.
 
-    What every job changes is a plain number here, read when someone asks: the library's counters take a lock.
+    What changes with every job is a plain number that `collect` reads, because the library's counters take a lock.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.attempts: dict[type[Outcome], int] = dict.fromkeys(OUTCOMES, 0)
-        self.send_delay_s = Histogram(SENT_WITHIN_S)
+        self.send_delay_s = Histogram(SEND_DELAY_BUCKETS_S)
         self.missed_slots = Counter(
-            "penstock_missed_slots_total", "Jobs that went back because their slot had passed.", registry=registry
+            "penstock_missed_slots_total",
+            "Jobs that returned to their flow because their slot was missed.",
+            registry=registry,
         )
         self.lost_leases = Counter(
-            "penstock_lost_leases_total", "Outcomes dropped because someone else had the job.", registry=registry
+            "penstock_lost_leases_total", "Outcomes dropped because the job's lease was lost.", registry=registry
         )
         self.reclaimed = Counter(
             "penstock_reclaimed_total",
-            "Jobs of workers that went away, by what became of them.",
+            "Jobs of workers that vanished, by where the jobs went.",
             ["to"],
             registry=registry,
         )
         self.expired = Counter(
-            "penstock_expired_total", "Jobs that ended because they had waited for too long.", registry=registry
+            "penstock_expired_total",
+            "Jobs that ended because they had waited longer than max_wait_seconds.",
+            registry=registry,
         )
         self.intake = Counter(
             "penstock_intake_total",
@@ -48,15 +52,15 @@ class WorkerMetrics(Collector):
         self.swept = Counter(
             "penstock_swept_total", "Jobs canceled because their edge died before their message.", registry=registry
         )
-        self.in_flight = Gauge("penstock_in_flight", "Jobs leased and not yet over.", registry=registry)
+        self.in_flight = Gauge("penstock_in_flight", "Jobs that are leased and have no outcome yet.", registry=registry)
         registry.register(self)
 
     def collect(self) -> Iterable[CounterMetricFamily | HistogramMetricFamily]:
-        """prometheus_client's."""
+        """Called by prometheus_client on each scrape."""
         attempts = CounterMetricFamily("penstock_attempts", "Attempts to send a job, by outcome.", labels=["outcome"])
         for kind, count in self.attempts.items():
             attempts.add_metric([kind.__name__.lower()], count)
         yield attempts
         yield self.send_delay_s.family(
-            "penstock_send_delay_seconds", "From a job's slot to its request being on its way."
+            "penstock_send_delay_seconds", "Delay from a job's slot until its request was sent."
         )

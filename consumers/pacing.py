@@ -1,6 +1,7 @@
-"""Pacing: jobs are sent in order, each at a slot; a slot that was missed by more than a grace is never made up.
+"""Pacing: sends jobs in order, each at a slot. A slot that is missed by more than a grace period is given up.
 
-The clock is read each time: the event loop's own time stands still while a turn lasts, and a busy turn is long.
+The pacer reads the system's clock for every job, because the event loop's own time stands still during one of its
+turns, and a busy turn takes long.
 """
 
 import asyncio
@@ -11,14 +12,13 @@ from time import monotonic
 from app.queue.model import LeasedJob
 
 Send = Callable[[LeasedJob, float], Awaitable[None]]
-"""Sends one job at its slot (`time.monotonic`); returns as soon as the request is on its way."""
+"""Sends one job at its slot (a time of `time.monotonic`) and returns as soon as the request has been written."""
 
+MAX_CONSECUTIVE_SENDS = 8
+"""After this many sends the pacer yields to the event loop, so that it can read the answers."""
 
-MOST_IN_A_ROW = 8
-"""So many jobs may leave before the event loop looks at what has been answered."""
-
-TICK_S = 0.001
-"""The event loop's timers know nothing shorter."""
+TIMER_RESOLUTION_S = 0.001
+"""The event loop's timers are not more precise than this."""
 
 
 async def _nothing() -> None:
@@ -26,10 +26,10 @@ async def _nothing() -> None:
 
 
 class Pacer:
-    """Sends one flow's jobs. Jobs take the slots in order; one whose slot was missed takes the next that was not.
+    """Sends one flow's jobs at its slots, both in order. A job whose slot was missed takes the next slot.
 
-    A slot at which nothing may be sent is missed too. `prepare`: what takes time is done before a slot, so that the
-    request leaves at it.
+    A slot at which `may_send` is false counts as missed. `prepare` runs before each slot and does what takes time,
+    such as opening a connection, so that the request leaves at its slot.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class Pacer:
         self._sending: asyncio.Task[None] | None = None
 
     def add(self, jobs: Sequence[LeasedJob], slots: Sequence[float]) -> None:
-        """More jobs, and as many slots at least; times of `time.monotonic`, in order."""
+        """Add jobs, and at least as many slots: times of `time.monotonic`, in order."""
         self._jobs.extend(jobs)
         self._slots.extend(slots[: len(jobs)])
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._send_all())
 
     async def finish(self) -> list[LeasedJob]:
-        """Wait until all slots have passed; returns the jobs for which none was left, in order."""
+        """Wait until all slots have passed, and return the jobs that were not sent, in order."""
         if self._sending is not None:
             await self._sending
         left = list(self._jobs)
@@ -63,16 +63,16 @@ class Pacer:
         return left
 
     async def _send_all(self) -> None:
-        in_a_row = 0
+        consecutive = 0
         while self._jobs and self._slots:
             slot = self._slots.popleft()
             await self._prepare()
-            in_a_row += 1
-            if in_a_row > MOST_IN_A_ROW:
-                in_a_row = 1
+            consecutive += 1
+            if consecutive > MAX_CONSECUTIVE_SENDS:
+                consecutive = 1
                 await asyncio.sleep(0)
             while (ahead_s := slot - monotonic()) > 0:
-                in_a_row = 1
-                await asyncio.sleep(max(TICK_S, ahead_s))
+                consecutive = 1
+                await asyncio.sleep(max(TIMER_RESOLUTION_S, ahead_s))
             if monotonic() - slot <= self._grace_s and self._may_send():
                 await self._send(self._jobs.popleft(), slot)

@@ -1,4 +1,4 @@
-"""Reclaiming: jobs whose worker went away return to their flows, or end as dead letters at their last attempt."""
+"""Reclaiming: jobs whose worker vanished return to their flows, or become dead letters after their last attempt."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 
 async def reclaim_periodically(flows: Flows, settings: Settings, metrics: WorkerMetrics, consumer: str) -> None:
-    """Scan every partition every `reclaim_interval_s`; runs until cancelled."""
+    """Reclaim jobs of every partition each `reclaim_interval_s`; runs until cancelled."""
     while True:
         for partition in range(settings.queue_partitions):
             try:

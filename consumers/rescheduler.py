@@ -1,4 +1,4 @@
-"""When a rule changes, all its flows are worth a look at once: a far slot of an old rate is not waited for."""
+"""Rescheduling: when a rule changes, its flows become due at once instead of at a slot of the old rate."""
 
 import asyncio
 
@@ -10,38 +10,38 @@ from app.rules.cache import RuleCache
 
 log = structlog.get_logger()
 
-TROUBLE_PAUSE_S = 0.5
+RETRY_DELAY_S = 0.5
 
 
 class Rescheduler:
-    """Reschedules the flows of changed rules, one change after the other."""
+    """Reschedules the flows of changed rules, one rule after the other."""
 
     def __init__(self, flows: Flows, rules: RuleCache) -> None:
         self._flows = flows
         self._rules = rules
         self._changed: set[str] = set()
         self._all = False
-        self._work = asyncio.Event()
+        self._pending = asyncio.Event()
 
     def changed(self, rule_ids: frozenset[str] | None) -> None:
-        """These rules changed; None: any may have."""
+        """Note that these rules changed; None means that any rule may have changed."""
         if rule_ids is None:
             self._all = True
         else:
             self._changed |= rule_ids
-        self._work.set()
+        self._pending.set()
 
     async def run(self) -> None:
-        """Reschedule as changes come; runs until cancelled."""
+        """Reschedule flows whenever rules change; runs until cancelled."""
         while True:
-            await self._work.wait()
-            self._work.clear()
+            await self._pending.wait()
+            self._pending.clear()
             try:
                 await self._reschedule()
             except Unavailable as error:
                 log.warning("reschedule_failed", error=str(error))
-                self._work.set()
-                await asyncio.sleep(TROUBLE_PAUSE_S)
+                self._pending.set()
+                await asyncio.sleep(RETRY_DELAY_S)
 
     async def _reschedule(self) -> None:
         if self._all:

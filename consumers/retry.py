@@ -1,26 +1,26 @@
-"""What an attempt's outcome means for its job: a pure decision, stored by the queue, never a loop in memory."""
+"""Decides what the result of an attempt means for its job. The decision is pure and is stored by the queue."""
 
 from dataclasses import dataclass
 
-from app.errors import UpstreamError, UpstreamHeld, UpstreamRefused, UpstreamTimeout
+from app.errors import UpstreamCircuitOpen, UpstreamError, UpstreamRefused, UpstreamTimeout
 from app.jobs.model import StoredResponse
 from app.upstream.upstream import BUSY_STATUSES
 from app.web.headers import retry_after_s
 
 NOT_NOW_STATUSES = BUSY_STATUSES | {429}
-"""The app server's way to say "not now": not the job's fault."""
+"""Answers that ask the caller to come back later; they use no attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The app server answered, below 500 and not 429."""
+    """The app server answered with a status below 500 other than 429."""
 
     response: StoredResponse
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again after `delay_s`; `give_back`: this attempt does not count."""
+    """The job backs off for `delay_s`; with `give_back` the attempt is not counted."""
 
     delay_s: float
     code: str
@@ -30,7 +30,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    """The last attempt failed: a dead letter, with the app server's last answer where there was one."""
+    """The last attempt failed: the job becomes a dead letter, with the app server's last answer if there was one."""
 
     code: str
     message: str
@@ -38,12 +38,12 @@ class Exhausted:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """The app servers are away: back to the head of its flow, and this attempt does not count."""
+class Released:
+    """No app server can be reached: the job returns to the head of its flow, and the attempt is not counted."""
 
 
-Outcome = Succeeded | Retry | Exhausted | Held
-OUTCOMES = (Succeeded, Retry, Exhausted, Held)
+Outcome = Succeeded | Retry | Exhausted | Released
+OUTCOMES = (Succeeded, Retry, Exhausted, Released)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Backoff:
     max_s: float
 
     def delay_s(self, attempt: int, jitter: float) -> float:
-        """The delay after attempt number `attempt`; `jitter` from 0 to 1. Never under half of the base."""
+        """The delay after attempt number `attempt`, at least half of the base; `jitter` lies between 0 and 1."""
         ceiling: float = min(self.max_s, self.base_s * 2.0 ** (min(attempt, 32) - 1))
         return max(self.base_s / 2, ceiling * jitter)
 
@@ -66,11 +66,14 @@ def outcome_of(
     backoff: Backoff,
     jitter: float,
     *,
-    away: bool = False,
+    all_open: bool = False,
 ) -> Outcome:
-    """What becomes of a job after attempt number `attempt`; `away`: no app server is there to try another."""
-    if isinstance(result, UpstreamHeld) or (away and _says_not_now(result)):
-        return Held()
+    """Decide what becomes of a job after attempt number `attempt`.
+
+    `all_open`: the circuit breakers of all app servers are open.
+    """
+    if isinstance(result, UpstreamCircuitOpen) or (all_open and _says_not_now(result)):
+        return Released()
     delay_s = backoff.delay_s(attempt, jitter)
     if isinstance(result, UpstreamRefused):
         return Retry(delay_s, "upstream_unreachable", str(result), give_back=True)

@@ -1,4 +1,4 @@
-"""Settling: outcomes are stored together; those that come while some are being stored are the next to go."""
+"""Settling: stores final outcomes in batches. Outcomes that arrive while a batch is stored form the next batch."""
 
 import asyncio
 from collections import deque
@@ -7,13 +7,13 @@ from app.errors import QueueUnavailable
 from app.queue.flows import Flows
 from app.queue.model import Settlement
 
-MOST_AT_ONCE = 100
+MAX_BATCH = 100
 
 _Waiting = tuple[Settlement, "asyncio.Future[bool]"]
 
 
 class Settling:
-    """One round trip, and one write to disk, for many jobs."""
+    """Stores the outcomes of many jobs with one round trip and one write to disk."""
 
     def __init__(self, flows: Flows) -> None:
         self._flows = flows
@@ -21,7 +21,7 @@ class Settling:
         self._storing: asyncio.Task[None] | None = None
 
     def settle(self, settlement: Settlement) -> "asyncio.Future[bool]":
-        """Store one outcome; False where someone else holds the job meanwhile. Raises QueueUnavailable."""
+        """Store one outcome; the result is False if the job's lease was lost. Raises QueueUnavailable."""
         stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((settlement, stored))
         if self._storing is None:
@@ -31,27 +31,27 @@ class Settling:
     async def _store_all(self) -> None:
         try:
             while self._waiting:
-                await self._store(self._next())
+                await self._store(self._next_batch())
         finally:
             self._storing = None
 
-    def _next(self) -> list[_Waiting]:
-        """The longest waiting, and others of its partition."""
+    def _next_batch(self) -> list[_Waiting]:
+        """Take the oldest outcome and those directly behind it that belong to the same partition."""
         partition = _partition(self._waiting[0])
-        taken: list[_Waiting] = []
-        while self._waiting and len(taken) < MOST_AT_ONCE and _partition(self._waiting[0]) == partition:
-            taken.append(self._waiting.popleft())
-        return taken
+        batch: list[_Waiting] = []
+        while self._waiting and len(batch) < MAX_BATCH and _partition(self._waiting[0]) == partition:
+            batch.append(self._waiting.popleft())
+        return batch
 
-    async def _store(self, taken: list[_Waiting]) -> None:
+    async def _store(self, batch: list[_Waiting]) -> None:
         try:
-            results = await self._flows.settle([settlement for settlement, _ in taken])
-        except Exception as error:  # whatever it is: those who wait must not wait for ever
-            for _, stored in taken:
+            results = await self._flows.settle([settlement for settlement, _ in batch])
+        except Exception as error:  # of any kind, because every caller must be woken
+            for _, stored in batch:
                 if not stored.done():
                     stored.set_exception(QueueUnavailable(str(error)) if isinstance(error, QueueUnavailable) else error)
             return
-        for (_, stored), result in zip(taken, results, strict=True):
+        for (_, stored), result in zip(batch, results, strict=True):
             if not stored.done():
                 stored.set_result(result)
 

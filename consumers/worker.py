@@ -71,10 +71,10 @@ class Worker:
     async def run(self, partition: int, stop: asyncio.Event) -> None:
         """Take and drain one partition's flows until `stop` is set, then finish what was begun."""
         while not stop.is_set():
-            await _first(self._in_flight.available(), stop.wait())
-            await self._room_upstream(stop)
+            await _first(self._in_flight.wait_available(), stop.wait())
+            await self._wait_for_upstream_capacity(stop)
             self._wake.clear()
-            if len(self._drains) >= self._concurrency_limit.size:
+            if len(self._drains) >= self._concurrency_limit.limit:
                 await _first(self._wake.wait(), stop.wait())
                 continue
             try:
@@ -87,11 +87,11 @@ class Worker:
         while self._drains:
             await asyncio.wait(set(self._drains))
 
-    async def _room_upstream(self, stop: asyncio.Event) -> None:
-        """While the app servers are away flows stay where they are."""
-        while self._upstream.room < 1 and not stop.is_set():
-            self._upstream.news.clear()
-            await _first(self._upstream.news.wait(), stop.wait(), timeout_s=max(0.001, self._upstream.wait_s))
+    async def _wait_for_upstream_capacity(self, stop: asyncio.Event) -> None:
+        """Wait until a request may be sent: while all circuit breakers are open, flows stay in the queue."""
+        while self._upstream.capacity < 1 and not stop.is_set():
+            self._upstream.changed.clear()
+            await _first(self._upstream.changed.wait(), stop.wait(), timeout_s=max(0.001, self._upstream.wait_s))
 
     async def listen(self, partition: int) -> None:
         """Wake up when a script says that a flow became due earlier than known; runs until cancelled."""
@@ -106,8 +106,8 @@ class Worker:
 
     async def _take(self, partition: int, stop: asyncio.Event) -> float:
         """Begin to drain what is due; how long there is nothing to do."""
-        room = self._concurrency_limit.size - len(self._drains)
-        most = int(min(MAX_FLOWS_A_TAKE, room, self._in_flight.free, self._upstream.room))
+        room = self._concurrency_limit.limit - len(self._drains)
+        most = int(min(MAX_FLOWS_A_TAKE, room, self._in_flight.free, self._upstream.capacity))
         wait_s, taken = await self._flows.take(partition, most, self._flow_lease_us, FIRST_LOOK)
         for flow in taken:
             task = asyncio.create_task(self._drain(flow, stop))
@@ -185,7 +185,8 @@ async def run_worker(process: Process) -> None:
 
 @asynccontextmanager
 async def _clients(settings: Settings) -> AsyncIterator[tuple[Redis, Redis, Upstream]]:
-    cache, queue, upstream = cache_redis(settings), queue_redis(settings), Upstream(upstream_pools(settings), hold=True)
+    cache, queue = cache_redis(settings), queue_redis(settings)
+    upstream = Upstream(upstream_pools(settings), fail_fast=True)
     try:
         yield cache, queue, upstream
     finally:

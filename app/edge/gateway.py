@@ -128,7 +128,7 @@ class Gateway:
                 limits = rate_limit(results, retry_after_s=retry_after_s(answer.headers) or math.inf)
                 exchange.begin(answer.status, answer.headers + limits)
                 chunk = answer.take()
-                while not answer.over:
+                while not answer.complete:
                     exchange.send(chunk)
                     await exchange.room()
                     chunk = await answer.read()

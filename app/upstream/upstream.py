@@ -1,4 +1,4 @@
-"""One request to the app servers, for edges and workers alike."""
+"""Sends requests to the app servers, for edges and workers, and chooses the app server for each."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -8,19 +8,19 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from app.errors import MalformedRequest, UpstreamError, UpstreamHeld, UpstreamRefused
+from app.errors import MalformedRequest, UpstreamCircuitOpen, UpstreamError, UpstreamRefused
 from app.http1.client.connection import ClientConnection, Sent
 from app.http1.client.pool import Pool
 from app.http1.client.request import encode_head
 from app.http1.client.response import Response
-from app.upstream.breaker import LONGEST_BACKOFF_S, Breaker, Health, Ticket
+from app.upstream.breaker import LONGEST_BACKOFF_S, Breaker, Permit, RequestResult
 from app.web.headers import Headers, from_upstream, retry_after_s
 
 BUSY_STATUSES = frozenset({502, 503, 504})
 NO_RESPONSE = Response()
 
 _Request = tuple[bytes, AsyncIterator[bytes] | bytes, int, bool]
-"""Its head, its body, the length of that as announced, and whether its method is HEAD."""
+"""The head, the body, the announced length of the body, and whether the method is HEAD."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +30,18 @@ class _Server:
 
 
 class UpstreamResponse:
-    """An app server's answer, to a request that is on its way or waits for a connection.
+    """An app server's answer to a request that has been sent or still waits for a connection.
 
-    Once `arrived`, status and headers are there, and the body streams. Whoever has it then closes it (it is a context
-    manager): what was not read is given up, and its connection with it.
+    After `receive_head` the status and the headers are available and the body can be read as a stream. The caller then
+    closes the answer (it is a context manager). Closing before the end of the body discards the connection.
     """
 
-    __slots__ = ("_connection", "_request", "_response", "_server", "_ticket", "_upstream", "headers", "status")
+    __slots__ = ("_connection", "_permit", "_request", "_response", "_server", "_upstream", "headers", "status")
 
-    def __init__(self, upstream: "Upstream", server: _Server, ticket: Ticket | None, request: _Request) -> None:
+    def __init__(self, upstream: "Upstream", server: _Server, permit: Permit | None, request: _Request) -> None:
         self._upstream = upstream
         self._server = server
-        self._ticket = ticket
+        self._permit = permit
         self._request: _Request | None = request
         self._response = NO_RESPONSE
         self._connection = server.pool.take()
@@ -52,7 +52,7 @@ class UpstreamResponse:
 
     @property
     def is_sent(self) -> bool:
-        """Whether its request's head is on its way."""
+        """Whether the head of the request has been written."""
         return self._request is None
 
     def _begin(self, connection: ClientConnection, request: _Request) -> None:
@@ -60,42 +60,42 @@ class UpstreamResponse:
         head, body, length, to_head = request
         connection.begin(head, body, length, to_head=to_head)
 
-    async def arrived(self, sent: Sent | None = None) -> None:
-        """Wait for the head. `sent` is called once the request's is on its way. To be called once.
+    async def receive_head(self, sent: Sent | None = None) -> None:
+        """Wait for the status and the headers; call this once. `sent` is called when the request has been written.
 
-        Raises UpstreamRefused, UpstreamCut, UpstreamTimeout; whatever the request's body raises.
+        Raises UpstreamRefused, UpstreamCut, UpstreamTimeout, and whatever the request's body raises.
         """
-        health, wait_s = Health.UNCLEAR, 0.0
+        result, wait_s = RequestResult.UNCLEAR, 0.0
         try:
             connection = self._connection
             if connection is None or self._request is not None:
                 connection = self._connection = await self._server.pool.connect()
-                assert self._request is not None, "it was not sent"
+                assert self._request is not None, "a request without a connection has not been sent"
                 self._begin(connection, self._request)
             if sent is not None:
                 sent()
             response = self._response = await connection.answered()
             self.status = response.status
             self.headers = from_upstream(response.headers)
-            health = Health.ALIVE
+            result = RequestResult.ANSWERED
             if response.status in BUSY_STATUSES:
-                health, wait_s = Health.BUSY, retry_after_s(self.headers)
+                result, wait_s = RequestResult.BUSY, retry_after_s(self.headers)
         except UpstreamRefused:
-            health = Health.REFUSED
+            result = RequestResult.REFUSED
             raise
         finally:
             if not self.status:
                 self.close()
-            if self._ticket is not None:
-                self._upstream.learn(self._server.breaker, self._ticket, health, wait_s)
+            if self._permit is not None:
+                self._upstream.record(self._server.breaker, self._permit, result, wait_s)
 
     @property
-    def over(self) -> bool:
-        """Whether all of the body has been read."""
+    def complete(self) -> bool:
+        """Whether the whole body has been read."""
         return self._response.complete and not self._response.size
 
     def take(self) -> bytes:
-        """What has come of the body since; nothing, if nothing has."""
+        """Return what has arrived of the body since the last call; empty if nothing has."""
         connection = self._connection
         if connection is None:
             return b""
@@ -105,13 +105,13 @@ class UpstreamResponse:
         return chunk
 
     async def read(self) -> bytes:
-        """The same, but waits until there is something; empty when it is over. Raises UpstreamError."""
+        """Wait for more of the body and return it; empty at the end of the body. Raises UpstreamError."""
         if self._connection is not None and not self._response.size:
             await self._connection.more()
         return self.take()
 
     def close(self) -> None:
-        """Give back the connection, once; cut it where the answer has not ended."""
+        """Return the connection to its pool, or discard it if the answer is not complete. Further calls do nothing."""
         connection, self._connection = self._connection, None
         if connection is not None and connection.finish():
             self._server.pool.give_back(connection, self._response.kept_for_s)
@@ -126,41 +126,41 @@ class UpstreamResponse:
 
 
 class Upstream:
-    """The app servers, in turn, but for those that are away (app/upstream/breaker.py).
+    """The app servers, used in turn; those whose circuit breaker is open are skipped.
 
-    With `hold` nothing at all is sent while all are away, but for probes; without, as to a caller who waits, it is
-    tried all the same.
+    While all breakers are open, `fail_fast` decides what happens to a request that is not a probe: a worker's request
+    fails at once with UpstreamCircuitOpen, a live request is sent all the same.
     """
 
-    def __init__(self, pools: Sequence[Pool], *, hold: bool = False) -> None:
+    def __init__(self, pools: Sequence[Pool], *, fail_fast: bool = False) -> None:
         self._servers = [_Server(pool, Breaker()) for pool in pools]
         self._turn = 0
-        self._hold = hold
-        self.news = asyncio.Event()
-        """Set when a breaker has opened or closed; who waits for it clears it."""
+        self._fail_fast = fail_fast
+        self.changed = asyncio.Event()
+        """Set when a breaker has opened or closed; whoever waits for it clears it."""
 
     @property
-    def away(self) -> bool:
-        """Whether all app servers are."""
+    def all_open(self) -> bool:
+        """Whether the breakers of all app servers are open."""
         return all(server.breaker.is_open for server in self._servers)
 
     @property
-    def room(self) -> float:
+    def capacity(self) -> float:
         """How many requests may begin now."""
         now = monotonic()
-        return sum(server.breaker.room(now) for server in self._servers)
+        return sum(server.breaker.capacity(now) for server in self._servers)
 
     @property
-    def has_room(self) -> bool:
-        """Whether one may."""
+    def has_capacity(self) -> bool:
+        """Whether a request may begin now."""
         for server in self._servers:
             if server.breaker.is_closed:
                 return True
-        return self.room > 0
+        return self.capacity > 0
 
     @property
     def wait_s(self) -> float:
-        """How long until there may be room, if there are no news before."""
+        """Seconds until there may be capacity, if `changed` is not set before."""
         now = monotonic()
         return min((server.breaker.wait_s(now) for server in self._servers), default=LONGEST_BACKOFF_S)
 
@@ -172,66 +172,66 @@ class Upstream:
         body: AsyncIterator[bytes] | bytes | None,
         sent: Sent | None = None,
     ) -> UpstreamResponse:
-        """Send one request, once: what may have been acted on is not sent again. The target goes as it came.
+        """Send one request and wait for the head of its answer. A request is never sent twice; the target is unchanged.
 
-        A body that streams is sent while the answer is read; one that is there costs less. `sent` is called once the
-        request's head is on its way. Raises UpstreamHeld, UpstreamRefused, UpstreamCut, UpstreamTimeout; whatever the
-        body raises; MalformedRequest.
+        A streaming body is sent while the answer is read; a body of bytes costs less. `sent` is called once the head
+        of the request has been written. Raises UpstreamCircuitOpen, UpstreamRefused, UpstreamCut, UpstreamTimeout,
+        MalformedRequest, and whatever the body raises.
         """
         answer = self.begin(method, target, headers, body)
-        await answer.arrived(sent)
+        await answer.receive_head(sent)
         return answer
 
     def begin(
         self, method: str, target: bytes, headers: Headers, body: AsyncIterator[bytes] | bytes | None
     ) -> UpstreamResponse:
-        """The same as far as it goes without waiting: a request for which a connection is open is sent.
+        """Send one request if a connection is idle; otherwise `receive_head` opens one and sends it.
 
-        Raises UpstreamHeld, UpstreamRefused, MalformedRequest. Whoever calls this waits for the answer.
+        The caller must await `receive_head`. Raises UpstreamCircuitOpen, UpstreamRefused, MalformedRequest.
         """
-        server, ticket = self._pick()
+        server, permit = self._pick()
         pool, body = server.pool, body or b""
         known = len(body) if isinstance(body, bytes) else None
         try:
             head, length = encode_head(method, pool.path + target, headers, pool.authority, known)
         except MalformedRequest:
-            if ticket is not None:
-                self.learn(server.breaker, ticket, Health.UNCLEAR, 0.0)
+            if permit is not None:
+                self.record(server.breaker, permit, RequestResult.UNCLEAR, 0.0)
             raise
-        return UpstreamResponse(self, server, ticket, (head, body, length, method == "HEAD"))
+        return UpstreamResponse(self, server, permit, (head, body, length, method == "HEAD"))
 
-    async def warm(self) -> None:
-        """Have a connection open for the next request, where that is not known to be in vain."""
+    async def preconnect(self) -> None:
+        """Open a connection for the next request, unless one is idle or the app server recently failed."""
         if self._servers:
             server = self._servers[(self._turn + 1) % len(self._servers)]
-            if not server.pool.idle and server.breaker.is_healthy:
-                with suppress(UpstreamError):  # whoever sends the request is told
+            if not server.pool.idle and server.breaker.is_settled:
+                with suppress(UpstreamError):  # the request that follows reports it
                     server.pool.give_back(await server.pool.connect(), None)
 
-    def learn(self, breaker: Breaker, ticket: Ticket, health: Health, wait_s: float) -> None:
-        """What came of a request."""
-        if health is Health.ALIVE and breaker.is_healthy:
+    def record(self, breaker: Breaker, permit: Permit, result: RequestResult, wait_s: float) -> None:
+        """Tell a breaker how a request ended."""
+        if result is RequestResult.ANSWERED and breaker.is_settled:
             return
         was_open = breaker.is_open
-        breaker.end(ticket, health, monotonic(), wait_s)
+        breaker.end(permit, result, monotonic(), wait_s)
         if was_open or breaker.is_open:
-            self.news.set()
+            self.changed.set()
 
-    def _pick(self) -> tuple[_Server, Ticket | None]:
+    def _pick(self) -> tuple[_Server, Permit | None]:
         if not self._servers:
             raise UpstreamRefused("No app server is configured (PENSTOCK_UPSTREAMS).")
         now = monotonic()
         for _ in self._servers:
             self._turn = (self._turn + 1) % len(self._servers)
             server = self._servers[self._turn]
-            ticket = server.breaker.begin(now)
-            if ticket is not None:
-                return server, ticket
-        if self._hold:
-            raise UpstreamHeld("The app servers are away.")
+            permit = server.breaker.begin(now)
+            if permit is not None:
+                return server, permit
+        if self._fail_fast:
+            raise UpstreamCircuitOpen("The circuit breakers of all app servers are open.")
         return server, None
 
     async def close(self) -> None:
-        """Close all connections, those in use too."""
+        """Close all connections, including those in use."""
         for server in self._servers:
             await server.pool.close()

@@ -1,4 +1,4 @@
-"""A pacer sends in order, uses no slot late, and hands back what it could not send."""
+"""A pacer sends in order, never uses a slot late, and returns the jobs that it could not send."""
 
 import asyncio
 import time
@@ -6,7 +6,7 @@ import time
 from app.jobs.model import StoredRequest
 from app.queue.model import LeasedJob
 from consumers.lead_time import LeadTime
-from consumers.pacing import MOST_IN_A_ROW, Pacer
+from consumers.pacing import MAX_CONSECUTIVE_SENDS, Pacer
 
 REQUEST = StoredRequest("GET", b"/", [], b"")
 
@@ -15,7 +15,7 @@ def jobs(first: int, count: int) -> list[LeasedJob]:
     return [LeasedJob(str(number), "lease", 1, 5, REQUEST) for number in range(first, first + count)]
 
 
-async def test_each_at_its_slot_in_order() -> None:
+async def test_each_job_is_sent_at_its_slot_in_order() -> None:
     loop, sent = asyncio.get_running_loop(), []
 
     async def send(job: LeasedJob, slot: float) -> None:
@@ -27,7 +27,7 @@ async def test_each_at_its_slot_in_order() -> None:
     pacer.add(jobs(3, 2), [start + 0.03, start + 0.04])
     assert await pacer.finish() == []
     assert [job for job, _, _ in sent] == ["0", "1", "2", "3", "4"]
-    assert all(late >= 0 for _, _, late in sent), "never before its slot"
+    assert all(late >= 0 for _, _, late in sent), "no job is sent before its slot"
 
 
 async def test_a_missed_slot_is_given_up_and_order_kept() -> None:
@@ -45,7 +45,7 @@ async def test_a_missed_slot_is_given_up_and_order_kept() -> None:
     assert [job.id for job in left] == ["1", "2"]
 
 
-async def test_what_was_left_takes_the_next_slots() -> None:
+async def test_a_job_that_missed_its_slot_takes_the_next_one() -> None:
     loop, sent = asyncio.get_running_loop(), []
 
     async def send(job: LeasedJob, _: float) -> None:
@@ -59,33 +59,33 @@ async def test_what_was_left_takes_the_next_slots() -> None:
     assert sent == ["0"]
 
 
-async def test_a_slow_send_holds_back_the_next() -> None:
+async def test_a_slow_send_delays_the_next_one() -> None:
     loop, sent = asyncio.get_running_loop(), []
 
     async def send(job: LeasedJob, _: float) -> None:
         sent.append((job.id, "begun"))
         await asyncio.sleep(0.05)
-        sent.append((job.id, "on its way"))
+        sent.append((job.id, "sent"))
 
     now = loop.time()
     pacer = Pacer(send, grace_s=10)
     pacer.add(jobs(0, 2), [now, now])
     await pacer.finish()
-    assert sent == [("0", "begun"), ("0", "on its way"), ("1", "begun"), ("1", "on its way")]
+    assert sent == [("0", "begun"), ("0", "sent"), ("1", "begun"), ("1", "sent")]
 
 
-def test_the_lead_follows_slow_leases_up_at_once_and_down_slowly() -> None:
-    lead = LeadTime(least_us=5000, horizon_us=50_000)
-    assert (lead.slot_us, lead.horizon_us, lead.ask_us) == (5000, 50_000, 25_000)
+def test_the_lead_time_rises_at_once_with_slow_leases_and_falls_slowly() -> None:
+    lead = LeadTime(min_us=5000, horizon_us=50_000)
+    assert (lead.slot_us, lead.horizon_us, lead.request_us) == (5000, 50_000, 25_000)
     lead.observe(40_000)
     assert lead.slot_us == 80_000
-    assert lead.horizon_us > lead.ask_us > lead.slot_us
+    assert lead.horizon_us > lead.request_us > lead.slot_us
     for _ in range(200):
         lead.observe(1000)
     assert lead.slot_us == 5000
 
 
-async def test_what_takes_time_is_done_before_the_slot() -> None:
+async def test_prepare_runs_before_the_slot() -> None:
     late: list[float] = []
 
     async def send(_: LeasedJob, slot: float) -> None:
@@ -99,11 +99,11 @@ async def test_what_takes_time_is_done_before_the_slot() -> None:
     pacer.add(jobs(0, 2), [start, start + 0.2])
     assert await pacer.finish() == []
     assert len(late) == 2
-    assert min(late) >= 0, "never before its slot"
-    assert min(late) < 0.05, "and not so much after it as it took"
+    assert min(late) >= 0, "no job is sent before its slot"
+    assert min(late) < 0.05, "the time that prepare took does not delay the request"
 
 
-async def test_a_flow_without_end_lets_the_loop_do_other_things() -> None:
+async def test_an_endless_flow_lets_the_event_loop_run_other_tasks() -> None:
     turns = 0
 
     async def send(job: LeasedJob, _: float) -> None:
@@ -119,4 +119,4 @@ async def test_a_flow_without_end_lets_the_loop_do_other_things() -> None:
     pacer = Pacer(send, grace_s=10)
     pacer.add(jobs(0, 1000), [time.monotonic()] * 1000)
     await asyncio.gather(pacer.finish(), others())
-    assert turns > 1000 / MOST_IN_A_ROW / 2
+    assert turns > 1000 / MAX_CONSECUTIVE_SENDS / 2

@@ -1,4 +1,4 @@
-"""Outcomes are stored whatever became of earlier ones, and every lease that is held is extended."""
+"""Outcomes are stored even if storing earlier ones failed, and the leases of all jobs in flight are extended."""
 
 import asyncio
 from typing import Any, cast
@@ -17,7 +17,7 @@ from consumers.delivery import Delivery
 from consumers.metrics import WorkerMetrics
 from consumers.settling import Settling
 
-pytestmark = pytest.mark.plain  # compiled code takes no flows but Flows
+pytestmark = pytest.mark.plain  # compiled code accepts no substitute for Flows
 
 
 def leased(job_id: str, lease: str = "lease") -> LeasedJob:
@@ -25,7 +25,7 @@ def leased(job_id: str, lease: str = "lease") -> LeasedJob:
 
 
 class Failing:
-    """Flows whose next calls fail with these, one after the other."""
+    """Flows whose next calls raise these errors, one after the other."""
 
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)
@@ -37,8 +37,8 @@ class Failing:
         return [True] * len(settlements)
 
 
-@pytest.mark.parametrize("failure", [QueueUnavailable("away"), RuntimeError("a script that fails")])
-async def test_one_that_fails_keeps_no_other_waiting(failure: Exception) -> None:
+@pytest.mark.parametrize("failure", [QueueUnavailable("away"), RuntimeError("the script failed")])
+async def test_a_batch_that_fails_does_not_block_the_next(failure: Exception) -> None:
     settling = Settling(cast(Flows, Failing(failure)))
     with pytest.raises(type(failure)):
         await asyncio.wait_for(settling.settle(Settlement(leased("0-a"), JobStatus.SUCCEEDED)), 5)
@@ -46,25 +46,25 @@ async def test_one_that_fails_keeps_no_other_waiting(failure: Exception) -> None
 
 
 class Holding:
-    """Flows where storing a retry takes until it is let go; remembers whose leases were extended."""
+    """Flows that store a retry only when they are told to, and that remember whose leases were extended."""
 
     def __init__(self) -> None:
-        self.let_go: dict[str, asyncio.Event] = {}
+        self.may_store: dict[str, asyncio.Event] = {}
         self.extended: list[str] = []
         self.both = asyncio.Event()
 
     async def retry(self, job: LeasedJob, *_: Any, **__: Any) -> bool:  # noqa: ANN401
-        gone = self.let_go[job.lease] = asyncio.Event()
-        if len(self.let_go) == 2:
+        allowed = self.may_store[job.lease] = asyncio.Event()
+        if len(self.may_store) == 2:
             self.both.set()
-        await gone.wait()
+        await allowed.wait()
         return False
 
     async def extend(self, jobs: list[LeasedJob], _: str) -> None:
         self.extended = [job.lease for job in jobs]
 
 
-async def test_a_job_that_came_back_while_its_first_outcome_is_stored_keeps_its_new_lease() -> None:
+async def test_a_job_that_is_leased_again_while_its_first_outcome_is_stored_keeps_its_new_lease() -> None:
     flows, upstream = Holding(), Upstream([])
     metrics = WorkerMetrics(CollectorRegistry())
     delivery = Delivery(cast(Flows, flows), upstream, IdentityTokens(None), Settings(), metrics)
@@ -75,11 +75,11 @@ async def test_a_job_that_came_back_while_its_first_outcome_is_stored_keeps_its_
     first, second = asyncio.create_task(attempt("first")), asyncio.create_task(attempt("second"))
     async with asyncio.timeout(5):
         await flows.both.wait()
-    flows.let_go["first"].set()
+    flows.may_store["first"].set()
     await first
     await delivery.extend_leases("worker")
     assert flows.extended == ["second"]
-    flows.let_go["second"].set()
+    flows.may_store["second"].set()
     await second
     await delivery.extend_leases("worker")
-    assert flows.extended == ["second"], "nothing is in flight any more"
+    assert flows.extended == ["second"], "no job is in flight any more"

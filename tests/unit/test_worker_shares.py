@@ -1,23 +1,23 @@
-"""How a worker shares itself out: permits among flows, and flows as it can send for in time."""
+"""How a worker shares its permits among flows, and how it limits the flows that it drains at once."""
 
 import math
 
-from consumers.concurrency_limit import FIRST, LEAST, MOST, ConcurrencyLimit
+from consumers.concurrency_limit import INITIAL_LIMIT, MAX_LIMIT, MIN_LIMIT, ConcurrencyLimit
 from consumers.in_flight import InFlight
 
 
-def test_one_flow_never_takes_all() -> None:
+def test_one_flow_never_takes_all_permits() -> None:
     permits = InFlight(100)
     assert permits.reserve("a", 1000) == 80
     assert permits.reserve("a", 1000) == 0
     assert permits.reserve("b", 1000) == 16
     assert permits.reserve("c", 1000) == 3
-    assert permits.reserve("d", 1000) == 1, "a flow without any gets one, as long as there is one"
+    assert permits.reserve("d", 1000) == 1, "a flow without permits gets one as long as one is free"
     assert permits.free == 0
     assert permits.reserve("e", 1) == 0
 
 
-def test_shares_even_out_as_permits_come_back() -> None:
+def test_shares_even_out_as_permits_are_released() -> None:
     permits, held = InFlight(90), {"a": 0, "b": 0}
     for turn in range(2000):
         for flow in held:
@@ -30,7 +30,7 @@ def test_shares_even_out_as_permits_come_back() -> None:
     assert permits.free == 90 - sum(held.values())
 
 
-def test_what_is_given_back_is_there_again() -> None:
+def test_released_permits_are_free_again() -> None:
     permits = InFlight(10)
     taken = permits.reserve("a", 10)
     assert permits.holds("a")
@@ -38,17 +38,17 @@ def test_what_is_given_back_is_there_again() -> None:
     assert (permits.free, permits.holds("a")) == (10, False)
 
 
-def test_a_window_grows_while_all_is_in_time_and_shrinks_when_it_is_not() -> None:
-    window = ConcurrencyLimit(late_s=0.01)
-    assert window.size == FIRST
+def test_the_limit_grows_while_requests_are_in_time_and_shrinks_when_they_are_late() -> None:
+    limiter = ConcurrencyLimit(late_after_s=0.01)
+    assert limiter.limit == INITIAL_LIMIT
     for _ in range(100_000):
-        window.observe(0.001, 0.0)
-    assert window.size == MOST
-    window.observe(math.inf, 1.0)
-    once = window.size
-    assert once < MOST
-    window.observe(math.inf, 1.05)
-    assert window.size == once, "once for what was late together"
+        limiter.observe(0.001, 0.0)
+    assert limiter.limit == MAX_LIMIT
+    limiter.observe(math.inf, 1.0)
+    once = limiter.limit
+    assert once < MAX_LIMIT
+    limiter.observe(math.inf, 1.05)
+    assert limiter.limit == once, "requests that are late together count once"
     for tenth in range(1, 100):
-        window.observe(0.02, 2.0 + tenth)
-    assert window.size == LEAST
+        limiter.observe(0.02, 2.0 + tenth)
+    assert limiter.limit == MIN_LIMIT

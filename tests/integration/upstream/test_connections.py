@@ -278,7 +278,7 @@ async def test_both_ways_at_once() -> None:
         with await client.send("/", "POST", body()) as got:
             while chunk := await got.read():
                 heard.put_nowait(chunk)
-            assert got.over
+            assert got.complete
         assert client.pool.idle == 1
 
 
