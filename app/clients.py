@@ -1,10 +1,11 @@
 """Makes every client of Redis, MongoDB and HTTP; a broker's package makes its own. The caller closes what it gets."""
 
 import ssl
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
-import aiohttp
+import httpx
 from motor.motor_asyncio import AsyncIOMotorChangeStream, AsyncIOMotorClient, AsyncIOMotorDatabase
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
@@ -87,9 +88,15 @@ def mongo_client(
     return AsyncIOMotorClient(url, tz_aware=True, serverSelectionTimeoutMS=selection_timeout_ms, **options)
 
 
-def http_session() -> aiohttp.ClientSession:
-    """A client for the issuer's keys."""
-    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+def http_client(timeout_s: float = 5.0) -> httpx.AsyncClient:
+    """Make a client for small requests, such as the one for the issuer's keys.
+
+    It keeps no cookies, follows no redirects and ignores proxies that the environment names. Certificates are verified
+    by the system's authorities. `timeout_s` bounds each step (connecting, one read), not the whole request.
+    """
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    tls = ssl.create_default_context()
+    return httpx.AsyncClient(timeout=timeout_s, cookies=no_cookies, verify=tls, trust_env=False, follow_redirects=False)
 
 
 def upstream_pools(settings: Settings) -> list[Pool]:

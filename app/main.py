@@ -10,7 +10,7 @@ from app.admin.auth import Gatekeeper
 from app.clients import (
     cache_redis,
     counter_scripts,
-    http_session,
+    http_client,
     mongodb,
     queue_redis,
     queue_scripts,
@@ -57,10 +57,10 @@ async def run_edge(process: Process) -> None:
     """The body of `penstock edge`."""
     settings = process.settings
     async with AsyncExitStack() as stack:
-        cache, queue, session = cache_redis(settings), queue_redis(settings), http_session()
+        cache, queue, session = cache_redis(settings), queue_redis(settings), http_client()
         stack.push_async_callback(cache.aclose)
         stack.push_async_callback(queue.aclose)
-        stack.push_async_callback(session.close)
+        stack.push_async_callback(session.aclose)
         counting, queueing = counter_scripts(settings, settings.counters_timeout_ms), queue_scripts(settings)
         stack.push_async_callback(counting.aclose)
         stack.push_async_callback(queueing.aclose)
@@ -111,11 +111,11 @@ async def run_admin(process: Process) -> None:
     settings = process.settings
     async with AsyncExitStack() as stack:
         client, cache, queue = mongodb(settings, ADMIN_DEADLINE_S), cache_redis(settings), queue_redis(settings)
-        session = http_session()
+        session = http_client()
         stack.callback(client.close)
         stack.push_async_callback(cache.aclose)
         stack.push_async_callback(queue.aclose)
-        stack.push_async_callback(session.close)
+        stack.push_async_callback(session.aclose)
         counting, queueing = counter_scripts(settings, settings.cache_timeout_ms), queue_scripts(settings)
         stack.push_async_callback(counting.aclose)
         stack.push_async_callback(queueing.aclose)

@@ -1,40 +1,48 @@
-"""A small app server to try Penstock with: answers everything with what it saw.
+"""A small app server to try Penstock with. It answers every request with what it received.
 
     python scripts/demo_app.py --port 9000 --penstock http://127.0.0.1:8080
 
-With `--penstock`, its edge's address, it verifies `Penstock-Identity`, as your app servers should, and says who called.
-`?status=503`, `?delay_ms=200` and `?size=1000` play a trouble; `GET /_demo/arrivals` lists what arrived, and when;
-`DELETE /_demo/arrivals` forgets it.
+With `--penstock`, the address of an edge, it verifies `Penstock-Identity` as your app servers should, and says who
+called. `?status=503`, `?delay_ms=200` and `?size=1000` set the status, a delay and the size of the answer.
+`GET /_demo/arrivals` lists the requests that arrived and when; `DELETE /_demo/arrivals` clears the list.
 """
 
 import argparse
 import asyncio
+import json
 import time
 from collections import deque
 from typing import Any
 
-import aiohttp
+import httpx
 import jwt
-from aiohttp import web
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 CACHE_SIZE = 100_000
-SHOWN_BODY = 200
+SHOWN_BODY_BYTES = 200
 KEYS_PAUSE_S = 10.0
+WITHOUT_BODY = frozenset({204, 304})
 
 
 class Callers:
-    """Says who called, from the token that Penstock signed: its keys are asked for once, and for a new key's name."""
+    """Finds out who called from the token that Penstock signed.
+
+    Penstock's keys are fetched for the first token, and again when a token names an unknown key.
+    """
 
     def __init__(self, penstock: str) -> None:
         self._url = f"{penstock.rstrip('/')}/_penstock/jwks.json"
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._asked_at_s = -KEYS_PAUSE_S
+        self._fetched_at_s = -KEYS_PAUSE_S
 
     async def caller(self, token: str) -> dict[str, str]:
-        """The caller's `sub` and issuer; raises jwt.PyJWTError where the token is not Penstock's."""
+        """Return the caller's `sub` and issuer. Raises jwt.PyJWTError if Penstock did not sign the token."""
         kid = jwt.get_unverified_header(token).get("kid", "")
         if kid not in self._keys:
-            await self._ask()
+            await self._fetch_keys()
         if kid not in self._keys:
             raise jwt.InvalidKeyError("the key is not one of Penstock's")
         claims = jwt.decode(
@@ -47,83 +55,96 @@ class Callers:
         )
         return {"sub": claims["sub"], "iss": claims["orig_iss"]}
 
-    async def _ask(self) -> None:
-        if time.monotonic() - self._asked_at_s < KEYS_PAUSE_S:
+    async def _fetch_keys(self) -> None:
+        if time.monotonic() - self._fetched_at_s < KEYS_PAUSE_S:
             return
-        timeout = aiohttp.ClientTimeout(total=5)
-        async with aiohttp.ClientSession(timeout=timeout) as http, http.get(self._url) as response:
-            found = jwt.PyJWKSet.from_dict(await response.json())
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
+            found = jwt.PyJWKSet.from_dict((await http.get(self._url)).json())
         self._keys = {str(key.key_id): key for key in found.keys}
-        self._asked_at_s = time.monotonic()
+        self._fetched_at_s = time.monotonic()
 
 
-def build(callers: Callers | None = None) -> web.Application:
-    """The application. Without `callers` it believes nobody."""
-    arrivals: deque[dict[str, Any]] = deque(maxlen=CACHE_SIZE)
-    count = 0
+class DemoApp:
+    """An ASGI application. Without `callers` it treats every request as anonymous."""
 
-    async def answer(request: web.Request) -> web.Response:
-        nonlocal count
-        count += 1
-        arrival = {
-            "number": count,
-            "monotonic_s": time.monotonic(),
-            "time": time.time(),
-            "method": request.method,
-            "target": request.raw_path,
-            "job_id": request.headers.get("Penstock-Job-Id"),
-        }
-        arrivals.append(arrival)
+    def __init__(self, callers: Callers | None = None) -> None:
+        self._callers = callers
+        self._arrivals: deque[dict[str, Any]] = deque(maxlen=CACHE_SIZE)
+        self._count = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Called by the server for each request."""
+        response = await self._respond(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        match request.method, request.scope["path"]:
+            case _, "/_demo/healthz":
+                return _json({"status": "ok"})
+            case "GET", "/_demo/arrivals":
+                return _json(list(self._arrivals))
+            case "DELETE", "/_demo/arrivals":
+                self._arrivals.clear()
+                return Response(status_code=204)
+        return await self._answer(request)
+
+    async def _answer(self, request: Request) -> Response:
+        arrival = self._record(request)
         try:
-            caller = await _caller(request, callers)
-        except (jwt.PyJWTError, aiohttp.ClientError, TimeoutError) as error:
-            return web.json_response({"error": f"Penstock-Identity: {error}"}, status=401)
-        body = await request.read()
-        arrival["body"] = body[:SHOWN_BODY].decode("utf-8", "replace")
-        if delay_ms := request.query.get("delay_ms", ""):
+            caller = await self._caller(request)
+        except (jwt.PyJWTError, httpx.HTTPError) as error:
+            return _json({"error": f"Penstock-Identity: {error}"}, 401)
+        body = await request.body()
+        arrival["body"] = body[:SHOWN_BODY_BYTES].decode("utf-8", "replace")
+        query = request.query_params
+        if delay_ms := query.get("delay_ms", ""):
             await asyncio.sleep(float(delay_ms) / 1000)
-        seen = {name: value for name, value in request.headers.items() if name.lower().startswith(("penstock-", "x-"))}
         fields = {
             "number": arrival["number"],
             "method": request.method,
-            "target": request.raw_path,
+            "target": arrival["target"],
             "body_bytes": len(body),
             "caller": caller,
+            "headers": {n: v for n, v in request.headers.items() if n.startswith(("penstock-", "x-"))},
         }
-        padding = {"padding": "x" * int(size)} if (size := request.query.get("size")) else {}
-        return web.json_response({**fields, "headers": seen, **padding}, status=int(request.query.get("status", "200")))
+        if size := query.get("size"):
+            fields["padding"] = "x" * int(size)
+        return _json(fields, int(query.get("status", "200")))
 
-    async def listed(_: web.Request) -> web.Response:
-        return web.json_response(list(arrivals))
+    def _record(self, request: Request) -> dict[str, Any]:
+        self._count += 1
+        query = request.scope["query_string"]
+        target: bytes = request.scope["raw_path"] + (b"?" + query if query else b"")
+        arrival = {
+            "number": self._count,
+            "monotonic_s": time.monotonic(),
+            "time": time.time(),
+            "method": request.method,
+            "target": target.decode("latin-1"),
+            "job_id": request.headers.get("Penstock-Job-Id"),
+        }
+        self._arrivals.append(arrival)
+        return arrival
 
-    async def forget(_: web.Request) -> web.Response:
-        arrivals.clear()
-        return web.Response(status=204)
-
-    async def healthz(_: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
-
-    app = web.Application(client_max_size=1 << 30)
-    app.add_routes([web.get("/_demo/arrivals", listed), web.delete("/_demo/arrivals", forget)])
-    app.router.add_get("/_demo/healthz", healthz)
-    app.router.add_route("*", "/{rest:.*}", answer)
-    return app
+    async def _caller(self, request: Request) -> dict[str, str] | None:
+        """Return None for an anonymous request. A request with two identities is refused."""
+        tokens = request.headers.getlist("Penstock-Identity")
+        if self._callers is None or not tokens:
+            return None
+        if len(tokens) > 1:
+            raise jwt.InvalidTokenError("there are two")
+        return await self._callers.caller(tokens[0])
 
 
-async def _caller(request: web.Request, callers: Callers | None) -> dict[str, str] | None:
-    """None for the anonymous; two headers are as good as none that is true."""
-    tokens = request.headers.getall("Penstock-Identity", [])
-    if callers is None or not tokens:
-        return None
-    if len(tokens) > 1:
-        raise jwt.InvalidTokenError("there are two")
-    return await callers.caller(tokens[0])
+def _json(content: object, status: int = 200) -> Response:
+    body = "" if status in WITHOUT_BODY else json.dumps(content)
+    return Response(body, status, media_type="application/json")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="A small app server to try Penstock with.")
     parser.add_argument("--port", type=int, default=9000)
-    parser.add_argument("--penstock", metavar="URL", help="where its edge listens, to verify who calls")
+    parser.add_argument("--penstock", metavar="URL", help="the address of an edge, whose keys verify who calls")
     options = parser.parse_args()
-    app = build(Callers(options.penstock) if options.penstock else None)
-    web.run_app(app, host="127.0.0.1", port=options.port, print=None, access_log=None)
+    demo = DemoApp(Callers(options.penstock) if options.penstock else None)
+    uvicorn.run(demo, host="127.0.0.1", port=options.port, lifespan="off", access_log=False, log_level="warning")

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import aiohttp
+import httpx
 import orjson
 import structlog
 from jwt import PyJWK
@@ -78,12 +78,12 @@ class IssuerKeys:
     def __init__(
         self,
         url: str,
-        session: aiohttp.ClientSession,
+        client: httpx.AsyncClient,
         refresh_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url
-        self._session = session
+        self._client = client
         self._refresh_s = refresh_s
         self._clock = clock
         self._published: dict[bytes, IssuerKey] = {}
@@ -133,12 +133,14 @@ class IssuerKeys:
     async def _ask(self) -> None:
         self._answered = False
         try:
-            timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S)
-            async with self._session.get(self._url, timeout=timeout, headers=_HEADERS) as response:
+            async with (
+                asyncio.timeout(FETCH_TIMEOUT_S),
+                self._client.stream("GET", self._url, headers=_HEADERS, follow_redirects=False) as response,
+            ):
                 response.raise_for_status()
                 self._replace(_usable(orjson.loads(await _whole(response))))
             self._answered = True
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError, KeyError, TypeError) as error:
             log.warning("jwks_not_fetched", url=self._url, error=str(error) or type(error).__name__)
         finally:
             self._asking = None
@@ -157,10 +159,10 @@ class IssuerKeys:
             log.info("issuer_keys_changed", kids=[key.kid for key in self._published.values()])
 
 
-async def _whole(response: aiohttp.ClientResponse) -> bytes:
-    """All of it, however many packets it came in; ValueError where it is too large to be a key set."""
+async def _whole(response: httpx.Response) -> bytes:
+    """The body as it was sent, without decoding any content coding; ValueError where it is too large for a key set."""
     body = bytearray()
-    async for chunk in response.content.iter_any():
+    async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > MAX_JWKS_BYTES:
             raise ValueError("the key set is too large")

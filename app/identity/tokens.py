@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
+import httpx
 import jwt
 import orjson
 from jwt.exceptions import PyJWTError
@@ -55,9 +55,9 @@ class Verified:
 class TokenVerifier:
     """Verifies compact JWTs of one issuer for one audience."""
 
-    def __init__(self, settings: Settings, session: aiohttp.ClientSession, audience: str) -> None:
+    def __init__(self, settings: Settings, http: httpx.AsyncClient, audience: str) -> None:
         url = settings.jwks_url
-        self._keys = IssuerKeys(str(url), session, settings.jwks_refresh_s) if url else None
+        self._keys = IssuerKeys(str(url), http, settings.jwks_refresh_s) if url else None
         self._issuer = settings.jwt_issuer
         self._audience = audience
         self._algorithms = frozenset(settings.jwt_algorithms)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
+import httpx
 
+from app.clients import http_client
 from app.errors import StartupError
 from app.local.runtime import Running
 
@@ -71,7 +72,7 @@ class Supervisor:
 
     async def ready(self, *children: Child) -> None:
         """Wait until each says that it is; raises StartupError for one that ends before, with its last words."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
+        async with http_client(timeout_s=2) as http:
             await asyncio.gather(*(self._ready(http, child) for child in children))
 
     def log_of(self, spec: Spec) -> Path:
@@ -138,7 +139,7 @@ class Supervisor:
             ]
         )
 
-    async def _ready(self, http: aiohttp.ClientSession, child: Child) -> None:
+    async def _ready(self, http: httpx.AsyncClient, child: Child) -> None:
         loop = asyncio.get_running_loop()
         until_s = loop.time() + READY_WITHIN_S
         while not await _is_healthy(http, child.spec):
@@ -151,12 +152,11 @@ class Supervisor:
         return f"{lines[-1] if lines else 'it said nothing'} (all of it in {self.log_of(spec)})"
 
 
-async def _is_healthy(http: aiohttp.ClientSession, spec: Spec) -> bool:
+async def _is_healthy(http: httpx.AsyncClient, spec: Spec) -> bool:
     base = spec.ops_url or spec.url
     if base is None:
         return True
     try:
-        async with http.get(base + spec.health_path) as response:
-            return response.status < 300
-    except (aiohttp.ClientError, TimeoutError):
+        return (await http.get(base + spec.health_path)).is_success
+    except httpx.HTTPError:
         return False

@@ -11,7 +11,8 @@ from typing import Any
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from app.process.telemetry import configure_logging, serve_ops
+from app.process.ops_server import serve_ops
+from app.process.telemetry import configure_logging
 from app.settings import Settings
 
 CANCEL_AGAIN_S = 0.1

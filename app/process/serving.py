@@ -13,11 +13,10 @@ from app.http1.server.connection import Refused, ServerConnection, Serving
 from app.http1.server.exchange import Application
 from app.http1.server.limits import Limits
 from app.process.lifecycle import Listen, Process, cancel
+from app.process.timeouts import enforce_timeouts
 
 BACKLOG = 2048
 DRAIN_WITHIN_S = 10
-CHECK_EVERY_S = 0.5
-"""How much longer than its deadline a slow client may take."""
 
 
 def _uncounted(_: PenstockError) -> None:
@@ -47,19 +46,12 @@ async def serve(
     server.server_state.connections = cast(Any, serving.connections)
     server.server_state.tasks = serving.tasks
     with _bound(listen) as bound:
-        tasks = [asyncio.create_task(body) for body in (process.stop.wait(), _check(serving))]
+        tasks = [asyncio.create_task(body) for body in (process.stop.wait(), enforce_timeouts(serving))]
         running = asyncio.create_task(server.serve(sockets=[bound]))
         await asyncio.wait({running, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
         await running
         await cancel(tasks)
-
-
-async def _check(serving: Serving) -> None:
-    loop = asyncio.get_running_loop()
-    while True:
-        await asyncio.sleep(CHECK_EVERY_S)
-        serving.check(loop.time())
 
 
 class _Server(uvicorn.Server):

@@ -1,15 +1,9 @@
-"""Logs, and the loopback port on which every process serves its own metrics and health."""
+"""The configuration of logs."""
 
 import logging
 import sys
-from asyncio import Event
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import structlog
-from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 
 def configure_logging(role: str, level: str) -> None:
@@ -27,27 +21,3 @@ def configure_logging(role: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role)
-
-
-@asynccontextmanager
-async def serve_ops(registry: CollectorRegistry, ready: Event, port: int) -> AsyncIterator[int]:
-    """Serve `/metrics` and `/healthz` on loopback; yields the port."""
-
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    async def healthz(_: web.Request) -> web.Response:
-        return web.json_response(
-            {"status": "ok" if ready.is_set() else "starting"}, status=200 if ready.is_set() else 503
-        )
-
-    app = web.Application()
-    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", port)
-        await site.start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()

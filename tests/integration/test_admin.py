@@ -4,14 +4,13 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 import httpx
 import pytest
 from redis.asyncio import Redis
 
 from app.admin.application import build_admin
 from app.admin.auth import Gatekeeper
-from app.clients import mongo_client
+from app.clients import http_client, mongo_client
 from app.identity.tokens import TokenVerifier
 from app.limiter.redis_limiter import RedisLimiter
 from app.queue.operations import Operations
@@ -61,7 +60,7 @@ async def admin(
     settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
     mongo = mongo_client(mongod_url)
     database = mongo[f"test_{uuid.uuid4().hex[:12]}"]
-    async with aiohttp.ClientSession() as session:
+    async with http_client() as session:
         gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
         store, rules, operations = (
             RuleStore(database),
@@ -160,7 +159,7 @@ async def test_without_mongodb_it_is_a_503(admin: Admin, cache: Redis, counting:
     issuer = admin.issuer
     settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
     mongo = mongo_client("mongodb://127.0.0.1:9/", server_selection_timeout_s=0.2)
-    async with aiohttp.ClientSession() as session:
+    async with http_client() as session:
         gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
         operations = Operations(cache, queueing, settings)
         app = build_admin(

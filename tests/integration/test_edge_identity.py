@@ -10,13 +10,15 @@ import aiohttp
 import jwt
 import orjson
 import pytest
-from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import HttpUrl
 from redis.asyncio import Redis
 
 import app.identity.issuer_keys
+from app.http1.server.asgi import as_application
+from app.http1.server.connection import ServerConnection, Serving
+from app.http1.server.limits import Limits
 from app.settings import Settings
 from scripts import demo_app
 from tests.integration.edge import Edge, edge_running
@@ -319,16 +321,15 @@ async def test_a_rotation_of_our_own_key_is_never_a_refused_caller(
     signed: list[bytes] = []
     async with aiohttp.ClientSession() as http:
         callers = demo_app.Callers("http://127.0.0.1:1")
-        site = web.AppRunner(demo_app.build(callers))
-        await site.setup()
-        await web.TCPSite(site, "127.0.0.1", 0).start()
-        upstreams = (HttpUrl(f"http://127.0.0.1:{site.addresses[0][1]}"),)
+        serving = Serving(as_application(demo_app.DemoApp(callers)), Limits.of(settings), lambda _: None)
+        server = await asyncio.get_running_loop().create_server(lambda: ServerConnection(serving), "127.0.0.1", 0)
+        upstreams = (HttpUrl(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"),)
         try:
             for step in steps:
                 file.write_bytes(step)
                 async with edge_running(settings, cache, identity_key_file=file, upstreams=upstreams) as edge:
                     callers._url = f"http://127.0.0.1:{edge.port}/_penstock/jwks.json"
-                    callers._asked_at_s = -demo_app.KEYS_PAUSE_S
+                    callers._fetched_at_s = -demo_app.KEYS_PAUSE_S
                     answer = await edge.get("/", edge.bearer("alice"), "Penstock-Identity: forged")
                     assert answer.json()["caller"] == {"sub": "alice", "iss": "test"}
                     (token,) = [v for k, v in answer.json()["headers"].items() if k.lower() == "penstock-identity"]
@@ -347,6 +348,6 @@ async def test_a_rotation_of_our_own_key_is_never_a_refused_caller(
                         async with http.get(str(upstreams[0]), headers=lines) as direct:
                             assert direct.status == 401, "who goes around Penstock is not believed"
         finally:
-            await site.cleanup()
+            server.close()
     assert kids[0] == kids[1] != kids[2] == kids[3]
     assert published == [[kids[0]], [kids[0], kids[2]], [kids[2], kids[0]], [kids[2]]]

@@ -379,7 +379,9 @@ class KeySite:
     def __init__(self, body: bytes) -> None:
         self.body = body
         self.status = 200
+        self.headers: dict[str, str] = {}
         self.asked: list[str] = []
+        self.cookies: list[str | None] = []
         self.answered = 0
         self.hangs = asyncio.Event()
         self.hangs.set()
@@ -387,9 +389,12 @@ class KeySite:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path)
+        self.cookies.append(request.headers.get("Cookie"))
         await self.hangs.wait()
         self.answered += 1
-        response = web.Response(status=self.status, body=self.body, content_type="application/json")
+        response = web.Response(
+            status=self.status, body=self.body, headers={"Content-Type": "application/json", **self.headers}
+        )
         response.force_close()
         return response
 

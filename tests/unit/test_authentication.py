@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import pytest
 
+from app.clients import http_client
 from app.errors import MalformedRequest, TooManyRequests
 from app.identity.addresses import CACHE_SIZE
 from app.identity.authentication import COUNTED, TOKEN_CACHE_BYTES, Authenticator, BadTokens
@@ -32,7 +32,7 @@ def request(peer: str, *forwarded_for: str) -> Asked:
 @asynccontextmanager
 async def identity(verifier: Any = None, **changed: Any) -> AsyncIterator[Authenticator]:  # noqa: ANN401
     settings = Settings.model_validate({"trusted_proxies": "10.0.0.0/8, 2001:db8:ffff::/48"})
-    async with aiohttp.ClientSession() as session:
+    async with http_client() as session:
         yield Authenticator(verifier or TokenVerifier(settings, session, "penstock"), settings, **changed)
 
 

@@ -2,12 +2,12 @@
 
 import asyncio
 import datetime
+import gzip
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import jwt.api_jwt
 import orjson
 import pytest
@@ -18,6 +18,7 @@ from jwt.algorithms import RSAAlgorithm
 from pydantic import HttpUrl
 
 from app.admin.auth import Gatekeeper, Viewer
+from app.clients import http_client
 from app.errors import Unauthenticated, Unavailable
 from app.identity.issuer_keys import FETCH_TIMEOUT_S, MAX_JWKS_BYTES, UNKNOWN_KID_PAUSE_S, WAIT_TIMEOUT_S, IssuerKeys
 from app.identity.tokens import TokenVerifier
@@ -37,7 +38,7 @@ class Clock:
 
 @asynccontextmanager
 async def verifying(true: Keyring) -> AsyncIterator[tuple[TokenVerifier, Settings]]:
-    async with key_site(orjson.dumps(true.jwks())) as site, aiohttp.ClientSession() as session:
+    async with key_site(orjson.dumps(true.jwks())) as site, http_client() as session:
         settings = Settings(jwks_url=HttpUrl(f"{site.url}/jwks"), jwt_issuer=ISSUER)
         yield TokenVerifier(settings, session, true.audience), settings
 
@@ -113,7 +114,7 @@ async def test_times_to_the_second(monkeypatch: pytest.MonkeyPatch, claim: str, 
 
 
 async def test_without_an_issuer_every_token_is_bad() -> None:
-    async with aiohttp.ClientSession() as session:
+    async with http_client() as session:
         verifier = TokenVerifier(Settings(), session, "penstock")
         await verifier.run()
         with pytest.raises(Unauthenticated):
@@ -126,7 +127,7 @@ async def test_without_an_issuer_every_token_is_bad() -> None:
 @asynccontextmanager
 async def keys_of(jwks: object, clock: Callable[[], float]) -> AsyncIterator[tuple[IssuerKeys, KeySite]]:
     body = jwks if isinstance(jwks, bytes) else orjson.dumps(jwks)
-    async with key_site(body) as site, aiohttp.ClientSession() as session:
+    async with key_site(body) as site, http_client() as session:
         yield IssuerKeys(site.url, session, 300, clock), site
 
 
@@ -240,6 +241,34 @@ async def test_a_key_set_of_any_size_is_not_read_to_its_end() -> None:
             assert (await keys.key("ed") is not None) == known
 
 
+async def test_a_redirect_is_not_followed() -> None:
+    true, clock = Keyring(), Clock(1000.0)
+    async with keys_of(true.jwks(), clock) as (keys, site), key_site(only(true, "ec")) as elsewhere:
+        site.status, site.headers = 302, {"Location": f"{elsewhere.url}/jwks"}
+        with pytest.raises(Unavailable):
+            await keys.key("ec")
+        assert (len(site.asked), elsewhere.asked) == (1, [])
+
+
+async def test_a_compressed_key_set_is_not_expanded() -> None:
+    true, clock = Keyring(), Clock(1000.0)
+    async with keys_of(gzip.compress(only(true, "ec")), clock) as (keys, site):
+        site.headers = {"Content-Encoding": "gzip"}
+        with pytest.raises(Unavailable):
+            await keys.key("ec")
+        assert len(site.asked) == 1
+
+
+async def test_the_issuer_gets_no_cookies_back() -> None:
+    clock = Clock(1000.0)
+    async with keys_of(Keyring().jwks(), clock) as (keys, site):
+        site.headers = {"Set-Cookie": "a=1"}
+        for kid in ("ec", "unknown"):
+            await keys.key(kid)
+            clock.now_s += UNKNOWN_KID_PAUSE_S
+        assert site.cookies == [None, None]
+
+
 async def test_broken_keys_among_good_ones_are_not_used() -> None:
     true, clock = Keyring(), Clock(1000.0)
     short = RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 1024).public_key(), as_dict=True)
@@ -277,7 +306,7 @@ async def test_without_any_key_the_answer_is_unavailable_and_the_issuer_is_asked
 
 async def test_keys_are_asked_for_again_without_any_token() -> None:
     true = Keyring()
-    async with key_site(orjson.dumps(true.jwks())) as site, aiohttp.ClientSession() as session:
+    async with key_site(orjson.dumps(true.jwks())) as site, http_client() as session:
         clock = Clock(1000.0)
         keys = IssuerKeys(site.url, session, 0.05, clock)
         running = asyncio.create_task(keys.run())
