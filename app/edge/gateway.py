@@ -13,7 +13,7 @@ from app.edge.rate_limit_headers import rate_limit
 from app.edge.refusal import Refusals, over_limit
 from app.edge.request import SCHEME, Request
 from app.errors import ClientGone, Forbidden, NotFound, QueueUnavailable, RulesUnavailable, UpstreamError
-from app.http1.server.exchange import Answering, Application, Exchange
+from app.http1.server.exchange import Application, Exchange, PendingResponse
 from app.identity.authentication import Authenticator
 from app.identity.caller import Caller
 from app.identity.identity_token import IdentityTokens
@@ -58,7 +58,7 @@ class Gateway:
         self._settings = parts.settings
         self._refusals = Refusals()
 
-    def __call__(self, exchange: Exchange) -> Answering | None:
+    def __call__(self, exchange: Exchange) -> PendingResponse | None:
         """One request: answered at once where memory knows how; else what there is to wait for."""
         if exchange.head.path.startswith(_OWN_PREFIX):
             return self._parts.api(exchange)
@@ -86,7 +86,7 @@ class Gateway:
         if answering is not None:
             await answering
 
-    def _judge(self, request: Request, caller: Caller, matches: tuple[Match, ...]) -> Answering | None:
+    def _judge(self, request: Request, caller: Caller, matches: tuple[Match, ...]) -> PendingResponse | None:
         if not matches and self._settings.no_rule == "deny":
             raise Forbidden("No rule allows this request.")
         check = self._judging.check(matches)
@@ -120,17 +120,17 @@ class Gateway:
     async def _forward(self, request: Request, caller: Caller, results: Sequence[RuleResult]) -> None:
         self._metrics.forwarded += 1
         exchange, upstream = request.exchange, self._parts.upstream
-        exchange.given_up = True
+        exchange.cancel_on_disconnect = True
         try:
             with await upstream.send(
                 request.method, request.target, self._headers(request, caller), request.body()
             ) as answer:
                 limits = rate_limit(results, retry_after_s=retry_after_s(answer.headers) or math.inf)
-                exchange.begin(answer.status, answer.headers + limits)
+                exchange.start_response(answer.status, answer.headers + limits)
                 chunk = answer.take()
                 while not answer.complete:
-                    exchange.send(chunk)
-                    await exchange.room()
+                    exchange.write(chunk)
+                    await exchange.drain()
                     chunk = await answer.read()
         except UpstreamError as error:
             if request.abandoned:  # what the app server missed was the client's to send
@@ -138,8 +138,8 @@ class Gateway:
             self._metrics.upstream_errors.labels(type(error).__name__).inc()
             raise
         finally:
-            exchange.given_up = False
-        exchange.end(chunk)
+            exchange.cancel_on_disconnect = False
+        exchange.finish(chunk)
 
     def _headers(self, request: Request, caller: Caller) -> Headers:
         trusted = self._identity.trusts(request.peer)

@@ -55,13 +55,13 @@ class Request:
         """The whole body, as it comes, or in one piece where it is here already; None where there is none."""
         if not self.has_body:
             return None
-        here = None if self._read else self.exchange.here()
+        here = None if self._read else self.exchange.body.read_if_complete()
         return _Chunks(self, self._read) if here is None else here
 
     async def read(self, most: int) -> bytes:
         """The whole body; raises BodyTooLarge, ClientGone."""
         size = sum(map(len, self._read))
-        while self.has_body and not self.exchange.given and size <= most:
+        while self.has_body and not self.exchange.body.consumed and size <= most:
             chunk = await self.more()
             self._read.append(chunk)
             size += len(chunk)
@@ -72,7 +72,7 @@ class Request:
     async def more(self) -> bytes:
         """What has come of the body since; raises ClientGone."""
         try:
-            return await self.exchange.more()
+            return await self.exchange.body.read()
         except ClientGone:
             self.abandoned = True
             raise
@@ -91,7 +91,7 @@ class _Chunks:
     async def __anext__(self) -> bytes:
         if self._read:
             return self._read.popleft()
-        while not self._request.exchange.given:
+        while not self._request.exchange.body.consumed:
             if chunk := await self._request.more():
                 return chunk
         raise StopAsyncIteration

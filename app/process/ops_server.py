@@ -8,14 +8,15 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from app.errors import MethodNotAllowed, NotFound, PenstockError, StartupError
-from app.http1.server.connection import ServerConnection, Serving
+from app.http1.server.connection import ServerConnection
+from app.http1.server.context import ServerContext
 from app.http1.server.exchange import Application, Exchange
-from app.http1.server.limits import Limits
+from app.http1.server.limits import ServerLimits
 from app.process.timeouts import enforce_timeouts
 from app.web.problems import Reply, json_reply
 
 HOST = "127.0.0.1"
-LIMITS = Limits(
+LIMITS = ServerLimits(
     connections=64,
     header_bytes=32 << 10,
     headers=100,
@@ -31,18 +32,18 @@ METRICS_TYPE = CONTENT_TYPE_LATEST.encode()
 @asynccontextmanager
 async def serve_ops(registry: CollectorRegistry, ready: asyncio.Event, port: int) -> AsyncIterator[int]:
     """Serve `/metrics` and `/healthz` on 127.0.0.1 and yield the port, a free one for `port` 0. Raises StartupError."""
-    serving = Serving(ops_application(registry, ready), LIMITS, _ignore)
+    context = ServerContext(ops_application(registry, ready), LIMITS, _ignore)
     try:
-        server = await asyncio.get_running_loop().create_server(lambda: ServerConnection(serving), HOST, port)
+        server = await asyncio.get_running_loop().create_server(lambda: ServerConnection(context), HOST, port)
     except OSError as error:
         raise StartupError(f"cannot listen on {HOST}:{port}: {error.strerror}") from error
-    timeouts = asyncio.create_task(enforce_timeouts(serving))
+    timeouts = asyncio.create_task(enforce_timeouts(context))
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         timeouts.cancel()
         server.close()
-        for connection in tuple(serving.connections):
+        for connection in tuple(context.connections):
             connection.abort()
 
 

@@ -1,4 +1,4 @@
-"""Serving an application until the process is told to stop."""
+"""Serves an application until the process is told to stop."""
 
 import asyncio
 import socket
@@ -9,17 +9,18 @@ from typing import Any, cast
 import uvicorn
 
 from app.errors import PenstockError, StartupError
-from app.http1.server.connection import Refused, ServerConnection, Serving
+from app.http1.server.connection import ServerConnection
+from app.http1.server.context import OnRefused, ServerContext
 from app.http1.server.exchange import Application
-from app.http1.server.limits import Limits
+from app.http1.server.limits import ServerLimits
 from app.process.lifecycle import Listen, Process, cancel
 from app.process.timeouts import enforce_timeouts
 
-BACKLOG = 2048
-DRAIN_WITHIN_S = 10
+LISTEN_BACKLOG = 2048
+GRACEFUL_SHUTDOWN_S = 10
 
 
-def _uncounted(_: PenstockError) -> None:
+def _ignore(_: PenstockError) -> None:
     pass
 
 
@@ -27,26 +28,26 @@ async def serve(
     application: Application,
     process: Process,
     listen: Listen,
-    refused: Refused = _uncounted,
+    on_refused: OnRefused = _ignore,
 ) -> None:
-    """Serve until `process.stop` is set, then finish the requests under way. Raises StartupError.
+    """Serve until `process.stop` is set, then finish the requests in progress.
 
-    uvicorn accepts and shuts down; the protocol is ours (app/http1). `refused` is told of what no rule decided.
+    uvicorn accepts connections and shuts down; the protocol is app/http1. Raises StartupError.
     """
-    serving = Serving(application, Limits.of(process.settings), refused)
+    context = ServerContext(application, ServerLimits.of(process.settings), on_refused)
     config = uvicorn.Config(
-        cast(Any, application),  # it only keeps it
-        http=cast(Any, lambda **_: ServerConnection(serving)),  # it only calls it
+        cast(Any, application),  # uvicorn stores it and never calls it
+        http=cast(Any, lambda **_: ServerConnection(context)),  # uvicorn only calls it, for each connection
         lifespan="off",
         log_config=None,
-        timeout_graceful_shutdown=DRAIN_WITHIN_S,
-        backlog=BACKLOG,
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
+        backlog=LISTEN_BACKLOG,
     )
     server = _Server(config)
-    server.server_state.connections = cast(Any, serving.connections)
-    server.server_state.tasks = serving.tasks
+    server.server_state.connections = cast(Any, context.connections)
+    server.server_state.tasks = context.tasks
     with _bound(listen) as bound:
-        tasks = [asyncio.create_task(body) for body in (process.stop.wait(), enforce_timeouts(serving))]
+        tasks = [asyncio.create_task(body) for body in (process.stop.wait(), enforce_timeouts(context))]
         running = asyncio.create_task(server.serve(sockets=[bound]))
         await asyncio.wait({running, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
@@ -57,7 +58,7 @@ async def serve(
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leaves the signals to the process, which has handlers of its own."""
+        """Leave the signals to the process, which has its own handlers."""
         yield
 
 

@@ -1,16 +1,16 @@
-"""The periodic check of a server's connections for clients that exceed their time limits."""
+"""The periodic check of a server's connections for clients that exceed their deadlines."""
 
 import asyncio
 
-from app.http1.server.connection import Serving
+from app.http1.server.context import ServerContext
 
 CHECK_INTERVAL_S = 0.5
-"""How much longer than its time limit a slow client may take."""
+"""By how much a slow client may exceed its deadline."""
 
 
-async def enforce_timeouts(serving: Serving) -> None:
-    """Cut the connections of clients that are too slow, until cancelled."""
+async def enforce_timeouts(context: ServerContext) -> None:
+    """Close the connections of clients that are too slow, until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(CHECK_INTERVAL_S)
-        serving.check(loop.time())
+        context.check_deadlines(loop.time())

@@ -313,6 +313,25 @@ async def test_an_app_server_that_takes_its_time_is_no_slow_client(settings: Set
         assert STATUSES.findall(answer) == [b"200"]
 
 
+async def test_a_request_that_is_refused_behind_a_slow_one_waits_for_its_turn(settings: Settings, cache: Redis) -> None:
+    """The time limits of a connection end with its last request: only the refusal is still to be sent."""
+
+    async def handler(exchange: Exchange) -> None:
+        await asyncio.sleep(2.5)
+        await exchange.answer(OK)
+
+    limits = {"header_timeout_s": 0.5, "stall_timeout_s": 0.5, "min_bytes_per_s": 1000}
+    async with edge_running(settings, cache, **limits, **PATIENT) as edge:
+        edge.app_server.handler = handler
+        broken = get("/broken", "Transfer-Encoding: chunked", method="POST") + b"nonsense\r\n\r\n"
+        answer = await edge.raw(get("/slow") + broken)
+        assert STATUSES.findall(answer) == [b"200", b"400"]
+        assert edge.counted(REFUSALS, status="400") == 1
+        assert STATUSES.findall(await edge.raw(get("/slow") + b"GET nonsense\r\n")) == [b"200", b"400"]
+        assert edge.counted(REFUSALS, status="400") == 2
+        assert targets(edge) == [b"/slow", b"/slow"]
+
+
 async def test_an_answer_that_is_not_taken_is_given_up(settings: Settings, cache: Redis) -> None:
     sent = 0
 

@@ -17,8 +17,9 @@ from redis.asyncio import Redis
 
 import app.identity.issuer_keys
 from app.http1.server.asgi import as_application
-from app.http1.server.connection import ServerConnection, Serving
-from app.http1.server.limits import Limits
+from app.http1.server.connection import ServerConnection
+from app.http1.server.context import ServerContext
+from app.http1.server.limits import ServerLimits
 from app.settings import Settings
 from scripts import demo_app
 from tests.integration.edge import Edge, edge_running
@@ -321,8 +322,8 @@ async def test_a_rotation_of_our_own_key_is_never_a_refused_caller(
     signed: list[bytes] = []
     async with aiohttp.ClientSession() as http:
         callers = demo_app.Callers("http://127.0.0.1:1")
-        serving = Serving(as_application(demo_app.DemoApp(callers)), Limits.of(settings), lambda _: None)
-        server = await asyncio.get_running_loop().create_server(lambda: ServerConnection(serving), "127.0.0.1", 0)
+        context = ServerContext(as_application(demo_app.DemoApp(callers)), ServerLimits.of(settings), lambda _: None)
+        server = await asyncio.get_running_loop().create_server(lambda: ServerConnection(context), "127.0.0.1", 0)
         upstreams = (HttpUrl(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"),)
         try:
             for step in steps:

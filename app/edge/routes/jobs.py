@@ -15,11 +15,11 @@ from app.web.headers import Headers
 from app.web.openapi import bearer, problems
 from app.web.problem_handlers import response_of
 from app.web.problems import Reply, json_reply, problem
+from app.web.statuses import WITHOUT_BODY
 
 router = APIRouter(tags=["jobs"])
 
 REPLACED = frozenset({b"content-length", b"transfer-encoding", b"cache-control"})
-WITHOUT_BODY = frozenset({204, 304})
 
 
 @router.get("/jobs", response_model=JobList, responses=problems(*ALWAYS), openapi_extra=bearer(optional=False))

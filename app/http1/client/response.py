@@ -9,13 +9,13 @@ import re
 from httptools import HttpParserError, HttpResponseParser
 
 from app.web.headers import Headers
+from app.web.statuses import NO_CONTENT, WITHOUT_BODY
 
 MAX_HEAD_BYTES = 65_536
 """Of a head, of trailers, or of anything else that brings the body no further."""
 
 MAX_INTERIM = 16
 _VERSIONS = frozenset({"1.0", "1.1"})
-_WITHOUT_BODY = frozenset({204, 304})
 _LAST_STATUS = 599  # RFC 9110, 15
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
 
@@ -142,8 +142,8 @@ class ResponseReader:
             response.complete = True
             response.clean = version == "1.1" and not _says_close(fields)
             raise BadResponse("a response to HEAD ends here")  # the parser can't be told otherwise
-        if status in _WITHOUT_BODY:
-            response.clean = status == 304 or not framed or (b"content-length", b"0") in fields
+        if status in WITHOUT_BODY:
+            response.clean = status != NO_CONTENT or not framed or (b"content-length", b"0") in fields
         else:
             self._until_end = not framed
             response.clean = framed

@@ -1,4 +1,4 @@
-"""ASGI applications behind our server: https://asgi.readthedocs.io, version 3.0 of the interface, 2.3 of HTTP's."""
+"""ASGI applications on this server (https://asgi.readthedocs.io: specification 3.0, HTTP messages 2.3)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from app.errors import ClientGone
-from app.http1.server.exchange import Answering, Application, Exchange
+from app.http1.server.exchange import Application, Exchange, PendingResponse
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -15,25 +15,25 @@ Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 def as_application(asgi: Asgi) -> Application:
-    """What our server calls."""
+    """Adapt an ASGI application to this server."""
 
-    def application(exchange: Exchange) -> Answering:
-        return _answer(asgi, exchange)
+    def application(exchange: Exchange) -> PendingResponse:
+        return _respond(asgi, exchange)
 
     return application
 
 
-async def _answer(asgi: Asgi, exchange: Exchange) -> None:
+async def _respond(asgi: Asgi, exchange: Exchange) -> None:
     messages, scope = _Messages(exchange), scope_of(exchange)
     try:
         await asgi(scope, messages.receive, messages.send)
     finally:
-        # It knows what refers to it: without this a request is the collector's to find.
+        # Frameworks store objects in the scope that refer to it. Breaking these cycles frees them at once.
         scope.clear()
 
 
 def scope_of(exchange: Exchange) -> Message:
-    """A request in ASGI's words."""
+    """The ASGI scope of a request."""
     head = exchange.head
     path = head.path.decode("ascii")
     return {
@@ -57,25 +57,25 @@ class _Messages:
         self._exchange = exchange
 
     async def receive(self) -> Message:
-        """What has come of the body; once that was all, that the client is gone."""
-        exchange = self._exchange
-        while exchange.given and not (exchange.left or exchange.complete):
-            await exchange.news()
+        """The next part of the body; after the last one, `http.disconnect` once the exchange has ended."""
+        body = self._exchange.body
+        while body.consumed and not body.closed:
+            await body.wait_for_change()
         try:
-            body = await exchange.more()
+            data = await body.read()
         except ClientGone:
             return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": body, "more_body": not exchange.given}
+        return {"type": "http.request", "body": data, "more_body": not body.consumed}
 
     async def send(self, message: Message) -> None:
-        """Waits while the client does not take what was sent before."""
+        """Send a part of the response, once the client has received enough of what was sent before."""
         exchange = self._exchange
-        await exchange.room()
+        await exchange.drain()
         if message["type"] == "http.response.start":
-            exchange.begin(message["status"], message["headers"])
-            # In one piece with the body, if some of it is there at once.
-            asyncio.get_running_loop().call_soon(exchange.flush)
+            exchange.start_response(message["status"], message["headers"])
+            # The head leaves together with the body if the application sends some of that at once.
+            asyncio.get_running_loop().call_soon(exchange.response.flush)
         elif message.get("more_body", False):
-            exchange.send(message.get("body", b""))
+            exchange.write(message.get("body", b""))
         else:
-            exchange.end(message.get("body", b""))
+            exchange.finish(message.get("body", b""))

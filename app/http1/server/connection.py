@@ -1,98 +1,65 @@
-"""One client's connection: its requests are parsed as they come, and answered in their order."""
+"""One client's connection: its requests are read as they arrive, and answered one after another, in order."""
 
 import asyncio
-import math
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Never, cast
-
-import httptools
+from typing import Any, cast
 
 from app.errors import (
     BodyTooLarge,
-    HeadTooLarge,
-    InvalidInput,
     MalformedRequest,
     PenstockError,
     RequestTooSlow,
-    TargetTooLong,
     TooManyConnections,
     TooManyRequests,
 )
-from app.http1.server.exchange import Address, Application, Exchange, last_answer
-from app.http1.server.head import read_head
-from app.http1.server.limits import Limits
-from app.web.headers import Headers
+from app.http1.server.context import ServerContext
+from app.http1.server.deadlines import Deadlines
+from app.http1.server.exchange import Exchange
+from app.http1.server.head import Head
+from app.http1.server.interface import Address
+from app.http1.server.limits import (
+    MAX_BUFFERED_BODY_BYTES,
+    MAX_DISCARDED_BYTES,
+    MAX_PIPELINED,
+    PIPELINED_BEFORE_PAUSE,
+    SPARE_CONNECTIONS,
+)
+from app.http1.server.pipeline import Pipeline
+from app.http1.server.request_parser import RequestParser
+from app.http1.server.response_writer import encode_last_reply
+from app.http1.server.state import ConnectionState
 from app.web.problems import Reply, of_error
-
-HELD_BACK_BYTES = 64 << 10
-"""So much of a body is read ahead of the application."""
-READ_AHEAD = 8
-"""So many requests of one connection are read ahead of their answers; MOST_AHEAD where they came at once."""
-MOST_AHEAD = 128
-DISCARDED_BYTES = 16 << 20
-"""So much of a body that nobody wants is read to keep the connection."""
-LINGER_S = 2.0
-"""How long a client that still sends is listened to after its last answer: a reset would take that from it."""
-SPARE_CONNECTIONS = 128
-"""Above the limit so many are told so; others are cut."""
-
-Refused = Callable[[PenstockError], None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Serving:
-    """What all connections of a server share. `refused` is told of what never becomes a request."""
-
-    application: Application
-    limits: Limits
-    refused: Refused
-    connections: "set[ServerConnection]" = field(default_factory=set)
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-
-    def check(self, now: float) -> None:
-        """Cut those who take too long; to be called every now and then."""
-        for connection in tuple(self.connections):
-            connection.check(now)
 
 
 class ServerConnection(asyncio.Protocol):
-    """A refusal is the last answer of its connection, and what follows it is never read: nobody knows where a request
-    ends that could not be read."""
+    """Implements RequestReceiver for its parser and ConnectionInterface for its exchanges.
 
-    __deletable__ = ("_parser",)  # says mypyc (setup.py)
+    After a request that is refused before it reaches the application nothing more is read, because nobody can know
+    where it ends. Its refusal is the connection's last response.
+    """
 
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
-        self._limits = serving.limits
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+        self._limits = context.limits
         self._loop = asyncio.get_running_loop()
-        self._parser = httptools.HttpRequestParser(self)
-        # What follows a request that says `ServerConnection: close` is ignored rather than an error.
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._exchanges: deque[Exchange] = deque()
+        self._parser: RequestParser | None = RequestParser(self, context.limits)
+        self._deadlines = Deadlines(context.limits)
+        self._state = ConnectionState.IDLE
+        self._pipeline = Pipeline(context)
         self._receiving: Exchange | None = None
         self._refusal: Reply | None = None
-        self._fault: PenstockError | None = None
-        self._read_closed = self._lingering = self._starting = False
-        self._paused = False
-        self.writable: asyncio.Future[None] | None = None
-        self._start_head()
-        self._in_head = False
-        self._since_progress = 0
-        self._written = self._taken = 0
-        self._in_window = 0
-        self._deadline_s = self._write_deadline_s = math.inf
+        self._reading_paused = False
+        self._discarded_bytes = 0
+        self.drain_waiter: asyncio.Future[None] | None = None
 
-    # The transport
+    # Called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio's."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        """Called by asyncio when a client has connected."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from asyncio's
         self.client = _address(transport.get_extra_info("peername"))
         self.server = _address(transport.get_extra_info("sockname"))
-        self._deadline_s = self._loop.time() + self._limits.header_s
-        connections = self._serving.connections
+        self._deadlines.expect_head(self._loop.time())
+        connections = self._context.connections
         connections.add(self)
         if len(connections) > self._limits.connections + SPARE_CONNECTIONS:
             self.abort()
@@ -100,287 +67,228 @@ class ServerConnection(asyncio.Protocol):
             self._refuse(TooManyConnections("There are too many connections."))
 
     def connection_lost(self, _: Exception | None) -> None:
-        """asyncio's."""
-        self._serving.connections.discard(self)
-        self._read_closed = True
-        for exchange in self._exchanges:
-            exchange.leave()
-        self._exchanges.clear()
+        """Called by asyncio when the connection is closed."""
+        self._context.connections.discard(self)
+        self._state = ConnectionState.READ_CLOSED
+        self._pipeline.disconnect()
         self._receiving = None
         self.resume_writing()
-        del self._parser  # it refers to this connection
+        if self._parser is not None:
+            self._parser.close()
+            self._parser = None
 
     def pause_writing(self) -> None:
-        """asyncio's."""
-        if self.writable is None:
-            self.writable = self._loop.create_future()
+        """Called by asyncio when the client reads more slowly than responses are written."""
+        if self.drain_waiter is None:
+            self.drain_waiter = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        """asyncio's."""
-        if self.writable is not None:
-            self.writable.set_result(None)
-            self.writable = None
+        """Called by asyncio when the client has caught up."""
+        if self.drain_waiter is not None:
+            self.drain_waiter.set_result(None)
+            self.drain_waiter = None
 
     def data_received(self, data: bytes) -> None:
-        """asyncio's."""
-        self._since_progress += len(data)
-        if self._read_closed:
-            if self._lingering and self._since_progress > DISCARDED_BYTES:
-                self.abort()
+        """Called by asyncio when bytes have been received."""
+        if self._state is ConnectionState.LINGERING:
+            self._discard(len(data))
+            return
+        if self._state is ConnectionState.READ_CLOSED or self._parser is None:
             return
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            if self._fault is None and isinstance(error, httptools.HttpParserCallbackError):
-                raise
-            if not self._read_closed:
-                self._refuse(self._fault or MalformedRequest(f"This is no well-formed HTTP/1.1: {error}."))
-        else:
-            # An endless header, trailer or chunk extension shows in no callback.
-            if self._since_progress > self._limits.header_bytes and not self._read_closed:
-                self._refuse(self._too_large())
-        self._start_first()
-
-    # The parser
-
-    def on_message_begin(self) -> None:
-        """httptools': the first byte of a request."""
-        if self._read_closed:
-            self._stop(MalformedRequest("Nothing is read after the last request."))
-        self._start_head()
-        self._deadline_s = self._loop.time() + self._limits.header_s
-
-    def on_url(self, url: bytes) -> None:
-        """httptools': a piece of the target."""
-        self._url += url
-        if len(self._url) > self._limits.header_bytes:
-            self._stop(self._too_large())
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools': a header or, after the head, a trailer, which is dropped."""
-        if self._in_head:
-            self._headers.append((name.lower(), value.rstrip(b" \t")))
-        else:
-            self._trailers += 1
-            if len(self._headers) + self._trailers > self._limits.headers:
-                self._stop(self._too_large())
-
-    def on_headers_complete(self) -> None:
-        """httptools': the head is whole."""
-        parser, headers, limits = self._parser, self._headers, self._limits
-        if len(headers) > limits.headers or (
-            self._since_progress > limits.header_bytes and _size(self._url, headers) > limits.header_bytes
-        ):
-            self._stop(self._too_large())
-        version = parser.get_http_version()
-        try:
-            head = read_head(parser.get_method().decode(), version, self._url, headers, limits.body_bytes)
+            self._parser.feed(data)
         except PenstockError as error:
-            self._stop(error)
-        if len(self._exchanges) >= MOST_AHEAD:
-            self._stop(TooManyRequests("Too many requests came at once.", retry_after_s=1))
-        self._in_head = False
-        self._since_progress = 0
-        exchange = Exchange(self, head, keep_alive=version == "1.1" and parser.should_keep_alive())
-        self._receiving = exchange
-        self._exchanges.append(exchange)
-        self._begin_window()
-        if len(self._exchanges) >= READ_AHEAD:
-            self._balance()
+            if self._is_reading:
+                self._refuse(error)
+        self._pipeline.start_oldest()
 
-    def on_body(self, data: bytes) -> None:
-        """httptools': a piece of the body."""
+    # Called by the parser
+
+    def head_started(self) -> None:
+        """Implements RequestReceiver."""
+        if not self._is_reading:
+            raise MalformedRequest("Nothing may follow the last request of a connection.")
+        self._state = ConnectionState.HEAD
+        self._deadlines.expect_head(self._loop.time())
+
+    def head_received(self, head: Head, *, keep_alive: bool) -> None:
+        """Implements RequestReceiver."""
+        if len(self._pipeline) >= MAX_PIPELINED:
+            raise TooManyRequests("Too many requests were sent at once.", retry_after_s=1)
+        self._receiving = exchange = Exchange(self, head, keep_alive=keep_alive)
+        self._state = ConnectionState.BODY
+        self._pipeline.append(exchange)
+        self._deadlines.expect_body(self._loop.time())
+        if len(self._pipeline) >= PIPELINED_BEFORE_PAUSE:
+            self._balance_reading()
+
+    def body_received(self, data: bytes) -> None:
+        """Implements RequestReceiver."""
         exchange = self._receiving
-        self._since_progress = 0
-        if exchange is None or self._read_closed:
+        if exchange is None:
             return
-        self._in_window += len(data)
-        exchange.received += len(data)
-        if exchange.complete:
-            if exchange.received > DISCARDED_BYTES:
+        body, size = exchange.body, len(data)
+        self._deadlines.body_received(size)
+        body.received_bytes += size
+        if exchange.response.finished:
+            if body.received_bytes > MAX_DISCARDED_BYTES:
                 self._end()
-        elif 0 < self._limits.body_bytes < exchange.received:
-            self._stop(BodyTooLarge(f"A request has at most {self._limits.body_bytes} bytes."))
+        elif 0 < self._limits.body_bytes < body.received_bytes:
+            raise BodyTooLarge(f"A request may have at most {self._limits.body_bytes} bytes.")
         else:
-            exchange.body(data)
-            if exchange.held_back > HELD_BACK_BYTES:
-                self._balance()
+            body.feed_data(data)
+            if body.buffered_bytes > MAX_BUFFERED_BODY_BYTES:
+                self._balance_reading()
 
-    def on_message_complete(self) -> None:
-        """httptools': the request is whole."""
+    def request_complete(self) -> None:
+        """Implements RequestReceiver."""
         exchange, self._receiving = self._receiving, None
-        self._since_progress = 0
-        if exchange is None or self._read_closed:
+        if exchange is None:
             return
-        exchange.whole()
-        self._read_closed = not exchange.keep_alive
-        self._deadline_s = math.inf if self._exchanges else self._loop.time() + self._limits.keep_alive_s
+        exchange.body.feed_eof()
+        self._state = ConnectionState.IDLE if exchange.response.keep_alive else ConnectionState.READ_CLOSED
+        if self._pipeline:
+            self._deadlines.expect_nothing()
+        else:
+            self._deadlines.expect_request(self._loop.time())
 
-    # Its exchanges
+    # Called by exchanges
 
     def write(self, data: bytes) -> None:
-        """Send these bytes."""
-        self._written += len(data)
+        """Implements ConnectionInterface."""
+        self._deadlines.written(len(data))
         self._transport.write(data)
 
-    def wanted(self) -> None:
-        """More of a body is."""
-        self._balance()
+    def body_requested(self) -> None:
+        """Implements ConnectionInterface."""
+        self._balance_reading()
 
-    def refused(self, error: PenstockError) -> None:
-        """An exchange's request was."""
-        self._serving.refused(error)
+    def request_refused(self, error: PenstockError) -> None:
+        """Implements ConnectionInterface."""
+        self._context.on_refused(error)
 
-    def over(self, task: asyncio.Task[None] | None) -> None:
-        """Of an exchange; nothing comes after it."""
+    def task_finished(self, task: asyncio.Task[None] | None) -> None:
+        """Implements ConnectionInterface."""
         if task is not None:
-            self._serving.tasks.discard(task)
+            self._context.tasks.discard(task)
 
-    def answered(self, exchange: Exchange) -> None:
-        """The first exchange's answer is whole: it is the next one's turn."""
-        self._exchanges.popleft()
+    def response_finished(self, *, keep_alive: bool) -> None:
+        """Implements ConnectionInterface."""
+        self._pipeline.pop()
         if self._transport.is_closing():
             return
-        if not exchange.keep_alive:
+        if not keep_alive:
             self._end()
             return
-        if self._paused:
-            self._balance()
-        if self._exchanges:
-            self._start_first()
+        if self._reading_paused:
+            self._balance_reading()
+        if self._pipeline:
+            self._pipeline.start_oldest()
         elif self._refusal is not None:
             self._end()
-        elif self._receiving is None and not self._in_head:
-            self._deadline_s = self._loop.time() + self._limits.keep_alive_s
+        elif self._state is ConnectionState.IDLE:
+            self._deadlines.expect_request(self._loop.time())
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """Close the connection at once."""
         self._transport.abort()
 
+    # Called by the server
+
     def shutdown(self) -> None:
-        """The server's: no request after those that are here."""
-        if self._exchanges:
-            self._exchanges[-1].keep_alive = False
+        """Called by uvicorn when the server stops: finish the requests that have been received, then close."""
+        if self._pipeline:
+            self._pipeline.end_with_newest()
         else:
             self._transport.close()
 
-    def check(self, now: float) -> None:
-        """Cut a client who takes too long."""
-        if now >= self._deadline_s:
-            self._overdue(now)
-        unsent = self._transport.get_write_buffer_size()
-        if not unsent:
-            self._write_deadline_s = math.inf
-            return
-        taken, due = self._written - unsent, now >= self._write_deadline_s
-        if due and taken - self._taken < self._least:
+    def check_deadlines(self, now: float) -> None:
+        """Close the connection if the client takes too long."""
+        if self._deadlines.is_read_overdue(now):
+            self._read_overdue(now)
+        if self._deadlines.is_write_stalled(now, self._transport.get_write_buffer_size()):
             self.abort()
-        elif due or self._write_deadline_s == math.inf:
-            self._taken, self._write_deadline_s = taken, now + self._limits.stall_s
 
-    @property
-    def _least(self) -> float:
-        """What must come, or be taken, within `stall_s`."""
-        return max(1.0, self._limits.bytes_per_s * self._limits.stall_s)
-
-    def _overdue(self, now: float) -> None:
-        receiving = self._receiving
-        if self._lingering:
+    def _read_overdue(self, now: float) -> None:
+        if self._state is ConnectionState.LINGERING:
             if self._transport.get_write_buffer_size():
-                self._deadline_s = now + LINGER_S
+                self._deadlines.expect_close(now)
             else:
                 self.abort()
-        elif self._paused or (receiving is not None and (receiving.awaits_continue or self._in_window >= self._least)):
-            self._begin_window()
-        elif receiving is not None or self._in_head:
-            self._refuse(RequestTooSlow("The request did not come in time."))
+        elif self._reading_paused or self._body_may_take_longer():
+            self._deadlines.expect_body(now)
+        elif self._state in (ConnectionState.HEAD, ConnectionState.BODY):
+            self._refuse(RequestTooSlow("The request was not received in time."))
         else:
             self._transport.close()
 
-    def _begin_window(self) -> None:
-        self._in_window, self._deadline_s = 0, self._loop.time() + self._limits.stall_s
+    def _body_may_take_longer(self) -> bool:
+        exchange = self._receiving
+        return exchange is not None and (exchange.body.awaits_continue or self._deadlines.body_progresses)
 
-    def _start_head(self) -> None:
-        self._in_head = True
-        self._url = b""
-        self._headers: Headers = []
-        self._trailers = 0
+    # Reading
 
-    def _start_first(self) -> None:
-        """Those that can be are answered at once, one after the other, until one must be waited for."""
-        if self._starting:
+    @property
+    def _is_reading(self) -> bool:
+        return self._state is not ConnectionState.READ_CLOSED and self._state is not ConnectionState.LINGERING
+
+    def _balance_reading(self) -> None:
+        """Pause reading while too much has been received that the application has not taken; else resume it."""
+        buffered_bytes = self._receiving.body.buffered_bytes if self._receiving is not None else 0
+        is_full = buffered_bytes > MAX_BUFFERED_BODY_BYTES or len(self._pipeline) > PIPELINED_BEFORE_PAUSE
+        pause = is_full and self._is_reading
+        if pause == self._reading_paused:
             return
-        self._starting = True
-        started = None
-        while self._exchanges and (first := self._exchanges[0]).task is None and first is not started:
-            answering = first.start(self._serving.application)
-            if answering is not None:
-                first.task = self._loop.create_task(first.run(answering))
-                self._serving.tasks.add(first.task)
-            started = first
-        self._starting = False
-
-    def _balance(self) -> None:
-        """Read on, or not, as there is room."""
-        held_back = self._receiving.held_back if self._receiving is not None else 0
-        full = not self._read_closed and (held_back > HELD_BACK_BYTES or len(self._exchanges) > READ_AHEAD)
-        if full == self._paused:
-            return
-        self._paused = full
-        if full:
+        self._reading_paused = pause
+        if pause:
             self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
-            if self._receiving is not None:
-                self._begin_window()
+            return
+        self._transport.resume_reading()
+        if self._receiving is not None:
+            self._deadlines.expect_body(self._loop.time())
 
-    def _too_large(self) -> InvalidInput:
-        most = self._limits.header_bytes
-        if len(self._url) > most:
-            return TargetTooLong(f"The target and the headers of a request have at most {most} bytes.")
-        return HeadTooLarge(f"A request has at most {self._limits.headers} headers, with {most} bytes in all.")
+    def _discard(self, size: int) -> None:
+        self._discarded_bytes += size
+        if self._discarded_bytes > MAX_DISCARDED_BYTES:
+            self.abort()
 
-    def _stop(self, error: PenstockError) -> Never:
-        """Out of the parser: httptools does not keep what its callbacks raise."""
-        self._fault = error
-        raise error
+    # Responding
 
     def _refuse(self, error: PenstockError) -> None:
-        self._read_closed = True
+        """Read nothing more, and respond with this error once the requests before have been answered."""
         broken = self._receiving
-        if broken is not None and broken.complete:  # a second answer to it would be taken for the next one's
-            self._end()
+        if broken is not None and broken.response.finished:
+            self._end()  # a second response would be taken for that to the next request
             return
+        self._state, self._receiving = ConnectionState.READ_CLOSED, None
+        self._deadlines.expect_nothing()
         if broken is not None:
-            broken.leave()
-            if broken.begun:
+            broken.disconnect()
+            if broken.response.started:
                 self.abort()
                 return
-            self._exchanges.remove(broken)
+            self._pipeline.remove(broken)
         self._refusal = of_error(error)
-        self._serving.refused(error)
-        if not self._exchanges:
+        self._context.on_refused(error)
+        if not self._pipeline:
             self._end()
 
     def _end(self) -> None:
-        """No more answers."""
+        """Close the connection; if the client may still be sending, only once it has had time to read the response."""
+        client_is_sending = self._refusal is not None or self._state in (ConnectionState.HEAD, ConnectionState.BODY)
         if self._refusal is not None:
-            self.write(last_answer(self._refusal))
-        sends_still = self._refusal is not None or self._receiving is not None or self._in_head
-        self._exchanges.clear()
-        self._receiving, self._in_head, self._read_closed = None, False, True
-        self._balance()
-        if not sends_still:
+            self.write(encode_last_reply(self._refusal))
+        self._pipeline.clear()
+        self._receiving, self._state = None, ConnectionState.READ_CLOSED
+        self._deadlines.expect_nothing()
+        self._balance_reading()
+        if not client_is_sending:
             self._transport.close()
         elif not self._transport.is_closing():
-            self._since_progress = 0
-            self._lingering, self._deadline_s = True, self._loop.time() + LINGER_S
+            self._state = ConnectionState.LINGERING
+            self._deadlines.expect_close(self._loop.time())
             self._transport.write_eof()
 
 
 def _address(name: tuple[Any, ...] | None) -> Address | None:
     return None if not name else (name[0], name[1])
-
-
-def _size(url: bytes, headers: Headers) -> int:
-    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)

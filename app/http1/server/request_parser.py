@@ -1,0 +1,117 @@
+"""Parses the requests of one connection with llhttp, and bounds the size of everything that is not a body."""
+
+from typing import Protocol
+
+import httptools
+
+from app.errors import HeadTooLarge, InvalidInput, MalformedRequest, TargetTooLong
+from app.http1.server.head import Head, read_head
+from app.http1.server.limits import ServerLimits
+from app.web.headers import Headers
+
+
+class RequestReceiver(Protocol):
+    """Receives the parts of requests in order. Whatever it raises ends the parsing, and is raised by `feed`."""
+
+    def head_started(self) -> None:
+        """The first byte of a request has been received."""
+
+    def head_received(self, head: Head, *, keep_alive: bool) -> None:
+        """A whole head has been received; `keep_alive`: whether the client may send another request after this one."""
+
+    def body_received(self, data: bytes) -> None:
+        """A piece of the body has been received."""
+
+    def request_complete(self) -> None:
+        """The whole request has been received."""
+
+
+class RequestParser:
+    """Feeds a RequestReceiver. Trailers are dropped: nothing in them could be trusted."""
+
+    def __init__(self, receiver: RequestReceiver, limits: ServerLimits) -> None:
+        parser = httptools.HttpRequestParser(self)
+        # Bytes after a request with `Connection: close` are ignored instead of being an error.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parser: httptools.HttpRequestParser | None = parser
+        self._receiver = receiver
+        self._limits = limits
+        self._in_head = False
+        self._url = b""
+        self._headers: Headers = []
+        self._trailers = 0
+        self._bytes_since_progress = 0
+
+    def close(self) -> None:
+        """Break the reference cycle with llhttp's parser, so that the garbage collector need not find it."""
+        self._parser = None
+
+    def feed(self, data: bytes) -> None:
+        """Parse these bytes. Raises MalformedRequest, HeadTooLarge, TargetTooLong, and what the receiver raises."""
+        assert self._parser is not None
+        self._bytes_since_progress += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            raise error.__context__ or error  # noqa: B904 - the context is the error that one of our callbacks raised
+        except httptools.HttpParserError as error:
+            raise MalformedRequest(f"The request is not well-formed HTTP/1.1: {error}.") from error
+        # The parser calls nothing while a header, a trailer or a chunk extension goes on and on.
+        if self._bytes_since_progress > self._limits.header_bytes:
+            raise self._too_large()
+
+    def on_message_begin(self) -> None:
+        """Called by httptools at the first byte of a request."""
+        self._in_head = True
+        self._url = b""
+        self._headers = []
+        self._trailers = 0
+        self._receiver.head_started()
+
+    def on_url(self, url: bytes) -> None:
+        """Called by httptools for a piece of the target."""
+        self._url += url
+        if len(self._url) > self._limits.header_bytes:
+            raise self._too_large()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by httptools for a header and, after the head, for a trailer."""
+        if self._in_head:
+            self._headers.append((name.lower(), value.rstrip(b" \t")))
+            return
+        self._trailers += 1
+        if len(self._headers) + self._trailers > self._limits.headers:
+            raise self._too_large()
+
+    def on_headers_complete(self) -> None:
+        """Called by httptools at the end of a head."""
+        parser, limits = self._parser, self._limits
+        assert parser is not None
+        if len(self._headers) > limits.headers or (
+            self._bytes_since_progress > limits.header_bytes and self._head_bytes() > limits.header_bytes
+        ):
+            raise self._too_large()
+        version = parser.get_http_version()
+        head = read_head(parser.get_method().decode(), version, self._url, self._headers, limits.body_bytes)
+        self._receiver.head_received(head, keep_alive=version == "1.1" and parser.should_keep_alive())
+        self._in_head = False
+        self._bytes_since_progress = 0
+
+    def on_body(self, data: bytes) -> None:
+        """Called by httptools for a piece of the body."""
+        self._bytes_since_progress = 0
+        self._receiver.body_received(data)
+
+    def on_message_complete(self) -> None:
+        """Called by httptools at the end of a request."""
+        self._bytes_since_progress = 0
+        self._receiver.request_complete()
+
+    def _head_bytes(self) -> int:
+        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
+
+    def _too_large(self) -> InvalidInput:
+        limit = self._limits.header_bytes
+        if len(self._url) > limit:
+            return TargetTooLong(f"The target and the headers of a request may have at most {limit} bytes.")
+        return HeadTooLarge(f"A request may have at most {self._limits.headers} headers with {limit} bytes in all.")
