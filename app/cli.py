@@ -4,16 +4,16 @@ import sys
 from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from app.commands.options import DEFAULT_DATA_DIR, DataDir
 from app.errors import PenstockError, StartupError
+from app.settings import QueueKind
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-QueueKind = Literal["redis", "kafka"]
 OpsPort = Annotated[int, typer.Option(help="Loopback port of /metrics and /healthz; 0: any free one.")]
 
 

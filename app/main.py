@@ -3,8 +3,6 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from redis.asyncio import Redis
-
 from app.admin.application import build_admin
 from app.admin.auth import Gatekeeper
 from app.clients import (
@@ -34,18 +32,13 @@ from app.limiter.local_limiter import LocalLimiter
 from app.limiter.redis_limiter import RedisLimiter
 from app.process.lifecycle import Listen, Process, alongside
 from app.process.serving import serve
+from app.queue.brokers import build_job_queue
 from app.queue.checks import check_queue
 from app.queue.disk import Disk
-from app.queue.flows import Flows
-from app.queue.kafka.producer import Producer
-from app.queue.kafka.queue import KafkaQueue
-from app.queue.kafka.staging import Staging
 from app.queue.operations import Operations
 from app.queue.records import Records
-from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
 from app.rules.store import RuleStore
-from app.settings import Settings
 from app.upstream.upstream import Upstream
 from app.web.problem_handlers import NeverCached
 
@@ -76,9 +69,8 @@ async def run_edge(process: Process) -> None:
             ApiParts(identity, rules, limiter, records, view, identity_tokens, settings, poll_limit, process.stop)
         )
         disk = Disk(settings.queue_folder, settings.queue_min_free_bytes)
-        flows = Flows(queue, queueing, settings)
-        by_kafka = _by_kafka(flows, queue, queueing, settings)
-        deferring = Deferring(by_kafka or flows, disk, limiter, identity, settings)
+        job_queue = build_job_queue(queue, queueing, settings)
+        deferring = Deferring(job_queue, disk, limiter, identity, settings)
         upstream, metrics = Upstream(upstream_pools(settings)), EdgeMetrics(process.registry)
         stack.push_async_callback(upstream.close)
         limit_checker = LimitChecker(limiter, LocalLimiter(), presence, metrics, DenialCache())
@@ -94,16 +86,10 @@ async def run_edge(process: Process) -> None:
             verifier.run(),
             disk.run(),
             check_queue(queue, settings),
-            *((by_kafka.run(),) if by_kafka else ()),
+            job_queue.run(),
         )
         async with background:
             await serve(Gateway(parts), process, process.listen or Listen("127.0.0.1", 8080), metrics.refused)
-
-
-def _by_kafka(flows: Flows, queue: Redis, queueing: Scripts, settings: Settings) -> KafkaQueue | None:
-    if settings.queue != "kafka":
-        return None
-    return KafkaQueue(flows, Staging(queue, queueing, settings), Producer(settings), settings)
 
 
 async def run_admin(process: Process) -> None:

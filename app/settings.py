@@ -27,6 +27,9 @@ _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([1-9][0-9]{0,4})
 _TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 _ENVELOPE_KEY = re.compile(r"([A-Za-z0-9_-]{1,32}):([A-Za-z0-9_-]{43})=?")
 
+QueueKind = Literal["redis", "kafka"]
+"""Where edges put deferred requests; app/queue/brokers.py and consumers/brokers.py implement each."""
+
 CommaSeparated = NoDecode  # lists are written `a,b`, not as JSON
 
 
@@ -77,7 +80,7 @@ class Settings(BaseSettings):
     """
 
     # Kafka before the flows
-    queue: Literal["redis", "kafka"] = "redis"
+    queue: QueueKind = "redis"
     """How jobs reach their flows: `redis` stores the request in the queue Redis, `kafka` sends it through Kafka."""
     kafka_bootstrap: Annotated[tuple[str, ...], CommaSeparated, Field(validate_default=True)] = ()
     """Brokers, `host:port,…`. Required with `PENSTOCK_QUEUE=kafka`; `penstock up` starts a broker if it is not set."""

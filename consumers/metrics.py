@@ -40,18 +40,6 @@ class WorkerMetrics(Collector):
             "Jobs that ended because they had waited longer than max_wait_seconds.",
             registry=registry,
         )
-        self.intake = Counter(
-            "penstock_intake_total",
-            "Messages read from Kafka by outcome: resident, spilled, skipped, refused.",
-            ["outcome"],
-            registry=registry,
-        )
-        self.loaded = Counter(
-            "penstock_loaded_total", "Requests fetched from Kafka that had been left spilled.", registry=registry
-        )
-        self.swept = Counter(
-            "penstock_swept_total", "Jobs canceled because their edge died before their message.", registry=registry
-        )
         self.in_flight = Gauge("penstock_in_flight", "Jobs that are leased and have no outcome yet.", registry=registry)
         registry.register(self)
 

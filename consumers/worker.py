@@ -26,12 +26,13 @@ from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
 from app.settings import Settings
 from app.upstream.upstream import Upstream
+from consumers.brokers import run_intake
 from consumers.concurrency_limit import ConcurrencyLimit
 from consumers.delivery import Delivery
 from consumers.draining import FIRST_LOOK, Draining
 from consumers.expiry import expire_periodically
 from consumers.in_flight import InFlight
-from consumers.kafka.run import run_by_kafka
+from consumers.intake import IntakeParts
 from consumers.metrics import WorkerMetrics
 from consumers.reclaimer import reclaim_periodically
 from consumers.rescheduler import Rescheduler
@@ -175,7 +176,7 @@ async def run_worker(process: Process) -> None:
             expire_periodically(flows, settings, metrics),
             _extend_periodically(delivery, settings.lease_s / 3, consumer),
             *(worker.listen(partition) for partition in partitions),
-            *((run_by_kafka(cache, queue, queueing, rules, settings, metrics),) if settings.queue == "kafka" else ()),
+            run_intake(IntakeParts(cache, queue, queueing, rules, settings, process.registry)),
         )
         async with background:
             process.ready.set()

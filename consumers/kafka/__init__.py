@@ -1,1 +1,1 @@
-"""What a worker does with Kafka: intake, refill, and publishing dead letters."""
+"""A worker's Kafka tasks: intake, refill and the dead-letter outbox."""

@@ -1,4 +1,4 @@
-"""Letters: dead outbox mark_published to a topic, where a person can read them with kcat."""
+"""Publishes dead letters from the outbox in the queue Redis to a topic, where people can read them."""
 
 import asyncio
 
@@ -13,35 +13,41 @@ from app.settings import Settings
 log = structlog.get_logger()
 
 POLL_INTERVAL_S = 0.5
-WITHIN_S = 10.0
+PUBLISH_TIMEOUT_S = 10.0
+"""How long a worker has for a page of the outbox before others publish it too."""
 
 
 async def publish_periodically(staging: Staging, producer: Producer, settings: Settings) -> None:
-    """Produce what no worker has mark_published yet, at least once each; runs until cancelled."""
+    """Publish every dead letter at least once, until cancelled."""
     while True:
         for partition in range(settings.queue_partitions):
             try:
-                for letter in await staging.outbox(partition, WITHIN_S):
-                    await _publish(letter, producer, settings.kafka_dead_letter_topic)
-                    await staging.mark_published(letter)
+                for entry in await staging.outbox(partition, PUBLISH_TIMEOUT_S):
+                    await _publish(entry, producer, settings.kafka_dead_letter_topic)
+                    await staging.mark_published(entry)
             except QueueUnavailable as error:
-                log.warning("letters_wait", error=str(error))
+                log.warning("dead_letters_not_published", error=str(error))
         await asyncio.sleep(POLL_INTERVAL_S)
 
 
-async def _publish(letter: OutboxEntry, producer: Producer, topic: str) -> None:
-    rule, _, _ = letter.flow.partition("|")
+async def _publish(entry: OutboxEntry, producer: Producer, topic: str) -> None:
+    """Produce the message of a dead letter, without its request where that is too large."""
+    headers = _headers(entry)
+    try:
+        await producer.produce(topic, entry.flow.encode(), entry.request, headers)
+    except BodyTooLarge:
+        await producer.produce(topic, entry.flow.encode(), b"", headers)
+
+
+def _headers(entry: OutboxEntry) -> list[tuple[str, bytes]]:
+    rule_id, _, _ = entry.flow.partition("|")
     headers = {
         VERSION: CURRENT.decode(),
-        "job": letter.job_id,
-        "rule": rule,
-        "flow": letter.flow,
-        "attempts": str(letter.attempts),
-        "reason": letter.code,
-        "message": letter.message,
+        "job": entry.job_id,
+        "rule": rule_id,
+        "flow": entry.flow,
+        "attempts": str(entry.attempts),
+        "reason": entry.code,
+        "message": entry.message,
     }
-    encoded = [(name, value.encode()) for name, value in headers.items()]
-    try:
-        await producer.produce(topic, letter.flow.encode(), letter.request, encoded)
-    except BodyTooLarge:
-        await producer.produce(topic, letter.flow.encode(), b"", encoded)
+    return [(name, value.encode()) for name, value in headers.items()]

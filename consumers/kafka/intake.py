@@ -1,4 +1,4 @@
-"""The intake: messages from Kafka into the flows, in order, and only then committed."""
+"""The intake: reads messages from Kafka, moves them into the flows in order, and commits them afterwards."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,148 +14,157 @@ from app.queue.kafka.clients import close_kafka, kafka_consumer
 from app.queue.kafka.staging import Staging
 from app.settings import Settings
 from consumers.kafka.admission import Admission
-from consumers.metrics import WorkerMetrics
+from consumers.kafka.metrics import IntakeMetrics
 
 log = structlog.get_logger()
 
-POLL_MS = 200
-AT_ONCE = 500
+POLL_TIMEOUT_MS = 200
+MAX_RECORDS = 500
 RETRY_DELAY_S = 0.5
-LOOK_EVERY_S = 5.0
-SLACK_S = 5.0
+SWEEP_INTERVAL_S = 5.0
+SWEEP_SLACK_S = 5.0
 STUCK_AFTER_S = 15.0
-TURN_WITHIN_S = 30.0
-"""Some of aiokafka's calls wait for ever where the broker went away in a bad moment: then all is begun anew."""
+HANDOVER_TIMEOUT_S = 2.0
+ROUND_TIMEOUT_S = 30.0
+"""Some of aiokafka's calls never return when a broker goes away at a bad moment. The consumer is then replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Where a partition ended at a time: by the queue Redis' clock, and by the event loop's."""
+    """The end of a partition at a time: Unix milliseconds of the queue Redis, and seconds of the event loop."""
 
     offset: int
-    at_ms: int
+    time_ms: int
     noted_at_s: float
 
 
 class Intake:
-    """One member of the group. Partitions for whose messages there is no room are paused; polling goes on."""
+    """One member of the consumer group.
 
-    def __init__(self, staging: Staging, admission: Admission, settings: Settings, metrics: WorkerMetrics) -> None:
+    A partition whose messages do not fit into the queue Redis is paused while the others are read on.
+    """
+
+    def __init__(self, staging: Staging, admission: Admission, settings: Settings, metrics: IntakeMetrics) -> None:
         self._staging = staging
         self._admission = admission
         self._settings = settings
         self._metrics = metrics
-        self._busy = asyncio.Lock()
+        self._batch = asyncio.Lock()
         self._resume_at_s: dict[TopicPartition, float] = {}
         self._ends: dict[TopicPartition, _End] = {}
-        self._moved_at_s: dict[TopicPartition, float] = {}
-        self._looked_at_s = 0.0
-        # An edge has answered by then: for its record and its message it has no more time.
-        self._margin_s = (settings.kafka_timeout_ms + settings.queue_timeout_ms) / 1000 + SLACK_S
+        self._progress_at_s: dict[TopicPartition, float] = {}
+        self._swept_at_s = 0.0
+        # An edge that is alive has produced a job's message, or given up, by this long after the job's record.
+        self._margin_s = (settings.kafka_timeout_ms + settings.queue_timeout_ms) / 1000 + SWEEP_SLACK_S
 
     async def run(self) -> None:
-        """Read as long as there is Kafka; runs until cancelled, and then leaves the group."""
+        """Read messages until cancelled, then leave the group."""
         while True:
             consumer = kafka_consumer(self._settings)
-            self._resume_at_s, self._moved_at_s, self._ends = {}, {}, {}
+            self._resume_at_s, self._progress_at_s, self._ends = {}, {}, {}
             try:
-                consumer.subscribe([self._settings.kafka_topic], listener=_Handover(self._busy))
-                async with asyncio.timeout(TURN_WITHIN_S):
+                consumer.subscribe([self._settings.kafka_topic], listener=_Handover(self._batch))
+                async with asyncio.timeout(ROUND_TIMEOUT_S):
                     await consumer.start()
                 while True:
-                    async with asyncio.timeout(TURN_WITHIN_S):
-                        await self._turn(consumer)
+                    async with asyncio.timeout(ROUND_TIMEOUT_S):
+                        await self._read_once(consumer)
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("intake_interrupted", error=str(error) or type(error).__name__)
             finally:
                 await close_kafka(consumer)
             await asyncio.sleep(RETRY_DELAY_S)
 
-    async def _turn(self, consumer: AIOKafkaConsumer) -> None:
+    async def _read_once(self, consumer: AIOKafkaConsumer) -> None:
         self._resume(consumer)
-        found = await consumer.getmany(timeout_ms=POLL_MS, max_records=AT_ONCE)
-        async with self._busy:
+        found = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=MAX_RECORDS)
+        async with self._batch:
             for partition, records in found.items():
-                await self._take_in(consumer, partition, records)
-        await self._look(consumer)
+                await self._admit(consumer, partition, records)
+        await self._check_progress(consumer)
 
-    async def _take_in(
+    async def _admit(
         self, consumer: AIOKafkaConsumer, partition: TopicPartition, records: Sequence[ConsumerRecord]
     ) -> None:
-        self._moved_at_s[partition] = asyncio.get_running_loop().time()
+        """Admit records of one partition and commit them. The partition is paused where some of them do not fit."""
+        self._progress_at_s[partition] = asyncio.get_running_loop().time()
         try:
-            done = await self._admission.admit(records)
+            processed = await self._admission.admit(records)
         except Unavailable as error:
-            log.warning("intake_waits", partition=partition.partition, error=str(error))
-            done = 0
-        if done:
-            await _commit(consumer, partition, records[done - 1].offset + 1)
-        if done < len(records) and partition in consumer.assignment():
-            consumer.seek(partition, records[done].offset)
+            log.warning("intake_delayed", partition=partition.partition, error=str(error))
+            processed = 0
+        if processed:
+            await _commit(consumer, partition, records[processed - 1].offset + 1)
+        if processed < len(records) and partition in consumer.assignment():
+            consumer.seek(partition, records[processed].offset)
             consumer.pause(partition)
             self._resume_at_s[partition] = asyncio.get_running_loop().time() + RETRY_DELAY_S
 
     def _resume(self, consumer: AIOKafkaConsumer) -> None:
         now_s = asyncio.get_running_loop().time()
-        for partition in [one for one, at_s in self._resume_at_s.items() if at_s <= now_s]:
+        for partition in [partition for partition, at_s in self._resume_at_s.items() if at_s <= now_s]:
             del self._resume_at_s[partition]
             if partition in consumer.assignment():
                 consumer.resume(partition)
 
-    async def _look(self, consumer: AIOKafkaConsumer) -> None:
-        """Remember up to when each partition has been read, so that jobs without a message are found."""
+    async def _check_progress(self, consumer: AIOKafkaConsumer) -> None:
+        """Note up to which time each partition has been read.
+
+        Raises TimeoutError if a partition is no longer read although it could be.
+        """
         try:
             await self._note_ends(consumer)
             for partition, end in list(self._ends.items()):
                 if partition not in consumer.assignment():
                     del self._ends[partition]
                 elif await consumer.position(partition) >= end.offset:
-                    await self._staging.caught_up(partition.partition, end.at_ms)
+                    await self._staging.note_read_until(partition.partition, end.time_ms)
                     del self._ends[partition]
                 elif self._is_stuck(partition, end):
-                    raise TimeoutError(f"partition {partition.partition} does not go on")
+                    raise TimeoutError(f"partition {partition.partition} is not read any further")
         except QueueUnavailable as error:
-            log.warning("intake_waits", error=str(error))
+            log.warning("intake_delayed", error=str(error))
 
-    def _is_stuck(self, partition: TopicPartition, end: "_End") -> bool:
-        """Whether there is something to read, and room for it, and yet it is not read: aiokafka's fetcher may die."""
+    def _is_stuck(self, partition: TopicPartition, end: _End) -> bool:
+        """Whether messages that could be admitted are not read, as when aiokafka's fetcher task has died."""
         now_s = asyncio.get_running_loop().time()
-        since_s = max(end.noted_at_s, self._moved_at_s.get(partition, 0.0))
+        since_s = max(end.noted_at_s, self._progress_at_s.get(partition, 0.0))
         return partition not in self._resume_at_s and now_s - since_s > STUCK_AFTER_S
 
     async def _note_ends(self, consumer: AIOKafkaConsumer) -> None:
+        """Every `SWEEP_INTERVAL_S`: note where partitions end now, and cancel the jobs that have no message."""
         now_s = asyncio.get_running_loop().time()
         assigned = consumer.assignment()
-        if now_s < self._looked_at_s + LOOK_EVERY_S or not assigned:
+        if now_s < self._swept_at_s + SWEEP_INTERVAL_S or not assigned:
             return
-        self._looked_at_s = now_s
-        at_ms = await self._staging.now_ms()
+        self._swept_at_s = now_s
+        time_ms = await self._staging.now_ms()
         for partition, end in (await consumer.end_offsets(assigned)).items():
-            self._ends.setdefault(partition, _End(end, at_ms, now_s))
+            self._ends.setdefault(partition, _End(end, time_ms, now_s))
         partitions = consumer.partitions_for_topic(self._settings.kafka_topic) or ()
         if partitions:
             self._metrics.swept.inc(await self._staging.sweep(len(partitions), self._margin_s))
 
 
 class _Handover(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Partitions are given away between two batches, so that the next member begins where this one ended."""
+    """Gives partitions away between two batches, so that the next member begins where this one ended."""
 
-    def __init__(self, busy: asyncio.Lock) -> None:
-        self._busy = busy
+    def __init__(self, batch: asyncio.Lock) -> None:
+        self._batch = batch
 
     async def on_partitions_revoked(self, revoked: object) -> None:
-        """Wait for the batch in hand, for a while: to read it twice does no harm."""
+        """Wait for the current batch, but not for long: messages that are read twice are skipped."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(2):
-                async with self._busy:
+            async with asyncio.timeout(HANDOVER_TIMEOUT_S):
+                async with self._batch:
                     pass
 
     async def on_partitions_assigned(self, assigned: object) -> None:
-        """Nothing to do: reading goes on where it was committed."""
+        """Do nothing: the consumer begins at the committed offsets."""
 
 
 async def _commit(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> None:
     try:
         await consumer.commit({partition: offset})
-    except KafkaError as error:  # it is someone else's now, who skips what is in its flow already
-        log.info("not_committed", partition=partition.partition, error=str(error) or type(error).__name__)
+    except KafkaError as error:  # the partition has another reader now, which skips what is in the flows already
+        log.info("offset_not_committed", partition=partition.partition, error=str(error) or type(error).__name__)

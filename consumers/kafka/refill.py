@@ -1,7 +1,7 @@
-"""Refill: requests that were left on Kafka's disk are fetched when their flows have room for them."""
+"""Refill: fetches spilled requests from Kafka when their flows have room for them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 import structlog
@@ -12,106 +12,112 @@ from app.errors import QueueUnavailable
 from app.jobs.model import encode_request
 from app.queue.kafka.clients import close_kafka, kafka_reader
 from app.queue.kafka.messages import RecordedJob, UnreadableMessage, read_message
-from app.queue.kafka.staging import Place, Staging, ToFetch
+from app.queue.kafka.staging import MessageLocation, SpilledJob, Staging
 from app.settings import Settings
-from consumers.metrics import WorkerMetrics
+from consumers.kafka.metrics import IntakeMetrics
 
 log = structlog.get_logger()
 
-IDLE_S = 0.2
+POLL_INTERVAL_S = 0.2
 RETRY_DELAY_S = 0.5
-WITHIN_S = 5.0
+FETCH_TIMEOUT_S = 5.0
+"""How long a worker has to fetch the requests of a flow before others fetch them too."""
+
 READ_TIMEOUT_MS = 2000
-TURN_WITHIN_S = 30.0
-GAP = 200
-"""Messages that are not next_to_fetch, and yet quicker read than passed over."""
+ROUND_TIMEOUT_S = 30.0
+SEEK_THRESHOLD = 200
+"""From how many messages in between it is faster to seek to the next one than to read on."""
 
 
 class Refill:
-    """Fetches what flows want, from whichever partition; every worker does, each for other flows."""
+    """Fetches the next requests of flows from any partition. Every worker runs one; they share the flows."""
 
-    def __init__(self, staging: Staging, settings: Settings, metrics: WorkerMetrics) -> None:
+    def __init__(self, staging: Staging, settings: Settings, metrics: IntakeMetrics) -> None:
         self._staging = staging
         self._settings = settings
         self._metrics = metrics
 
     async def run(self) -> None:
-        """Fetch and load as there is room; runs until cancelled."""
+        """Refill flows as they get room, until cancelled."""
         while True:
             consumer = kafka_reader(self._settings)
             try:
-                async with asyncio.timeout(TURN_WITHIN_S):
+                async with asyncio.timeout(ROUND_TIMEOUT_S):
                     await consumer.start()
                 while True:
-                    async with asyncio.timeout(TURN_WITHIN_S):
-                        wait_s = await self._turn(consumer)
+                    async with asyncio.timeout(ROUND_TIMEOUT_S):
+                        wait_s = await self._refill_all(consumer)
                     await asyncio.sleep(wait_s)
             except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("loading_interrupted", error=str(error) or type(error).__name__)
+                log.warning("refill_interrupted", error=str(error) or type(error).__name__)
             finally:
                 await close_kafka(consumer)
             await asyncio.sleep(RETRY_DELAY_S)
 
-    async def _turn(self, consumer: AIOKafkaConsumer) -> float:
-        """How long there is nothing to do."""
-        waits = [IDLE_S]
+    async def _refill_all(self, consumer: AIOKafkaConsumer) -> float:
+        """Refill the flows of each partition once, and return the seconds to wait before the next round."""
+        waits_s = [POLL_INTERVAL_S]
         try:
             for partition in range(self._settings.queue_partitions):
-                wait_s, next_to_fetch = await self._staging.next_to_fetch(partition, WITHIN_S)
-                if next_to_fetch:
-                    await self._load(next_to_fetch, await read(consumer, self._settings.kafka_topic, next_to_fetch))
-                    waits.append(0.0)
-                elif wait_s is not None:
-                    waits.append(wait_s)
+                found = await self._staging.next_to_fetch(partition, FETCH_TIMEOUT_S)
+                if found.jobs:
+                    await self._refill(found.jobs, await _fetch(consumer, self._settings.kafka_topic, found.jobs))
+                    waits_s.append(0.0)
+                elif found.wait_s is not None:
+                    waits_s.append(found.wait_s)
         except QueueUnavailable as error:
-            log.warning("loading_waits", error=str(error))
+            log.warning("refill_delayed", error=str(error))
             return RETRY_DELAY_S
-        return min(waits)
+        return min(waits_s)
 
-    async def _load(self, next_to_fetch: Sequence[ToFetch], found: Mapping[Place, ConsumerRecord]) -> None:
-        for flow, of_flow in groupby(next_to_fetch, key=lambda one: one.flow):
-            requests = [(one.job_id, self._stored(found.get(one.place))) for one in of_flow]
-            loaded, lost = await self._staging.refill(flow, requests)
-            self._metrics.loaded.inc(loaded)
-            if lost:
-                log.error("requests_lost", flow=flow, jobs=lost, advice="the topic kept them for too short a time")
+    async def _refill(self, jobs: Iterable[SpilledJob], records: Mapping[MessageLocation, ConsumerRecord]) -> None:
+        for flow, of_flow in groupby(jobs, key=lambda job: job.flow):
+            requests = [(job.job_id, self._stored(records.get(job.location))) for job in of_flow]
+            result = await self._staging.refill(flow, requests)
+            self._metrics.refilled.inc(result.resident)
+            if result.lost:
+                log.error("requests_lost", flow=flow, jobs=result.lost, advice="raise the topic's retention.ms")
 
     def _stored(self, record: ConsumerRecord | None) -> bytes | None:
+        """The encoded request; None where Kafka no longer has it."""
         if record is None:
             return None
         try:
             message = read_message(record.headers, record.value, self._settings.queue_partitions)
             return message.stored if isinstance(message, RecordedJob) else encode_request(message.request(()))
-        except UnreadableMessage:  # the topic was made anew, and another message is there now
+        except UnreadableMessage:  # the topic was created anew, and another message is at this offset
             return None
 
 
-async def read(consumer: AIOKafkaConsumer, topic: str, next_to_fetch: Sequence[ToFetch]) -> dict[Place, ConsumerRecord]:
-    """The messages at these places, without those that Kafka no longer has. Raises KafkaError, TimeoutError."""
-    found: dict[Place, ConsumerRecord] = {}
-    for number in sorted({one.place.partition for one in next_to_fetch}):
+async def _fetch(
+    consumer: AIOKafkaConsumer, topic: str, jobs: Sequence[SpilledJob]
+) -> dict[MessageLocation, ConsumerRecord]:
+    """The messages of these jobs, without those that Kafka no longer has. Raises KafkaError and TimeoutError."""
+    found: dict[MessageLocation, ConsumerRecord] = {}
+    for number in sorted({job.location.partition for job in jobs}):
         partition = TopicPartition(topic, number)
         consumer.assign([partition])
-        offsets = {one.place.offset for one in next_to_fetch if one.place.partition == number}
+        offsets = {job.location.offset for job in jobs if job.location.partition == number}
         first = (await consumer.beginning_offsets([partition]))[partition]
         for record in await _read(consumer, partition, {offset for offset in offsets if offset >= first}):
-            found[Place(number, record.offset)] = record
+            found[MessageLocation(number, record.offset)] = record
     return found
 
 
-async def _read(consumer: AIOKafkaConsumer, partition: TopicPartition, left: set[int]) -> list[ConsumerRecord]:
+async def _read(consumer: AIOKafkaConsumer, partition: TopicPartition, offsets: set[int]) -> list[ConsumerRecord]:
+    """The records at these offsets of one partition, read in order."""
     found: list[ConsumerRecord] = []
-    position = -GAP
-    while left:
-        if min(left) - position >= GAP:
-            consumer.seek(partition, min(left))
+    position = -SEEK_THRESHOLD
+    while offsets:
+        if min(offsets) - position >= SEEK_THRESHOLD:
+            consumer.seek(partition, min(offsets))
         try:
             records = (await consumer.getmany(partition, timeout_ms=READ_TIMEOUT_MS)).get(partition, [])
-        except OffsetOutOfRangeError:  # beyond its end: this is another topic of the same name
+        except OffsetOutOfRangeError:  # beyond the partition's end: the topic was created anew
             return found
         if not records:
             raise TimeoutError("Kafka does not answer.")
         position = records[-1].offset + 1
-        found += [record for record in records if record.offset in left]
-        left = {offset for offset in left if offset >= position}
+        found += [record for record in records if record.offset in offsets]
+        offsets = {offset for offset in offsets if offset >= position}
     return found

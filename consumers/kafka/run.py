@@ -1,4 +1,4 @@
-"""What a worker does beside draining where jobs come by way of Kafka."""
+"""Runs a worker's Kafka tasks: intake, refill and the dead-letter outbox."""
 
 import asyncio
 
@@ -10,29 +10,26 @@ from app.process.lifecycle import until_one_ends
 from app.queue.kafka.producer import Producer
 from app.queue.kafka.staging import Staging
 from app.queue.kafka.topics import prepare_topics, require_retention
-from app.redis_wire.scripts import Scripts
-from app.rules.cache import RuleCache
 from app.rules.waits import longest_wait_s
-from app.settings import Settings
+from consumers.intake import IntakeParts
 from consumers.kafka.admission import Admission
 from consumers.kafka.dead_letters import publish_periodically
 from consumers.kafka.intake import Intake
+from consumers.kafka.metrics import IntakeMetrics
 from consumers.kafka.refill import Refill
-from consumers.metrics import WorkerMetrics
 
 log = structlog.get_logger()
 
 RETRY_DELAY_S = 1.0
 
 
-async def run_by_kafka(
-    cache: Redis, queue: Redis, queueing: Scripts, rules: RuleCache, settings: Settings, metrics: WorkerMetrics
-) -> None:
-    """Take messages in, load what was left spilled, tell dead letters; runs until cancelled. Raises StartupError."""
+async def run_kafka_intake(parts: IntakeParts) -> None:
+    """Admit messages, refill flows and publish dead letters until cancelled. Raises StartupError."""
+    settings, metrics = parts.settings, IntakeMetrics(parts.registry)
     retention_s = await prepare_topics(settings)
-    require_retention(retention_s, await _longest_wait_s(cache), settings)
-    staging, producer = Staging(queue, queueing, settings), Producer(settings)
-    admission = Admission(staging, rules, producer, settings, metrics)
+    require_retention(retention_s, await _longest_wait_s(parts.cache), settings)
+    staging, producer = Staging(parts.queue, parts.scripts, settings), Producer(settings)
+    admission = Admission(staging, parts.rules, producer, settings, metrics)
     await until_one_ends(
         producer.run(),
         Intake(staging, admission, settings, metrics).run(),
@@ -42,10 +39,10 @@ async def run_by_kafka(
 
 
 async def _longest_wait_s(cache: Redis) -> float:
-    """Once the rules are known."""
+    """The longest `max_wait_seconds` of all rules, once the rules are known."""
     while True:
         try:
             return await longest_wait_s(cache)
         except RulesUnavailable as error:
-            log.warning("rules_away", error=str(error))
+            log.warning("rules_unavailable", error=str(error))
         await asyncio.sleep(RETRY_DELAY_S)

@@ -1,10 +1,10 @@
-"""An edge's and a worker's parts about Kafka, in the test's own process."""
+"""The Kafka parts of an edge and of a worker, in the test's own process."""
 
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -26,14 +26,16 @@ from app.rules import keys
 from app.rules.active import encode_active
 from app.rules.cache import RuleCache
 from app.settings import Settings
-from consumers.kafka.run import run_by_kafka
-from consumers.metrics import WorkerMetrics
+from consumers.intake import IntakeParts
+from consumers.kafka.run import run_kafka_intake
 from tests.integration.flow_steps import active
 from tests.support.system import eventually
 
 
-@dataclass
+@dataclass(frozen=True)
 class Kafka:
+    """A queue on a real broker, and what a test may look at."""
+
     settings: Settings
     flows: Flows
     staging: Staging
@@ -41,17 +43,17 @@ class Kafka:
     queue: KafkaQueue
     cache: Redis
     redis: Redis
-    registry: CollectorRegistry
-    metrics: WorkerMetrics
-    queueing: Scripts
+    scripts: Scripts
+    registries: list[CollectorRegistry] = field(default_factory=list)
+    """The metrics of each intake that ran."""
 
     @asynccontextmanager
     async def intake(self) -> AsyncIterator[asyncio.Task[None]]:
-        """A worker's part of it."""
+        """Run a worker's Kafka tasks."""
+        self.registries.append(CollectorRegistry(auto_describe=True))
         rules = RuleCache(self.cache, self.settings)
-        running = asyncio.create_task(
-            run_by_kafka(self.cache, self.redis, self.queueing, rules, self.settings, self.metrics)
-        )
+        parts = IntakeParts(self.cache, self.redis, self.scripts, rules, self.settings, self.registries[-1])
+        running = asyncio.create_task(run_kafka_intake(parts))
         try:
             yield running
         finally:
@@ -60,7 +62,7 @@ class Kafka:
                 running.result()
 
     async def publish_rule(self, **fields: Any) -> None:  # noqa: ANN401
-        """Where a worker finds it."""
+        """Write a rule into the cache Redis."""
         rule = active(**fields)
         bucket = keys.bucket("user", "*")
         await self.cache.set(bucket, orjson.dumps([encode_active(rule.rule, rule.revision)]))
@@ -69,12 +71,12 @@ class Kafka:
         await self.cache.set(keys.VERSION, 1)
 
     async def job(self, job_id: str) -> Job:
-        job = await view(self.queueing, job_id)
+        job = await view(self.scripts, job_id)
         assert job is not None
         return job
 
     async def written(self, topic: str, count: int, within_s: float = 30.0) -> list[ConsumerRecord]:
-        """The messages of a topic, once there are that many."""
+        """The messages of a topic, once there are `count` of them."""
         consumer: AIOKafkaConsumer = kafka_reader(self.settings)
         await consumer.start()
         found: list[ConsumerRecord] = []
@@ -94,35 +96,35 @@ class Kafka:
         return found
 
     async def in_flows(self, ids: Sequence[str], within_s: float = 30.0) -> None:
-        """Wait until these were read from Kafka and wait in their flows."""
+        """Wait until the requests of these jobs are in their flows."""
 
-        async def there() -> bool:
+        async def resident() -> bool:
             return all([await self.redis.hexists(f"{{q0}}:job:{job_id}", "request") for job_id in ids])
 
-        await eventually(there, within_s, "all are in their flows")
+        await eventually(resident, within_s, "all are in their flows")
 
-    def counted(self, outcome: str) -> float:
-        return self.registry.get_sample_value("penstock_intake_total", {"outcome": outcome}) or 0.0
+    def intake_count(self, outcome: str) -> float:
+        """How many messages had this outcome, in all intakes."""
+        labels = {"outcome": outcome}
+        return sum(each.get_sample_value("penstock_intake_total", labels) or 0.0 for each in self.registries)
 
 
 @asynccontextmanager
 async def kafka_parts(settings: Settings, cache: Redis, redis: Redis) -> AsyncIterator[Kafka]:
-    queueing = queue_scripts(settings)
-    flows, staging = Flows(redis, queueing, settings), Staging(redis, queueing, settings)
+    """A queue that is connected to Kafka."""
+    scripts = queue_scripts(settings)
+    flows, staging = Flows(redis, scripts, settings), Staging(redis, scripts, settings)
     producer = Producer(settings)
     await flows.prepare()
     queue = KafkaQueue(flows, staging, producer, settings)
     running = asyncio.create_task(queue.run())
     try:
         await eventually(_is(lambda: producer.is_ready), 60, "Kafka is reached")
-        registry = CollectorRegistry(auto_describe=True)
-        yield Kafka(
-            settings, flows, staging, producer, queue, cache, redis, registry, WorkerMetrics(registry), queueing
-        )
+        yield Kafka(settings, flows, staging, producer, queue, cache, redis, scripts)
     finally:
         await cancel([running])
-        await queueing.aclose()
-        gc.collect()  # what aiokafka left is found here, where it is known of (tests/conftest.py)
+        await scripts.aclose()
+        gc.collect()  # sockets that aiokafka left open are collected in this test, which ignores the warning for them
 
 
 def _is(condition: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:

@@ -1,4 +1,4 @@
-"""By way of Kafka on a real broker: what an edge writes, what the intake makes of what it reads, the topics."""
+"""The Kafka queue on a real broker: the messages of edges, what the intake does with them, and the topics."""
 
 import asyncio
 import json
@@ -29,12 +29,13 @@ async def kafka(kafka_settings: Settings, cache: Redis, queue: Redis) -> AsyncIt
 
 
 async def accepted(kafka: Kafka, *numbers: int, **more: Any) -> list[str]:  # noqa: ANN401
+    """The ids of jobs that an edge has enqueued."""
     answers = [await kafka.queue.enqueue(deferral(number, **more)) for number in numbers]
     return [answer.job.id for answer in answers if isinstance(answer, Enqueued)]
 
 
-async def made(settings: Settings, **config: str) -> None:
-    """The jobs' topic, as someone else has made it."""
+async def create_topic(settings: Settings, **config: str) -> None:
+    """Create the jobs' topic with a configuration of somebody else's."""
     admin = kafka_admin(settings)
     await admin.start()
     await admin.create_topics([NewTopic(settings.kafka_topic, 1, 1, topic_configs=config)])
@@ -42,13 +43,13 @@ async def made(settings: Settings, **config: str) -> None:
 
 
 async def produce(kafka: Kafka, value: object, key: bytes = b"r|user:u", version: bytes = CURRENT) -> None:
-    """As another producer may."""
+    """Produce a message as another producer may."""
     raw = value if isinstance(value, bytes) else json.dumps(value).encode()
     await kafka.producer.produce(kafka.settings.kafka_topic, key, raw, [(VERSION, version)])
 
 
 async def sent_requests(kafka: Kafka, count: int) -> list[StoredRequest]:
-    """What a worker would send, once there is that much."""
+    """The requests that a worker would send, once there are `count` of them."""
     found: list[StoredRequest] = []
 
     async def enough() -> bool:
@@ -62,7 +63,7 @@ async def sent_requests(kafka: Kafka, count: int) -> list[StoredRequest]:
     return found
 
 
-async def test_a_job_goes_by_way_of_its_topic(kafka: Kafka) -> None:
+async def test_a_job_is_produced_to_the_topic_and_sent_from_its_flow(kafka: Kafka) -> None:
     jobs = await accepted(kafka, 0, 1, 2)
     messages = await kafka.written(kafka.settings.kafka_topic, 3)
     assert {message.key for message in messages} == {b"r|user:u"}
@@ -74,16 +75,16 @@ async def test_a_job_goes_by_way_of_its_topic(kafka: Kafka) -> None:
     assert [request.body for request in requests] == [b"body 0", b"body 1", b"body 2"]
 
 
-async def test_an_intake_begins_where_the_last_one_ended(kafka: Kafka) -> None:
+async def test_an_intake_begins_where_the_last_one_committed(kafka: Kafka) -> None:
     async with kafka.intake():
         await kafka.in_flows(await accepted(kafka, *range(20)))
     more = await accepted(kafka, *range(20, 30))
     async with kafka.intake():
         await kafka.in_flows(more)
-    assert kafka.counted("held") == 30, "each once"
+    assert kafka.intake_count("resident") == 30, "each once"
 
 
-async def test_what_is_left_behind_is_fetched(kafka_settings: Settings, cache: Redis, queue: Redis) -> None:
+async def test_spilled_requests_are_fetched(kafka_settings: Settings, cache: Redis, queue: Redis) -> None:
     settings = kafka_settings.model_copy(update={"kafka_window": 5, "kafka_partitions": 2})
     async with kafka_parts(settings, cache, queue) as kafka:
         await kafka.publish_rule()
@@ -98,7 +99,7 @@ async def test_what_is_left_behind_is_fetched(kafka_settings: Settings, cache: R
         assert own == sorted(own), "in order"
 
 
-async def test_another_producer_may_write_jobs(kafka: Kafka) -> None:
+async def test_another_producer_may_submit_jobs(kafka: Kafka) -> None:
     submitted = {
         "rule_id": "r", "descriptor": "user:u", "method": "PUT", "target": "/orders?x=1", "body": "hello",
         "headers": [["Content-Type", "text/plain"], ["Cookie", "a=b"], ["Penstock-Job-Id", "mine"]],
@@ -133,26 +134,26 @@ GOOD = {"rule_id": "r", "descriptor": "user:u", "method": "GET", "target": "/"}
     ],
     ids=["garbage", "version", "target", "descriptor", "headers", "rule", "base64", "field"],
 )
-async def test_what_is_no_job_is_a_dead_letter_and_stops_nothing(
+async def test_an_unreadable_message_goes_to_the_dead_letter_topic_and_its_partition_goes_on(
     kafka: Kafka, value: object, version: bytes, reason: str
 ) -> None:
     await produce(kafka, value, version=version)
-    [behind] = await accepted(kafka, 7)
+    [next_job] = await accepted(kafka, 7)
     async with kafka.intake():
-        await kafka.in_flows([behind])
+        await kafka.in_flows([next_job])
         [letter] = await kafka.written(kafka.settings.kafka_dead_letter_topic, 1)
-        assert kafka.counted("refused") == 1
+        assert kafka.intake_count("refused") == 1
     headers = dict(letter.headers)
     assert reason in headers["reason"].decode()
     assert headers["from"].decode().split()[0] == kafka.settings.kafka_topic
     assert letter.value == (value if isinstance(value, bytes) else json.dumps(value).encode())
 
 
-async def test_a_dead_letter_is_told_with_its_reason(kafka: Kafka) -> None:
+async def test_a_dead_letter_is_published_with_its_reason(kafka: Kafka) -> None:
     rule = active(queue={"max_wait_seconds": 0.5})
     [job_id] = await accepted(kafka, 0, rule=rule)
     async with kafka.intake():
-        await eventually(lambda: kafka.flows.expire(0), 30, "it has waited for too long")
+        await eventually(lambda: kafka.flows.expire(0), 30, "the job has expired")
         [letter] = await kafka.written(kafka.settings.kafka_dead_letter_topic, 1)
     named = {name: value.decode() for name, value in letter.headers}
     assert letter.key == b"r|user:u"
@@ -162,10 +163,9 @@ async def test_a_dead_letter_is_told_with_its_reason(kafka: Kafka) -> None:
     assert b"body 0" in letter.value
 
 
-async def test_a_key_whose_edge_died_before_its_message_is_brought_to_kafka(kafka: Kafka) -> None:
-    """Recorded, and never produced: the repeated request is the same job, and it is sent."""
+async def test_a_repeated_key_produces_the_message_of_a_job_whose_edge_failed_before_it(kafka: Kafka) -> None:
     it = deferral(0, idempotency_key="k")
-    answer, _ = await kafka.staging.record(it)
+    answer = (await kafka.staging.record(it)).answer
     assert isinstance(answer, Enqueued)
     found = await kafka.queue.find_by_idempotency_key([("r", it.descriptor)], it.owner, "k", it.request)
     assert found is not None
@@ -177,17 +177,17 @@ async def test_a_key_whose_edge_died_before_its_message_is_brought_to_kafka(kafk
         assert [request.body for request in await sent_requests(kafka, 1)] == [b"body 0"]
 
 
-async def test_a_message_larger_than_the_topic_allows_is_refused_and_the_next_is_not(
+async def test_a_message_larger_than_the_topic_allows_is_refused_and_the_next_is_accepted(
     kafka_settings: Settings, cache: Redis, queue: Redis
 ) -> None:
-    await made(kafka_settings, **{"max.message.bytes": "2000"})
+    await create_topic(kafka_settings, **{"max.message.bytes": "2000"})
     async with kafka_parts(kafka_settings.model_copy(update={"kafka_partitions": 1}), cache, queue) as kafka:
         await kafka.publish_rule()
         large = StoredRequest("POST", b"/", [], b"x" * 5000)
         it = deferral(0)
         with pytest.raises(BodyTooLarge):
             await kafka.queue.enqueue(deferral_of(large))
-        await eventually(lambda: _accepted(kafka), 30, "the next is accepted")
+        await eventually(lambda: _accepted(kafka), 30, "the next job is accepted")
         async with kafka.intake():
             [request] = await sent_requests(kafka, 1)
         assert request.body == it.request.body
@@ -201,7 +201,7 @@ def deferral_of(request: StoredRequest) -> Any:  # noqa: ANN401
 async def _accepted(kafka: Kafka) -> bool:
     try:
         return bool(await accepted(kafka, 0))
-    except QueueUnavailable:  # the producer is made anew
+    except QueueUnavailable:  # the producer is being replaced
         return False
 
 
@@ -216,7 +216,7 @@ async def _accepted(kafka: Kafka) -> bool:
 async def test_a_topic_that_would_lose_jobs_is_refused(
     kafka_settings: Settings, config: dict[str, str], problem: str
 ) -> None:
-    await made(kafka_settings, **config)
+    await create_topic(kafka_settings, **config)
     with pytest.raises(StartupError, match=problem):
         await prepare_topics(kafka_settings)
 
@@ -231,10 +231,10 @@ async def test_retention_must_outlast_the_longest_wait_of_any_rule(kafka: Kafka)
         await kafka.queue.enqueue(late)
 
 
-async def test_topics_are_made_as_configured(kafka_settings: Settings) -> None:
+async def test_topics_are_created_as_configured(kafka_settings: Settings) -> None:
     settings = kafka_settings.model_copy(update={"kafka_partitions": 3, "kafka_retention_hours": 50.0})
     assert await prepare_topics(settings) == 50 * 3600
-    assert await prepare_topics(settings) == 50 * 3600, "the second time it is there"
+    assert await prepare_topics(settings) == 50 * 3600, "the second time the topic exists"
     producer = kafka_producer(settings)
     await producer.start()
     try:
@@ -243,27 +243,27 @@ async def test_topics_are_made_as_configured(kafka_settings: Settings) -> None:
         await producer.stop()
 
 
-async def test_a_job_whose_edge_died_before_its_message_ends(
+async def test_a_job_whose_edge_failed_before_its_message_is_canceled(
     kafka_settings: Settings, cache: Redis, queue: Redis
 ) -> None:
     settings = kafka_settings.model_copy(update={"kafka_timeout_ms": 1000.0, "queue_timeout_ms": 1000.0})
     async with kafka_parts(settings, cache, queue) as kafka:
         await kafka.publish_rule()
-        [orphan, promised] = [await kafka.staging.record(deferral(number)) for number in range(2)]
-        assert isinstance(orphan[0], Enqueued)
-        assert isinstance(promised[0], Enqueued)
-        await kafka.staging.confirm_produced(promised[0].job.id)
-        orphan_id, promised_id = orphan[0].job.id, promised[0].job.id
+        orphan, confirmed = [(await kafka.staging.record(deferral(number))).answer for number in range(2)]
+        assert isinstance(orphan, Enqueued)
+        assert isinstance(confirmed, Enqueued)
+        await kafka.staging.confirm_produced(confirmed.job.id)
+        orphan_id, confirmed_id = orphan.job.id, confirmed.job.id
 
         async def canceled() -> bool:
             return (await kafka.job(orphan_id)).status is JobStatus.CANCELED
 
         async with kafka.intake():
             await eventually(canceled, 40, "the job without a message is canceled")
-        assert (await kafka.job(promised_id)).status is JobStatus.QUEUED
+        assert (await kafka.job(confirmed_id)).status is JobStatus.QUEUED
 
 
-async def test_canceled_while_on_kafka_is_never_sent(kafka: Kafka) -> None:
+async def test_a_job_that_is_abandoned_while_its_message_is_in_kafka_is_never_sent(kafka: Kafka) -> None:
     first, second = await accepted(kafka, 0, 1)
     assert await kafka.staging.abandon(first)
     async with kafka.intake():

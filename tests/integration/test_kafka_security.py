@@ -1,4 +1,4 @@
-"""A broker that wants TLS and a password: the settings reach it, and what is wrong is said, in time."""
+"""A broker that requires TLS and a password: the settings are used, and wrong ones are reported in time."""
 
 import asyncio
 from collections.abc import Iterator
@@ -66,14 +66,14 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         yield Secured(port, authority, folder)
 
 
-async def test_what_is_produced_is_read(settings: Settings, secured: Secured) -> None:
-    ours = secured.settings(settings)
+async def test_a_message_is_produced_and_read_over_tls_with_a_password(settings: Settings, secured: Secured) -> None:
+    secured_settings = secured.settings(settings)
     async with asyncio.timeout(60):
-        assert await prepare_topics(ours) > 0
-        producer, consumer = kafka_producer(ours), kafka_consumer(ours)
-        consumer.subscribe([ours.kafka_topic])
+        assert await prepare_topics(secured_settings) > 0
+        producer, consumer = kafka_producer(secured_settings), kafka_consumer(secured_settings)
+        consumer.subscribe([secured_settings.kafka_topic])
         await producer.start()
-        await producer.send_and_wait(ours.kafka_topic, b"hello", key=b"flow")
+        await producer.send_and_wait(secured_settings.kafka_topic, b"hello", key=b"flow")
         await consumer.start()
         assert (await consumer.getone()).value == b"hello"
         await consumer.stop()
@@ -81,35 +81,35 @@ async def test_what_is_produced_is_read(settings: Settings, secured: Secured) ->
 
 
 @pytest.mark.parametrize("wrong", ["password", "authority"])
-async def test_what_is_wrong_keeps_everyone_out(settings: Settings, secured: Secured, wrong: str) -> None:
+async def test_a_wrong_password_or_authority_is_refused(settings: Settings, secured: Secured, wrong: str) -> None:
     changed: dict[str, Any] = {"kafka_password": "wrong"}
     if wrong == "authority":
         changed = {"kafka_ca_file": Authority(secured.folder, "other").file}
-    ours = secured.settings(settings, **changed)
-    producer = kafka_producer(ours)
+    secured_settings = secured.settings(settings, **changed)
+    producer = kafka_producer(secured_settings)
     with pytest.raises(KafkaError):
         async with asyncio.timeout(60):
             await producer.start()
     await producer.stop()
 
 
-async def test_an_edge_with_a_wrong_password_says_503(
+async def test_a_producer_with_a_wrong_password_reports_that_the_queue_is_unavailable(
     settings: Settings, secured: Secured, capsys: pytest.CaptureFixture[str]
 ) -> None:
     producer = Producer(secured.settings(settings, kafka_password="wrong"))
     running = asyncio.create_task(producer.run())
 
-    async def said() -> bool:
-        return "kafka_away" in capsys.readouterr().out
+    async def logged() -> bool:
+        return "kafka_unavailable" in capsys.readouterr().out
 
-    await eventually(said, 60, "that Kafka can't be reached is in the log")
+    await eventually(logged, 60, "the log says that Kafka cannot be reached")
     assert not producer.is_ready
-    with pytest.raises(QueueUnavailable, match="Kafka is away"):
+    with pytest.raises(QueueUnavailable, match="Kafka cannot be reached"):
         await producer.produce("jobs", b"flow", b"{}", [])
     await cancel([running])
 
 
-async def test_without_tls_nobody_is_let_in(settings: Settings, secured: Secured) -> None:
+async def test_a_connection_without_tls_is_refused(settings: Settings, secured: Secured) -> None:
     producer = kafka_producer(secured.settings(settings, kafka_security="SASL_PLAINTEXT"))
     with pytest.raises(KafkaError):
         async with asyncio.timeout(60):

@@ -1,4 +1,4 @@
-"""Settings about Kafka are results before anything starts."""
+"""The Kafka settings are validated before anything starts."""
 
 import pytest
 
@@ -26,8 +26,10 @@ def test_brokers_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"KAFKA_CA_FILE": "/nowhere"}, "KAFKA_CA_FILE: "),
     ],
 )
-def test_what_cannot_be_is_named(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], problem: str) -> None:
-    monkeypatch.delenv("PENSTOCK_KAFKA_BOOTSTRAP", raising=False)  # of whoever names a broker for the tests
+def test_an_invalid_setting_is_named(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], problem: str
+) -> None:
+    monkeypatch.delenv("PENSTOCK_KAFKA_BOOTSTRAP", raising=False)  # it may name a broker for other tests
     for name, value in environment.items():
         monkeypatch.setenv(f"PENSTOCK_{name}", value)
     with pytest.raises(StartupError, match=f"PENSTOCK_{problem}"):

@@ -1,1 +1,1 @@
-"""The way by Kafka: requests are produced to a topic before workers move them into the flows."""
+"""The Kafka queue: requests wait in a topic, and workers move them into the flows while there is room."""

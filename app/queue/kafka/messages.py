@@ -1,7 +1,8 @@
-"""Messages of the jobs' topic, version 1; the README documents them for other producers.
+"""The messages of the jobs' topic, version 1. Their format is documented for other producers.
 
-Headers: `penstock-version`, and in a message of an edge's `penstock-job`: the id of a job whose record is in the queue
-Redis; the value then is the request as it is stored. Without that header the value is a JSON object, `SubmittedJob`.
+Every message has the header `penstock-version`. A message of an edge also has `penstock-job`, the id of a job whose
+record is in the queue Redis, and its value is the encoded request. Without that header the value is a JSON object, a
+`SubmittedJob`.
 """
 
 import base64
@@ -13,7 +14,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.errors import InvalidInput
-from app.jobs.model import StoredRequest, owner_of, partition_of
+from app.jobs.model import StoredRequest, is_job_id, owner_of
 from app.queue.model import Deferral, FrozenCharge
 from app.rules.active import ActiveRule
 from app.rules.model import RuleId, Token
@@ -25,17 +26,17 @@ CURRENT = b"1"
 
 _DESCRIPTOR = r"^(user|ip|claim:[A-Za-z0-9_:/-]+):[A-Za-z0-9@:._+/=~,!%-]+$"
 
-RecordHeaders = Sequence[tuple[str, bytes]]
+MessageHeaders = Sequence[tuple[str, bytes]]
 HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\x80-\xff]*$", max_length=65_536)]
 
 
 class UnreadableMessage(InvalidInput):
-    """A message that is not ours, or broken; the text says how."""
+    """A message that does not follow the format; the text says why."""
 
 
 class SubmittedJob(BaseModel):
-    """What another producer writes."""
+    """A job that another producer wrote to the topic."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -53,15 +54,16 @@ class SubmittedJob(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.body is not None and self.body_base64 is not None:
-            raise ValueError("say either body or body_base64")
+            raise ValueError("body and body_base64 exclude each other")
         if (self.issuer is None) != (self.subject is None):
-            raise ValueError("issuer and subject go together")
+            raise ValueError("issuer and subject must be given together")
         return self
 
-    def deferral(self, rule: ActiveRule, place: str) -> Deferral:
-        """As an edge would have deferred it; each attempt costs the rule's own quota. Raises UnreadableMessage.
+    def deferral(self, rule: ActiveRule, location: str) -> Deferral:
+        """The deferral that an edge would have made of this request. Each attempt costs the rule's own quota only.
 
-        `place`: where the message is, which stands for it where it has no idempotency key of its own.
+        `location` names the message, and is the idempotency key where the message has none: a message that is read
+        twice is one job. Raises UnreadableMessage.
         """
         return Deferral(
             rule=rule,
@@ -69,14 +71,15 @@ class SubmittedJob(BaseModel):
             charges=(FrozenCharge(rule.rule_id, self.descriptor, rule.cost),),
             owner=owner_of(self.issuer, self.subject),
             request=self.request(rule.queue.drop_headers),
-            idempotency_key=f"kafka {place}" if self.idempotency_key is None else self.idempotency_key,
+            idempotency_key=f"kafka {location}" if self.idempotency_key is None else self.idempotency_key,
         )
 
     def request(self, drop_headers: Sequence[str]) -> StoredRequest:
-        """As it is stored; raises UnreadableMessage."""
+        """The request, without the headers that are never stored. Raises UnreadableMessage."""
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._valid_headers()]
-        passing = to_upstream(headers, client="kafka", scheme="http", trusted=False)
-        kept = to_store([one for one in passing if one[0] != b"x-forwarded-for"], drop_headers)
+        forwarded = to_upstream(headers, client="kafka", scheme="http", trusted=False)
+        # There is no client address to report.
+        kept = to_store([header for header in forwarded if header[0] != b"x-forwarded-for"], drop_headers)
         subject = (self.issuer, self.subject) if self.issuer is not None and self.subject is not None else None
         return StoredRequest(self.method, self.target.encode("ascii"), kept, self._body(), subject)
 
@@ -106,32 +109,35 @@ def _header(pair: list[str]) -> _Header:
 
 @dataclass(frozen=True, slots=True)
 class RecordedJob:
-    """A message whose job's record is there: written by an edge."""
+    """A message of an edge, which has written the job's record already. `stored`: the encoded request."""
 
     job_id: str
     stored: bytes
 
 
-def headers_of(job_id: str) -> list[tuple[str, bytes]]:
+def message_headers(job_id: str) -> list[tuple[str, bytes]]:
     """The headers of an edge's message."""
     return [(VERSION, CURRENT), (JOB, job_id.encode())]
 
 
-def read_message(headers: RecordHeaders, value: bytes | None, partitions: int) -> RecordedJob | SubmittedJob:
-    """Raises UnreadableMessage. `partitions`: of the queue Redis, one of which a job's id names."""
+def read_message(headers: MessageHeaders, value: bytes | None, partitions: int) -> RecordedJob | SubmittedJob:
+    """Parse a message. `partitions`: how many the queue Redis has. Raises UnreadableMessage."""
     named = dict(headers)
     if named.get(VERSION) != CURRENT:
         raise UnreadableMessage(f"the header {VERSION} is not 1")
     if value is None:
-        raise UnreadableMessage("it has no value")
+        raise UnreadableMessage("the message has no value")
     if JOB not in named:
-        try:
-            return SubmittedJob.model_validate_json(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise UnreadableMessage(f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")) from error
+        return _submitted_job(value)
     job_id = named[JOB].decode("latin-1")
-    partition = partition_of(job_id)
-    if partition is None or partition >= partitions:
-        raise UnreadableMessage(f"the header {JOB} is no job's id")
+    if not is_job_id(job_id, partitions):
+        raise UnreadableMessage(f"the header {JOB} is not a job's id")
     return RecordedJob(job_id, value)
+
+
+def _submitted_job(value: bytes) -> SubmittedJob:
+    try:
+        return SubmittedJob.model_validate_json(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UnreadableMessage(f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")) from error

@@ -1,8 +1,14 @@
-"""Kafka before the flows: the record in the queue Redis, then one acknowledged message; only then a job is accepted."""
+"""The job queue that stores requests in Kafka.
+
+The edge writes the job's record in the queue Redis and then produces one message with the request. The job is accepted
+once Kafka has acknowledged the message.
+"""
 
 import asyncio
+from typing import Self
 
 import structlog
+from redis.asyncio import Redis
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from app.errors import BodyTooLarge, QueueUnavailable
@@ -10,24 +16,27 @@ from app.jobs.model import Job, JobStatus, StoredRequest
 from app.queue import keys
 from app.queue.envelope import Envelope
 from app.queue.flows import Flows
-from app.queue.kafka.messages import headers_of
+from app.queue.job_queue import IdempotencyIndex
+from app.queue.kafka.messages import message_headers
 from app.queue.kafka.producer import Producer
 from app.queue.kafka.staging import Staging
 from app.queue.kafka.topics import DAY_S, prepare_topics
 from app.queue.model import Deferral, Enqueued, Full
+from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from app.web.headers import CREDENTIALS
 
 log = structlog.get_logger()
 
-ABANDON_FOR_S = 60.0
+ABANDON_RETRIES_S = 60.0
+"""How long to keep trying to cancel a job whose message Kafka did not acknowledge."""
 
 
 class KafkaQueue:
-    """A JobQueue (app/queue/job_queue.py)."""
+    """A JobQueue on Kafka."""
 
-    def __init__(self, flows: Flows, staging: Staging, producer: Producer, settings: Settings) -> None:
-        self._flows = flows
+    def __init__(self, index: IdempotencyIndex, staging: Staging, producer: Producer, settings: Settings) -> None:
+        self._index = index
         self._staging = staging
         self._producer = producer
         self._envelope = Envelope.of(settings)
@@ -36,23 +45,30 @@ class KafkaQueue:
         self._timeout_s = settings.queue_timeout_ms / 1000
         self._abandoning: set[asyncio.Task[bool]] = set()
 
+    @classmethod
+    def of(cls, redis: Redis, scripts: Scripts, settings: Settings) -> Self:
+        """A queue on the Kafka cluster and the queue Redis that the settings name."""
+        flows, staging = Flows(redis, scripts, settings), Staging(redis, scripts, settings)
+        return cls(flows, staging, Producer(settings), settings)
+
     async def run(self) -> None:
-        """Keep in touch with Kafka; runs until cancelled. Raises StartupError."""
+        """Prepare the topics and keep a connected producer until cancelled. Raises StartupError."""
         self._retention_s = await prepare_topics(self._settings)
         await self._producer.run()
 
     async def enqueue(self, deferral: Deferral) -> Enqueued | Full:
-        """Raises IdempotencyConflict, BodyTooLarge, QueueUnavailable."""
+        """Store a request as a job. Raises IdempotencyConflict, BodyTooLarge and QueueUnavailable."""
         if not self._producer.is_ready:
-            raise QueueUnavailable("Kafka is away.")
+            raise QueueUnavailable("Kafka cannot be reached.")
         if deferral.rule.queue.max_wait_seconds + DAY_S >= self._retention_s:
-            raise QueueUnavailable("Kafka does not keep messages for as long as this rule lets them wait.")
-        answer, awaits_message = await self._staging.record(deferral)
+            raise QueueUnavailable("The Kafka topic does not keep messages for as long as this rule lets jobs wait.")
+        recorded = await self._staging.record(deferral)
+        answer = recorded.answer
         if isinstance(answer, Full):
             return answer
         if answer.known:
-            if awaits_message:
-                await self._again(answer.job, deferral.request, seal=deferral.seal)
+            if recorded.awaits_message:
+                await self._produce_again(answer.job, deferral.request, seal=deferral.seal)
             return answer
         flow = keys.flow(deferral.rule.rule_id, deferral.descriptor)
         try:
@@ -65,29 +81,36 @@ class KafkaQueue:
     async def find_by_idempotency_key(
         self, flows: list[tuple[str, str]], owner: str, key: str, request: StoredRequest | None
     ) -> Job | None:
-        """As flows do; a job whose message may never have been produced is brought to Kafka first."""
-        job = await self._flows.find_by_idempotency_key(flows, owner, key, request)
+        """The job that this owner's key stands for.
+
+        If the job's message has not been read yet, it may never have been produced, so it is produced again. Raises
+        IdempotencyConflict, BodyTooLarge and QueueUnavailable.
+        """
+        job = await self._index.find_by_idempotency_key(flows, owner, key, request)
         if request is None or job is None:
             return job
         if job.status is JobStatus.QUEUED and await self._staging.awaits_message(job):
-            # Credentials are there only where they are to be encrypted.
+            # A request still holds credentials only where its rule keeps them, and then it is encrypted.
             seal = any(name in CREDENTIALS for name, _ in request.headers)
-            await self._again(job, request, seal=seal)
+            await self._produce_again(job, request, seal=seal)
         return job
 
     async def _produce(self, job_id: str, flow: str, request: StoredRequest, *, seal: bool) -> None:
         stored = self._envelope.encode(job_id, request, seal=seal)
-        await self._producer.produce(self._settings.kafka_topic, flow.encode(), stored, headers_of(job_id))
+        await self._producer.produce(self._settings.kafka_topic, flow.encode(), stored, message_headers(job_id))
 
-    async def _again(self, job: Job, request: StoredRequest, *, seal: bool) -> None:
-        """Whoever recorded it may have died before its message: there had better be two than none."""
+    async def _produce_again(self, job: Job, request: StoredRequest, *, seal: bool) -> None:
+        """Produce the message of a job whose edge may have failed before it did. The intake skips a second message."""
         await self._produce(job.id, await self._staging.flow_of(job), request, seal=seal)
         if not await self._staging.confirm_produced(job.id):
             raise QueueUnavailable("The job of this idempotency key was not accepted.")
 
     async def _abandon(self, job_id: str) -> bool:
-        """Before the client hears of it; where the queue Redis is away too, as soon as it is back."""
-        task = asyncio.create_task(self._abandon_persistently(job_id))
+        """Cancel a job before its client is refused. False if the job has been accepted or sent after all.
+
+        While the queue Redis does not answer, the cancellation is retried in the background and the client is refused.
+        """
+        task = asyncio.create_task(self._abandon_with_retries(job_id))
         self._abandoning.add(task)
         task.add_done_callback(self._abandoning.discard)
         try:
@@ -95,12 +118,12 @@ class KafkaQueue:
         except TimeoutError:
             return True
 
-    async def _abandon_persistently(self, job_id: str) -> bool:
+    async def _abandon_with_retries(self, job_id: str) -> bool:
         try:
             async for trial in AsyncRetrying(
                 retry=retry_if_exception_type(QueueUnavailable),
                 wait=wait_exponential(0.1, 1),
-                stop=stop_after_delay(ABANDON_FOR_S),
+                stop=stop_after_delay(ABANDON_RETRIES_S),
                 reraise=True,
             ):
                 with trial:

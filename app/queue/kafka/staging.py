@@ -1,66 +1,95 @@
-"""Staging: jobs whose requests are on Kafka, and their way into the flows. Each method is one Lua script."""
+"""Staging: the records of jobs whose requests are in Kafka, and how the requests get into the flows.
+
+A job is *awaiting* until its message is read. Its request is then *resident* (in the queue Redis, in its flow) or
+*spilled* (left in Kafka until its flow has room, and then refilled).
+"""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
 from app.errors import IdempotencyConflict, QueueUnavailable
-from app.jobs.model import Job, new_job_id, partition_of
+from app.jobs.model import Job, new_job_id, partition_of_job
 from app.queue import keys
 from app.queue.encoding import enqueue_call, enqueue_caps, queued
+from app.queue.kafka.keys import dead_letter_outbox, read_until
 from app.queue.model import Deferral, Enqueued, Full, FullReason
-from app.queue.reads import read
+from app.queue.reads import read, rows
 from app.queue.records import view
 from app.redis_wire.scripts import Argument, Scripts
 from app.settings import Settings
 
-WANTED_FLOWS, WANTED_BYTES = 200, 4 << 20
-LETTERS = 100
-SWEPT_FLOWS, SWEPT_JOBS = 200, 200
+FETCH_MAX_FLOWS, FETCH_MAX_BYTES = 200, 4 << 20
+OUTBOX_PAGE_SIZE = 100
+SWEEP_MAX_FLOWS, SWEEP_MAX_JOBS = 200, 200
+
+AWAITING = b"-"
+"""What a record holds in place of its message's location until the message is read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a message is in the jobs' topic."""
+class MessageLocation:
+    """A partition of the topic and the offset of a message in it."""
 
     partition: int
     offset: int
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
-    """A message that the intake has read."""
+class IntakeMessage:
+    """A message that the intake has read. `stored`: the encoded request."""
 
     job_id: str
-    place: Place
+    location: MessageLocation
     stored: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
-    """What became of messages: how many were dealt with before there was no more room, and how."""
+class Recorded:
+    """The answer to a deferral. `awaits_message`: the job was known before, and its message has not been read."""
 
-    dealt_with: int
+    answer: Enqueued | Full
+    awaits_message: bool = False
+
+
+class AdmitResult(NamedTuple):
+    """How many messages were processed before the memory was full, and what became of them."""
+
+    processed: int
     resident: int
     spilled: int
     skipped: int
 
 
 @dataclass(frozen=True, slots=True)
-class ToFetch:
-    """A job whose flow has room for its request."""
+class SpilledJob:
+    """A job whose request is in Kafka only."""
 
     flow: str
     job_id: str
-    place: Place
+    location: MessageLocation
 
 
 @dataclass(frozen=True, slots=True)
-class OutboxEntry:
-    """A dead letter for Kafka; no `request`: it never left Kafka."""
+class NextToFetch:
+    """The spilled jobs whose flows have room. `wait_s`: when to ask again; None where no flow has spilled jobs."""
+
+    wait_s: float | None
+    jobs: Sequence[SpilledJob]
+
+
+class RefillResult(NamedTuple):
+    """How many requests are resident now, and how many jobs failed because Kafka no longer has their requests."""
+
+    resident: int
+    lost: int
+
+
+class OutboxEntry(NamedTuple):
+    """A dead letter to publish. `request` is empty where the request never left Kafka."""
 
     job_id: str
     flow: str
@@ -71,21 +100,24 @@ class OutboxEntry:
 
 
 class Staging:
-    """Every method raises QueueUnavailable where the queue Redis can't be reached."""
+    """The Kafka queue's side of the queue Redis. Every method raises QueueUnavailable where that cannot be reached."""
 
     def __init__(self, redis: Redis, scripts: Scripts, settings: Settings) -> None:
         self._redis = redis
         self._partitions = settings.queue_partitions
-        most_jobs, most = -(-settings.queue_max_jobs // settings.queue_partitions), settings.queue_max_memory
-        # Edges stop at `most`; what they promised must find room above it, and settling above that.
-        self._caps = enqueue_caps(most_jobs, 0, most, by_kafka=True)
-        resident = -(-settings.kafka_held_bytes // settings.queue_partitions)
-        self._room: tuple[Argument, ...] = (settings.kafka_window, resident, most, (1 + most) / 2)
+        max_jobs = -(-settings.queue_max_jobs // settings.queue_partitions)
+        enqueue_memory = settings.queue_max_memory
+        self._caps = enqueue_caps(max_jobs, 0, enqueue_memory, by_kafka=True)
+        # Edges stop enqueueing at `enqueue_memory`. The references of accepted jobs must find room above that, and the
+        # outcomes of jobs above those.
+        reference_memory = (1 + enqueue_memory) / 2
+        resident_bytes = -(-settings.kafka_held_bytes // settings.queue_partitions)
+        self._room: tuple[Argument, ...] = (settings.kafka_window, resident_bytes, enqueue_memory, reference_memory)
         self._scripts = scripts
         self._enqueue = scripts.script("enqueue")
 
-    async def record(self, deferral: Deferral) -> tuple[Enqueued | Full, bool]:
-        """Write a job's record; and whether a known one still awaits its message. Raises IdempotencyConflict."""
+    async def record(self, deferral: Deferral) -> Recorded:
+        """Write the record of a job whose message is to be produced next. Raises IdempotencyConflict."""
         flow = keys.flow(deferral.rule.rule_id, deferral.descriptor)
         partition = keys.partition_of_flow(flow, self._partitions)
         job_id = new_job_id(partition)
@@ -94,103 +126,110 @@ class Staging:
         answer = await self._scripts.run(self._enqueue, prefix, call)
         match answer[0]:
             case b"queued":
-                return Enqueued(queued(job_id, deferral, answer), flow_was_empty=bool(answer[2])), False
+                return Recorded(Enqueued(queued(job_id, deferral, answer), flow_was_empty=bool(answer[2])))
             case b"full":
-                return Full(FullReason(answer[1].decode()), max(1, math.ceil(int(answer[2]) / 1e6))), False
+                return Recorded(Full(FullReason(answer[1].decode()), max(1, math.ceil(int(answer[2]) / 1e6))))
             case b"conflict":
                 raise IdempotencyConflict("The idempotency key was used for a different request.")
         job = await view(self._scripts, answer[1].decode())
         if job is None:
             raise QueueUnavailable("The job of this idempotency key has just ended.")
-        return Enqueued(job, flow_was_empty=False, known=True), bool(answer[2])
+        return Recorded(Enqueued(job, flow_was_empty=False, known=True), awaits_message=bool(answer[2]))
 
     async def awaits_message(self, job: Job) -> bool:
-        """Whether nobody has read the job's message yet; there may be none."""
-        at = await read(self._redis.hget(keys.record(_partition(job.id), job.id), "at"))
-        return bool(at == b"-")
+        """Whether the job's message has not been read yet. It may not even have been produced."""
+        at = await read(self._redis.hget(_record(job.id), "at"))
+        return bool(at == AWAITING)
 
     async def flow_of(self, job: Job) -> str:
-        """The flow in which a job waits."""
-        meta = await read(self._redis.hget(keys.record(_partition(job.id), job.id), "meta"))
+        """The name of the job's flow."""
+        meta = await read(self._redis.hget(_record(job.id), "meta"))
         if meta is None:
             raise QueueUnavailable("The job has just ended.")
         return str(meta.decode().partition(" ")[0])
 
     async def abandon(self, job_id: str) -> bool:
-        """Its message may never have got to Kafka: cancel it. False where it stands all the same."""
-        return bool(await self._call("kafka_abandon", _partition(job_id), [job_id]) == 1)
+        """Cancel a job whose message Kafka did not acknowledge. False if it has been accepted or sent after all."""
+        return bool(await self._call("kafka_abandon", partition_of_job(job_id), [job_id]) == 1)
 
     async def confirm_produced(self, job_id: str) -> bool:
-        """Its message is in Kafka, whatever becomes of the edge that recorded it. False where it was canceled."""
-        return bool(await self._call("kafka_confirm_produced", _partition(job_id), [job_id]) == 1)
+        """Note that Kafka has the job's message, so that the job is not abandoned. False if it was canceled already."""
+        return bool(await self._call("kafka_confirm_produced", partition_of_job(job_id), [job_id]) == 1)
 
-    async def admit(self, messages: Sequence[Arrived]) -> Admitted:
-        """Let messages of one partition of the queue Redis, in their order, into their flows."""
+    async def admit(self, messages: Sequence[IntakeMessage]) -> AdmitResult:
+        """Move messages into their flows, in order. All must be of one partition of the queue Redis."""
         arguments = [*self._room]
         for message in messages:
-            arguments += [message.job_id, message.place.partition, message.place.offset, message.stored]
-        return Admitted(*await self._call("kafka_admit", _partition(messages[0].job_id), arguments))
+            arguments += [message.job_id, message.location.partition, message.location.offset, message.stored]
+        return AdmitResult(*await self._call("kafka_admit", partition_of_job(messages[0].job_id), arguments))
 
-    async def next_to_fetch(self, partition: int, within_s: float) -> tuple[float | None, list[ToFetch]]:
-        """Whose requests to fetch from Kafka; seconds until a flow may want more (None: nothing is on Kafka)."""
-        arguments = [*self._room, int(within_s * 1e6), WANTED_FLOWS, WANTED_BYTES]
-        answer = await self._call("kafka_next_to_fetch", partition, arguments)
-        next_to_fetch = [_wanted(answer[at], answer[at + 1]) for at in range(1, len(answer), 2)]
-        return (None if answer[0] < 0 else answer[0] / 1e6), next_to_fetch
+    async def next_to_fetch(self, partition: int, timeout_s: float) -> NextToFetch:
+        """The spilled jobs to fetch from Kafka next. Others do not get these until `timeout_s` is over."""
+        arguments = [*self._room, int(timeout_s * 1e6), FETCH_MAX_FLOWS, FETCH_MAX_BYTES]
+        wait_us, *jobs = await self._call("kafka_next_to_fetch", partition, arguments)
+        return NextToFetch(None if wait_us < 0 else wait_us / 1e6, [_spilled_job(*row) for row in rows(jobs, 2)])
 
-    async def refill(self, flow: str, requests: Iterable[tuple[str, bytes | None]]) -> tuple[int, int]:
-        """Put requests into a flow, in order (None: Kafka has it no longer); how many were, how many were lost."""
+    async def refill(self, flow: str, requests: Iterable[tuple[str, bytes | None]]) -> RefillResult:
+        """Put the requests of spilled jobs, as (job id, encoded request), into their flow, in order.
+
+        A job whose request is None, because Kafka no longer has it, becomes a dead letter.
+        """
         arguments: list[Argument] = [flow]
         for job_id, stored in requests:
             arguments += [job_id, int(stored is not None), stored or b""]
-        loaded, lost = await self._call("kafka_refill", keys.partition_of_flow(flow, self._partitions), arguments)
-        return int(loaded), int(lost)
+        return RefillResult(
+            *await self._call("kafka_refill", keys.partition_of_flow(flow, self._partitions), arguments)
+        )
 
-    async def caught_up(self, partition: int, until_ms: int) -> None:
-        """All that was in a Kafka partition at that time was read."""
-        for own in range(self._partitions):
-            await read(self._redis.hset(f"{keys.prefix(own)}caught_up", str(partition), str(until_ms)))
+    async def note_read_until(self, kafka_partition: int, time_ms: int) -> None:
+        """Note that all messages that a partition of the topic had at that time (Unix milliseconds) have been read."""
+        for partition in range(self._partitions):
+            await read(self._redis.hset(read_until(partition), str(kafka_partition), str(time_ms)))
 
     async def now_ms(self) -> int:
-        """The queue Redis' clock, by which jobs are submitted."""
+        """The time of the queue Redis, whose clock sets the times of jobs, in Unix milliseconds."""
         seconds, microseconds = await read(self._redis.time())
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def sweep(self, kafka_partitions: int, margin_s: float) -> int:
-        """Cancel what edges that died have left without a message; how many there were."""
+        """Cancel the jobs whose edge failed before it produced their message, and return how many there were.
+
+        Those are the jobs that still await their message although every partition of the topic has been read past the
+        time of their record plus `margin_s`, within which a live edge produces.
+        """
+        arguments: list[Argument] = [kafka_partitions, int(margin_s * 1000), SWEEP_MAX_FLOWS, SWEEP_MAX_JOBS]
         total = 0
         for partition in range(self._partitions):
             more = 1
             while more:
-                arguments: list[Argument] = [kafka_partitions, int(margin_s * 1000), SWEPT_FLOWS, SWEPT_JOBS]
                 canceled, more = await self._call("kafka_sweep", partition, arguments)
                 total += int(canceled)
         return total
 
-    async def outbox(self, partition: int, within_s: float) -> list[OutboxEntry]:
-        """Dead outbox that Kafka was not mark_published of."""
-        answer = await self._call("kafka_outbox", partition, [LETTERS, int(within_s * 1e6)])
-        return [_letter(answer[at : at + 6]) for at in range(0, len(answer), 6)]
+    async def outbox(self, partition: int, timeout_s: float) -> list[OutboxEntry]:
+        """Some dead letters that have not been published. Others do not get these until `timeout_s` is over."""
+        reply = await self._call("kafka_outbox", partition, [OUTBOX_PAGE_SIZE, int(timeout_s * 1e6)])
+        return [_outbox_entry(*row) for row in rows(reply, len(OutboxEntry._fields))]
 
-    async def mark_published(self, letter: OutboxEntry) -> None:
-        """Kafka has it."""
-        await read(self._redis.zrem(f"{keys.prefix(_partition(letter.job_id))}outbox", letter.job_id))
+    async def mark_published(self, entry: OutboxEntry) -> None:
+        """Remove a dead letter from the outbox: Kafka has it."""
+        await read(self._redis.zrem(dead_letter_outbox(partition_of_job(entry.job_id)), entry.job_id))
 
     async def _call(self, name: str, partition: int, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
         return await self._scripts.call(name, [keys.prefix(partition)], arguments)
 
 
-def _partition(job_id: str) -> int:
-    partition = partition_of(job_id)
-    assert partition is not None, "a recorded job has an id of ours"
-    return partition
+def _record(job_id: str) -> str:
+    return keys.record(partition_of_job(job_id), job_id)
 
 
-def _wanted(flow: bytes, reference: bytes) -> ToFetch:
+def _spilled_job(flow: bytes, reference: bytes) -> SpilledJob:
+    """`reference`: `<job id> <partition> <offset> <bytes>`."""
     job_id, partition, offset, _ = reference.decode().split(" ")
-    return ToFetch(flow.decode(), job_id, Place(int(partition), int(offset)))
+    return SpilledJob(flow.decode(), job_id, MessageLocation(int(partition), int(offset)))
 
 
-def _letter(fields: list[bytes]) -> OutboxEntry:
-    job_id, flow, attempts, code, message = (field.decode() for field in fields[:5])
-    return OutboxEntry(job_id, flow, int(attempts), code, message, fields[5])
+def _outbox_entry(
+    job_id: bytes, flow: bytes, attempts: bytes, code: bytes, message: bytes, request: bytes
+) -> OutboxEntry:
+    return OutboxEntry(job_id.decode(), flow.decode(), int(attempts), code.decode(), message.decode(), request)

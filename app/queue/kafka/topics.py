@@ -1,4 +1,4 @@
-"""The topics: made with what is configured, and checked to keep messages for long enough."""
+"""Creates the topics, and checks that the jobs' topic keeps its messages for long enough."""
 
 import asyncio
 import math
@@ -17,23 +17,24 @@ log = structlog.get_logger()
 
 DAY_S = 86_400
 RETRY_DELAY_S = 1.0
-BATCH_BYTES = 1024
+BATCH_OVERHEAD_BYTES = 1024
+CHECKED_CONFIG = ("retention.ms", "retention.bytes", "max.message.bytes", "cleanup.policy")
 
 
 async def prepare_topics(settings: Settings) -> float:
-    """Wait until Kafka answers, make the topics that are not there; for how many seconds jobs are kept.
+    """Wait until Kafka answers, create the missing topics, and return the retention of the jobs' topic in seconds.
 
-    Raises StartupError where that can't be enough for any rule.
+    Raises StartupError where a topic cannot be created, or where the jobs' topic would lose jobs.
     """
     while True:
         admin = kafka_admin(settings)
         try:
             await admin.start()
-            await _create(admin, settings)
-            retention_s = await _retention_s(admin, settings)
+            await _create_missing(admin, settings)
+            retention_s = _checked_retention_s(await _topic_config(admin, settings.kafka_topic), settings)
             break
         except (KafkaError, OSError, TimeoutError) as error:
-            log.warning("kafka_away", error=str(error))
+            log.warning("kafka_unavailable", error=str(error))
         finally:
             await admin.close()
         await asyncio.sleep(RETRY_DELAY_S)
@@ -42,7 +43,7 @@ async def prepare_topics(settings: Settings) -> float:
 
 
 def require_retention(retention_s: float, longest_wait_s: float, settings: Settings) -> None:
-    """Raises StartupError where a message may go before its job has."""
+    """Raise StartupError unless messages are kept for more than a day longer than the longest wait of a job."""
     if retention_s <= longest_wait_s + DAY_S:
         raise StartupError(
             f"The topic {settings.kafka_topic} keeps messages for {retention_s:.0f} s: it must be more than a day "
@@ -50,48 +51,55 @@ def require_retention(retention_s: float, longest_wait_s: float, settings: Setti
         )
 
 
-async def _create(admin: AIOKafkaAdminClient, settings: Settings) -> None:
-    size = max_message_bytes(settings) + BATCH_BYTES
-    jobs = {"retention.ms": str(int(settings.kafka_retention_hours * 3_600_000)), "retention.bytes": "-1"}
-    letters = {"max.message.bytes": str(size + HEADERS_BYTES)}
-    for name, config in (
-        (settings.kafka_topic, jobs | {"max.message.bytes": str(size), "cleanup.policy": "delete"}),
-        (settings.kafka_dead_letter_topic, letters),
-    ):
+async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    max_bytes = max_message_bytes(settings) + BATCH_OVERHEAD_BYTES
+    jobs = {
+        "retention.ms": str(int(settings.kafka_retention_hours * 3_600_000)),
+        "retention.bytes": "-1",
+        "max.message.bytes": str(max_bytes),
+        "cleanup.policy": "delete",
+    }
+    dead_letters = {"max.message.bytes": str(max_bytes + HEADERS_BYTES)}
+    for name, config in ((settings.kafka_topic, jobs), (settings.kafka_dead_letter_topic, dead_letters)):
         topic = NewTopic(name, settings.kafka_partitions, settings.kafka_replication, topic_configs=config)
         for _, code, text in (await admin.create_topics([topic])).topic_errors:
-            error = for_code(code)
-            if error is TopicAuthorizationFailedError:  # then it was made by someone else, or describing it fails
-                log.warning("topic_not_made", topic=name, error=text)
-            elif code and error is not TopicAlreadyExistsError:
-                if getattr(error, "retriable", False):
-                    raise error(text)
-                raise StartupError(f"The topic {name} cannot be made: {text or error.__name__}")
+            _check_created(name, code, text)
 
 
-async def _retention_s(admin: AIOKafkaAdminClient, settings: Settings) -> float:
-    """How long the jobs' topic keeps messages; infinite where it keeps them for ever."""
-    names = ("retention.ms", "retention.bytes", "max.message.bytes", "cleanup.policy")
-    resource = ConfigResource(ConfigResourceType.TOPIC, settings.kafka_topic, dict.fromkeys(names))
+def _check_created(topic: str, code: int, text: str | None) -> None:
+    error = for_code(code)
+    if code == 0 or error is TopicAlreadyExistsError:
+        return
+    if error is TopicAuthorizationFailedError:
+        # Someone else may have created the topic. If nobody has, reading its configuration fails.
+        log.warning("topic_not_created", topic=topic, error=text)
+        return
+    if getattr(error, "retriable", False):
+        raise error(text)
+    raise StartupError(f"The topic {topic} cannot be created: {text or error.__name__}")
+
+
+async def _topic_config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic, dict.fromkeys(CHECKED_CONFIG))
     [answer] = await admin.describe_configs([resource])
     [found] = answer.resources
-    code, text, entries = found[0], found[1], found[-1]
+    code, text, entries = found[0], found[1], found[-1]  # what is between them differs by the version of the protocol
     if code:
         error = for_code(code)
         if getattr(error, "retriable", False):
             raise error(text)
-        raise StartupError(
-            f"The retention of the topic {settings.kafka_topic} cannot be read: {text or error.__name__}"
-        )
-    return _judged({entry[0]: entry[1] for entry in entries}, settings)
+        raise StartupError(f"The configuration of the topic {topic} cannot be read: {text or error.__name__}")
+    return {entry[0]: entry[1] for entry in entries}
 
 
-def _judged(config: Mapping[str, str], settings: Settings) -> float:
+def _checked_retention_s(config: Mapping[str, str], settings: Settings) -> float:
+    """For how many seconds the topic keeps a message; infinity if it keeps them forever."""
+    topic = settings.kafka_topic
     if "delete" not in config.get("cleanup.policy", "delete"):
-        raise StartupError(f"The topic {settings.kafka_topic} is compacted: jobs of one flow would replace each other.")
+        raise StartupError(f"The topic {topic} is compacted: later jobs of a flow would replace earlier ones.")
     if int(config.get("retention.bytes", "-1")) != -1:
-        log.warning("topic_bounded_by_bytes", topic=settings.kafka_topic, advice="jobs may go before their time")
+        log.warning("topic_bounded_by_bytes", topic=topic, advice="set retention.bytes to -1, or jobs may be lost")
     if int(config.get("max.message.bytes", "0")) < max_message_bytes(settings):
-        log.warning("topic_takes_less_than_may_be_deferred", topic=settings.kafka_topic)
+        log.warning("topic_refuses_largest_messages", topic=topic, advice="raise max.message.bytes")
     retention_ms = int(config["retention.ms"])
     return math.inf if retention_ms < 0 else retention_ms / 1000

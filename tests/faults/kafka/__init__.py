@@ -1,1 +1,1 @@
-"""Kafka in trouble, under traffic, on a real broker."""
+"""Faults of a real Kafka broker under traffic."""

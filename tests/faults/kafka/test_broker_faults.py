@@ -1,4 +1,4 @@
-"""The broker killed, and hung, under traffic: what was promised is sent, what was not is never sent."""
+"""The broker is killed, or hangs, under traffic: accepted jobs are sent, and refused ones never are."""
 
 import asyncio
 import os
@@ -47,12 +47,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 
 async def begun(system: System, *users: str) -> None:
-    """The rule is in force, and jobs come by way of Kafka."""
+    """Wait until the rule is in force."""
     await system.put_rule("r", **RULE)
     await system.rule_is_known("r", users[0])
 
 
-async def test_nothing_promised_is_lost_when_the_broker_is_killed(
+async def test_no_accepted_job_is_lost_when_the_broker_is_killed(
     settings: Settings, tmp_path: Path, broker: Broker
 ) -> None:
     async with running(by_kafka(settings, broker.bootstrap), tmp_path, edges=2, workers=2, **QUICK) as system:
@@ -74,14 +74,14 @@ async def test_nothing_promised_is_lost_when_the_broker_is_killed(
     refused = sum((client.refused for client in clients), Counter())
     print(f"{KILLS} kills: {len(found.promised)} promised, none lost; {found.duplicates} sent twice; {dict(refused)}")
     assert found.statuses.keys() == {"succeeded"}
-    assert refused[503] > 0, "it was away"
+    assert refused[503] > 0, "the broker was not there"
     assert found.duplicates == 0, "no worker was killed"
     found.assert_order()
     found.assert_rate(RATE, 1, send_delay_s=0.5)
 
 
 async def forwarding_goes_on(system: System) -> None:
-    """While deferring is answered 503."""
+    """Requests within their limit are forwarded while deferring is answered 503."""
     answer = await system.request("POST", "/user0/0", "user0")
     assert (answer.status, "Retry-After" in answer.headers) == (503, True)
     new = f"new{random.getrandbits(32):x}"
@@ -100,10 +100,10 @@ async def grown(ledger: Ledger, length: int) -> bool:
     return len(ledger.read()) >= length
 
 
-async def test_what_was_refused_while_the_broker_hung_is_never_sent(
+async def test_a_request_refused_while_the_broker_hung_is_never_sent(
     settings: Settings, tmp_path: Path, broker: Broker
 ) -> None:
-    """SIGSTOP in the middle of traffic: of requests before their append, and after it."""
+    """SIGSTOP in the middle of traffic hits some requests before their message is appended, and some after."""
     answers: dict[str, int] = {}
     async with running(by_kafka(settings, broker.bootstrap), tmp_path, edges=2, workers=1, **QUICK) as system:
         await begun(system, *USERS)
@@ -129,7 +129,7 @@ async def test_what_was_refused_while_the_broker_hung_is_never_sent(
         async def all_arrived() -> bool:
             return promised <= {arrival["target"] for arrival in await system.arrivals()}
 
-        await eventually(all_arrived, 60, "all that was promised arrives")
+        await eventually(all_arrived, 60, "all accepted requests arrive")
         await asyncio.sleep(2)
         arrived = Counter(arrival["target"] for arrival in await system.arrivals())
     statuses = Counter(answers.values())
@@ -137,12 +137,12 @@ async def test_what_was_refused_while_the_broker_hung_is_never_sent(
     assert statuses.keys() <= {200, 202, 503}
     assert statuses[503] > 0
     refused = {target for target, status in answers.items() if status == 503}
-    assert not refused & arrived.keys(), "a client was told that it was not accepted"
+    assert not refused & arrived.keys(), "a client was told that its request was not accepted"
     assert set(arrived.values()) == {1}
 
 
 class LosingAcknowledgements(AIOKafkaProducer):  # type: ignore[misc]
-    """Appends, and then the broker hangs before it says so."""
+    """A producer whose messages are appended before the broker hangs and does not acknowledge them."""
 
     broker: Broker
 
@@ -170,7 +170,7 @@ async def test_a_job_whose_append_was_not_acknowledged_is_never_sent(
         unlucky = KafkaQueue(kafka.flows, kafka.staging, Producer(hasty, losing), hasty)
         keeping = asyncio.create_task(unlucky.run())
         try:
-            await eventually(lambda: ready(unlucky), 30, "it is in touch with Kafka")
+            await eventually(lambda: ready(unlucky), 30, "it is connected to Kafka")
             with pytest.raises(QueueUnavailable):
                 await unlucky.enqueue(deferral(0, idempotency_key="k"))
         finally:
@@ -178,9 +178,9 @@ async def test_a_job_whose_append_was_not_acknowledged_is_never_sent(
             keeping.cancel()
         [message] = await kafka.written(hasty.kafka_topic, 1)
         job_id = dict(message.headers)["penstock-job"].decode()
-        assert (await kafka.job(job_id)).status is JobStatus.CANCELED, "and so it was appended"
+        assert (await kafka.job(job_id)).status is JobStatus.CANCELED, "its message was appended"
         async with kafka.intake():
-            await eventually(lambda: is_one(kafka.counted("skipped")), 30, "its message is skipped")
+            await eventually(lambda: is_one(kafka.intake_count("skipped")), 30, "its message is skipped")
         assert (await kafka.flows.take(0, 10, 1000, 10))[1] == []
 
 

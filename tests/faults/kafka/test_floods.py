@@ -1,8 +1,8 @@
-"""More on Kafka than the queue Redis can hold, and members of the intake that come and go.
+"""More jobs in Kafka than the queue Redis may hold, and members of the consumer group that join and leave.
 
-PENSTOCK_TEST_KAFKA_FLOOD says how many messages wait in the paused flow, PENSTOCK_TEST_KAFKA_REBALANCES how often a
-member joins or leaves, two seconds after each other; the defaults are what a CI run has time for. 100,000 messages were
-tried, with 134 MiB in use at most, and a minute of rebalances.
+PENSTOCK_TEST_KAFKA_FLOOD is the number of messages in the paused flow, and PENSTOCK_TEST_KAFKA_REBALANCES is how often
+a member joins or leaves, every two seconds. The defaults suit a CI run. 100,000 messages were tested, with at most 134
+MiB in use, and one minute of rebalances.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ BODY = b"x" * 4000
 AT_ONCE = 200
 HELD_BYTES = 4 << 20
 RECORD_BYTES = 2000
-"""More than a job's record takes, with its places in lists."""
+"""An upper bound of what a job takes in the queue Redis beside its request."""
 
 RULE: dict[str, Any] = {
     "key_type": "user",
@@ -51,7 +51,7 @@ RULE: dict[str, Any] = {
 
 
 async def enqueue(kafka: Kafka, rule: ActiveRule, user: str, count: int, at_once: int = AT_ONCE) -> None:
-    """As an edge does it: record, message, acknowledged. Those that are asked for at once have no order."""
+    """Enqueue as an edge does. The order of jobs that are enqueued at the same time is not defined."""
     whom = descriptor("user", user)
 
     async def one(number: int) -> None:
@@ -63,8 +63,11 @@ async def enqueue(kafka: Kafka, rule: ActiveRule, user: str, count: int, at_once
         await asyncio.gather(*(one(number) for number in range(first, min(count, first + at_once))))
 
 
-async def test_a_flood_waits_on_kafka_and_keeps_nobody_waiting(kafka_settings: Settings, tmp_path: Path) -> None:
-    """All on one Kafka partition: a paused flow of more than may be held, and then others, who drain at their rate."""
+async def test_a_flood_stays_in_kafka_and_delays_no_other_flow(kafka_settings: Settings, tmp_path: Path) -> None:
+    """One partition of the topic has a paused flow that does not fit into the queue Redis, and then other flows.
+
+    The other flows drain at their rates.
+    """
     with own_queue(tmp_path / "queue", tmp_path / "queue.log") as store:
         await redis_is_ready(store.url)
         changed = {"queue_redis_url": store.url, "kafka_partitions": 1, "kafka_held_bytes": HELD_BYTES}
@@ -101,15 +104,15 @@ async def flood(settings: Settings, tmp_path: Path, redis: Redis, cache: Redis) 
             assert took_s < 4 * JOBS_OF_OTHERS / RATE, f"a flow behind the flood drained in {took_s:.1f} s"
         held = int((await redis.hget("{q0}:totals", "bytes")) or 0)
         assert 0 < held <= HELD_BYTES
-        assert not any(a["target"].startswith("/flood/") for a in arrivals), "it is paused"
+        assert not any(a["target"].startswith("/flood/") for a in arrivals), "its rule is paused"
         await system.put_rule("flood", **paused | {"paused": False})
         most = await most_memory_until(redis, system, others + FLOOD)
     arrived = [a.number for a in arrivals_of(tmp_path / "arrivals.jsonl") if a.user == "flood"]
     used = most - empty
-    print(f"{FLOOD} of {len(BODY)} bytes behind {HELD_BYTES >> 20} MiB: at most {used >> 20} MiB were in use")
+    print(f"{FLOOD} requests of {len(BODY)} bytes, {HELD_BYTES >> 20} MiB resident: at most {used >> 20} MiB in use")
     assert sorted(arrived) == list(range(FLOOD)), "each once"
     assert used < HELD_BYTES * 3 + FLOOD * RECORD_BYTES, "memory is bounded"
-    assert FLOOD * len(BODY) > HELD_BYTES, "it could not all be held"
+    assert FLOOD * len(BODY) > HELD_BYTES, "it does not fit into the queue Redis"
 
 
 def at(rate: int) -> dict[str, Any]:
@@ -129,7 +132,7 @@ async def most_memory_until(redis: Redis, system: System, count: int) -> int:
     return most
 
 
-async def test_order_and_rate_hold_while_members_come_and_go(kafka_settings: Settings, tmp_path: Path) -> None:
+async def test_order_and_rate_hold_while_members_join_and_leave(kafka_settings: Settings, tmp_path: Path) -> None:
     users = [f"user{number}" for number in range(4)]
     async with running(kafka_settings, tmp_path, edges=2, workers=1) as system:
         await system.put_rule("r", **RULE | {"key_value": "*"} | at(RATE // 2))
@@ -138,7 +141,7 @@ async def test_order_and_rate_hold_while_members_come_and_go(kafka_settings: Set
         sending = asyncio.gather(*(send_until(over, Client(system, user, ledger)) for user in users))
         members = deque([system.worker(), system.worker()])
         await system.ready(*members)
-        # In turn one goes and one comes, which takes it a few seconds: so others come meanwhile.
+        # Members leave and join in turn. Starting one takes a few seconds, so two are started in advance.
         for turn in range(REBALANCES):
             if turn % 2:
                 members.append(system.worker())
@@ -151,10 +154,10 @@ async def test_order_and_rate_hold_while_members_come_and_go(kafka_settings: Set
         await sending
         promised = {entry["job"] for entry in ledger.read()}
         began = time.monotonic()
-        await eventually(lambda: have_arrived(system, promised), 60, "all that was promised arrives")
+        await eventually(lambda: have_arrived(system, promised), 60, "all accepted jobs arrive")
         found = arrivals_of(system.arrivals_ledger)
     took_s = time.monotonic() - began
-    print(f"{REBALANCES} times a member came or went: {len(promised)} jobs, the last {took_s:.1f} s later")
+    print(f"{REBALANCES} times a member joined or left: {len(promised)} jobs, the last {took_s:.1f} s later")
     assert len(promised) > 20 * REBALANCES
     assert len(found) == len(promised), "each once"
     for user in users:

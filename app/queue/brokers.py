@@ -1,0 +1,21 @@
+"""Registers the job queues by the value of `PENSTOCK_QUEUE`; consumers/brokers.py registers their intakes."""
+
+from collections.abc import Callable, Mapping
+
+from redis.asyncio import Redis
+
+from app.queue.job_queue import JobQueue
+from app.queue.kafka.queue import KafkaQueue
+from app.queue.redis_queue import RedisQueue
+from app.redis_wire.scripts import Scripts
+from app.settings import QueueKind, Settings
+
+QUEUES: Mapping[QueueKind, Callable[[Redis, Scripts, Settings], JobQueue]] = {
+    "redis": RedisQueue.of,
+    "kafka": KafkaQueue.of,
+}
+
+
+def build_job_queue(redis: Redis, scripts: Scripts, settings: Settings) -> JobQueue:
+    """The queue that the settings name. `redis` and `scripts` are clients of the queue Redis."""
+    return QUEUES[settings.queue](redis, scripts, settings)

@@ -1,0 +1,28 @@
+"""The interface of an intake: how a worker moves jobs from a broker into the flows."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from app.redis_wire.scripts import Scripts
+from app.rules.cache import RuleCache
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeParts:
+    """What an intake may use; `scripts` run on `queue`, the queue Redis."""
+
+    cache: Redis
+    queue: Redis
+    scripts: Scripts
+    rules: RuleCache
+    settings: Settings
+    registry: CollectorRegistry
+
+
+RunIntake = Callable[[IntakeParts], Coroutine[Any, Any, None]]
+"""Moves jobs until it is cancelled, or returns when there is nothing to move. Raises StartupError."""

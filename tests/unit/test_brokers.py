@@ -1,0 +1,35 @@
+"""Every kind of queue is registered for edges and for workers, and no other module knows the kinds."""
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from app.queue.brokers import QUEUES
+from app.settings import QueueKind
+from consumers.brokers import INTAKES
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted(file for folder in ("app", "consumers", "sync") for file in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("registry", [QUEUES, INTAKES], ids=["queues", "intakes"])
+def test_every_value_of_the_setting_is_registered(registry: dict[QueueKind, object]) -> None:
+    assert set(registry) == set(get_args(QueueKind))
+
+
+def test_only_the_registries_import_kafka() -> None:
+    importing = re.compile(r"^(from|import) (app\.queue|consumers)\.kafka", re.MULTILINE)
+    assert modules_with(importing) == {"app/queue/brokers.py", "consumers/brokers.py"}
+
+
+def test_only_the_kafka_packages_and_the_local_stores_use_its_client() -> None:
+    """`penstock up` starts a broker and waits until it answers."""
+    assert modules_with(re.compile(r"^(from|import) aiokafka", re.MULTILINE)) == {"app/local/stores.py"}
+
+
+def modules_with(pattern: re.Pattern[str]) -> set[str]:
+    """The modules outside the Kafka packages whose text has the pattern."""
+    outside = [file for file in MODULES if file.parent.name != "kafka"]
+    return {str(file.relative_to(ROOT)) for file in outside if pattern.search(file.read_text())}
