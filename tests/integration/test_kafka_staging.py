@@ -182,13 +182,14 @@ async def test_messages_stay_in_kafka_while_the_queue_redis_has_no_memory(
     queue: Redis, settings: Settings, queueing: Scripts, staging: Staging
 ) -> None:
     messages = await messages_of(staging, 3)
+    configured = int((await queue.config_get("maxmemory"))["maxmemory"] or 0)
     try:
         await queue.config_set("maxmemory", 2 * (await queue.info("memory"))["used_memory"])
         full = staging_with(queue, queueing, settings, queue_max_memory=0.01)
         full._room = (*full._room[:3], 0.02)
         assert await full.admit(messages) == AdmitResult(0, 0, 0, 0)
     finally:
-        await queue.config_set("maxmemory", 0)
+        await queue.config_set("maxmemory", configured)
     assert (await staging.admit(messages)).resident == 3
 
 
