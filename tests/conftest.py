@@ -2,22 +2,20 @@
 
 import asyncio
 import os
-import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import redis as sync_redis
 from redis.asyncio import Redis
 
 from app.clients import cache_redis, counter_scripts, queue_redis, queue_scripts
-from app.local.stores import Store, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
+from app.local.stores import cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from tests.support.broker import by_kafka, own_broker, skip_unless_kafka
-from tests.support.system import end, free_port
+from tests.support.ports import free_port
+from tests.support.stores import emptied, started
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,17 +24,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "kafka" in str(item.path):
             item.add_marker(pytest.mark.filterwarnings(f"{left}:pytest.PytestUnraisableExceptionWarning"))
-
-
-@contextmanager
-def started(store: Store, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A store's process, ended afterwards."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(store.command, stdout=output, stderr=output)
-    try:
-        yield process
-    finally:
-        end(process)
 
 
 @pytest.fixture(scope="session")
@@ -97,12 +84,6 @@ def cache_redis_url(cache_url: str) -> str:
 def queue_redis_url(queue_url: str) -> str:
     """The queue Redis, emptied."""
     return emptied(queue_url)
-
-
-def emptied(url: str) -> str:
-    with sync_redis.Redis.from_url(url) as client:
-        client.flushall()
-    return url
 
 
 @pytest.fixture(scope="module")

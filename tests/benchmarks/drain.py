@@ -18,7 +18,7 @@ from tests.benchmarks.rounds import Measure, in_rounds
 from tests.benchmarks.running import USERS, penstock
 from tests.benchmarks.samples import Sample, Verdict, ratio
 from tests.benchmarks.table import show, show_verdicts
-from tests.conftest import emptied
+from tests.support.stores import emptied
 
 ASYNQ_PER_S = 9_300
 """On the machine where it was measured (README.md)."""

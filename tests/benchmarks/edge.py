@@ -30,7 +30,7 @@ from tests.benchmarks.running import (
 from tests.benchmarks.samples import Row, Sample, Verdict, difference, ratio
 from tests.benchmarks.table import show, show_verdicts
 from tests.benchmarks.wrk_row import WrkRow
-from tests.conftest import emptied
+from tests.support.stores import emptied
 from tests.support.system import System
 
 RATELIMIT = ("ratelimit", "ratelimit-policy")

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.benchmarks.errors import CannotRun
-from tests.support.system import free_port
+from tests.support.ports import free_port
 
 BODY = "from the app server"
 

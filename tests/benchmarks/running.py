@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from app.settings import Settings
 from tests.benchmarks.errors import require
-from tests.support.system import System, eventually, running
+from tests.support.system import System, running
+from tests.support.waiting import eventually
 
 NEVER_THE_BOUND = {"limit": 1_000_000, "window_seconds": 1}
 USED_UP_AT_ONCE = {"limit": 1, "window_seconds": 3600}

@@ -14,8 +14,8 @@ from app.local.stores import Store, cache_store, mongodb_is_ready, queue_store, 
 from app.queue import keys
 from app.settings import Settings
 from tests.benchmarks.errors import CannotRun
-from tests.conftest import started
-from tests.support.system import free_port
+from tests.support.ports import free_port
+from tests.support.stores import started
 
 IN_MEMORY = {"tmpfs", "ramfs"}
 

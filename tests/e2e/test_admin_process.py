@@ -8,7 +8,8 @@ import aiohttp
 import pytest
 
 from app.settings import Settings
-from tests.support.system import System, free_port, running
+from tests.support.ports import free_port
+from tests.support.system import System, running
 
 ANOTHER_ADDRESS = "127.0.0.2"
 """Of this machine, and not the one that is bound by default: reached only where all addresses are."""

@@ -10,10 +10,11 @@ import pytest
 import pytest_asyncio
 
 from app.settings import Settings
-from tests.conftest import emptied
 from tests.support.bounds import assert_in_order, assert_within_rate
 from tests.support.broker import by_kafka
-from tests.support.system import Answer, System, eventually, running
+from tests.support.stores import emptied
+from tests.support.system import Answer, System, running
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

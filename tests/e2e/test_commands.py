@@ -11,7 +11,8 @@ import pytest
 import yaml
 from pymongo import MongoClient
 
-from tests.e2e.test_up import Up, running, wait_for
+from tests.support.penstock_up import Up, running
+from tests.support.waiting import wait_for
 
 USER = {"rule_id": "user", "key_type": "user", "key_value": "*", "limit": 3, "window_seconds": 3600}
 NET = {"rule_id": "net", "key_type": "ip", "key_value": "127.0.0.0/8", "limit": 1000, "window_seconds": 1}

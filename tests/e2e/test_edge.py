@@ -13,7 +13,8 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from app.settings import Settings
-from tests.support.system import System, eventually, running
+from tests.support.system import System, running
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
-from tests.support.system import System, free_port, running
+from tests.support.ports import free_port
+from tests.support.system import System, running
 
 MIB = 1 << 20
 BODY = int(os.environ.get("PENSTOCK_TEST_BODY_MIB", "1024")) * MIB

@@ -16,7 +16,8 @@ from azure.core.polling.base_polling import LROBasePolling
 from azure.core.rest import HttpRequest, HttpResponse
 
 from app.settings import Settings
-from tests.support.system import Answer, System, eventually, running
+from tests.support.system import Answer, System, running
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,7 +11,9 @@ import pytest
 
 from app.settings import Settings
 from tests.support.needs import missing
-from tests.support.system import ROOT, System, eventually, free_port, running
+from tests.support.ports import free_port
+from tests.support.system import ROOT, System, running
+from tests.support.waiting import eventually
 
 
 def nginx_command() -> str:

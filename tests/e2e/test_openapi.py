@@ -10,7 +10,9 @@ import pytest
 import schemathesis
 
 from app.settings import Settings
-from tests.support.system import System, eventually, free_port, running
+from tests.support.ports import free_port
+from tests.support.system import System, running
+from tests.support.waiting import eventually
 
 SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
 OUR_CHECKS = Path(__file__).with_name("schemathesis.toml")

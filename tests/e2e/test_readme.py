@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
-from tests.support.system import ROOT, free_port
+from tests.support.ports import free_port
+from tests.support.system import ROOT
 
 SETUP_S = 420.0
 README = (ROOT / "README.md").read_text()

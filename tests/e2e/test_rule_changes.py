@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
-from tests.support.system import System, eventually, running
+from tests.support.system import System, running
+from tests.support.waiting import eventually
 
 PROMISED_S = 1.0
 HICCUP_S = 5.0

@@ -1,99 +1,22 @@
 """`penstock up`: starts everything, keeps it running, ends all of it; says in one line why it can't start."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import jwt
 import pytest
 
 from tests.support.broker import skip_unless_kafka
-from tests.support.system import PENSTOCK, free_port
-
-START_S, STOP_S = 120.0, 30.0
-
-
-class Up:
-    """One `penstock up`."""
-
-    def __init__(self, data_dir: Path, *options: str) -> None:
-        self.data_dir = data_dir
-        self.port, self.admin_port = free_port(), free_port()
-        self.output = data_dir.parent / f"{data_dir.name}.out"
-        ports = ("--port", str(self.port), "--admin-port", str(self.admin_port))
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [PENSTOCK, "up", *ports, "--data-dir", data_dir, *options], stdout=output, stderr=output
-            )
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def wait_ready(self) -> None:
-        wait_for(lambda: "is ready" in self.said() or self.process.poll() is not None, START_S)
-        assert "is ready" in self.said(), self.said()
-
-    def said(self) -> str:
-        return self.output.read_text()
-
-    def runtime(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.data_dir / "runtime.json").read_text())
-        return found
-
-    def pids(self, role: str = "") -> list[int]:
-        return [process["pid"] for process in self.runtime()["processes"] if process["role"].startswith(role)]
-
-    def penstock(self, *arguments: str) -> str:
-        return penstock(*arguments, "--data-dir", str(self.data_dir))
-
-    def get(self, path: str, subject: str = "alice") -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self.penstock('token', subject).strip()}"}
-        return httpx.get(self.url + path, headers=headers, timeout=10)
-
-
-def penstock(*arguments: str) -> str:
-    return subprocess.run([PENSTOCK, *arguments], check=True, capture_output=True, text=True).stdout
-
-
-def wait_for(condition: Callable[[], bool], within_s: float) -> None:
-    until = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until, f"not within {within_s} s"
-        time.sleep(0.05)
-
-
-def alive(pids: list[int]) -> list[int]:
-    """Those that run: a zombie has ended, whoever has yet to hear of it."""
-    found = []
-    for pid in pids:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue
-        if state != "Z":
-            found.append(pid)
-    return found
-
-
-@contextmanager
-def running(data_dir: Path, *options: str) -> Iterator[Up]:
-    up = Up(data_dir, *options)
-    try:
-        up.wait_ready()
-        yield up
-    finally:
-        up.process.terminate()
-        up.process.wait(STOP_S)
+from tests.support.penstock_up import START_S, STOP_S, Up, alive, running
+from tests.support.ports import free_port
+from tests.support.system import PENSTOCK
+from tests.support.waiting import wait_for
 
 
 def test_everything_starts_is_named_and_ends(tmp_path: Path) -> None:

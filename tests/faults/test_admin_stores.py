@@ -15,8 +15,10 @@ import pytest
 
 from app.local.stores import cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
 from app.settings import Settings
-from tests.conftest import started
-from tests.support.system import System, eventually, free_port, running
+from tests.support.ports import free_port
+from tests.support.stores import started
+from tests.support.system import System, running
+from tests.support.waiting import eventually
 
 SOON_S = 10
 """A few seconds, on a machine that is busy."""

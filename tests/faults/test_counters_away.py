@@ -11,8 +11,10 @@ import pytest
 
 from app.local.stores import cache_store, redis_is_ready
 from app.settings import Settings
-from tests.conftest import started
-from tests.support.system import System, eventually, free_port, running
+from tests.support.ports import free_port
+from tests.support.stores import started
+from tests.support.system import System, running
+from tests.support.waiting import eventually
 
 EDGES = 2
 LIMIT = 40

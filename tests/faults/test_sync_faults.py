@@ -19,9 +19,11 @@ from app.rules.store import RuleStore
 from app.settings import Settings
 from sync.publisher import Publisher
 from sync.watcher import SyncMetrics, Watcher
-from tests.conftest import started
-from tests.integration.test_sync import caller, document, following, limits, until
-from tests.support.system import eventually, free_port, running
+from tests.support.ports import free_port
+from tests.support.stores import started
+from tests.support.sync_steps import caller, document, following, limits, until
+from tests.support.system import running
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

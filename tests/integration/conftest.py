@@ -1,5 +1,7 @@
 """Fixtures of tests that take a part's steps one by one."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 from redis.asyncio import Redis
 
@@ -7,7 +9,7 @@ from app.queue.flows import Flows
 from app.queue.records import Records
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
-from tests.integration.test_admin import admin  # noqa: F401 - for all of them
+from tests.support.admin_in_process import Admin, admin_running
 
 
 @pytest.fixture
@@ -20,3 +22,11 @@ async def flows(queue: Redis, queueing: Scripts, settings: Settings) -> Flows:
 @pytest.fixture
 def records(queue: Redis, queueing: Scripts, settings: Settings) -> Records:
     return Records(queue, queueing, settings)
+
+
+@pytest.fixture
+async def admin(
+    settings: Settings, cache: Redis, queue: Redis, counting: Scripts, queueing: Scripts
+) -> AsyncIterator[Admin]:
+    async with admin_running(settings.mongodb_url, cache, queue, counting, queueing) as admin:
+        yield admin

@@ -1,9 +1,5 @@
 """The admin API on a real MongoDB: roles, ETags, drains, problems."""
 
-import uuid
-from collections.abc import AsyncIterator
-from typing import Any
-
 import httpx
 import pytest
 from redis.asyncio import Redis
@@ -20,59 +16,8 @@ from app.rules.model import parse_rule
 from app.rules.store import RuleStore
 from app.settings import Settings
 from sync.publisher import Publisher
-from tests.support.publishing import publish_all
-from tests.support.system import Issuer
-
-RULE = {"rule_id": "r", "key_type": "user", "key_value": "u", "limit": 5, "window_seconds": 60}
-
-
-class Admin:
-    """The admin API as one operator uses it."""
-
-    def __init__(self, client: httpx.AsyncClient, issuer: Issuer, rules: Any) -> None:  # noqa: ANN401
-        self.client, self.issuer, self.rules = client, issuer, rules
-
-    async def __call__(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        role: str | None = "admin",
-        content: bytes | None = None,
-        **headers: str,
-    ) -> httpx.Response:
-        if role is not None:
-            token = self.issuer.token("ops", aud="penstock-admin", penstock_role=role)
-            headers |= {"Authorization": f"Bearer {token}"}
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        if content is None:
-            return await self.client.request(method, path, json=body, headers=named)
-        return await self.client.request(
-            method, path, content=content, headers={"Content-Type": "application/json"} | named
-        )
-
-
-@pytest.fixture
-async def admin(
-    mongod_url: str, cache: Redis, queue: Redis, counting: Scripts, queueing: Scripts
-) -> AsyncIterator[Admin]:
-    issuer = Issuer()
-    settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
-    mongo = mongo_client(mongod_url)
-    database = mongo[f"test_{uuid.uuid4().hex[:12]}"]
-    async with http_client() as session:
-        gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
-        store, rules, operations = (
-            RuleStore(database),
-            RuleCache(cache, settings),
-            Operations(queue, queueing, settings),
-        )
-        app = build_admin(store, gatekeeper, rules, RedisLimiter(counting), operations)
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
-            yield Admin(client, issuer, database["rules"])
-    mongo.close()
-    issuer.close()
+from tests.support.admin_in_process import Admin
+from tests.support.rules import RULE, publish_all
 
 
 async def test_a_rule_from_its_making_to_its_end(admin: Admin) -> None:

@@ -8,8 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from sync.publisher import Publisher
-from tests.integration.test_admin import RULE, Admin
-from tests.support.publishing import publish_all
+from tests.support.admin_in_process import Admin
+from tests.support.rules import RULE, publish_all
 
 JSON = orjson.dumps(RULE)
 OTHER = RULE | {"limit": 9}

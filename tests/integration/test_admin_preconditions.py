@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.integration.test_admin import RULE, Admin
+from tests.support.admin_in_process import Admin
+from tests.support.rules import RULE
 
 DRAIN = {"limit": 1, "window_seconds": 1}
 WEAK, HUGE = 'W/"1"', f'"{2**64}"'

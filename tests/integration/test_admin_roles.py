@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from tests.integration.test_admin import RULE, Admin
+from tests.support.admin_in_process import Admin
+from tests.support.rules import RULE
 
 ROLES = ["viewer", "operator", "admin"]
 LEAST = {

@@ -11,8 +11,8 @@ import pytest
 from redis.asyncio import Redis
 
 from app.settings import Settings
-from tests.integration.edge import OK, Edge, Exchange, edge_running
-from tests.support.system import eventually
+from tests.support.edge_in_process import OK, Edge, Exchange, edge_running
+from tests.support.waiting import eventually
 
 STATUSES = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 REFUSALS = "penstock_refusals_total"

@@ -10,9 +10,8 @@ from redis.asyncio import Redis
 
 from app.edge import denial_cache
 from app.settings import Settings
-from tests.integration.edge import Edge, Said, edge_running
-from tests.integration.test_edge_stores import EVERY_ADDRESS, EVERY_USER, in_force
-from tests.support.system import eventually
+from tests.support.edge_in_process import EVERY_ADDRESS, EVERY_USER, Edge, Said, edge_running, in_force
+from tests.support.waiting import eventually
 
 FROM_MEMORY = "penstock_denied_from_memory_total"
 

@@ -22,9 +22,9 @@ from app.http1.server.context import ServerContext
 from app.http1.server.limits import ServerLimits
 from app.settings import Settings
 from scripts import demo_app
-from tests.integration.edge import Edge, edge_running
+from tests.support.edge_in_process import Edge, edge_running
 from tests.support.forgery import ISSUER, Keyring, KeySite, key_site
-from tests.support.system import eventually
+from tests.support.waiting import eventually
 
 INVALID = 'Bearer error="invalid_token"'
 

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.settings import Settings
-from tests.integration.edge import Edge, edge_running, said
+from tests.support.edge_in_process import Edge, edge_running, said
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from app.settings import Settings
-from tests.integration.edge import OK, Edge, Exchange, edge_running, said
-from tests.support.system import eventually
+from tests.support.edge_in_process import OK, Edge, Exchange, edge_running, said
+from tests.support.waiting import eventually
 
 UPSTREAM_CUT = "penstock_upstream_errors_total"
 DECISIONS = "penstock_requests_total"

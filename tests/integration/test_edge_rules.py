@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 from app.rules.model import parse_rule
 from app.settings import Settings
 from sync.publisher import Publisher
-from tests.integration.edge import Edge, edge_running
-from tests.support.publishing import publish_all
-from tests.support.system import eventually
+from tests.support.edge_in_process import Edge, edge_running
+from tests.support.rules import publish_all
+from tests.support.waiting import eventually
 
 FEW = {"limit": 2, "window_seconds": 3600}
 

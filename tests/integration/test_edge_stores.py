@@ -8,25 +8,15 @@ from redis.asyncio import Redis
 
 from app.rules import keys
 from app.settings import Settings
-from tests.integration.edge import Edge, edge_running
-from tests.support.system import eventually, free_port
-
-EVERY_ADDRESS = {"key_type": "ip", "key_value": "*"}
-EVERY_USER = {"key_type": "user", "key_value": "*"}
+from tests.support.edge_in_process import EVERY_ADDRESS, EVERY_USER, Edge, edge_running, in_force
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
 async def edge(settings: Settings, cache: Redis) -> AsyncIterator[Edge]:
     async with edge_running(settings, cache) as running:
         yield running
-
-
-async def in_force(edge: Edge, rule_id: str, *headers: str) -> None:
-    async def known() -> bool:
-        limits = (await edge.get("/_penstock/limits", *headers)).json()["limits"]
-        return rule_id in [one["rule_id"] for one in limits]
-
-    await eventually(known, 30, f"{rule_id} is in force")
 
 
 async def test_rules_outlive_an_emptied_cache(edge: Edge, cache: Redis) -> None:

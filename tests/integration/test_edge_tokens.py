@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 
 from app.identity.issuer_keys import UNKNOWN_KID_PAUSE_S
 from app.settings import Settings
-from tests.integration.edge import Edge, edge_running
-from tests.support.system import eventually
+from tests.support.edge_in_process import Edge, edge_running
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

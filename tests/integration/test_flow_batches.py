@@ -9,7 +9,7 @@ from app.queue import keys
 from app.queue.flows import Flows
 from app.queue.model import Settlement
 from app.queue.records import Records
-from tests.integration.flow_steps import REQUEST_BYTES, accepted, active, deferral, ids, lease, pending, take
+from tests.support.flow_steps import REQUEST_BYTES, accepted, active, deferral, ids, lease, pending, take
 
 OK = StoredResponse(200, [], b"fine")
 

@@ -14,7 +14,7 @@ from app.queue.model import Full, FullReason, Settlement
 from app.queue.records import Records
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
-from tests.integration.flow_steps import (
+from tests.support.flow_steps import (
     LEASE_US,
     LOOK,
     REQUEST_BYTES,

@@ -13,18 +13,7 @@ from app.queue import keys
 from app.queue.flows import Flows
 from app.queue.model import Enqueued, FrozenCharge, Settlement
 from app.queue.records import Records
-from tests.integration.flow_steps import (
-    LEASE_US,
-    LOOK,
-    accepted,
-    active,
-    deferral,
-    give_back,
-    ids,
-    lease,
-    pending,
-    take,
-)
+from tests.support.flow_steps import LEASE_US, LOOK, accepted, active, deferral, give_back, ids, lease, pending, take
 
 
 async def test_jobs_are_leased_in_the_order_of_enqueueing(flows: Flows, records: Records, queue: Redis) -> None:

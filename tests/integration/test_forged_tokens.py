@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from app.identity.issuer_keys import UNKNOWN_KID_PAUSE_S
 from app.settings import Settings
-from tests.integration.edge import Edge, Said, edge_running, said
+from tests.support.edge_in_process import Edge, Said, edge_running, said
 from tests.support.forgery import ISSUER, Keyring, KeySite, flipped, forged, key_site
 
 INVALID = 'Bearer error="invalid_token"'

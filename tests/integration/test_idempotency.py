@@ -8,9 +8,9 @@ from redis.asyncio import Redis
 
 from app.queue.flows import Flows
 from app.settings import Settings
-from tests.integration.edge import Edge
-from tests.integration.job_steps import DRAIN, JOBS, Client, answered, client, edge_for_jobs, leased
-from tests.support.system import eventually
+from tests.support.edge_in_process import Edge
+from tests.support.job_steps import DRAIN, JOBS, Client, answered, client, edge_for_jobs, leased
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from app.queue import keys
 from app.queue.flows import Flows
 from app.queue.model import Settlement
 from app.settings import Settings
-from tests.integration.edge import Edge
-from tests.integration.flow_steps import LEASE_US, LOOK, ids, take
-from tests.integration.job_steps import DRAIN, JOBS, Client, answered, ask_raw, client, edge_for_jobs, leased
-from tests.support.system import eventually
+from tests.support.edge_in_process import Edge
+from tests.support.flow_steps import LEASE_US, LOOK, ids, take
+from tests.support.job_steps import DRAIN, JOBS, Client, answered, ask_raw, client, edge_for_jobs, leased
+from tests.support.waiting import eventually
 
 TTL = {"result_ttl_seconds": 1, "dead_letter_ttl_seconds": 1}
 

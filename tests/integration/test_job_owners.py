@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from app.jobs.model import new_job_id
 from app.queue.flows import Flows
 from app.settings import Settings
-from tests.integration.edge import Edge, Said
-from tests.integration.job_steps import DRAIN, JOBS, Client, answered, client, edge_for_jobs, leased
+from tests.support.edge_in_process import Edge, Said
+from tests.support.job_steps import DRAIN, JOBS, Client, answered, client, edge_for_jobs, leased
 
 NOT_SAID = {"date"}
 

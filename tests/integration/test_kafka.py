@@ -16,9 +16,9 @@ from app.queue.kafka.messages import CURRENT, JOB, VERSION
 from app.queue.kafka.topics import prepare_topics
 from app.queue.model import Enqueued
 from app.settings import Settings
-from tests.integration.flow_steps import active, deferral, give_back, lease, take
-from tests.integration.kafka_steps import Kafka, kafka_parts
-from tests.support.system import eventually
+from tests.support.flow_steps import active, deferral, give_back, lease, take
+from tests.support.kafka_in_process import Kafka, kafka_parts
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from app.queue.kafka.topics import prepare_topics
 from app.settings import Settings
 from tests.support.authority import Authority
 from tests.support.broker import by_kafka, own_broker
-from tests.support.system import eventually, free_port
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 USER, PASSWORD = "penstock", "right"
 

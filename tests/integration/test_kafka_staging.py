@@ -16,7 +16,7 @@ from app.queue.operations import Operations
 from app.queue.records import Records
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
-from tests.integration.flow_steps import active, deferral, give_back, ids, lease, take
+from tests.support.flow_steps import active, deferral, give_back, ids, lease, take
 
 FAR_MS = 10**9
 

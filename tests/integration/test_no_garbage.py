@@ -7,7 +7,7 @@ from collections import Counter
 from redis.asyncio import Redis
 
 from app.settings import Settings
-from tests.integration.edge import OK, Exchange, edge_running
+from tests.support.edge_in_process import OK, Exchange, edge_running
 
 REQUESTS = 100
 

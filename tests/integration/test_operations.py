@@ -13,16 +13,9 @@ from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
 from app.queue.records import Records
 from sync.publisher import Publisher
-from tests.integration.flow_steps import (
-    accepted,
-    active,
-    deferral,
-    ids,
-    lease,
-    take,
-)
-from tests.integration.test_admin import Admin
-from tests.support.publishing import publish_all
+from tests.support.admin_in_process import Admin
+from tests.support.flow_steps import accepted, active, deferral, ids, lease, take
+from tests.support.rules import publish_all
 
 Fail = Callable[..., Awaitable[str]]
 

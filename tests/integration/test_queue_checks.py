@@ -14,10 +14,11 @@ from app.errors import StartupError
 from app.local.stores import cache_store, redis_is_ready
 from app.queue.checks import check_queue
 from app.settings import Settings
-from tests.conftest import started
-from tests.integration.edge import edge_running
-from tests.integration.test_edge_stores import EVERY_ADDRESS, in_force
-from tests.support.system import PENSTOCK, ROOT, eventually, free_port
+from tests.support.edge_in_process import EVERY_ADDRESS, edge_running, in_force
+from tests.support.ports import free_port
+from tests.support.stores import started
+from tests.support.system import PENSTOCK, ROOT
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

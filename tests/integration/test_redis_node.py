@@ -22,10 +22,12 @@ from app.redis_wire.address import RedisAddress
 from app.redis_wire.node import Node
 from app.redis_wire.resp import command
 from app.redis_wire.scripts import Scripts, source
-from tests.conftest import started
-from tests.faults.drain.proxy import Cut, Fault, proxied
 from tests.support.authority import Authority
-from tests.support.system import ROOT, eventually, free_port
+from tests.support.fault_proxy import Cut, Fault, proxied
+from tests.support.ports import free_port
+from tests.support.stores import started
+from tests.support.system import ROOT
+from tests.support.waiting import eventually
 
 CANCELLED = 10_000
 WAVE = 500

@@ -10,7 +10,7 @@ from app.clients import MongoDatabase, mongo_client
 from app.rules.model import parse_rule
 from app.rules.store import RuleStore
 from app.settings import Settings
-from tests.unit.test_rules_model import GOOD
+from tests.support.rules import RULE
 
 FULL = {
     "rule_id": "full",
@@ -50,7 +50,7 @@ async def database(settings: Settings) -> AsyncIterator[MongoDatabase]:
 
 async def test_what_the_model_allows_mongodb_allows(database: MongoDatabase) -> None:
     store = RuleStore(database)
-    for fields in (GOOD, FULL, {"rule_id": "d", "key_type": "default", "limit": 1, "window_seconds": 1}):
+    for fields in (RULE, FULL, {"rule_id": "d", "key_type": "default", "limit": 1, "window_seconds": 1}):
         written = await store.put(parse_rule(fields), "ops")
         assert await store.get(written.rule_id) == written
 
@@ -81,7 +81,7 @@ async def test_doubles_that_are_integers_are_integers(database: MongoDatabase) -
     ],
 )
 async def test_what_is_no_rule_is_refused_at_the_door(database: MongoDatabase, change: dict[str, Any]) -> None:
-    document = {"_id": "r"} | {name: value for name, value in GOOD.items() if name != "rule_id"}
+    document = {"_id": "r"} | {name: value for name, value in RULE.items() if name != "rule_id"}
     with pytest.raises(OperationFailure):
         await database["rules"].insert_one(document | change)
     await database["rules"].insert_one(document)

@@ -9,8 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from app.settings import Settings
-from tests.integration.edge import OK, Edge, Exchange, edge_running
-from tests.support.system import eventually
+from tests.support.edge_in_process import OK, Edge, Exchange, edge_running
+from tests.support.waiting import eventually
 
 FIRST = b"GET /first HTTP/1.1\r\nHost: edge.test\r\n\r\n"
 SECOND = b"GET /second HTTP/1.1\r\nHost: edge.test\r\n\r\n"

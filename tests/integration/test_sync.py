@@ -12,10 +12,8 @@ from redis.asyncio import Redis
 
 from app.clients import MongoDatabase, cache_redis, mongo_client
 from app.errors import RulesUnavailable
-from app.identity.caller import Caller
 from app.rules import keys
 from app.rules.cache import RuleCache
-from app.rules.match import Match
 from app.rules.model import Rule, parse_rule
 from app.rules.store import RuleStore
 from app.settings import Settings
@@ -27,8 +25,9 @@ from sync.publisher import Publisher
 from sync.reconcile import copy_all
 from sync.resume import ResumeToken
 from sync.watcher import SyncMetrics, Watcher
-from tests.support.publishing import publish_all
-from tests.support.system import eventually
+from tests.support.rules import publish_all
+from tests.support.sync_steps import caller, document, following, limits, until
+from tests.support.waiting import eventually
 
 WITHIN_S = 20.0
 
@@ -56,43 +55,6 @@ async def syncing(database: MongoDatabase, publisher: Publisher, settings: Setti
     finally:
         stop.set()
         await asyncio.wait_for(task, WITHIN_S)
-
-
-@asynccontextmanager
-async def following(settings: Settings) -> AsyncIterator[RuleCache]:
-    redis = cache_redis(settings)
-    rules, stop = RuleCache(redis, settings), asyncio.Event()
-    task = asyncio.create_task(rules.run(stop))
-    try:
-        yield rules
-    finally:
-        stop.set()
-        await task
-        await redis.aclose()
-
-
-def caller(subject: str = "u", **claims: str) -> Caller:
-    return Caller(subject, "iss", claims, "10.1.2.3")
-
-
-async def limits(rules: RuleCache, who: Caller) -> dict[str, int]:
-    """The limits that apply, by rule; empty as long as rules are not known."""
-    try:
-        matches: tuple[Match, ...] = await rules.applicable(who, "GET", ("/",))
-    except RulesUnavailable:
-        return {"unavailable": 0}
-    return {match.rule.rule_id: match.rule.limit for match in matches}
-
-
-async def until(rules: RuleCache, who: Caller, expected: dict[str, int]) -> float:
-    async def as_expected() -> bool:
-        return await limits(rules, who) == expected
-
-    return await eventually(as_expected, WITHIN_S, str(expected))
-
-
-def document(limit: int = 5, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
-    return {"key_type": "user", "key_value": "u", "limit": limit, "window_seconds": 60} | fields
 
 
 async def test_every_kind_of_change_reaches_the_cache(

@@ -4,7 +4,7 @@
 
 `?status=N`, `?delay_ms=N` and `?retry_after=N` say how to answer; `GET /-/arrivals` and `DELETE /-/arrivals` read and
 forget; `PUT /-/status/N` makes it answer N to everything, `PUT /-/status/0` as asked again. A ledger is a file that
-gets a line of JSON when a request arrives and another when it has been answered (tests/faults/ledger.py reads it).
+gets a line of JSON when a request arrives and another when it has been answered (tests/support/account.py reads it).
 """
 
 import asyncio

@@ -15,7 +15,7 @@ from app.errors import StartupError
 from app.local.stores import KAFKA, kafka_is_ready
 from app.settings import Settings
 from tests.support.needs import missing
-from tests.support.system import free_port
+from tests.support.ports import free_port
 
 MISSING = "no Kafka for this test: install Maven and Java 17 (Debian: apt-get install maven default-jre-headless)"
 OR_NAMED = ", or name a broker with PENSTOCK_KAFKA_BOOTSTRAP"

@@ -1,93 +1,30 @@
 """A whole Penstock of separate processes on the stores of the fixtures, for tests that need several of each kind."""
 
-import asyncio
-import http.server
 import json
 import math
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import jwt
-from cryptography.hazmat.primitives.asymmetric import ec
-from jwt.algorithms import ECAlgorithm
 
 from app.clients import mongo_client
 from app.settings import Settings
+from tests.support.issuer import Issuer
+from tests.support.ports import free_port
+from tests.support.stores import end
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 PENSTOCK = Path(sys.executable).parent / "penstock"
 READY_WITHIN_S = 60.0
 MOST_EDGES = 4
-
-
-TOLD: set[int] = set()
-
-
-def free_port() -> int:
-    """One that nobody listens at, and that no other call was told: whose process may need seconds to listen."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in TOLD:
-            TOLD.add(port)
-            return port
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """In order, if it can; a process that a test has stopped goes on first, or it would not hear of it."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGCONT)
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-class Issuer:
-    """Signs tokens and serves its JWKS from a thread."""
-
-    def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        jwk = ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True) | {"kid": "k1", "alg": "ES256", "use": "sig"}
-        body = json.dumps({"keys": [jwk]}).encode()
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/jwks.json"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def token(self, subject: str, **claims: Any) -> str:  # noqa: ANN401
-        now = int(time.time())
-        payload = {"iss": "test", "aud": "penstock", "sub": subject, "iat": now, "exp": now + 3600} | claims
-        return jwt.encode(payload, self._key, "ES256", {"kid": "k1"})
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @dataclass
@@ -141,7 +78,7 @@ class System:
 
     @property
     def arrivals_ledger(self) -> Path:
-        """What the app server writes, and what survives it (tests/faults/ledger.py)."""
+        """What the app server writes, and what survives it (tests/support/account.py)."""
         return self.log_dir / "arrivals.jsonl"
 
     def app_server(self) -> Part:
@@ -241,15 +178,6 @@ class Answer:
 
     def json(self) -> Any:  # noqa: ANN401
         return json.loads(self.body)
-
-
-async def eventually(condition: Callable[[], Any], within_s: float, what: str) -> float:
-    """Poll until `condition()` holds; how long it took. Fails after `within_s`."""
-    start = time.monotonic()
-    while not await condition():
-        assert time.monotonic() - start < within_s, f"not within {within_s} s: {what}"
-        await asyncio.sleep(0.02)
-    return time.monotonic() - start
 
 
 def _kafka(settings: Settings) -> dict[str, str]:

@@ -14,7 +14,7 @@ from app.limiter.policy import QuotaState
 from app.rules.active import ActiveRule
 from app.rules.match import Match
 from app.rules.model import parse_rule
-from tests.unit.gcra_model import Model, Quota
+from tests.support.gcra_model import Model, Quota
 
 START_US = 1_700_000_000_000_000
 

@@ -1,35 +1,19 @@
 """The limiter's scripts against a plain Python model: the same answers, and never more than burst + rate * T."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from app.redis_wire.scripts import source
-from tests.unit.gcra_model import Model, Quota
-
-CLOCK = "redis.call('TIME')"
-START_US = 1_700_000_000_000_000
+from tests.support.gcra_model import Model, Quota
+from tests.support.script_clock import START_US, with_clock
 
 NAMES = ("a", "b", "c")
-
-
-def with_clock(text: str) -> str:
-    """The script as it is, but for the clock, which the test sets."""
-    assert text.count(CLOCK) == 1
-    return text.replace(CLOCK, "redis.call('HMGET', 'test:clock', 's', 'us')")
-
-
-@pytest.fixture
-def redis_client(cache_redis_url: str) -> Iterator[redis.Redis]:
-    client = redis.Redis.from_url(cache_redis_url)
-    yield client
-    client.close()
 
 
 def flags(quota: Quota) -> int:

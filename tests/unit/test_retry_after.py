@@ -25,7 +25,7 @@ from app.rules.active import ActiveRule
 from app.rules.match import Match
 from app.rules.model import parse_rule
 from app.settings import Settings
-from tests.unit.test_gcra_against_model import START_US, with_clock
+from tests.support.script_clock import START_US, with_clock
 
 US = 1_000_000
 

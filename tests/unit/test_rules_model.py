@@ -8,12 +8,11 @@ from app.errors import InvalidInput, InvalidRule
 from app.rules.active import decode_active, encode_active
 from app.rules.model import parse_rule, to_json
 from app.rules.rate import format_rate, parse_rate
-
-GOOD = {"rule_id": "r", "key_type": "user", "key_value": "u", "limit": 5, "window_seconds": 60}
+from tests.support.rules import RULE
 
 
 def test_defaults_are_the_designs() -> None:
-    rule = parse_rule(GOOD)
+    rule = parse_rule(RULE)
     assert (rule.effective_burst, rule.algorithm, rule.cost, rule.priority, rule.enabled) == (5, "gcra", 1, 0, True)
     assert (rule.on_limit, rule.drain, rule.paused, rule.shadow, rule.on_store_failure) == (
         "reject",
@@ -31,9 +30,9 @@ def test_defaults_are_the_designs() -> None:
     )
     assert (queue.dead_letter_ttl_seconds, queue.on_delete, queue.keep_credentials) == (30 * 86_400, "drain", False)
     assert rule.overtaking is False
-    assert parse_rule(GOOD | {"drain": {"limit": 1, "window_seconds": 1}}).overtaking is True
+    assert parse_rule(RULE | {"drain": {"limit": 1, "window_seconds": 1}}).overtaking is True
     assert (
-        parse_rule(GOOD | {"drain": {"limit": 1, "window_seconds": 1}, "queue": {"overtaking": False}}).overtaking
+        parse_rule(RULE | {"drain": {"limit": 1, "window_seconds": 1}, "queue": {"overtaking": False}}).overtaking
         is False
     )
 
@@ -76,19 +75,19 @@ def test_defaults_are_the_designs() -> None:
     ],
 )
 def test_what_is_wrong_is_named(change: dict[str, Any], named: str) -> None:
-    fields = {name: value for name, value in (GOOD | change).items() if value is not None}
+    fields = {name: value for name, value in (RULE | change).items() if value is not None}
     with pytest.raises(InvalidRule, match="^" + named.replace("$", r"\$")):
         parse_rule(fields)
 
 
 def test_documents_carry_the_id_as_mongodb_does() -> None:
-    document = {"_id": "r"} | {name: value for name, value in GOOD.items() if name != "rule_id"}
-    assert parse_rule(document) == parse_rule(GOOD)
+    document = {"_id": "r"} | {name: value for name, value in RULE.items() if name != "rule_id"}
+    assert parse_rule(document) == parse_rule(RULE)
 
 
 def test_a_rule_survives_its_compact_form() -> None:
     rule = parse_rule(
-        GOOD | {"match": {"path_prefix": "/a"}, "drain": {"limit": 2, "window_seconds": 0.5}, "priority": 3}
+        RULE | {"match": {"path_prefix": "/a"}, "drain": {"limit": 2, "window_seconds": 0.5}, "priority": 3}
     )
     compact = encode_active(rule, 7)
     assert (compact["limit"], compact["window"], compact["revision"]) == (5, 60, 7)

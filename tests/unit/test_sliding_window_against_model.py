@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from app.redis_wire.scripts import source
-from tests.unit.test_gcra_against_model import START_US, redis_client, with_clock
-
-__all__ = ["redis_client"]
+from tests.support.script_clock import START_US, with_clock
 
 SLIDING = 4
 

@@ -25,7 +25,7 @@ from app.identity.tokens import TokenVerifier
 from app.settings import Settings
 from app.web.problem_handlers import add_problem_handlers
 from tests.support.forgery import ISSUER, Keyring, KeySite, forged, key_site
-from tests.support.system import eventually
+from tests.support.waiting import eventually
 
 
 class Clock:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tests.benchmarks.errors import CannotRun, WrongAnswer
 from tests.benchmarks.processes import pin
-from tests.support.system import ROOT, free_port
+from tests.support.ports import free_port
+from tests.support.system import ROOT
 
 HERE = Path(__file__).parent
 UVICORN = ("-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from app.settings import Settings
-from tests.faults.drain.test_kills import RULE
-from tests.faults.drain.test_queue_faults import own_queue
+from tests.support.draining import RULE
+from tests.support.stores import own_queue
 from tests.support.system import System, running
 
 SECRETS = {

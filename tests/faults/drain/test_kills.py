@@ -11,9 +11,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.faults.drain.account import account
-from tests.faults.drain.ledger import Client, Ledger
-from tests.faults.drain.supervised import Supervised, supervised
+from tests.support.account import account
+from tests.support.draining import RATE, RULE, SHORT
+from tests.support.ledger import Client, Ledger
+from tests.support.supervised import Supervised, supervised
 
 KILLS = int(os.environ.get("PENSTOCK_TEST_KILLS", "200"))
 SEED = int(os.environ.get("PENSTOCK_TEST_SEED", "0")) or random.randrange(1, 1 << 30)
@@ -29,29 +30,10 @@ WEIGHTS = {
 }
 
 USERS = [f"user{i}" for i in range(6)]
-RATE = 10
 DELAY_MS = 50
 CANCELED = 0.02
 SEND_DELAY_S = 0.5
 """How late the app server, which shares two cores with all that starts again, may note an arrival."""
-
-SHORT: Any = {
-    "PENSTOCK_LEASE_S": "2",
-    "PENSTOCK_RECLAIM_INTERVAL_S": "0.5",
-    "PENSTOCK_QUEUE_TIMEOUT_MS": "1000",
-    "PENSTOCK_CACHE_TIMEOUT_MS": "500",
-    "PENSTOCK_RETRY_BASE_S": "0.1",
-    "PENSTOCK_RETRY_MAX_S": "1",
-}
-RULE: dict[str, Any] = {
-    "key_type": "user",
-    "key_value": "*",
-    "limit": 1,
-    "window_seconds": 36_000,
-    "on_limit": "defer",
-    "drain": {"limit": RATE, "window_seconds": 1},
-    "queue": {"max_depth": 100_000, "max_wait_seconds": 86_400, "max_attempts": 100},
-}
 
 
 async def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path) -> None:

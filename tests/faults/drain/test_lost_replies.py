@@ -10,11 +10,11 @@ import pytest
 
 from app.redis_wire.scripts import source
 from app.settings import Settings
-from tests.faults.drain.account import Account, account, final_jobs
-from tests.faults.drain.ledger import Client, Ledger
-from tests.faults.drain.proxy import Cut, FaultProxy, proxied
-from tests.faults.drain.test_kills import RULE, SHORT
-from tests.support.system import System, eventually, running
+from tests.support.account import Account, account, final_jobs
+from tests.support.draining import RULE, SHORT, nothing_is_held
+from tests.support.fault_proxy import Cut, proxied
+from tests.support.ledger import Client, Ledger
+from tests.support.system import System, running
 
 RATE, JOBS, EVERY = 40, 120, 4
 FAST = RULE | {"drain": {"limit": RATE, "window_seconds": 1}}
@@ -127,20 +127,3 @@ async def worker_behind(settings: Settings, tmp_path: Path, url: str) -> AsyncIt
         await system.put_rule("r", **FAST)
         await system.rule_is_known("r", "u")
         yield system
-
-
-async def nothing_is_held(system: System, proxy: FaultProxy) -> None:
-    """What is over takes no room: a worker that forgot to give it back would stand still one day."""
-    proxy.cut = None
-    [worker] = [part for part in system.parts if part.role == "worker"]
-
-    async def in_flight() -> float:
-        async with system.http.get(worker.ops_url + "/metrics") as response:
-            lines = (await response.text()).splitlines()
-        return float(next(line.split()[1] for line in lines if line.startswith("penstock_in_flight ")))
-
-    async def idle() -> bool:
-        return await in_flight() == 0
-
-    # Once is enough: what was enqueued though its caller was told 503 may still be sent, one after the other.
-    await eventually(idle, 30, "all is over, and its room is free again")

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,15 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from app.local.stores import Store, queue_store, redis_is_ready
+from app.local.stores import redis_is_ready
 from app.settings import Settings
-from tests.faults.drain.account import Account, account
-from tests.faults.drain.ledger import Client, Ledger
-from tests.faults.drain.proxy import Fault, FaultProxy, proxied
-from tests.faults.drain.supervised import steady_port
-from tests.faults.drain.test_kills import RULE
-from tests.faults.drain.test_lost_replies import nothing_is_held
-from tests.support.system import System, eventually, running
+from tests.support.account import Account, account
+from tests.support.draining import RULE, nothing_is_held
+from tests.support.fault_proxy import Fault, FaultProxy, proxied
+from tests.support.ledger import Client, Ledger
+from tests.support.stores import OwnQueue, own_queue
+from tests.support.system import System, running
+from tests.support.waiting import eventually
 
 RATE, JOBS, AWAY_S = 30, 150, 3.0
 RESUMED_WITHIN_S = 5.0
@@ -36,39 +36,6 @@ IN_TIME = aiohttp.ClientTimeout(20)
 DISK_BYTES = 2 << 20
 FILLING = 80
 QUICK: Any = {"PENSTOCK_LEASE_S": "2", "PENSTOCK_RECLAIM_INTERVAL_S": "0.5", "PENSTOCK_QUEUE_TIMEOUT_MS": "1000"}
-
-
-class OwnQueue:
-    """A queue Redis that a test may do anything to."""
-
-    def __init__(self, store: Store, log: Path) -> None:
-        self.url = store.url
-        self._store = store
-        self._log = log
-        self.process = self._start()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        with self._log.open("ab") as log:
-            return subprocess.Popen(self._store.command, stdout=log, stderr=log)
-
-    async def again(self) -> None:
-        self.process = self._start()
-        await redis_is_ready(self.url)
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.kill()
-        self.process.wait()
-
-
-@contextmanager
-def own_queue(folder: Path, log: Path) -> Iterator[OwnQueue]:
-    queue = OwnQueue(queue_store(folder, steady_port()), log)
-    try:
-        yield queue
-    finally:
-        queue.end()
 
 
 @asynccontextmanager

@@ -7,10 +7,10 @@ import pytest
 
 from app.local.stores import redis_is_ready
 from app.settings import Settings
-from tests.faults.drain.account import account
-from tests.faults.drain.ledger import Client, Ledger
-from tests.faults.drain.test_kills import RULE, SHORT
-from tests.faults.drain.test_queue_faults import OwnQueue, own_queue
+from tests.support.account import account
+from tests.support.draining import RULE, SHORT
+from tests.support.ledger import Client, Ledger
+from tests.support.stores import OwnQueue, own_queue
 from tests.support.system import System, running
 
 FLOWS, EACH, RATE, WORKERS = 40, 250, 10, 2

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from app.settings import Settings
-from tests.faults.drain.account import account
-from tests.faults.drain.ledger import Client, Ledger
-from tests.faults.drain.test_kills import RULE
-from tests.support.system import Part, System, eventually, running
+from tests.support.account import account
+from tests.support.draining import RULE
+from tests.support.ledger import Client, Ledger
+from tests.support.system import Part, System, running
+from tests.support.waiting import eventually
 
 LEASE_S, RATE, DELAY_MS, JOBS = 1.0, 20, 600, 60
 SHORT: Any = {"PENSTOCK_LEASE_S": str(LEASE_S), "PENSTOCK_RECLAIM_INTERVAL_S": "0.3"}

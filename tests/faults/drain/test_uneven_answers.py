@@ -6,8 +6,8 @@ from pathlib import Path
 
 from app.process.lifecycle import cancel
 from app.settings import Settings
-from tests.faults.drain.proxy import FaultProxy, proxied
 from tests.support.bounds import assert_within_rate
+from tests.support.fault_proxy import FaultProxy, proxied
 from tests.support.system import running
 
 RATE, JOBS = 200, 900

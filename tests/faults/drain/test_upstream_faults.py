@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 
 from app.settings import Settings
-from tests.faults.drain.account import account
-from tests.faults.drain.ledger import Client, Ledger
-from tests.faults.drain.proxy import Fault, proxied
+from tests.support.account import account
+from tests.support.fault_proxy import Fault, proxied
+from tests.support.ledger import Client, Ledger
 from tests.support.system import System, running
 
 ATTEMPTS = 3

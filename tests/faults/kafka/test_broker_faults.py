@@ -18,12 +18,13 @@ from app.queue.kafka.clients import kafka_producer
 from app.queue.kafka.producer import Producer
 from app.queue.kafka.queue import KafkaQueue
 from app.settings import Settings
-from tests.faults.drain.account import account
-from tests.faults.drain.ledger import Client, Ledger
-from tests.integration.flow_steps import deferral
-from tests.integration.kafka_steps import kafka_parts
+from tests.support.account import account
 from tests.support.broker import Broker, by_kafka, own_broker
-from tests.support.system import System, eventually, running
+from tests.support.flow_steps import deferral
+from tests.support.kafka_in_process import kafka_parts
+from tests.support.ledger import Client, Ledger
+from tests.support.system import System, running
+from tests.support.waiting import eventually
 
 KILLS = int(os.environ.get("PENSTOCK_TEST_BROKER_KILLS", "5"))
 USERS = [f"user{number}" for number in range(4)]

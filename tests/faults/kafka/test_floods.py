@@ -22,12 +22,13 @@ from app.queue.model import Deferral, Enqueued, FrozenCharge
 from app.rules.active import ActiveRule
 from app.rules.model import parse_rule
 from app.settings import Settings
-from tests.faults.drain.account import arrivals_of
-from tests.faults.drain.ledger import Client, Ledger
-from tests.faults.drain.test_queue_faults import own_queue
-from tests.integration.kafka_steps import Kafka, kafka_parts
+from tests.support.account import arrivals_of
 from tests.support.bounds import assert_in_order, assert_within_rate
-from tests.support.system import System, eventually, running
+from tests.support.kafka_in_process import Kafka, kafka_parts
+from tests.support.ledger import Client, Ledger
+from tests.support.stores import own_queue
+from tests.support.system import System, running
+from tests.support.waiting import eventually
 
 FLOOD = int(os.environ.get("PENSTOCK_TEST_KAFKA_FLOOD", "4000"))
 REBALANCES = int(os.environ.get("PENSTOCK_TEST_KAFKA_REBALANCES", "4"))

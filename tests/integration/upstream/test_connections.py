@@ -12,18 +12,9 @@ from cryptography import x509
 
 from app.errors import StartupError, UpstreamCut, UpstreamRefused, UpstreamTimeout
 from app.settings import load_settings
-from tests.integration.upstream.raw_server import (
-    HEADERS,
-    Asked,
-    RawServer,
-    body_of,
-    client_of,
-    echo,
-    listening,
-    serving,
-)
 from tests.support.authority import Authority
-from tests.support.system import eventually
+from tests.support.raw_app_server import HEADERS, Asked, RawServer, body_of, client_of, echo, listening, serving
+from tests.support.waiting import eventually
 
 MIB = 1 << 20
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from app.errors import UpstreamCut
-from tests.integration.upstream.raw_server import Asked, RawServer, body_of, client_of, echo, serving
+from tests.support.raw_app_server import Asked, RawServer, body_of, client_of, echo, serving
 from tests.support.responses import BROKEN, GOOD, OK, STOLEN, Good
 
 

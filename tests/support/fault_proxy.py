@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 
-from tests.support.system import free_port
+from tests.support.ports import free_port
 
 CHUNK_BYTES = 65536
 

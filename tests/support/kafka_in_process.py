@@ -28,8 +28,8 @@ from app.rules.cache import RuleCache
 from app.settings import Settings
 from consumers.intake import IntakeParts
 from consumers.kafka.run import run_kafka_intake
-from tests.integration.flow_steps import active
-from tests.support.system import eventually
+from tests.support.flow_steps import active
+from tests.support.waiting import eventually
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Ledgers of what was promised and of what arrived, and the client who writes the first.
 
-The app server writes the second (tests/support/app_server.py); tests/faults/drain/account.py compares them.
+The app server writes the second (tests/support/app_server.py); tests/support/account.py compares them.
 """
 
 import asyncio

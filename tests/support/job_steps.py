@@ -10,9 +10,8 @@ from app.jobs.model import JobStatus, StoredResponse
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
 from app.settings import Settings
-from tests.integration.edge import Edge, Said, edge_running, said
-from tests.integration.flow_steps import give_back, lease, take
-from tests.support.system import eventually
+from tests.support.edge_in_process import Edge, Said, edge_running, in_force, said
+from tests.support.flow_steps import give_back, lease, take
 
 JOBS = "/_penstock/jobs"
 DEFERS = {"key_type": "user", "key_value": "*", "limit": 1, "window_seconds": 3600, "on_limit": "defer"}
@@ -28,14 +27,6 @@ async def ask_raw(edge: Edge, method: str, target: str, *headers: str, body: byt
     framing = [f"Content-Length: {len(body)}"] if body else []
     lines = [f"{method} {target} HTTP/1.1", "Host: edge.test", "Connection: close", *framing, *headers, "", ""]
     return await edge.raw("\r\n".join(lines).encode() + body)
-
-
-async def in_force(edge: Edge, rule_id: str, *headers: str) -> None:
-    async def known() -> bool:
-        limits = (await edge.get("/_penstock/limits", *headers)).json()["limits"]
-        return rule_id in [one["rule_id"] for one in limits]
-
-    await eventually(known, 30, f"{rule_id} is in force")
 
 
 def edge_for_jobs(settings: Settings, cache: Redis, **changed: Any) -> AbstractAsyncContextManager[Edge]:  # noqa: ANN401

@@ -1,10 +1,12 @@
-"""A full copy of rules into the cache, without a MongoDB."""
+"""A rule as operators write it, and a full copy of rules into the cache without a MongoDB."""
 
 from collections.abc import Iterable
 
 from app.rules.model import Rule
 from sync.copying import Copying
 from sync.publisher import Publisher
+
+RULE = {"rule_id": "r", "key_type": "user", "key_value": "u", "limit": 5, "window_seconds": 60}
 
 
 async def publish_all(

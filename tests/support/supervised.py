@@ -1,7 +1,6 @@
 """The whole system under the supervisor of `penstock up`, for tests that kill any part of it."""
 
 import random
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +9,8 @@ from pathlib import Path
 from app.local.stores import Store, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
 from app.local.supervisor import LONGEST_PAUSE_S, Child, Spec, Supervisor
 from app.settings import Settings
-from tests.faults.drain.account import Kill
+from tests.support.account import Kill
+from tests.support.ports import free_port
 from tests.support.system import PENSTOCK, System, running
 
 END_WITHIN_S = 15.0
@@ -57,7 +57,7 @@ async def supervised(
     try:
         settings, children = await _stores(folder, supervisor)
         async with running(settings, folder, syncs=0, edges=0, workers=0, **environment) as system:
-            system.edge_port = steady_port()
+            system.edge_port = free_port()
             own = [await supervisor.start(spec) for spec in _specs(system, edges, workers)]
             await supervisor.ready(*own)
             yield Supervised(system, children + own, randomness)
@@ -66,11 +66,11 @@ async def supervised(
 
 
 async def _stores(folder: Path, supervisor: Supervisor) -> tuple[Settings, list[Child]]:
-    port = steady_port()
+    port = free_port()
     stores = {
         "mongodb": rules_store(folder / "mongodb", port),
-        "cache-redis": cache_store(folder / "cache", steady_port()),
-        "queue-redis": _with(queue_store(folder / "queue", steady_port()), SMALL_AOF),
+        "cache-redis": cache_store(folder / "cache", free_port()),
+        "queue-redis": _with(queue_store(folder / "queue", free_port()), SMALL_AOF),
     }
     children = [await supervisor.start(Spec(role, 0, store.command)) for role, store in stores.items()]
     await mongodb_is_ready(port)
@@ -86,7 +86,7 @@ def _with(store: Store, options: tuple[str, ...]) -> Store:
 
 
 def _specs(system: System, edges: int, workers: int) -> list[Spec]:
-    admin = ("admin", "--host", HOST, "--port", str(steady_port()))
+    admin = ("admin", "--host", HOST, "--port", str(free_port()))
     edge = ("edge", "--host", HOST, "--port", str(system.edge_port), "--reuse-port")
     return [
         _spec(system, 0, "sync"),
@@ -97,18 +97,6 @@ def _specs(system: System, edges: int, workers: int) -> list[Spec]:
 
 
 def _spec(system: System, index: int, role: str, *options: str) -> Spec:
-    port = steady_port()
+    port = free_port()
     environment = system.environment | {"PENSTOCK_UPSTREAMS": f"{system.upstream}/{role}-{index}"}
     return Spec(role, index, (str(PENSTOCK), role, *options, "--ops-port", str(port)), environment, ops_port=port)
-
-
-def steady_port() -> int:
-    """One that no outgoing connection takes while who listens there is dead: below where those get theirs."""
-    while True:
-        port = random.randrange(12_000, 30_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-        return port

@@ -12,9 +12,10 @@ from typing import Any
 
 import aiohttp
 
-from tests.faults.drain.ledger import Ledger
 from tests.support.bounds import SEND_DELAY_S, assert_within_rate
-from tests.support.system import System, eventually
+from tests.support.ledger import Ledger
+from tests.support.system import System
+from tests.support.waiting import eventually
 
 FINAL = frozenset({"succeeded", "failed", "canceled"})
 ASKED_AT_ONCE = 8

@@ -17,9 +17,13 @@ from app.rules import keys
 from app.rules.active import encode_active
 from app.rules.model import parse_rule
 from app.settings import Settings
-from tests.support.system import Issuer, free_port
+from tests.support.issuer import Issuer
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 Handler = Callable[["Exchange"], Awaitable[None]]
+EVERY_ADDRESS = {"key_type": "ip", "key_value": "*"}
+EVERY_USER = {"key_type": "user", "key_value": "*"}
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -151,3 +155,11 @@ async def edge_running(settings: Settings, cache: Redis, **changed: Any) -> Asyn
         await asyncio.wait_for(running, 30)
         server.close()
         issuer.close()
+
+
+async def in_force(edge: Edge, rule_id: str, *headers: str) -> None:
+    async def known() -> bool:
+        limits = (await edge.get("/_penstock/limits", *headers)).json()["limits"]
+        return rule_id in [one["rule_id"] for one in limits]
+
+    await eventually(known, 30, f"{rule_id} is in force")

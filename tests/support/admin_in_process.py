@@ -1,0 +1,70 @@
+"""The admin API in the test's own process, on real stores, as one operator uses it."""
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from redis.asyncio import Redis
+
+from app.admin.application import build_admin
+from app.admin.auth import Gatekeeper
+from app.clients import http_client, mongo_client
+from app.identity.tokens import TokenVerifier
+from app.limiter.redis_limiter import RedisLimiter
+from app.queue.operations import Operations
+from app.redis_wire.scripts import Scripts
+from app.rules.cache import RuleCache
+from app.rules.store import RuleStore
+from app.settings import Settings
+from tests.support.issuer import Issuer
+
+
+class Admin:
+    """The admin API as one operator uses it."""
+
+    def __init__(self, client: httpx.AsyncClient, issuer: Issuer, rules: Any) -> None:  # noqa: ANN401
+        self.client, self.issuer, self.rules = client, issuer, rules
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        role: str | None = "admin",
+        content: bytes | None = None,
+        **headers: str,
+    ) -> httpx.Response:
+        if role is not None:
+            token = self.issuer.token("ops", aud="penstock-admin", penstock_role=role)
+            headers |= {"Authorization": f"Bearer {token}"}
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if content is None:
+            return await self.client.request(method, path, json=body, headers=named)
+        return await self.client.request(
+            method, path, content=content, headers={"Content-Type": "application/json"} | named
+        )
+
+
+@asynccontextmanager
+async def admin_running(
+    mongod_url: str, cache: Redis, queue: Redis, counting: Scripts, queueing: Scripts
+) -> AsyncIterator[Admin]:
+    issuer = Issuer()
+    settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
+    mongo = mongo_client(mongod_url)
+    database = mongo[f"test_{uuid.uuid4().hex[:12]}"]
+    async with http_client() as session:
+        gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
+        store, rules, operations = (
+            RuleStore(database),
+            RuleCache(cache, settings),
+            Operations(queue, queueing, settings),
+        )
+        app = build_admin(store, gatekeeper, rules, RedisLimiter(counting), operations)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
+            yield Admin(client, issuer, database["rules"])
+    mongo.close()
+    issuer.close()
