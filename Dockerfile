@@ -1,14 +1,15 @@
-# The hot path is compiled (setup.py), for which types of all that it imports are needed, in an environment of their own.
+# The hot path is compiled (setup.py). That needs mypy and the types of everything that it imports, so the build has an
+# environment of its own. Both environments have the versions that constraints.txt pins.
 FROM python:3.12-slim-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-COPY pyproject.toml setup.py README.md LICENSE ./
+COPY pyproject.toml constraints.txt setup.py README.md LICENSE ./
 COPY app app
 COPY consumers consumers
 COPY sync sync
-RUN python -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir ".[compile]" \
+RUN python -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir --constraint constraints.txt ".[compile]" \
     && PENSTOCK_COMPILE=1 /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /wheels .
-RUN python -m venv /opt/penstock && /opt/penstock/bin/pip install --no-cache-dir /wheels/*.whl
+RUN python -m venv /opt/penstock && /opt/penstock/bin/pip install --no-cache-dir --constraint constraints.txt /wheels/*.whl
 
 FROM python:3.12-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home penstock

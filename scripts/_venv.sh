@@ -1,5 +1,5 @@
-# Sourced: makes .venv with the extras given, when pyproject.toml has changed since. Needs Python 3.11 or later.
-#   ensure_venv EXTRAS
+# To be sourced. `ensure_venv EXTRAS` installs the project with these extras into .venv, at the versions that
+# constraints.txt pins, unless that has been done since the project's dependencies changed. Needs Python 3.11 or later.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -18,11 +18,12 @@ find_python() {
 
 ensure_venv() {
   local extras=$1 stamp="$root/.venv/.installed" wanted python
-  wanted="$extras $(cksum <"$root/pyproject.toml") $root"
+  wanted="$extras $(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum) $root"
   [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return
   python=$(find_python) || return 1
-  echo "setting up .venv with $("$python" --version), once: this takes about a minute" >&2
+  echo "setting up .venv with $("$python" --version): this takes about a minute and is done once" >&2
   [ -x "$root/.venv/bin/python" ] || "$python" -m venv "$root/.venv" || return 1
-  "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$root[$extras]" || return 1
+  "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    --constraint "$root/constraints.txt" --editable "$root[$extras]" || return 1
   echo "$wanted" >"$stamp"
 }
