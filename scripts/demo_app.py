@@ -12,6 +12,7 @@ import asyncio
 import json
 import time
 from collections import deque
+from email.utils import formatdate
 from typing import Any
 
 import httpx
@@ -137,8 +138,8 @@ class DemoApp:
 
 
 def _json(content: object, status: int = 200) -> Response:
-    body = "" if status in WITHOUT_BODY else json.dumps(content)
-    return Response(body, status, media_type="application/json")
+    headers = {"Content-Type": "application/json; charset=utf-8", "Date": formatdate(usegmt=True), "Server": "demo"}
+    return Response("" if status in WITHOUT_BODY else json.dumps(content), status, headers)
 
 
 if __name__ == "__main__":
@@ -147,4 +148,13 @@ if __name__ == "__main__":
     parser.add_argument("--penstock", metavar="URL", help="the address of an edge, whose keys verify who calls")
     options = parser.parse_args()
     demo = DemoApp(Callers(options.penstock) if options.penstock else None)
-    uvicorn.run(demo, host="127.0.0.1", port=options.port, lifespan="off", access_log=False, log_level="warning")
+    uvicorn.run(
+        demo,
+        host="127.0.0.1",
+        port=options.port,
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        date_header=False,
+        server_header=False,
+    )
