@@ -1,1 +1,1 @@
-"""Jobs: deferred requests, their records and their outcomes."""
+"""Jobs: deferred requests and their outcomes."""

@@ -1,4 +1,4 @@
-"""A job: a deferred request, its status and its outcome."""
+"""The job model: a deferred request, its status and its outcome, and how requests and responses are encoded."""
 
 import re
 import secrets
@@ -16,7 +16,7 @@ _JOB_ID = re.compile(r"([0-9a-f]{1,3})-[A-Za-z0-9_-]{22}")
 
 
 class JobStatus(StrEnum):
-    """Where a job stands. `succeeded`: the app server answered, below 500 and not 429."""
+    """The status of a job. `succeeded` means that the app server answered below 500 and not with 429."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -27,25 +27,28 @@ class JobStatus(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether the status is an end: it never changes again."""
+        """Whether the job has ended. Only a replay by an operator changes a final status."""
         return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED}
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
-    """A request as it waits: the raw target and headers, credentials and hop-by-hop headers removed."""
+    """A deferred request: its raw target, its headers without hop-by-hop ones, and its body.
+
+    Credentials are removed too, unless its rule keeps them.
+    """
 
     method: str
     target: bytes
     headers: Headers
     body: bytes
     subject: tuple[str, str] | None = None
-    """The verified caller's (`iss`, `sub`), for `Penstock-Identity` at sending."""
+    """The verified caller's (`iss`, `sub`), for `Penstock-Identity` when the request is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """An app server's answer, byte for byte; `body` is None where it was too large to keep."""
+    """An app server's answer. `body` is None where it was too large to keep."""
 
     status: int
     headers: Headers
@@ -54,7 +57,7 @@ class StoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as its owner sees it. Times are Unix milliseconds of the queue Redis."""
+    """A job as its owner sees it. Times are Unix milliseconds by the clock of the queue Redis."""
 
     id: str
     owner: str
@@ -70,21 +73,24 @@ class Job:
     response_status: int | None
     response_stored: bool
     position: int | None
-    """1 for the next to be sent; None unless queued."""
+    """The job's place in its flow, 1 for the next to be sent; None unless the job is queued."""
     eta_s: float | None
-    """Seconds until it is sent; None where that is not known (paused, final)."""
+    """Seconds until the job is sent; None where that is not known, as for a paused rule or a final job."""
 
 
 @lru_cache(maxsize=4096)
 def owner_of(issuer: str | None, subject: str | None) -> str:
-    """Who may see a job: the token's (`iss`, `sub`) as a hash; empty for the anonymous (known by id alone)."""
+    """The owner of a job: a hash of the token's (`iss`, `sub`), or an empty string without a token.
+
+    Everyone who knows the id of a job without an owner may see it.
+    """
     if issuer is None or subject is None:
         return ""
     return sha256(f"{len(issuer)}:{issuer}{subject}".encode()).hexdigest()[:32]
 
 
 def new_job_id(partition: int) -> str:
-    """An unguessable id: 128 random bits, and the partition, which it names so that one look-up finds the job."""
+    """A new job id: the partition that holds the job, in hexadecimal, and 128 random bits."""
     return f"{partition:x}-{secrets.token_urlsafe(16)}"
 
 
@@ -109,7 +115,7 @@ def partition_of(job_id: str) -> int | None:
 
 
 def encode_request(request: StoredRequest) -> bytes:
-    """A line of JSON, then the body as it came."""
+    """The stored form of a request: a line of JSON, then the body unchanged."""
     return _dump(
         [request.method, request.target.decode("latin-1"), _text(request.headers), request.subject], request.body
     )
@@ -124,18 +130,18 @@ def decode_request(stored: bytes) -> StoredRequest:
 
 
 def encode_response(response: StoredResponse) -> bytes:
-    """A line of JSON, then the body as it came."""
+    """The stored form of a response: a line of JSON, then the body unchanged."""
     return _dump([response.status, _text(response.headers), response.body is not None], response.body or b"")
 
 
 def decode_response(stored: bytes) -> StoredResponse:
     """The inverse of `encode_response`."""
-    (status, headers, whole), body = _load(stored)
-    return StoredResponse(status, _bytes(headers), body if whole else None)
+    (status, headers, has_body), body = _load(stored)
+    return StoredResponse(status, _bytes(headers), body if has_body else None)
 
 
 def _dump(head: list[Any], body: bytes) -> bytes:
-    return orjson.dumps(head) + b"\n" + body  # JSON on one line holds no line feed of its own
+    return orjson.dumps(head) + b"\n" + body  # orjson writes no line feeds
 
 
 def _load(stored: bytes) -> tuple[list[Any], bytes]:

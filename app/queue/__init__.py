@@ -1,1 +1,1 @@
-"""Flows: the queue of one rule's jobs for one descriptor, in the queue Redis."""
+"""The queue Redis: flows, job records, operators' commands, and the job queues in front of them."""

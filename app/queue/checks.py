@@ -1,4 +1,4 @@
-"""Is the queue Redis one that loses nothing it has acknowledged?"""
+"""Checks whether the queue Redis is configured to lose nothing that it has acknowledged."""
 
 import asyncio
 
@@ -12,49 +12,55 @@ from app.settings import Settings
 log = structlog.get_logger()
 
 RETRY_DELAY_S = 2.0
-LEAST_VERSION = (6, 2)
-WANTED = {
+MIN_VERSION = (6, 2)
+REQUIRED = {
     "appendonly": ("yes", "otherwise a restart loses every job"),
     "appendfsync": ("always", "otherwise a crash loses jobs that were acknowledged"),
-    "maxmemory-policy": ("noeviction", "otherwise a full memory drops jobs"),
+    "maxmemory-policy": ("noeviction", "otherwise Redis drops jobs when its memory is full"),
 }
+"""Each configuration parameter with its value and the reason for it."""
 
 
 async def check_queue(redis: Redis, settings: Settings) -> None:
-    """Wait until it answers, then judge it. Raises StartupError where it is not fit and must be.
+    """Wait until the queue Redis answers, then raise StartupError if it may lose jobs.
 
-    PENSTOCK_QUEUE_CHECK=warn makes it a warning, for a Redis whose durability is promised in another way.
+    With PENSTOCK_QUEUE_CHECK=warn, for a Redis that is durable by other means, the problems are only logged.
     """
     problems = await _problems(redis)
     if problems and settings.queue_check == "require":
-        raise StartupError(f"The queue Redis is not fit: {'; '.join(problems)}. PENSTOCK_QUEUE_CHECK=warn accepts it.")
+        raise StartupError(
+            f"The queue Redis may lose jobs: {'; '.join(problems)}. PENSTOCK_QUEUE_CHECK=warn accepts it."
+        )
     for problem in problems:
-        log.warning("queue_redis_not_fit", problem=problem)
+        log.warning("queue_redis_may_lose_jobs", problem=problem)
 
 
 async def _problems(redis: Redis) -> list[str]:
     while True:
         try:
-            return [*await _version(redis), *await _configuration(redis)]
+            return [*await _version_problems(redis), *await _configuration_problems(redis)]
         except ResponseError as error:
             return [f"its configuration cannot be read ({error})"]
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("queue_redis_away", error=str(error))
+            log.warning("queue_redis_unavailable", error=str(error))
             await asyncio.sleep(RETRY_DELAY_S)
 
 
-async def _version(redis: Redis) -> list[str]:
+async def _version_problems(redis: Redis) -> list[str]:
     version = str((await redis.info("server"))["redis_version"])
-    if tuple(int(part) for part in version.split(".")[:2]) < LEAST_VERSION:
-        return [f"it is version {version}, 6.2 is the least"]
+    if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
+        return [f"its version is {version}, and at least 6.2 is required"]
     return []
 
 
-async def _configuration(redis: Redis) -> list[str]:
-    has = {name: _text((await redis.config_get(name)).get(name)) for name in (*WANTED, "maxmemory")}
-    if has.get("maxmemory") == "0":
-        log.warning("queue_redis_without_maxmemory", advice="set maxmemory: deferring then stops before it is full")
-    return [f"{name} must be {value}, {why}" for name, (value, why) in WANTED.items() if has.get(name) != value]
+async def _configuration_problems(redis: Redis) -> list[str]:
+    names = (*REQUIRED, "maxmemory")
+    configured = {name: _text((await redis.config_get(name)).get(name)) for name in names}
+    if configured["maxmemory"] == "0":
+        log.warning("queue_redis_without_maxmemory", advice="set maxmemory, so that deferring stops before it is full")
+    return [
+        f"{name} must be {value}, {reason}" for name, (value, reason) in REQUIRED.items() if configured[name] != value
+    ]
 
 
 def _text(value: str | bytes | None) -> str:

@@ -1,4 +1,7 @@
-"""Requests that hold credentials, encrypted as they wait: AES-256-GCM, bound to their job."""
+"""Encrypts stored requests that hold credentials, with AES-256-GCM and the job id as associated data.
+
+An encrypted request is `MAGIC`, the name of its key, a line feed, the nonce and the ciphertext.
+"""
 
 import os
 from collections.abc import Mapping
@@ -12,17 +15,17 @@ from app.jobs.model import StoredRequest, decode_request, encode_request
 from app.settings import Settings
 
 MAGIC = b"\x00"
-"""What no plain request begins with."""
+"""What an encrypted request begins with. A plain one begins with JSON."""
 
 NONCE_BYTES = 12
 
 
 class UnreadableRequest(PenstockError):
-    """A stored request that was changed, or that was encrypted with a key which is not here."""
+    """A stored request that is damaged, or whose key is not configured."""
 
 
 class Envelope:
-    """Seals with the first key, opens with any. A sealed request is MAGIC, key id, line feed, nonce, ciphertext."""
+    """Encodes and decodes stored requests. It encrypts with the first of its keys and decrypts with any."""
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         self._keys = {name: AESGCM(key) for name, key in keys.items()}
@@ -30,11 +33,11 @@ class Envelope:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """With the keys of PENSTOCK_ENVELOPE_KEYS."""
+        """An envelope with the keys of PENSTOCK_ENVELOPE_KEYS."""
         return cls(settings.envelope_keys)
 
     def encode(self, job_id: str, request: StoredRequest, *, seal: bool) -> bytes:
-        """As it is stored; `seal` needs a key."""
+        """The stored form of a job's request, encrypted if `seal` is set and there is a key."""
         plain = encode_request(request)
         if not seal or self._first is None:
             return plain
@@ -43,13 +46,13 @@ class Envelope:
         return MAGIC + self._first.encode() + b"\n" + nonce + sealed
 
     def decode(self, job_id: str, stored: bytes) -> StoredRequest:
-        """The inverse of `encode`; raises UnreadableRequest."""
+        """The inverse of `encode`. Raises UnreadableRequest."""
         try:
-            return decode_request(self._opened(job_id, stored) if stored.startswith(MAGIC) else stored)
+            return decode_request(self._decrypted(job_id, stored) if stored.startswith(MAGIC) else stored)
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise UnreadableRequest("The stored request cannot be read: it is damaged.") from error
 
-    def _opened(self, job_id: str, stored: bytes) -> bytes:
+    def _decrypted(self, job_id: str, stored: bytes) -> bytes:
         name, _, sealed = stored.removeprefix(MAGIC).partition(b"\n")
         key = self._keys.get(name.decode("latin-1"))
         if key is None:

@@ -1,27 +1,43 @@
-"""What operators do with queued and failed jobs: purge a rule's, and look at, replay or delete dead letters."""
+"""Operators' commands: purge the jobs of a rule; list, inspect, replay and discard dead letters."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import IntEnum
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
 from app.errors import Conflict, NotFound
-from app.jobs.model import Job, StoredRequest, StoredResponse, decode_response, partition_of
+from app.jobs.model import Job, JobStatus, StoredRequest, StoredResponse, decode_response, is_job_id, partition_of_job
 from app.queue import keys
 from app.queue.envelope import Envelope, UnreadableRequest
-from app.queue.reads import read
+from app.queue.reads import read, rows
 from app.queue.records import view
 from app.redis_wire.scripts import Argument, Scripts
 from app.rules.active import ActiveRule
 from app.settings import Settings
 
-PURGED_AT_ONCE = 200
-LOOKED_AT_AT_ONCE = 1000
+PURGE_PAGE_SIZE = 200
+LIST_SCAN_LIMIT = 1000
+"""How many dead letters, of whichever rules, one call of the script looks at."""
+
+UNKNOWN_JOB = "There is no such job."
+_DEAD_LETTER_FIELDS = 7
+
+
+class DeadLetterCode(IntEnum):
+    """What replay.lua and discard.lua return."""
+
+    DONE = 1
+    NOT_A_DEAD_LETTER = 0
+    UNKNOWN_JOB = -1
+    DIFFERENT_RULE = -2
+    REQUEST_LOST = -3
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One line of the list. `died_at_ms` is Unix milliseconds; `response_status` the app server's last answer."""
+    """One entry of the list. `died_at_ms` is in Unix milliseconds, `response_status` of the last answer, if any."""
 
     job_id: str
     rule_id: str
@@ -33,9 +49,19 @@ class DeadLetter:
     response_status: int | None
 
 
+class DeadLetterList(NamedTuple):
+    """A page of the list. `after` is the job id to continue after, and empty on the last page."""
+
+    dead_letters: Sequence[DeadLetter]
+    after: str
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetterDetails:
-    """A dead letter whole; no `request`: it can't be read (encrypted with a key that is not here)."""
+    """A dead letter with its request and the last response.
+
+    `request` is None where it cannot be read: its key is not configured, or Kafka has it.
+    """
 
     job: Job
     request: StoredRequest | None
@@ -43,7 +69,7 @@ class DeadLetterDetails:
 
 
 class Operations:
-    """Every method raises QueueUnavailable where the queue Redis can't be reached."""
+    """Operators' commands. Every method raises QueueUnavailable where the queue Redis cannot be reached."""
 
     def __init__(self, redis: Redis, scripts: Scripts, settings: Settings) -> None:
         self._redis = redis
@@ -52,44 +78,49 @@ class Operations:
         self._scripts = scripts
 
     async def purge(self, rule_id: str) -> int:
-        """Cancel all jobs of a rule that wait to be sent; how many there were. What runs, runs on."""
+        """Cancel all jobs of a rule that wait to be sent, and return how many there were.
+
+        Jobs that are already being sent are not affected.
+        """
         canceled = 0
         for partition in range(self._partitions):
-            for what in ("flows", "retries"):
+            for waiting in ("flows", "retries"):
                 cursor, more = b"0", 1
                 while more:
-                    arguments: list[Argument] = [rule_id, what, cursor, PURGED_AT_ONCE]
+                    arguments: list[Argument] = [rule_id, waiting, cursor, PURGE_PAGE_SIZE]
                     cursor, count, more = await self._scripts.call("purge", [keys.prefix(partition)], arguments)
                     canceled += count
         return canceled
 
-    async def dead_letters(self, rule_id: str, limit: int, after: str) -> tuple[list[DeadLetter], str]:
-        """A page, newest first within a partition; and the id to go on after, empty for the last page."""
+    async def dead_letters(self, rule_id: str, limit: int, after: str) -> DeadLetterList:
+        """Up to `limit` dead letters, newest first within each partition.
+
+        An empty `rule_id` stands for every rule, and an empty `after` for the first page. Raises NotFound where `after`
+        is not a job id.
+        """
         found: list[DeadLetter] = []
         for partition in range(self._partition(after) if after else 0, self._partitions):
             while len(found) < limit:
-                arguments: list[Argument] = [after, limit - len(found), rule_id, LOOKED_AT_AT_ONCE]
-                answer = await self._scripts.call("dead_letters", [keys.prefix(partition)], arguments)
-                found += [_letter(answer[at : at + 7]) for at in range(1, len(answer), 7)]
-                after = answer[0].decode()
+                arguments: list[Argument] = [after, limit - len(found), rule_id, LIST_SCAN_LIMIT]
+                next_after, *fields = await self._scripts.call("dead_letters", [keys.prefix(partition)], arguments)
+                found += [_dead_letter(row) for row in rows(fields, _DEAD_LETTER_FIELDS)]
+                after = next_after.decode()
                 if not after:
                     break
             if len(found) == limit:
-                return found, after or found[-1].job_id
+                return DeadLetterList(found, after or found[-1].job_id)
             after = ""
-        return found, ""
+        return DeadLetterList(found, "")
 
     async def dead_letter(self, job_id: str) -> DeadLetterDetails:
-        """Raises NotFound, and Conflict where the job is no dead letter."""
-        self._partition(job_id)
+        """One dead letter. Raises NotFound, and Conflict where the job is not a dead letter."""
+        key = keys.record(self._partition(job_id), job_id)
         job = await view(self._scripts, job_id)
         if job is None:
-            raise NotFound("There is no such job.")
-        if job.status != "failed":
-            raise Conflict(f"The job is no dead letter: it is {job.status}.")
-        key = keys.record(self._partition(job_id), job_id)
-        stored: list[Any] = await read(self._redis.hmget(key, ["request", "response"]))
-        request, response = stored
+            raise NotFound(UNKNOWN_JOB)
+        if job.status is not JobStatus.FAILED:
+            raise Conflict(f"The job is not a dead letter: it is {job.status}.")
+        request, response = await read(self._redis.hmget(key, ["request", "response"]))
         return DeadLetterDetails(
             job,
             None if request is None else self._readable(job_id, request),
@@ -97,22 +128,28 @@ class Operations:
         )
 
     async def replay(self, job_id: str, rule: ActiveRule) -> None:
-        """Send it again, as the last of its flow. Raises NotFound, and Conflict where it is no dead letter."""
+        """Put a dead letter back into its flow, behind all other jobs and with all its attempts.
+
+        `rule` is the current version of the job's rule. Raises NotFound, and Conflict where the job is not a dead
+        letter, belongs to a different rule, or has lost its request.
+        """
         queue = rule.queue
-        times = [int(queue.max_wait_seconds * 1000), queue.max_attempts]
-        ttls = [queue.result_ttl_seconds * 1000, queue.dead_letter_ttl_seconds * 1000]
-        parameters: list[Argument] = [
+        arguments: list[Argument] = [
             rule.rule_id,
             rule.priority,
             rule.revision,
             rule.snapshot,
             rule.drain_interval_us,
+            int(queue.max_wait_seconds * 1000),
+            queue.max_attempts,
+            queue.result_ttl_seconds * 1000,
+            queue.dead_letter_ttl_seconds * 1000,
         ]
-        self._require(await self._one("replay", job_id, *parameters, *times, *ttls))
+        await self._call("replay", job_id, *arguments)
 
     async def discard(self, job_id: str) -> None:
-        """Forget it. Raises NotFound, and Conflict where it is no dead letter."""
-        self._require(await self._one("discard", job_id))
+        """Delete a dead letter and its record. Raises NotFound, and Conflict where the job is not a dead letter."""
+        await self._call("discard", job_id)
 
     def _readable(self, job_id: str, stored: bytes) -> StoredRequest | None:
         try:
@@ -120,37 +157,38 @@ class Operations:
         except UnreadableRequest:
             return None
 
-    async def _one(self, script: str, job_id: str, *arguments: Argument) -> int:
+    async def _call(self, script: str, job_id: str, *arguments: Argument) -> None:
+        """Run a script on a dead letter. Raises NotFound and Conflict."""
         prefix = keys.prefix(self._partition(job_id))
-        return int(await self._scripts.call(script, [prefix], [job_id, *arguments]))
+        code = DeadLetterCode(await self._scripts.call(script, [prefix], [job_id, *arguments]))
+        match code:
+            case DeadLetterCode.UNKNOWN_JOB:
+                raise NotFound(UNKNOWN_JOB)
+            case DeadLetterCode.NOT_A_DEAD_LETTER:
+                raise Conflict("The job is not a dead letter.")
+            case DeadLetterCode.DIFFERENT_RULE:
+                raise Conflict("The job belongs to a different rule.")
+            case DeadLetterCode.REQUEST_LOST:
+                raise Conflict("The request of the job is no longer stored.")
 
     def _partition(self, job_id: str) -> int:
-        partition = partition_of(job_id)
-        if partition is None or partition >= self._partitions:
-            raise NotFound("There is no such job.")
-        return partition
-
-    @staticmethod
-    def _require(answer: int) -> None:
-        if answer == -1:
-            raise NotFound("There is no such job.")
-        if answer == -3:
-            raise Conflict("Its request is nowhere any more.")
-        if answer != 1:
-            raise Conflict("The job is no dead letter.")
+        """The partition of a job that a client names. Raises NotFound."""
+        if not is_job_id(job_id, self._partitions):
+            raise NotFound(UNKNOWN_JOB)
+        return partition_of_job(job_id)
 
 
-def _letter(fields: list[bytes]) -> DeadLetter:
-    job_id, flow, died_us, attempts, code, message, answer = (field.decode() for field in fields)
+def _dead_letter(row: Sequence[Any]) -> DeadLetter:
+    job_id, flow, died_us, attempts, code, message, answer = (field.decode() for field in row)
     rule_id, _, descriptor = flow.partition("|")
-    status = answer.partition(" ")[0]
+    status, _, _ = answer.partition(" ")
     return DeadLetter(
-        job_id,
-        rule_id,
-        descriptor,
-        int(float(died_us)) // 1000,
-        int(attempts),
-        code,
-        message,
-        int(status) if status else None,
+        job_id=job_id,
+        rule_id=rule_id,
+        descriptor=descriptor,
+        died_at_ms=int(float(died_us)) // 1000,
+        attempts=int(attempts),
+        code=code,
+        message=message,
+        response_status=int(status) if status else None,
     )

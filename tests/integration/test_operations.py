@@ -1,4 +1,4 @@
-"""What operators do with queued and failed jobs, through the admin API and on a real Redis."""
+"""Operators' commands for queued and failed jobs, through the admin API and on a real Redis."""
 
 import asyncio
 import base64
@@ -8,16 +8,25 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from app.errors import Conflict, NotFound
 from app.jobs.model import JobStatus, StoredResponse
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
+from app.queue.operations import Operations
 from app.queue.records import Records
+from app.redis_wire.scripts import Scripts
+from app.settings import Settings
 from sync.publisher import Publisher
 from tests.support.admin_in_process import Admin
 from tests.support.flow_steps import accepted, active, deferral, ids, lease, take
 from tests.support.rules import publish_all
 
 Fail = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+def operations(queue: Redis, queueing: Scripts, settings: Settings) -> Operations:
+    return Operations(queue, queueing, settings)
 
 
 @pytest.fixture
@@ -54,7 +63,7 @@ async def test_dead_letters_are_listed_newest_first_in_pages(admin: Admin, flows
     assert (line["rule_id"], line["descriptor"], line["attempts"], line["response_status"]) == ("r", "user:u4", 1, 500)
 
 
-async def test_a_dead_letter_says_all_that_is_known(admin: Admin, flows: Flows) -> None:
+async def test_a_dead_letter_is_shown_with_its_request_and_response(admin: Admin, flows: Flows) -> None:
     job_id = await dead(flows)
     found = (await admin("GET", f"/v1/dead-letters/{job_id}", role="viewer")).json()
     assert found["error"] == {"code": "attempts_exhausted", "message": "The app server answered 500."}
@@ -68,7 +77,7 @@ async def test_a_dead_letter_says_all_that_is_known(admin: Admin, flows: Flows) 
 
 
 @pytest.mark.usefixtures("rule_in_force")
-async def test_a_replayed_job_is_a_job_like_any_other(
+async def test_a_replayed_job_is_queued_like_any_other(
     admin: Admin,
     flows: Flows,
     records: Records,
@@ -120,6 +129,38 @@ async def test_a_job_of_a_deleted_rule_is_not_replayed(admin: Admin, flows: Flow
     assert "deleted or disabled" in answer.json()["detail"]
 
 
+async def test_a_job_that_does_not_exist_is_not_replayed_or_discarded(operations: Operations) -> None:
+    for job_id in ("0-" + "x" * 22, "1-" + "x" * 22, "nonsense"):
+        with pytest.raises(NotFound, match="There is no such job"):
+            await operations.replay(job_id, active())
+        with pytest.raises(NotFound, match="There is no such job"):
+            await operations.discard(job_id)
+
+
+async def test_a_job_that_has_not_failed_is_not_replayed_or_discarded(operations: Operations, flows: Flows) -> None:
+    job_id = await accepted(flows, deferral(0))
+    with pytest.raises(Conflict, match="The job is not a dead letter"):
+        await operations.replay(job_id, active())
+    with pytest.raises(Conflict, match="The job is not a dead letter"):
+        await operations.discard(job_id)
+
+
+async def test_a_job_is_not_replayed_under_a_different_rule(operations: Operations, flows: Flows) -> None:
+    job_id = await dead(flows)
+    with pytest.raises(Conflict, match="The job belongs to a different rule"):
+        await operations.replay(job_id, active(rule_id="another"))
+    assert (await operations.dead_letter(job_id)).job.status is JobStatus.FAILED
+
+
+async def test_a_job_without_its_request_is_not_replayed(operations: Operations, flows: Flows, queue: Redis) -> None:
+    job_id = await dead(flows)
+    await queue.hdel(f"{{q0}}:job:{job_id}", "request")
+    with pytest.raises(Conflict, match="The request of the job is no longer stored"):
+        await operations.replay(job_id, active())
+    details = await operations.dead_letter(job_id)
+    assert (details.job.status, details.request) == (JobStatus.FAILED, None)
+
+
 async def test_a_deleted_dead_letter_leaves_nothing(admin: Admin, flows: Flows, queue: Redis) -> None:
     job_id = await dead(flows, idempotency_key="k")
     assert (await admin("DELETE", f"/v1/dead-letters/{job_id}", role="viewer")).status_code == 403
@@ -129,14 +170,16 @@ async def test_a_deleted_dead_letter_leaves_nothing(admin: Admin, flows: Flows, 
     assert left == []
 
 
-async def test_dead_letters_past_their_time_are_forgotten(admin: Admin, flows: Flows, queue: Redis) -> None:
+async def test_dead_letters_whose_record_has_expired_are_removed_from_the_list(
+    admin: Admin, flows: Flows, queue: Redis
+) -> None:
     job_id = await dead(flows)
     await queue.delete(f"{{q0}}:job:{job_id}")
     assert (await admin("GET", "/v1/dead-letters")).json() == {"dead_letters": [], "next": None}
     assert await queue.zcard("{q0}:dead") == 0
 
 
-async def test_purging_cancels_what_waits_and_leaves_what_runs(
+async def test_purging_cancels_waiting_jobs_and_does_not_affect_running_ones(
     admin: Admin,
     flows: Flows,
     records: Records,

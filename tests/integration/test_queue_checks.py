@@ -1,4 +1,4 @@
-"""Which queue Redis is accepted, by edges and workers alike; and how deferring heeds its disk."""
+"""Which queue Redis edges and workers accept, and how deferring stops when its disk is nearly full."""
 
 import asyncio
 import os
@@ -22,10 +22,10 @@ from tests.support.waiting import eventually
 
 
 @pytest.fixture
-def unfit_url(tmp_path: Path) -> Iterator[str]:
-    """A Redis that writes nothing to disk."""
-    store = cache_store(tmp_path / "unfit", free_port())
-    with started(store, tmp_path / "unfit.log"):
+def undurable_url(tmp_path: Path) -> Iterator[str]:
+    """The address of a Redis that writes nothing to disk."""
+    store = cache_store(tmp_path / "undurable", free_port())
+    with started(store, tmp_path / "undurable.log"):
         yield store.url
 
 
@@ -35,23 +35,25 @@ async def test_a_durable_redis_is_accepted(queue: Redis, settings: Settings) -> 
     assert logs == []
 
 
-async def test_one_that_may_lose_jobs_is_refused_or_warned_about(unfit_url: str, settings: Settings) -> None:
-    await redis_is_ready(unfit_url)
-    async with Redis.from_url(unfit_url) as redis:
+async def test_a_redis_that_may_lose_jobs_is_refused_or_logged(undurable_url: str, settings: Settings) -> None:
+    await redis_is_ready(undurable_url)
+    async with Redis.from_url(undurable_url) as redis:
         with pytest.raises(StartupError, match=r"appendonly must be yes.*; appendfsync must be always"):
             await check_queue(redis, settings)
         with capture_logs() as logs:
             await check_queue(redis, settings.model_copy(update={"queue_check": "warn"}))
-    problems = [log["problem"] for log in logs if log["event"] == "queue_redis_not_fit"]
+    problems = [log["problem"] for log in logs if log["event"] == "queue_redis_may_lose_jobs"]
     assert [problem.split()[0] for problem in problems] == ["appendonly", "appendfsync"]
 
 
 @pytest.mark.parametrize("role", ["edge", "worker"])
-def test_a_process_does_not_start_on_it(unfit_url: str, settings: Settings, role: str) -> None:
-    asyncio.run(redis_is_ready(unfit_url))
+def test_a_process_does_not_start_on_a_redis_that_may_lose_jobs(
+    undurable_url: str, settings: Settings, role: str
+) -> None:
+    asyncio.run(redis_is_ready(undurable_url))
     environment = {
         "PENSTOCK_CACHE_REDIS_URL": settings.cache_redis_url,
-        "PENSTOCK_QUEUE_REDIS_URL": unfit_url,
+        "PENSTOCK_QUEUE_REDIS_URL": undurable_url,
         "PENSTOCK_UPSTREAMS": "http://127.0.0.1:9",
     }
     options = ["--port", str(free_port())] if role == "edge" else []
@@ -61,10 +63,10 @@ def test_a_process_does_not_start_on_it(unfit_url: str, settings: Settings, role
     )
     assert ended.returncode == 1
     last = ended.stderr.strip().splitlines()[-1]
-    assert last.startswith("penstock: The queue Redis is not fit: appendonly must be yes")
+    assert last.startswith("penstock: The queue Redis may lose jobs: appendonly must be yes")
 
 
-async def test_a_nearly_full_disk_stops_deferring_alone(settings: Settings, cache: Redis, tmp_path: Path) -> None:
+async def test_a_nearly_full_disk_stops_deferring_only(settings: Settings, cache: Redis, tmp_path: Path) -> None:
     full = {"queue_folder": tmp_path, "queue_min_free_bytes": 1 << 60}
     async with edge_running(settings, cache, **full) as edge:
         await edge.rule("one", **EVERY_ADDRESS, limit=1, window_seconds=3600, on_limit="defer")
@@ -74,5 +76,5 @@ async def test_a_nearly_full_disk_stops_deferring_alone(settings: Settings, cach
         async def refused() -> bool:
             return (await edge.get("/")).status == 503
 
-        await eventually(refused, 10, "the disk is seen to be full")
+        await eventually(refused, 10, "deferring is refused")
         assert (await edge.get("/")).json()["detail"] == "The queue's disk is nearly full."

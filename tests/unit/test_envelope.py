@@ -1,4 +1,4 @@
-"""Requests that hold credentials, as they wait."""
+"""The encryption of stored requests that hold credentials."""
 
 import base64
 
@@ -15,7 +15,7 @@ REQUEST = StoredRequest("POST", b"/x", [(b"authorization", b"Bearer secret")], b
 ENVELOPE = Envelope({"new": b"n" * 32, "old": b"o" * 32})
 
 
-def test_what_is_sealed_can_be_opened_for_its_job_alone() -> None:
+def test_an_encrypted_request_can_be_decrypted_for_its_own_job_only() -> None:
     sealed = ENVELOPE.encode("job", REQUEST, seal=True)
     assert b"secret" not in sealed
     assert b"body" not in sealed
@@ -25,7 +25,7 @@ def test_what_is_sealed_can_be_opened_for_its_job_alone() -> None:
     assert ENVELOPE.encode("job", REQUEST, seal=True) != sealed, "a nonce is used once"
 
 
-def test_keys_rotate() -> None:
+def test_an_old_key_still_decrypts_after_a_rotation() -> None:
     before = Envelope({"old": b"o" * 32}).encode("job", REQUEST, seal=True)
     assert ENVELOPE.decode("job", before) == REQUEST
     assert ENVELOPE.encode("job", REQUEST, seal=True).startswith(b"\x00new\n")
@@ -34,7 +34,7 @@ def test_keys_rotate() -> None:
 
 
 @given(st.integers(0, 8 * len(ENVELOPE.encode("job", REQUEST, seal=True)) - 1))
-def test_a_flipped_bit_is_found(bit: int) -> None:
+def test_a_flipped_bit_is_detected(bit: int) -> None:
     sealed = bytearray(ENVELOPE.encode("job", REQUEST, seal=True))
     sealed[bit // 8] ^= 1 << bit % 8
     with pytest.raises(UnreadableRequest):
@@ -42,7 +42,7 @@ def test_a_flipped_bit_is_found(bit: int) -> None:
 
 
 @pytest.mark.parametrize("stored", [b"", b"[", b"{}\n", b"[1]\n", b"\x00", b"[1,2,3,4]\n"])
-def test_nonsense_is_unreadable(stored: bytes) -> None:
+def test_damaged_requests_are_unreadable(stored: bytes) -> None:
     with pytest.raises(UnreadableRequest):
         ENVELOPE.decode("job", stored)
 
