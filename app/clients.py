@@ -12,7 +12,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.errors import CountersUnavailable, QueueUnavailable, StartupError
-from app.http1.client.pool import ClientTimeouts, Pool
+from app.http1.client.pool import ClientTimeouts, ConnectionPool
 from app.redis_wire.address import RedisAddress
 from app.redis_wire.node import Node
 from app.redis_wire.scripts import Scripts
@@ -99,16 +99,17 @@ def http_client(timeout_s: float = 5.0) -> httpx.AsyncClient:
     return httpx.AsyncClient(timeout=timeout_s, cookies=no_cookies, verify=tls, trust_env=False, follow_redirects=False)
 
 
-def upstream_pools(settings: Settings) -> list[Pool]:
+def upstream_pools(settings: Settings) -> list[ConnectionPool]:
     """Connections to each of the app servers, none open yet. Raises StartupError."""
     timeouts = ClientTimeouts(
         connect_s=settings.upstream_connect_timeout_s,
         read_s=settings.upstream_read_timeout_s,
-        keep_s=settings.upstream_keep_alive_s,
-        most_idle=settings.upstream_idle_connections,
+        keep_alive_s=settings.upstream_keep_alive_s,
     )
     tls = _tls(settings.upstream_ca_file) if any(url.scheme == "https" for url in settings.upstreams) else None
-    return [Pool(address, timeouts, tls) for address in settings.upstreams]
+    return [
+        ConnectionPool(address, timeouts, settings.upstream_idle_connections, tls) for address in settings.upstreams
+    ]
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:

@@ -103,7 +103,7 @@ class Delivery:
     async def _read(self, answer: UpstreamResponse) -> StoredResponse:
         """Read the whole answer; the stored body is None if it is larger than the limit."""
         with answer:
-            chunks = [answer.take()]
+            chunks = [answer.read_nowait()]
             size = len(chunks[0])
             while not answer.complete and size <= self._max_response_bytes:
                 chunks.append(await answer.read())

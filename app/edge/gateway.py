@@ -127,7 +127,7 @@ class Gateway:
             ) as answer:
                 limits = rate_limit(results, retry_after_s=retry_after_s(answer.headers) or math.inf)
                 exchange.start_response(answer.status, answer.headers + limits)
-                chunk = answer.take()
+                chunk = answer.read_nowait()
                 while not answer.complete:
                     exchange.write(chunk)
                     await exchange.drain()

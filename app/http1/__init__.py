@@ -1,1 +1,1 @@
-"""HTTP/1.1, both ways: with clients and with app servers."""
+"""HTTP/1.1: a server for clients and a client for app servers."""

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from app.errors import MalformedRequest, UpstreamCircuitOpen, UpstreamError, UpstreamRefused
-from app.http1.client.connection import ClientConnection, Sent
-from app.http1.client.pool import Pool
+from app.http1.client.connection import ClientConnection, OnSent
+from app.http1.client.pool import ConnectionPool
 from app.http1.client.request import encode_head
 from app.http1.client.response import Response
 from app.upstream.breaker import LONGEST_BACKOFF_S, Breaker, Permit, RequestResult
@@ -25,7 +25,7 @@ _Request = tuple[bytes, AsyncIterator[bytes] | bytes, int, bool]
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    pool: Pool
+    pool: ConnectionPool
     breaker: Breaker
 
 
@@ -44,7 +44,7 @@ class UpstreamResponse:
         self._permit = permit
         self._request: _Request | None = request
         self._response = NO_RESPONSE
-        self._connection = server.pool.take()
+        self._connection = server.pool.take_idle()
         self.status = 0
         self.headers: Headers = []
         if self._connection is not None:
@@ -57,10 +57,10 @@ class UpstreamResponse:
 
     def _begin(self, connection: ClientConnection, request: _Request) -> None:
         self._request = None
-        head, body, length, to_head = request
-        connection.begin(head, body, length, to_head=to_head)
+        head, body, length, is_head_request = request
+        connection.send_request(head, body, length, is_head_request=is_head_request)
 
-    async def receive_head(self, sent: Sent | None = None) -> None:
+    async def receive_head(self, sent: OnSent | None = None) -> None:
         """Wait for the status and the headers; call this once. `sent` is called when the request has been written.
 
         Raises UpstreamRefused, UpstreamCut, UpstreamTimeout, and whatever the request's body raises.
@@ -74,7 +74,7 @@ class UpstreamResponse:
                 self._begin(connection, self._request)
             if sent is not None:
                 sent()
-            response = self._response = await connection.answered()
+            response = self._response = await connection.receive_head()
             self.status = response.status
             self.headers = from_upstream(response.headers)
             result = RequestResult.ANSWERED
@@ -92,29 +92,29 @@ class UpstreamResponse:
     @property
     def complete(self) -> bool:
         """Whether the whole body has been read."""
-        return self._response.complete and not self._response.size
+        return self._response.complete and not self._response.buffered_bytes
 
-    def take(self) -> bytes:
+    def read_nowait(self) -> bytes:
         """Return what has arrived of the body since the last call; empty if nothing has."""
         connection = self._connection
         if connection is None:
             return b""
-        chunk = connection.take()
+        chunk = connection.read_nowait()
         if self._response.complete:
             self.close()
         return chunk
 
     async def read(self) -> bytes:
         """Wait for more of the body and return it; empty at the end of the body. Raises UpstreamError."""
-        if self._connection is not None and not self._response.size:
-            await self._connection.more()
-        return self.take()
+        if self._connection is not None and not self._response.buffered_bytes:
+            await self._connection.wait_for_body()
+        return self.read_nowait()
 
     def close(self) -> None:
         """Return the connection to its pool, or discard it if the answer is not complete. Further calls do nothing."""
         connection, self._connection = self._connection, None
-        if connection is not None and connection.finish():
-            self._server.pool.give_back(connection, self._response.kept_for_s)
+        if connection is not None and connection.finish_request():
+            self._server.pool.release(connection, self._response.keep_alive_timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -132,7 +132,7 @@ class Upstream:
     fails at once with UpstreamCircuitOpen, a live request is sent all the same.
     """
 
-    def __init__(self, pools: Sequence[Pool], *, fail_fast: bool = False) -> None:
+    def __init__(self, pools: Sequence[ConnectionPool], *, fail_fast: bool = False) -> None:
         self._servers = [_Server(pool, Breaker()) for pool in pools]
         self._turn = 0
         self._fail_fast = fail_fast
@@ -170,7 +170,7 @@ class Upstream:
         target: bytes,
         headers: Headers,
         body: AsyncIterator[bytes] | bytes | None,
-        sent: Sent | None = None,
+        sent: OnSent | None = None,
     ) -> UpstreamResponse:
         """Send one request and wait for the head of its answer. A request is never sent twice; the target is unchanged.
 
@@ -206,7 +206,7 @@ class Upstream:
             server = self._servers[(self._turn + 1) % len(self._servers)]
             if not server.pool.idle and server.breaker.is_settled:
                 with suppress(UpstreamError):  # the request that follows reports it
-                    server.pool.give_back(await server.pool.connect(), None)
+                    server.pool.release(await server.pool.connect(), None)
 
     def record(self, breaker: Breaker, permit: Permit, result: RequestResult, wait_s: float) -> None:
         """Tell a breaker how a request ended."""

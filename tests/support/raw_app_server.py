@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.clients import upstream_pools
-from app.http1.client.pool import Pool
+from app.http1.client.pool import ConnectionPool
 from app.settings import Settings
 from app.upstream.upstream import Upstream, UpstreamResponse
 
@@ -111,7 +111,7 @@ class Client:
     """An Upstream of one app server, and the pool that it uses."""
 
     upstream: Upstream
-    pool: Pool
+    pool: ConnectionPool
 
     async def send(
         self, target: str, method: str = "GET", body: AsyncIterator[bytes] | bytes | None = None

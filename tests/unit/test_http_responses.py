@@ -14,11 +14,11 @@ from tests.support.responses import BROKEN, GOOD, LENGTH, OK, Good
 
 def read(pieces: list[bytes], *, ends: bool, method: str = "GET", reader: ResponseReader | None = None) -> Response:
     reader = reader or ResponseReader()
-    response = reader.expect(to_head=method == "HEAD")
+    response = reader.expect(is_head_request=method == "HEAD")
     for piece in pieces:
         reader.feed(piece)
     if ends:
-        reader.end()
+        reader.feed_eof()
     return response
 
 
@@ -30,7 +30,7 @@ def cut(raw: bytes, at: list[int]) -> list[bytes]:
 @pytest.mark.parametrize("good", GOOD, ids=lambda good: good.name)
 def test_a_good_response_is_read(good: Good) -> None:
     response = read([good.raw], ends=good.ends, method=good.method)
-    found = (response.status, response.take(), response.complete, response.clean)
+    found = (response.status, response.read_nowait(), response.complete, response.keep_alive)
     assert found == (good.status, good.body, True, good.keeps)
 
 
@@ -40,9 +40,9 @@ def test_the_pieces_in_which_a_response_comes_change_nothing(data: st.DataObject
     pieces = cut(good.raw, data.draw(st.lists(st.integers(0, len(good.raw)))))
     response = read(pieces, ends=good.ends, method=good.method)
     whole = read([good.raw], ends=good.ends, method=good.method)
-    assert (response.status, response.take(), response.complete) == (good.status, good.body, True)
+    assert (response.status, response.read_nowait(), response.complete) == (good.status, good.body, True)
     assert response.headers == whole.headers
-    assert response.clean <= good.keeps, "in pieces it may be less sure that the connection is clean, never more"
+    assert response.keep_alive <= good.keeps, "in pieces it may be less sure that the connection is clean, never more"
 
 
 bodies = st.binary(max_size=200)
@@ -70,7 +70,7 @@ def test_any_valid_response_in_any_pieces_is_read_as_it_was_written(
     reader = ResponseReader()
     for _ in range(2):
         response = read(cut(raw, [a % (len(raw) + 1) for a in at]), ends=False, reader=reader)
-        assert (response.take(), response.complete, response.clean) == (body, True, True)
+        assert (response.read_nowait(), response.complete, response.keep_alive) == (body, True, True)
         assert response.headers[:-1] == fields
 
 
@@ -109,22 +109,24 @@ def test_a_reader_goes_on_after_every_response_that_keeps_its_connection() -> No
     reader = ResponseReader()
     for good in [one for one in GOOD if one.keeps] * 2:
         response = read([good.raw], ends=False, method=good.method, reader=reader)
-        assert (response.status, response.take(), response.clean) == (good.status, good.body, True), good.name
+        assert (response.status, response.read_nowait(), response.keep_alive) == (good.status, good.body, True), (
+            good.name
+        )
 
 
 def test_what_comes_after_the_end_is_no_part_of_it() -> None:
     reader = ResponseReader()
-    response = reader.expect(to_head=False)
+    response = reader.expect(is_head_request=False)
     reader.feed(OK + LENGTH + b"\r\nabc")
-    assert response.clean
+    assert response.keep_alive
     reader.feed(b"def")
-    assert (response.clean, response.take()) == (False, b"abc")
+    assert (response.keep_alive, response.read_nowait()) == (False, b"abc")
 
 
 @pytest.mark.parametrize(("value", "seconds"), [(b"timeout=5, max=100", 5), (b"max=3, timeout = 7", 7), (b"x", None)])
 def test_how_long_the_server_keeps_the_connection(value: bytes, seconds: int | None) -> None:
     raw = OK + b"Keep-Alive: " + value + b"\r\n" + LENGTH + b"\r\nabc"
-    assert read([raw], ends=False).kept_for_s == seconds
+    assert read([raw], ends=False).keep_alive_timeout_s == seconds
 
 
 HOST = b"app.test:81"

@@ -1,1 +1,1 @@
-"""HTTP/1.1 to the app servers: requests written and responses read on connections that are kept."""
+"""HTTP/1.1 to the app servers: writes requests and reads responses on pooled connections."""

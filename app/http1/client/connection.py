@@ -1,7 +1,7 @@
-"""One connection to an app server: a request at a time, both ways streaming, with backpressure.
+"""One connection to an app server: one request at a time, streaming with backpressure in both directions.
 
-No task and no timer of its own a request: a body that streams has a task, and one timer a connection looks now and
-then whether the app server is owing something for too long.
+For speed, a request has neither a task nor a timer of its own. Only a body that streams is sent by a task, and each
+connection has one timer, which checks now and then whether the app server has made progress.
 """
 
 import asyncio
@@ -13,22 +13,26 @@ from app.errors import UpstreamCut, UpstreamTimeout
 from app.http1.client.request import CHUNKED
 from app.http1.client.response import BadResponse, Response, ResponseReader
 
-MOST_UNREAD_BYTES = 65_536
-"""More of an answer is not taken from the network before some of it was read."""
+MAX_BUFFERED_BYTES = 65_536
+"""Reading pauses while more than this of a response's body waits to be read by the caller."""
 
-JOINED_BYTES = 65_536
-"""Up to this size a body goes out with its head in one piece."""
+MAX_JOINED_BYTES = 65_536
+"""A body up to this size is copied behind its head, so that both leave in one piece."""
 
-Sent = Callable[[], None]
+OnSent = Callable[[], None]
 Waiter = asyncio.Future[None]
 
 
 class ClientConnection(asyncio.Protocol):
-    """`begin` a request, wait until it is `answered`, `read` to the end of the body, `finish`: then again."""
+    """A connection on which requests follow each other.
+
+    For each one call `send_request`, await `receive_head`, then `wait_for_body` and `read_nowait` until the response is
+    complete, and call `finish_request`.
+    """
 
     def __init__(self, timeout_s: float, on_lost: Callable[["ClientConnection"], None]) -> None:
-        self.keep_until = 0.0
-        """When an idle one is not used any more, in the loop's time."""
+        self.expires_at = 0.0
+        """When the connection may no longer be reused, in seconds of the event loop's clock."""
         self._timeout_s = timeout_s
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
@@ -36,241 +40,253 @@ class ClientConnection(asyncio.Protocol):
         self._response: Response | None = None
         self._error: Exception | None = None
         self._transport: asyncio.Transport | None = None
-        self._readable = select.poll()
-        self._paused = False
-        self._waiter: Waiter | None = None
-        self._room: Waiter | None = None
-        self._full = False
+        self._socket_poll = select.poll()
+        self._reading_paused = False
+        self._read_waiter: Waiter | None = None
+        self._drain_waiter: Waiter | None = None
+        self._writing_paused = False
         self._upload: asyncio.Task[None] | None = None
-        self._clients_turn = False
+        self._upload_is_idle = False
         self._timer: asyncio.TimerHandle | None = None
-        self._owing_since = 0.0
-        self._unsent = 0
+        self._progress_at = 0.0
+        self._unsent_bytes = 0
 
     # A request
 
     @property
-    def usable(self) -> bool:
-        """Whether a request may be sent: open, and silent, which is asked of the system: the loop may not know yet."""
-        return self._transport is not None and not self._transport.is_closing() and not self._readable.poll(0)
+    def is_reusable(self) -> bool:
+        """Whether the connection is open and nothing has been received on it.
 
-    def begin(self, head: bytes, body: bytes | AsyncIterator[bytes], length: int, *, to_head: bool) -> None:
-        """Send a request; a body that streams follows while the answer is read."""
+        The operating system is asked, because the event loop may not have read yet what has arrived.
+        """
+        return self._transport is not None and not self._transport.is_closing() and not self._socket_poll.poll(0)
+
+    def send_request(
+        self, head: bytes, body: bytes | AsyncIterator[bytes], length: int, *, is_head_request: bool
+    ) -> None:
+        """Send a request. A body that is an iterator is sent by a task, while the response may already arrive."""
         transport = self._transport
         assert self._response is None
-        self._response = self._reader.expect(to_head=to_head)
+        self._response = self._reader.expect(is_head_request=is_head_request)
         self._error = None
         if transport is None or transport.is_closing():
             self._error = UpstreamCut("The app server closed the connection before the request was sent.")
         elif not isinstance(body, bytes):
             transport.write(head)
-            self._clients_turn = True
-            self._upload = self._loop.create_task(self._send(body, length))
-        elif len(body) <= JOINED_BYTES:
+            self._upload_is_idle = True
+            self._upload = self._loop.create_task(self._send_body(body, length))
+        elif len(body) <= MAX_JOINED_BYTES:
             transport.write(head + body)
         else:
             transport.writelines((head, body))
 
-    async def answered(self) -> Response:
-        """The answer, once its head is here. Raises UpstreamError, or what the request's body raised."""
+    async def receive_head(self) -> Response:
+        """Wait for the status and the headers. Raises UpstreamError, and whatever the request's body raises."""
         response = self._current()
         while not response.status and self._error is None:
-            await self._news()
+            await self._wait_readable()
         if self._error is not None:
             raise self._error
         return response
 
-    async def more(self) -> None:
-        """Wait until more of the answer's body is here, or its end. Raises as `answered` does."""
+    async def wait_for_body(self) -> None:
+        """Wait until more of the body can be read, or it is complete. Raises as `receive_head` does."""
         response = self._current()
-        while not response.size and not response.complete and self._error is None:
-            await self._news()
-        if self._error is not None and not response.size and not response.complete:
+        while not response.buffered_bytes and not response.complete and self._error is None:
+            await self._wait_readable()
+        if self._error is not None and not response.buffered_bytes and not response.complete:
             raise self._error
 
-    def take(self) -> bytes:
-        """What is here of the answer's body."""
-        chunk = self._current().take()
-        if self._paused:
+    def read_nowait(self) -> bytes:
+        """What has been received of the body since the last call; may be empty."""
+        chunk = self._current().read_nowait()
+        if self._reading_paused:
             self._resume_reading()
         return chunk
 
-    def finish(self) -> bool:
-        """Let go of the request. Whether another may follow; where the two sides could disagree it is cut."""
+    def finish_request(self) -> bool:
+        """End the request, and return whether the connection may carry another.
+
+        The connection is aborted where client and server could disagree on where the next message begins.
+        """
         response, self._response = self._response, None
         upload, self._upload = self._upload, None
-        self._clients_turn = False
-        sent = upload is None or upload.done()
-        if upload is not None and not sent:
+        self._upload_is_idle = False
+        is_sent = upload is None or upload.done()
+        if upload is not None and not is_sent:
             upload.cancel()
         transport = self._transport
         if (
             transport is not None
             and response is not None
             and response.complete
-            and response.clean
-            and sent
+            and response.keep_alive
+            and is_sent
             and self._error is None
             and not transport.is_closing()
             and not transport.get_write_buffer_size()
         ):
-            if self._paused:
+            if self._reading_paused:
                 self._resume_reading()
             return True
-        self.cut()
+        self.abort()
         return False
 
-    def cut(self) -> None:
-        """Close at once, in the middle of whatever it is."""
+    def abort(self) -> None:
+        """Close the connection at once, whatever it is doing."""
         if self._transport is not None:
             self._transport.abort()
 
     def close(self) -> None:
-        """Close an idle one."""
+        """Close the idle connection."""
         if self._transport is not None:
             self._transport.close()
 
-    # The network's side: asyncio calls these
+    # Called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is open."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are like it, and no subclass
-        self._readable.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        """Called by asyncio when the connection is open."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from asyncio's
+        self._socket_poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        """Some of an answer, or what nobody asked for."""
+        """Called by asyncio when bytes have been received. Unsolicited ones end the connection."""
         response = self._response
         if response is None:
-            self.cut()
+            self.abort()
             return
         try:
             self._reader.feed(data)
         except BadResponse as error:
-            self._fail(UpstreamCut(f"The app server's answer is not valid HTTP: {error}."))
+            self._fail(UpstreamCut(f"The app server's response is not valid HTTP: {error}."))
             return
-        if response.size > MOST_UNREAD_BYTES and not self._paused and self._transport is not None:
-            self._paused = True
+        if response.buffered_bytes > MAX_BUFFERED_BYTES and not self._reading_paused and self._transport is not None:
+            self._reading_paused = True
             self._transport.pause_reading()
         if response.status:
-            _wake(self._waiter)
+            _wake(self._read_waiter)
 
     def eof_received(self) -> None:
-        """The app server sends no more; the connection is closed then."""
+        """Called by asyncio when the app server has closed its side; asyncio closes the connection then."""
         if self._response is not None and self._error is None:
             try:
-                self._reader.end()
+                self._reader.feed_eof()
             except BadResponse as error:
-                self._error = UpstreamCut(f"The app server's answer is not whole: {error}.")
-            _wake(self._waiter)
+                self._error = UpstreamCut(f"The app server's response is incomplete: {error}.")
+            _wake(self._read_waiter)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is closed."""
+        """Called by asyncio when the connection is closed."""
         self._transport = None
         if self._error is None and self._response is not None and not self._response.complete:
             why = f": {exc}" if exc else ""
-            self._error = UpstreamCut(f"The connection to the app server ended before its answer did{why}.")
+            self._error = UpstreamCut(f"The connection to the app server ended before the response did{why}.")
         if self._timer is not None:
             self._timer.cancel()
-        _wake(self._waiter)
-        _wake(self._room)
+        _wake(self._read_waiter)
+        _wake(self._drain_waiter)
         self._on_lost(self)
 
     def pause_writing(self) -> None:
-        """The app server takes no more for now."""
-        self._full = True
+        """Called by asyncio when the app server reads more slowly than the request is written."""
+        self._writing_paused = True
 
     def resume_writing(self) -> None:
-        """It does again."""
-        self._full = False
-        self._owing_since = self._loop.time()
-        _wake(self._room)
+        """Called by asyncio when the app server has caught up."""
+        self._writing_paused = False
+        self._progress_at = self._loop.time()
+        _wake(self._drain_waiter)
 
-    # Within
+    # Responses
 
     def _current(self) -> Response:
         if self._response is None:
-            raise RuntimeError("no request is under way")
+            raise RuntimeError("No request is in progress.")
         return self._response
 
     def _fail(self, error: Exception) -> None:
         if self._error is None:
             self._error = error
-        _wake(self._waiter)
-        self.cut()
+        _wake(self._read_waiter)
+        self.abort()
 
     def _resume_reading(self) -> None:
-        self._paused = False
+        self._reading_paused = False
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    async def _news(self) -> None:
-        self._expect_something()
-        self._waiter = self._loop.create_future()
+    async def _wait_readable(self) -> None:
+        self._start_timeout()
+        self._read_waiter = self._loop.create_future()
         try:
-            await self._waiter
+            await self._read_waiter
         finally:
-            self._waiter = None
+            self._read_waiter = None
 
-    async def _send(self, body: AsyncIterator[bytes], length: int) -> None:
-        """The rest of a request; what the body raises is the request's end."""
-        left = length
+    # Bodies that stream
+
+    async def _send_body(self, body: AsyncIterator[bytes], length: int) -> None:
+        """Send the body of a request. An error that it raises ends the request."""
+        remaining = length
         try:
             async for chunk in body:
                 if self._transport is None or self._transport.is_closing():
                     return
-                self._clients_turn = False
+                self._upload_is_idle = False
                 if length == CHUNKED:
                     if chunk:
                         self._transport.writelines((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
                 else:
-                    left -= len(chunk)
-                    if left < 0:
+                    remaining -= len(chunk)
+                    if remaining < 0:
                         break
                     self._transport.write(chunk)
-                while self._full and self._transport is not None:
-                    await self._until_room()
-                self._clients_turn = True
+                while self._writing_paused and self._transport is not None:
+                    await self._drain()
+                self._upload_is_idle = True
         except Exception as error:
             self._fail(error)
             return
         if length == CHUNKED:
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.write(b"0\r\n\r\n")
-        elif left:
-            self._fail(UpstreamCut("The request's body is not as long as was announced."))
-        self._clients_turn = False
-        self._owing_since = self._loop.time()
+        elif remaining:
+            self._fail(UpstreamCut("The length of the request's body differs from its Content-Length."))
+        self._upload_is_idle = False
+        self._progress_at = self._loop.time()
 
-    async def _until_room(self) -> None:
-        self._expect_something()
-        self._room = self._loop.create_future()
+    async def _drain(self) -> None:
+        self._start_timeout()
+        self._drain_waiter = self._loop.create_future()
         try:
-            await self._room
+            await self._drain_waiter
         finally:
-            self._room = None
+            self._drain_waiter = None
 
-    def _expect_something(self) -> None:
-        """From now on the app server is owing."""
-        self._owing_since = self._loop.time()
-        self._unsent = self._transport.get_write_buffer_size() if self._transport is not None else 0
+    # The timeout
+
+    def _start_timeout(self) -> None:
+        """Expect the app server to make progress from now on. A timer that runs is not replaced, but checks later."""
+        self._progress_at = self._loop.time()
+        self._unsent_bytes = self._transport.get_write_buffer_size() if self._transport is not None else 0
         if self._timer is None:
-            self._timer = self._loop.call_later(self._timeout_s, self._look)
+            self._timer = self._loop.call_later(self._timeout_s, self._check_timeout)
 
-    def _look(self) -> None:
-        """Whether it has been owing for too long. A slow client is not the app server's fault."""
+    def _check_timeout(self) -> None:
+        """Fail if the app server has made no progress. It is not to blame while the client's body is awaited."""
         self._timer = None
-        if self._transport is None or (self._waiter is None and self._room is None):
+        if self._transport is None or (self._read_waiter is None and self._drain_waiter is None):
             return
-        unsent = self._transport.get_write_buffer_size()
-        if self._clients_turn or 0 < unsent < self._unsent:
-            self._owing_since = self._loop.time()
-        self._unsent = unsent
-        left_s = self._owing_since + self._timeout_s - self._loop.time()
+        unsent_bytes = self._transport.get_write_buffer_size()
+        if self._upload_is_idle or 0 < unsent_bytes < self._unsent_bytes:
+            self._progress_at = self._loop.time()
+        self._unsent_bytes = unsent_bytes
+        left_s = self._progress_at + self._timeout_s - self._loop.time()
         if left_s > 0:
-            self._timer = self._loop.call_later(left_s, self._look)
+            self._timer = self._loop.call_later(left_s, self._check_timeout)
         else:
-            self._fail(UpstreamTimeout("The app server did not answer in time."))
-            _wake(self._room)
+            self._fail(UpstreamTimeout("The app server did not respond in time."))
+            _wake(self._drain_waiter)
 
 
 def _wake(waiter: Waiter | None) -> None:

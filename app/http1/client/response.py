@@ -1,7 +1,8 @@
-"""The responses of one connection, one after another: llhttp reads them, and what it lets pass is refused here.
+"""Reads the responses of one connection, one after another: llhttp parses them, and this module is stricter still.
 
-Left to the parser: bare CR or LF, folded lines, control characters in values, names that are no tokens, more than one
-length, a length beside a coding, bad chunk sizes. It skips empty lines before a response, which change nothing.
+llhttp refuses bare CR or LF, folded lines, control characters in values, names that are not tokens, several
+Content-Lengths, a Content-Length beside a Transfer-Encoding, and bad chunk sizes. It skips empty lines before a
+response, which is harmless.
 """
 
 import re
@@ -12,180 +13,182 @@ from app.web.headers import Headers
 from app.web.statuses import NO_CONTENT, WITHOUT_BODY
 
 MAX_HEAD_BYTES = 65_536
-"""Of a head, of trailers, or of anything else that brings the body no further."""
+"""The limit for a head, for trailers, and for anything else that is not a part of the body."""
 
-MAX_INTERIM = 16
+MAX_INTERIM_RESPONSES = 16
+"""So many 1xx responses may come before the final one."""
+
 _VERSIONS = frozenset({"1.0", "1.1"})
-_LAST_STATUS = 599  # RFC 9110, 15
+_MAX_STATUS = 599  # RFC 9110, 15
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
 
 
 class BadResponse(Exception):
-    """What came is no response, or could be read in more than one way."""
+    """What was received is not a response, or is ambiguous."""
 
 
 class Response:
-    """One response as it arrives. `status` is 0 until the head of the final one has come."""
+    """One response as it is received. `status` is 0 until the head of the final response has been received."""
 
-    __slots__ = ("_body", "clean", "complete", "headers", "kept_for_s", "size", "status")
+    __slots__ = ("_chunks", "buffered_bytes", "complete", "headers", "keep_alive", "keep_alive_timeout_s", "status")
 
     def __init__(self) -> None:
         self.status = 0
         self.headers: Headers = []
-        """Names in lower case."""
+        """The names are in lower case."""
         self.complete = False
-        self.clean = False
-        """Once complete: whether the connection may carry another."""
-        self.kept_for_s: int | None = None
-        """For how long the server says that it keeps the connection."""
-        self.size = 0
-        """Bytes of the body that are here and not yet taken."""
-        self._body: list[bytes] = []
+        self.keep_alive = False
+        """Whether the connection may carry another response; valid once this one is complete."""
+        self.keep_alive_timeout_s: int | None = None
+        """How long the server keeps the idle connection open, by its Keep-Alive header."""
+        self.buffered_bytes = 0
+        """How much of the body has been received and not read."""
+        self._chunks: list[bytes] = []
 
-    def add(self, chunk: bytes) -> None:
-        """More of the body."""
-        self._body.append(chunk)
-        self.size += len(chunk)
+    def feed_data(self, chunk: bytes) -> None:
+        """Append a chunk of the body."""
+        self._chunks.append(chunk)
+        self.buffered_bytes += len(chunk)
 
-    def take(self) -> bytes:
-        """What of the body is here."""
-        body = self._body
-        if not body:
+    def read_nowait(self) -> bytes:
+        """What has been received of the body since the last call; may be empty."""
+        chunks = self._chunks
+        if not chunks:
             return b""
-        self._body, self.size = [], 0
-        return body[0] if len(body) == 1 else b"".join(body)
+        self._chunks, self.buffered_bytes = [], 0
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 class ResponseReader:
-    """Fills the Response that was last expected; the methods `on_...` are the parser's to call."""
+    """Fills the Response that was expected last."""
 
     def __init__(self) -> None:
         self._response = Response()
-        self._to_head = False
-        self._until_end = False
-        self._interim = 0
-        self._idle_bytes = 0
-        self._fields: Headers = []
+        self._is_head_request = False
+        self._ends_with_connection = False
+        self._interim_count = 0
+        self._bytes_since_progress = 0
+        self._headers: Headers = []
         self._parser: HttpResponseParser | None = None
 
-    def expect(self, *, to_head: bool) -> Response:
-        """Begin with the next response. `to_head`: the request's method is HEAD."""
+    def expect(self, *, is_head_request: bool) -> Response:
+        """Begin the next response. `is_head_request`: the method of its request is HEAD."""
         self._response = Response()
-        self._to_head = to_head
-        self._until_end = False
-        self._interim = self._idle_bytes = 0
-        self._fields = []
+        self._is_head_request = is_head_request
+        self._ends_with_connection = False
+        self._interim_count = self._bytes_since_progress = 0
+        self._headers = []
         if self._parser is None:
             self._parser = HttpResponseParser(self)
         return self._response
 
     def feed(self, data: bytes) -> None:
-        """Read what has come. Raises BadResponse."""
+        """Parse what has been received. Raises BadResponse."""
         response = self._response
         if response.complete or self._parser is None:
-            response.clean = False
+            response.keep_alive = False
             return
-        self._idle_bytes += len(data)
-        size = response.size
+        self._bytes_since_progress += len(data)
+        buffered_bytes = response.buffered_bytes
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
             self._parser = None
             if not response.complete:
                 raise BadResponse(str(error.__context__ or error)) from error
-            if not self._to_head:
-                response.clean = False
-        if self._to_head and response.complete and not _one_head(data, self._idle_bytes):
-            response.clean = False
-        if response.size != size:
-            self._idle_bytes = 0
-        elif self._idle_bytes > MAX_HEAD_BYTES and not response.complete:
+            if not self._is_head_request:
+                response.keep_alive = False
+        if self._is_head_request and response.complete and not _is_single_head(data, self._bytes_since_progress):
+            response.keep_alive = False
+        if response.buffered_bytes != buffered_bytes:
+            self._bytes_since_progress = 0
+        elif self._bytes_since_progress > MAX_HEAD_BYTES and not response.complete:
             raise BadResponse("its head or its trailers are too large")
 
-    def end(self) -> None:
-        """The server sends no more. Raises BadResponse where it should have."""
+    def feed_eof(self) -> None:
+        """The server has closed its side. Raises BadResponse if the response is incomplete."""
         response = self._response
-        response.clean = False
-        if self._until_end:
+        response.keep_alive = False
+        if self._ends_with_connection:
             response.complete = True
         elif not response.complete:
             raise BadResponse("it ended early")
 
     def on_message_begin(self) -> None:
-        """A response, or what follows one."""
+        """Called by httptools at the first byte of a response."""
         if self._response.complete:
-            raise BadResponse("more than one response came")
+            raise BadResponse("more than one response was received")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of a head, or a trailer, which goes no further."""
-        self._fields.append((name.lower(), value.rstrip(b" \t")))
+        """Called by httptools for a header and, after the body, for a trailer. Trailers are dropped."""
+        self._headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        """Check the head, and decide where the body ends."""
+        """Called by httptools at the end of a head. Checks it, and determines where the body ends."""
         assert self._parser is not None
         status = self._parser.get_status_code()
-        fields, self._fields = self._fields, []
-        _require_small(fields, self._idle_bytes)
+        headers, self._headers = self._headers, []
+        _require_small(headers, self._bytes_since_progress)
         version = self._parser.get_http_version()
-        if version not in _VERSIONS or not 100 <= status <= _LAST_STATUS or status == 101:
-            raise BadResponse(f"its version {version} or its status {status} is none that was asked for")
+        if version not in _VERSIONS or not 100 <= status <= _MAX_STATUS or status == 101:
+            raise BadResponse(f"its version {version} or its status {status} is not allowed")
         if status < 200:
-            self._interim += 1
-            if self._interim > MAX_INTERIM:
-                raise BadResponse("too many interim responses came")
+            self._interim_count += 1
+            if self._interim_count > MAX_INTERIM_RESPONSES:
+                raise BadResponse("too many interim responses were received")
             return
         response = self._response
-        response.headers = fields
-        framed = self._framed(fields, version)
+        response.headers = headers
+        is_framed = self._is_framed(headers, version)
         response.status = status
-        if self._to_head:
+        if self._is_head_request:
             response.complete = True
-            response.clean = version == "1.1" and not _says_close(fields)
-            raise BadResponse("a response to HEAD ends here")  # the parser can't be told otherwise
+            response.keep_alive = version == "1.1" and not _has_connection_close(headers)
+            raise BadResponse("a response to HEAD has no body")  # httptools cannot tell llhttp so: this stops it
         if status in WITHOUT_BODY:
-            response.clean = status != NO_CONTENT or not framed or (b"content-length", b"0") in fields
+            response.keep_alive = status != NO_CONTENT or not is_framed or (b"content-length", b"0") in headers
         else:
-            self._until_end = not framed
-            response.clean = framed
+            self._ends_with_connection = not is_framed
+            response.keep_alive = is_framed
 
-    def _framed(self, fields: Headers, version: str) -> bool:
-        """Whether the head says where the body ends."""
-        coded = sized = False
-        for name, value in fields:
+    def _is_framed(self, headers: Headers, version: str) -> bool:
+        """Whether the body ends before the connection does."""
+        is_chunked = has_length = False
+        for name, value in headers:
             if name == b"content-length":
-                sized = True
+                has_length = True
             elif name == b"transfer-encoding":
-                if coded or version != "1.1" or value.lower() != b"chunked":
-                    raise BadResponse("its transfer coding is not chunked, once")
-                coded = True
+                if is_chunked or version != "1.1" or value.lower() != b"chunked":
+                    raise BadResponse("its transfer coding is not exactly one `chunked`")
+                is_chunked = True
             elif name == b"keep-alive":
-                found = _KEEP_ALIVE_TIMEOUT.search(value)
-                self._response.kept_for_s = int(found[1]) if found else None
-        return coded or sized
+                match = _KEEP_ALIVE_TIMEOUT.search(value)
+                self._response.keep_alive_timeout_s = int(match[1]) if match else None
+        return is_chunked or has_length
 
     def on_body(self, chunk: bytes) -> None:
-        """More of the body."""
-        self._response.add(chunk)
+        """Called by httptools for a piece of the body."""
+        self._response.feed_data(chunk)
 
     def on_message_complete(self) -> None:
-        """The end, but of an interim response."""
+        """Called by httptools at the end of a response; only a final one is complete then."""
         response = self._response
         if response.status:
             assert self._parser is not None
             response.complete = True
-            response.clean = response.clean and self._parser.should_keep_alive()
-        self._fields = []
+            response.keep_alive = response.keep_alive and self._parser.should_keep_alive()
+        self._headers = []
 
 
-def _require_small(fields: Headers, at_most_bytes: int) -> None:
-    if at_most_bytes > MAX_HEAD_BYTES and sum(len(name) + len(value) + 4 for name, value in fields) > MAX_HEAD_BYTES:
+def _require_small(headers: Headers, size_bound: int) -> None:
+    if size_bound > MAX_HEAD_BYTES and sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
         raise BadResponse("its head is too large")
 
 
-def _says_close(fields: Headers) -> bool:
-    return any(name == b"connection" and b"close" in value.lower() for name, value in fields)
+def _has_connection_close(headers: Headers) -> bool:
+    return any(name == b"connection" and b"close" in value.lower() for name, value in headers)
 
 
-def _one_head(data: bytes, since_begin: int) -> bool:
-    """Whether all that came is one head, as far as is easily told."""
-    return since_begin == len(data) and data.find(b"\r\n\r\n") == len(data) - 4
+def _is_single_head(data: bytes, received_bytes: int) -> bool:
+    """Whether nothing but one head was received; False if that is not easily told."""
+    return received_bytes == len(data) and data.find(b"\r\n\r\n") == len(data) - 4

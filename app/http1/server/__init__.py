@@ -1,1 +1,1 @@
-"""HTTP/1.1 with clients: strict in what is read, bounded in time and memory, and an ASGI application behind it."""
+"""An HTTP/1.1 server: strict about what it accepts, with bounds on bytes and time, for native and ASGI applications."""

@@ -134,7 +134,7 @@ class ServerConnection(asyncio.Protocol):
             if body.received_bytes > MAX_DISCARDED_BYTES:
                 self._end()
         elif 0 < self._limits.body_bytes < body.received_bytes:
-            raise BodyTooLarge(f"A request may have at most {self._limits.body_bytes} bytes.")
+            raise BodyTooLarge(f"The body of a request may have at most {self._limits.body_bytes} bytes.")
         else:
             body.feed_data(data)
             if body.buffered_bytes > MAX_BUFFERED_BODY_BYTES:

@@ -1,4 +1,4 @@
-"""The head of a request, once parsed: refused where another reader could take it for another request. Pure."""
+"""Checks the parsed head of a request, and refuses one that other HTTP implementations could read differently."""
 
 import re
 from dataclasses import dataclass
@@ -7,21 +7,22 @@ from app.errors import BodyTooLarge, MalformedRequest, MethodNotAllowed, NotSupp
 from app.web.headers import Headers
 
 VERSIONS = frozenset({"1.0", "1.1"})
-LONGEST_LENGTH = 18
-"""Digits of a `Content-Length`: what every reader's integer holds."""
+MAX_LENGTH_DIGITS = 18
+"""A `Content-Length` of so many digits fits into a 64-bit integer."""
 
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]+")
 _SCHEMES = (b"http", b"https")
 _SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"authorization"})
 _LOOKALIKES = frozenset({b"content_length", b"transfer_encoding"})
-"""Application servers that know headers as variables (CGI, WSGI) can't tell these from the real ones."""
+"""App servers that pass headers as variables (CGI, WSGI) cannot tell these from the real ones."""
 
 
 @dataclass(slots=True)
 class Head:
-    """`target` is in origin form, as it came: a `path` and what may follow it. Names of headers are in lower case.
+    """The head of a request. Names of headers are in lower case.
 
-    `single`: the headers that may be there once only.
+    `target` is in origin form and otherwise unchanged; `path` is its part before the query. `single` contains those
+    headers that may occur only once.
     """
 
     method: str
@@ -35,29 +36,29 @@ class Head:
 
 
 def read_head(method: str, version: str, url: bytes, headers: Headers, max_body_bytes: int = 0) -> Head:
-    """Names are in lower case, values without white space around them.
+    """Check the parts of a head as they were parsed: names in lower case, values without surrounding white space.
 
-    Raises MalformedRequest, MethodNotAllowed, NotSupported, BodyTooLarge.
+    Raises MalformedRequest, MethodNotAllowed, NotSupported, BodyTooLarge; `max_body_bytes` 0 allows any size.
     """
     if version not in VERSIONS:
-        raise MalformedRequest("HTTP/1.1 and HTTP/1.0 are spoken here.")
+        raise MalformedRequest("Only HTTP/1.1 and HTTP/1.0 are supported.")
     if method == "CONNECT":
-        raise MethodNotAllowed("CONNECT is not for this server.", allow="GET, HEAD, POST, PUT, PATCH, DELETE")
-    found: dict[bytes, bytes] = {}
+        raise MethodNotAllowed("This server does not support CONNECT.", allow="GET, HEAD, POST, PUT, PATCH, DELETE")
+    single: dict[bytes, bytes] = {}
     for name, value in headers:
         if name in _SINGLE:
-            if name in found:
+            if name in single:
                 raise MalformedRequest(f"The request has two {name.decode().title()} headers.")
-            found[name] = value
+            single[name] = value
         elif name in _LOOKALIKES:
-            raise MalformedRequest(f"{name.decode()} is no header of a request.")
-    if b"upgrade" in found:
+            raise MalformedRequest(f"The header {name.decode()} is not allowed.")
+    if b"upgrade" in single:
         raise NotSupported("Upgrades are not supported.")
-    host = _host(found.get(b"host"), version)
-    has_body = _has_body(found, version, max_body_bytes)
-    expects_continue = b"expect" in found and version == "1.1" and found[b"expect"].lower() == b"100-continue"
+    host = _host(single.get(b"host"), version)
+    has_body = _has_body(single, version, max_body_bytes)
+    expects_continue = b"expect" in single and version == "1.1" and single[b"expect"].lower() == b"100-continue"
     target = _origin_form(url, host)
-    return Head(method, version, target, target.partition(b"?")[0], headers, found, has_body, expects_continue)
+    return Head(method, version, target, target.partition(b"?")[0], headers, single, has_body, expects_continue)
 
 
 def _host(host: bytes | None, version: str) -> bytes | None:
@@ -65,34 +66,34 @@ def _host(host: bytes | None, version: str) -> bytes | None:
         if version == "1.1":
             raise MalformedRequest("The request has no Host header.")
     elif not _HOST.fullmatch(host):
-        raise MalformedRequest("The Host header names no host.")
+        raise MalformedRequest("The Host header is not a host name with an optional port.")
     return host
 
 
-def _has_body(found: dict[bytes, bytes], version: str, max_body_bytes: int) -> bool:
-    length, coding = found.get(b"content-length"), found.get(b"transfer-encoding")
+def _has_body(single: dict[bytes, bytes], version: str, max_body_bytes: int) -> bool:
+    length, coding = single.get(b"content-length"), single.get(b"transfer-encoding")
     if coding is not None:
         if length is not None:
-            raise MalformedRequest("The request frames its body in more than one way.")
+            raise MalformedRequest("The request has both Content-Length and Transfer-Encoding.")
         if version == "1.0":
-            raise MalformedRequest("Transfer-Encoding is not known to HTTP/1.0.")
+            raise MalformedRequest("HTTP/1.0 does not have Transfer-Encoding.")
         if coding.lower() != b"chunked":
-            raise NotSupported("The only transfer coding is chunked.")
+            raise NotSupported("The only supported transfer coding is chunked.")
         return True
     if length is None:
         return False
-    if not length.isdigit() or len(length) > LONGEST_LENGTH or (length[:1] == b"0" and length != b"0"):
-        raise MalformedRequest("Content-Length is no plain number.")
+    if not length.isdigit() or len(length) > MAX_LENGTH_DIGITS or (length[:1] == b"0" and length != b"0"):
+        raise MalformedRequest("Content-Length is not a plain decimal number.")
     if 0 < max_body_bytes < int(length):
-        raise BodyTooLarge(f"A request has at most {max_body_bytes} bytes.")
+        raise BodyTooLarge(f"The body of a request may have at most {max_body_bytes} bytes.")
     return length != b"0"
 
 
 def _origin_form(url: bytes, host: bytes | None) -> bytes:
-    """A target in absolute form is one of this server's, by the name that the client calls it: it chooses nothing."""
+    """The target in origin form. One in absolute form must name the same host as the Host header."""
     target = url if url.startswith(b"/") else _without_authority(url, host)
     if b"#" in target or not target.isascii():
-        raise MalformedRequest("The target holds what must be encoded.")
+        raise MalformedRequest("The target contains characters that must be percent-encoded.")
     return target
 
 
@@ -100,8 +101,8 @@ def _without_authority(url: bytes, host: bytes | None) -> bytes:
     scheme, separator, rest = url.partition(b"://")
     if not separator or scheme.lower() not in _SCHEMES:
         raise MalformedRequest("The target must begin with a slash.")
-    end = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
+    end = min((index for index in (rest.find(b"/"), rest.find(b"?")) if index >= 0), default=len(rest))
     if host is None or rest[:end].lower() != host.lower():
-        raise MalformedRequest("The target names another host than the Host header.")
+        raise MalformedRequest("The target and the Host header name different hosts.")
     target = rest[end:]
     return target if target.startswith(b"/") else b"/" + target
