@@ -13,7 +13,7 @@ from app.clients import cache_redis, counter_scripts, queue_redis, queue_scripts
 from app.local.stores import cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
-from tests.support.broker import by_kafka, own_broker, skip_unless_kafka
+from tests.support.broker import own_broker, skip_unless_kafka, with_kafka
 from tests.support.ports import free_port
 from tests.support.stores import emptied, started
 
@@ -71,7 +71,7 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def kafka_settings(settings: Settings, kafka_bootstrap: str) -> Settings:
     """Settings of real, empty stores, and of topics that are not there yet."""
-    return by_kafka(settings, kafka_bootstrap)
+    return with_kafka(settings, kafka_bootstrap)
 
 
 @pytest.fixture

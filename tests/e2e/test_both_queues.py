@@ -1,4 +1,4 @@
-"""What a client or an operator sees is the same with both queues: straight into the flows, or by way of Kafka."""
+"""Clients and operators see the same with both queues, Redis and Kafka."""
 
 import asyncio
 import uuid
@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from app.settings import Settings
 from tests.support.bounds import assert_in_order, assert_within_rate
-from tests.support.broker import by_kafka
+from tests.support.broker import with_kafka
 from tests.support.stores import emptied
 from tests.support.system import Answer, System, running
 from tests.support.waiting import eventually
@@ -46,7 +46,7 @@ async def system(
         queue_partitions=2,
     )
     if request.param == "kafka":
-        settings = by_kafka(settings, request.getfixturevalue("kafka_bootstrap"))
+        settings = with_kafka(settings, request.getfixturevalue("kafka_bootstrap"))
     folder = tmp_path_factory.mktemp(request.param)
     async with running(settings, folder, edges=2, workers=2, **QUICK) as system:
         yield system

@@ -17,7 +17,7 @@ from app.queue.kafka.producer import Producer
 from app.queue.kafka.topics import prepare_topics
 from app.settings import Settings
 from tests.support.authority import Authority
-from tests.support.broker import by_kafka, own_broker
+from tests.support.broker import own_broker, with_kafka
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
@@ -50,7 +50,7 @@ class Secured:
             "kafka_password": PASSWORD,
             "kafka_ca_file": self.authority.file,
         }
-        return by_kafka(settings, f"localhost:{self.port}").model_copy(update=security | changed)
+        return with_kafka(settings, f"localhost:{self.port}").model_copy(update=security | changed)
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,8 @@ def skip_unless_kafka(*, own: bool = False) -> None:
     missing(MISSING if own else MISSING + OR_NAMED)
 
 
-def by_kafka(settings: Settings, bootstrap: str) -> Settings:
-    """The same by way of Kafka, with topics of its own."""
+def with_kafka(settings: Settings, bootstrap: str) -> Settings:
+    """The same settings with the Kafka queue and topics of its own."""
     name = uuid.uuid4().hex[:12]
     changed = {
         "queue": "kafka",

@@ -19,7 +19,7 @@ from app.queue.kafka.producer import Producer
 from app.queue.kafka.queue import KafkaQueue
 from app.settings import Settings
 from tests.support.account import account
-from tests.support.broker import Broker, by_kafka, own_broker
+from tests.support.broker import Broker, own_broker, with_kafka
 from tests.support.flow_steps import deferral
 from tests.support.kafka_in_process import kafka_parts
 from tests.support.ledger import Client, Ledger
@@ -56,7 +56,7 @@ async def begun(system: System, *users: str) -> None:
 async def test_no_accepted_job_is_lost_when_the_broker_is_killed(
     settings: Settings, tmp_path: Path, broker: Broker
 ) -> None:
-    async with running(by_kafka(settings, broker.bootstrap), tmp_path, edges=2, workers=2, **QUICK) as system:
+    async with running(with_kafka(settings, broker.bootstrap), tmp_path, edges=2, workers=2, **QUICK) as system:
         await begun(system, *USERS)
         ledger, over = Ledger(tmp_path / "promises.jsonl"), asyncio.Event()
         clients = [Client(system, user, ledger) for user in USERS]
@@ -106,7 +106,7 @@ async def test_a_request_refused_while_the_broker_hung_is_never_sent(
 ) -> None:
     """SIGSTOP in the middle of traffic hits some requests before their message is appended, and some after."""
     answers: dict[str, int] = {}
-    async with running(by_kafka(settings, broker.bootstrap), tmp_path, edges=2, workers=1, **QUICK) as system:
+    async with running(with_kafka(settings, broker.bootstrap), tmp_path, edges=2, workers=1, **QUICK) as system:
         await begun(system, *USERS)
         await Client(system, USERS[0], Ledger(tmp_path / "first.jsonl")).send(0, "/first/0")
 
@@ -156,7 +156,7 @@ class LosingAcknowledgements(AIOKafkaProducer):  # type: ignore[misc]
 async def test_a_job_whose_append_was_not_acknowledged_is_never_sent(
     settings: Settings, cache: Redis, queue: Redis, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hasty = by_kafka(settings, broker.bootstrap).model_copy(update={"kafka_timeout_ms": 1000.0})
+    hasty = with_kafka(settings, broker.bootstrap).model_copy(update={"kafka_timeout_ms": 1000.0})
 
     def losing(settings: Settings) -> AIOKafkaProducer:
         monkeypatch.setattr("app.queue.kafka.clients.AIOKafkaProducer", LosingAcknowledgements)
