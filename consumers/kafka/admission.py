@@ -10,8 +10,9 @@ from aiokafka import ConsumerRecord
 from app.errors import IdempotencyConflict, QueueUnavailable
 from app.jobs.model import encode_request, partition_of_job
 from app.queue.kafka.messages import CURRENT, VERSION, RecordedJob, SubmittedJob, UnreadableMessage, read_message
+from app.queue.kafka.model import AdmitResult, IntakeMessage, MessageLocation
 from app.queue.kafka.producer import Producer
-from app.queue.kafka.staging import AdmitResult, IntakeMessage, MessageLocation, Staging
+from app.queue.kafka.staging import Staging
 from app.queue.model import Full, FullReason
 from app.rules.cache import RuleCache
 from app.settings import Settings

@@ -6,8 +6,9 @@ import structlog
 
 from app.errors import BodyTooLarge, QueueUnavailable
 from app.queue.kafka.messages import CURRENT, VERSION
+from app.queue.kafka.model import OutboxEntry
 from app.queue.kafka.producer import Producer
-from app.queue.kafka.staging import OutboxEntry, Staging
+from app.queue.kafka.staging import Staging
 from app.settings import Settings
 
 log = structlog.get_logger()

@@ -12,7 +12,8 @@ from app.errors import QueueUnavailable
 from app.jobs.model import encode_request
 from app.queue.kafka.clients import close_kafka, kafka_reader
 from app.queue.kafka.messages import RecordedJob, UnreadableMessage, read_message
-from app.queue.kafka.staging import MessageLocation, SpilledJob, Staging
+from app.queue.kafka.model import MessageLocation, SpilledJob
+from app.queue.kafka.staging import Staging
 from app.settings import Settings
 from consumers.kafka.metrics import IntakeMetrics
 

@@ -10,7 +10,8 @@ from app.errors import Conflict
 from app.jobs.model import Job, JobStatus, encode_request
 from app.queue import keys
 from app.queue.flows import Flows
-from app.queue.kafka.staging import AdmitResult, IntakeMessage, MessageLocation, RefillResult, Staging
+from app.queue.kafka.model import AdmitResult, IntakeMessage, MessageLocation, RefillResult
+from app.queue.kafka.staging import Staging
 from app.queue.model import Deferral, Enqueued, Full
 from app.queue.operations import Operations
 from app.queue.records import Records
