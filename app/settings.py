@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     needed to store outcomes.
     """
 
-    # Kafka before the flows
+    # The job queue, and Kafka
     queue: QueueKind = "redis"
     """How jobs reach their flows: `redis` stores the request in the queue Redis, `kafka` sends it through Kafka."""
     kafka_bootstrap: Annotated[tuple[str, ...], CommaSeparated, Field(validate_default=True)] = ()

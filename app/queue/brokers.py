@@ -1,4 +1,8 @@
-"""Registers the job queues by the value of `PENSTOCK_QUEUE`; consumers/brokers.py registers their intakes."""
+"""Registers the job queues by the value of `PENSTOCK_QUEUE`; consumers/brokers.py registers their intakes.
+
+A new broker is a package here with a JobQueue, a package in consumers/ with an intake, an entry in both registries, and
+its name in `app.settings.QueueKind`.
+"""
 
 from collections.abc import Callable, Mapping
 
