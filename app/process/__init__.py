@@ -1,1 +1,1 @@
-"""What every process has: its life cycle, its servers, logs and metrics."""
+"""What every kind of process has: its life cycle, its servers, logs and metrics."""

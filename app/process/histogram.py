@@ -1,4 +1,4 @@
-"""A histogram that what happens often can afford: a plain list, where the library's takes a lock."""
+"""A histogram for the hot path: it counts in a plain list, while the one of prometheus_client takes a lock."""
 
 from bisect import bisect_left
 from itertools import accumulate
@@ -7,7 +7,7 @@ from prometheus_client.core import HistogramMetricFamily
 
 
 class Histogram:
-    """How many observations were at most as large as each of these bounds; for one event loop to change."""
+    """Counts observations by upper bound, in ascending order. Not thread-safe: it belongs to one event loop."""
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
@@ -15,12 +15,12 @@ class Histogram:
         self._sum = 0.0
 
     def observe(self, value: float) -> None:
-        """One more."""
+        """Count one observation."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
     def family(self, name: str, documentation: str) -> HistogramMetricFamily:
-        """As it stands, for who collects metrics."""
+        """The metric with its current values, for a collector."""
         bounds = [*map(str, self._bounds), "+Inf"]
         family = HistogramMetricFamily(name, documentation)
         family.add_metric([], list(zip(bounds, accumulate(self._counts), strict=True)), self._sum)

@@ -1,4 +1,4 @@
-"""What every process has in common: settings, a stop signal, metrics and a loopback port to read them from."""
+"""Runs a process: its event loop, signals, background tasks, and the port for its metrics."""
 
 import asyncio
 import gc
@@ -15,12 +15,13 @@ from app.process.ops_server import serve_ops
 from app.process.telemetry import configure_logging
 from app.settings import Settings
 
-CANCEL_AGAIN_S = 0.1
+CANCEL_INTERVAL_S = 0.1
+"""How often tasks that have not ended are cancelled again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where an HTTP process listens; `reuse_port` lets several processes share the port (SO_REUSEPORT)."""
+    """The address on which a process serves HTTP; `reuse_port` lets several processes share it (SO_REUSEPORT)."""
 
     host: str
     port: int
@@ -29,7 +30,7 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One running process. Its body returns when `stop` is set; `/healthz` says ok once `ready` is set."""
+    """One running process. Its body returns soon after `stop` is set; `/healthz` responds 200 once `ready` is set."""
 
     role: str
     settings: Settings
@@ -44,10 +45,10 @@ Body = Callable[[Process], Awaitable[None]]
 
 @asynccontextmanager
 async def alongside(process: Process, *bodies: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run these beside what is done inside; they are cancelled when that is over.
+    """Run coroutines in the background while the body of the `with` statement runs, then cancel them.
 
-    One that fails ends the process with its error, rather than leaving it half alive: whoever supervises it starts it
-    again.
+    If one of them fails, the process is told to stop, and the error is raised at the end: a supervisor can restart a
+    process that has ended, but not one that only half works.
     """
 
     def ended(task: asyncio.Task[None]) -> None:
@@ -67,7 +68,7 @@ async def alongside(process: Process, *bodies: Coroutine[Any, Any, None]) -> Asy
 
 
 async def until_one_ends(*bodies: Awaitable[object]) -> None:
-    """Run these together until the first ends, and end the others; what it raised is raised."""
+    """Run awaitables concurrently until the first one ends, then cancel the others. Raises what the first one raised."""
     tasks = [asyncio.ensure_future(body) for body in bodies]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -80,22 +81,22 @@ async def until_one_ends(*bodies: Awaitable[object]) -> None:
 
 
 async def cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    """Until all of these have ended.
+    """Cancel tasks, and wait until all of them have ended.
 
-    Once is not enough: before Python 3.12 `asyncio.wait_for`, and so redis-py with a time-out, swallows a cancellation
-    that meets the end of what it waits for (https://github.com/python/cpython/issues/86296).
+    They are cancelled repeatedly, because before Python 3.12 `asyncio.wait_for`, and so redis-py with a timeout, loses
+    a cancellation that arrives just as its inner task ends (https://github.com/python/cpython/issues/86296).
     """
     pending = set(tasks)
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_INTERVAL_S)
 
 
 def run(role: str, body: Body, settings: Settings, *, listen: Listen | None = None, ops_port: int = 0) -> None:
-    """Run a process to its end: until `body` returns, which it does soon after SIGTERM or SIGINT.
+    """Run a process until `body` returns, which it does soon after SIGTERM or SIGINT.
 
-    `ops_port` is the loopback port of `/metrics` and `/healthz`; 0 takes a free one.
+    `ops_port` is the loopback port of `/metrics` and `/healthz`; with 0 the system chooses a free one.
     """
     configure_logging(role, settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -108,5 +109,5 @@ async def _run(role: str, body: Body, settings: Settings, listen: Listen | None,
         asyncio.get_running_loop().add_signal_handler(number, process.stop.set)
     async with serve_ops(process.registry, process.ready, ops_port):
         gc.collect()
-        gc.freeze()  # what was loaded at the start stays: the collector need not walk it again and again
+        gc.freeze()  # objects that live as long as the process need not be traversed by each garbage collection
         await body(process)

@@ -1,4 +1,4 @@
-"""A bounded memory of what was used lately, for the hot path: a hit is one look-up in a plain dict."""
+"""A bounded cache of recently used entries for the hot path, where a hit costs one look-up in a plain dict."""
 
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
@@ -12,28 +12,32 @@ def _one(*_: Any) -> int:  # noqa: ANN401
 
 
 class TwoGenerationLRUCache(Generic[K, V]):
-    """Two generations of dicts, together never heavier than `most`.
+    """An approximation of an LRU cache: two dicts, a young and an old generation, with a limit for their total weight.
 
-    When the younger has half of it, it becomes the older, and what was not used since is forgotten. `weigh`: what an
-    entry weighs; without it `most` counts entries. A value must not be None.
+    New entries, and old ones that are used, go into the young generation. Once it weighs half of `max_weight`, it
+    becomes the old one, and what was in the old one is dropped. So an entry stays at least until entries of half of
+    `max_weight` have been used after it.
+
+    `weigh` returns the weight of an entry; without it every entry weighs 1, and `max_weight` is a number of entries.
+    A value must not be None.
     """
 
-    def __init__(self, most: int, weigh: Callable[[K, V], int] = _one) -> None:
-        self._half = most // 2
+    def __init__(self, max_weight: int, weigh: Callable[[K, V], int] = _one) -> None:
+        self._half = max_weight // 2
         self._weigh = weigh
         self._young: dict[K, V] = {}
         self._old: dict[K, V] = {}
         self._weight = 0
 
     def get(self, key: K) -> V | None:
-        """What is remembered of this key."""
+        """The value of this key, or None."""
         found = self._young.get(key)
         if found is None and (found := self._old.get(key)) is not None:
             self.put(key, found)
         return found
 
     def put(self, key: K, value: V) -> None:
-        """Remember this, unless it alone is heavier than all may be."""
+        """Store a value, unless it weighs more than a whole generation may."""
         weight = self._weigh(key, value)
         if weight > self._half:
             return
@@ -45,5 +49,5 @@ class TwoGenerationLRUCache(Generic[K, V]):
         self._weight += weight
 
     def __len__(self) -> int:
-        """How many entries; one that moved up counts in both generations."""
+        """The number of entries; one that moved to the young generation is counted in both."""
         return len(self._young) + len(self._old)

@@ -1,4 +1,4 @@
-"""The configuration of logs."""
+"""Configures logging."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ import structlog
 
 
 def configure_logging(role: str, level: str) -> None:
-    """One JSON object a line on standard error, each with the role of the process."""
+    """Write logs to standard error, one JSON object per line, each with the role of the process."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

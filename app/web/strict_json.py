@@ -1,0 +1,31 @@
+"""Parses JSON that every parser understands in the same way."""
+
+import json
+from typing import Any
+
+import orjson
+
+
+def parse_json(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Parse a JSON document. Raises ValueError for anything that parsers read differently.
+
+    That is: an encoding other than UTF-8, NaN and infinity, lone surrogates, a name that occurs twice in one object,
+    and nesting that is too deep.
+    """
+    value = orjson.loads(text)
+    try:
+        # orjson keeps the last of several members with one name. Numbers need not be converted a second time.
+        json.loads(text, object_pairs_hook=_require_unique_names, parse_int=str, parse_float=str)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    return value
+
+
+def _require_unique_names(members: list[tuple[str, Any]]) -> None:
+    names = {name for name, _ in members}
+    if len(names) == len(members):
+        return
+    for name, _ in members:
+        if name not in names:
+            raise ValueError(f"the name {name!r} occurs twice in one object")
+        names.remove(name)
