@@ -68,7 +68,7 @@ async def alongside(process: Process, *bodies: Coroutine[Any, Any, None]) -> Asy
 
 
 async def until_one_ends(*bodies: Awaitable[object]) -> None:
-    """Run awaitables concurrently until the first one ends, then cancel the others. Raises what the first one raised."""
+    """Run awaitables concurrently until the first one ends, then cancel the others. Raises the error of the first."""
     tasks = [asyncio.ensure_future(body) for body in bodies]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
