@@ -49,10 +49,13 @@ HOT = [
     "app/rules/cache.py",
     "app/rules/match.py",
     "app/upstream/breaker.py",
+    "app/upstream/server_breaker.py",
     "app/upstream/upstream.py",
     "app/web/headers.py",
     "app/web/paths.py",
     "app/web/problems.py",
+    "app/web/retry_after.py",
+    "consumers/answer_breaker.py",
     "consumers/concurrency_limit.py",
     "consumers/delivery.py",
     "consumers/draining.py",
@@ -60,6 +63,7 @@ HOT = [
     "consumers/lead_time.py",
     "consumers/pacing.py",
     "consumers/retry.py",
+    "consumers/send_gate.py",
     "consumers/settling.py",
 ]
 

@@ -28,6 +28,7 @@ PenstockError (500)
 │   ├── UpstreamRefused       no connection, so nothing of the request was sent
 │   │   └── UpstreamCircuitOpen   no connection was tried, because all circuit breakers are open
 │   ├── UpstreamCut           sent, and the connection ended before the answer did
+│   │   └── UpstreamReset         sent, and the connection ended before any of the answer came
 │   └── UpstreamTimeout (504)
 └── StartupError              a process cannot start; one line for the person who started it
 """
@@ -198,6 +199,10 @@ class UpstreamCircuitOpen(UpstreamRefused):
 
 class UpstreamCut(UpstreamError):
     """The request was sent and the connection ended before the answer did."""
+
+
+class UpstreamReset(UpstreamCut):
+    """The request was sent and the connection ended before any of the answer came."""
 
 
 class UpstreamTimeout(UpstreamError):

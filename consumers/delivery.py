@@ -8,7 +8,7 @@ from contextlib import suppress
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from app.errors import MalformedRequest, PenstockError, QueueUnavailable, UpstreamError
+from app.errors import MalformedRequest, PenstockError, QueueUnavailable, UpstreamCut, UpstreamError
 from app.identity.identity_token import IdentityTokens
 from app.jobs.model import JobStatus, StoredResponse
 from app.queue.flows import Flows
@@ -17,7 +17,18 @@ from app.settings import Settings
 from app.upstream.upstream import Upstream, UpstreamResponse
 from app.web.headers import drained
 from consumers.metrics import WorkerMetrics
-from consumers.retry import Backoff, Exhausted, Outcome, Released, Retry, Succeeded, outcome_of
+from consumers.retry import (
+    BUSY_STATUSES,
+    Backoff,
+    Exhausted,
+    FlowHeld,
+    Outcome,
+    Released,
+    Retry,
+    Succeeded,
+    outcome_of,
+)
+from consumers.send_gate import SendGate
 from consumers.settling import Settling
 
 log = structlog.get_logger()
@@ -27,11 +38,18 @@ class Delivery:
     """Sends jobs, stores their outcomes, and extends the leases of jobs that are in flight."""
 
     def __init__(
-        self, flows: Flows, upstream: Upstream, identity: IdentityTokens, settings: Settings, metrics: WorkerMetrics
+        self,
+        flows: Flows,
+        upstream: Upstream,
+        gate: SendGate,
+        identity: IdentityTokens,
+        settings: Settings,
+        metrics: WorkerMetrics,
     ) -> None:
         self._flows = flows
         self._settling = Settling(flows)
         self._upstream = upstream
+        self._gate = gate
         self._identity = identity
         self._max_response_bytes = settings.max_stored_response_bytes
         self._lease_s = settings.lease_s
@@ -40,23 +58,25 @@ class Delivery:
         self._attempts = metrics.attempts
         self._in_flight: dict[tuple[str, str], LeasedJob] = {}
 
-    def begin(self, job: LeasedJob) -> UpstreamResponse | PenstockError:
+    def begin(self, flow: str, job: LeasedJob) -> UpstreamResponse | PenstockError:
         """Send a job at once if a connection is idle; otherwise `attempt` opens a connection and sends it."""
         request = job.request
         headers = drained(request.headers, job.id, job.attempt, self._identity.token(request.subject))
         try:
-            return self._upstream.begin(request.method, request.target, headers, request.body)
+            begun = self._upstream.begin(request.method, request.target, headers, request.body)
         except PenstockError as error:
             return error
+        self._gate.begin(flow, job.id)
+        return begun
 
     async def attempt(
-        self, job: LeasedJob, begun: UpstreamResponse | PenstockError, sent: Callable[[], None] | None
+        self, flow: str, job: LeasedJob, begun: UpstreamResponse | PenstockError, sent: Callable[[], None] | None
     ) -> None:
         """Wait for the answer and store the outcome. Calls `sent` when the request is written, or at the end."""
         lease = (job.lease, job.id)
         self._in_flight[lease] = job
         try:
-            outcome = await self._outcome(job, begun, sent)
+            outcome = await self._outcome(flow, job, begun, sent)
             self._attempts[type(outcome)] += 1
             if not await self._stored(job, outcome):
                 self._lost_leases.inc()
@@ -73,7 +93,7 @@ class Delivery:
     async def _store_interrupted(self, job: LeasedJob) -> None:
         """Store that the worker stopped before the answer came; the attempt is used, as the request may have worked."""
         try:
-            await self._flows.retry(job, 0, "worker_stopped", "Its worker was stopped.", give_back=False)
+            await self._flows.retry(job, 0, "worker_stopped", "The worker was stopped.", give_back=False)
         except QueueUnavailable as error:
             log.error("outcome_not_stored", job=job.id, error=str(error))
 
@@ -86,7 +106,7 @@ class Delivery:
             await self._flows.extend(jobs, consumer)
 
     async def _outcome(
-        self, job: LeasedJob, begun: UpstreamResponse | PenstockError, sent: Callable[[], None] | None
+        self, flow: str, job: LeasedJob, begun: UpstreamResponse | PenstockError, sent: Callable[[], None] | None
     ) -> Outcome:
         try:
             if isinstance(begun, PenstockError):
@@ -97,8 +117,12 @@ class Delivery:
             result = error
         except MalformedRequest as error:  # a damaged record, which no further attempt can send
             return Exhausted("attempts_exhausted", str(error), None)
-        all_open = self._upstream.all_open
-        return outcome_of(result, job.attempt, job.max_attempts, self._backoff, random.random(), all_open=all_open)
+        except Exception as error:  # so that a fault of ours ends as a failed attempt, not at the end of the lease
+            log.exception("attempt_failed", job=job.id)
+            result = UpstreamCut(f"The worker failed to handle the answer: {type(error).__name__}.")
+        busy = result.status in BUSY_STATUSES if isinstance(result, StoredResponse) else None
+        self._gate.end(flow, job.id, busy=busy)
+        return outcome_of(result, job.attempt, job.max_attempts, self._backoff, random.random())
 
     async def _read(self, answer: UpstreamResponse) -> StoredResponse:
         """Read the whole answer; the stored body is None if it is larger than the limit."""
@@ -118,10 +142,17 @@ class Delivery:
                 return self._settling.settle(Settlement(job, JobStatus.SUCCEEDED, response=response))
             case Exhausted(code, message, response):
                 return self._settling.settle(Settlement(job, JobStatus.FAILED, code, message, response))
-            case Retry(delay_s, code, message, give_back):
-                return asyncio.shield(self._flows.retry(job, delay_s, code, message, give_back=give_back))
+            case Retry(delay_s, code, message):
+                return asyncio.shield(self._flows.retry(job, delay_s, code, message, give_back=False))
+            case FlowHeld():
+                return asyncio.shield(self._hold(job, outcome))
             case Released():
                 return asyncio.shield(self._release(job))
+
+    async def _hold(self, job: LeasedJob, held: FlowHeld) -> bool:
+        # Until flows can be held, only the job itself waits.
+        delay_s = max(held.retry_after_s, self._backoff.delay_s(job.attempt, random.random()))
+        return await self._flows.retry(job, delay_s, held.code, held.message, give_back=True)
 
     async def _release(self, job: LeasedJob) -> bool:
         await self._flows.release([job])

@@ -28,6 +28,7 @@ from consumers.in_flight import InFlight
 from consumers.lead_time import LeadTime
 from consumers.metrics import WorkerMetrics
 from consumers.pacing import Pacer
+from consumers.send_gate import SendGate
 
 MAX_BATCH = 500
 """Jobs a lease at most: Lua's stack bounds what a script may return at once."""
@@ -52,6 +53,7 @@ class Draining:
         rules: RuleCache,
         delivery: Delivery,
         upstream: Upstream,
+        gate: SendGate,
         in_flight: InFlight,
         concurrency_limit: ConcurrencyLimit,
         settings: Settings,
@@ -63,6 +65,7 @@ class Draining:
         self._rules = rules
         self._delivery = delivery
         self._upstream = upstream
+        self._gate = gate
         self._in_flight = in_flight
         self._concurrency_limit = concurrency_limit
         self._metrics = metrics
@@ -93,11 +96,14 @@ class Draining:
 
     async def _send_at_slots(self, flow: TakenFlow, rule: ActiveRule, stopping: Callable[[], bool]) -> None:
         """Until the flow must wait, is empty or is lost; then nothing of it is left in hand."""
-        pacer = Pacer(partial(self._send, flow.name), self._grace_s, self._may_send, self._upstream.preconnect)
+        may_send = partial(self._gate.may_send, flow.name)
+        pacer = Pacer(partial(self._send, flow.name), self._grace_s, may_send, self._upstream.preconnect)
+        self._gate.begin_drain(flow.name)
         try:
             ask_at_s = await self._lease_while_due(flow, rule, pacer, stopping)
         finally:
             missed = await pacer.finish()
+            self._gate.end_drain(flow.name)
             await self._return(flow.name, missed)
         if ask_at_s is not None:
             now = monotonic()
@@ -111,6 +117,8 @@ class Draining:
         """Lease jobs for the next slots, again and again; when to ask for more, or None where the flow was lost."""
         await self._upstream.preconnect()  # before slots are asked for: what would be late shifts all that follows
         while True:
+            if pause_s := self._gate.pause_s(flow.name):
+                return monotonic() + pause_s
             reserved = await self._reserve(flow)
             leased = 0
             if reserved == 0:
@@ -144,7 +152,7 @@ class Draining:
         """Permits for the next jobs; a flow that has its share waits a little for more than a few."""
         until = monotonic() + BUSY_WAIT_S
         while True:
-            most = int(min(flow.same_cost, MAX_BATCH, self._upstream.capacity))
+            most = int(min(flow.same_cost, MAX_BATCH, self._gate.capacity))
             if (
                 self._in_flight.available_to(flow.name, most) >= min(most, WORTH_ASKING)
                 or not self._in_flight.holds(flow.name)
@@ -184,14 +192,13 @@ class Draining:
             return None, False
         return (rule, False) if rule is not None else (await self._flows.snapshot(flow), True)
 
-    def _may_send(self) -> bool:
-        return self._upstream.has_capacity
-
     async def _send(self, flow: str, job: LeasedJob, slot: float) -> None:
         """Start one delivery; returns as soon as the request is on its way, so that the next can't overtake it."""
-        begun = self._delivery.begin(job)
+        begun = self._delivery.begin(flow, job)
         on_its_way = None if isinstance(begun, UpstreamResponse) and begun.is_sent else asyncio.Event()
-        task = asyncio.create_task(self._delivery.attempt(job, begun, None if on_its_way is None else on_its_way.set))
+        task = asyncio.create_task(
+            self._delivery.attempt(flow, job, begun, None if on_its_way is None else on_its_way.set)
+        )
         self._tasks.add(task)
         task.add_done_callback(partial(self._over, flow))
         if on_its_way is not None:

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-from app.errors import UpstreamCircuitOpen, UpstreamError, UpstreamRefused, UpstreamTimeout
+from app.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
 from app.jobs.model import StoredResponse
-from app.upstream.upstream import BUSY_STATUSES
-from app.web.headers import retry_after_s
+from app.web.retry_after import retry_after_s
 
-NOT_NOW_STATUSES = BUSY_STATUSES | {429}
-"""Answers that ask the caller to come back later; they use no attempt."""
+BUSY_STATUSES = frozenset({429, 502, 503, 504})
+"""Answers that ask the caller to come back later: they use no attempt, and the flow is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +19,11 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The job backs off for `delay_s`; with `give_back` the attempt is not counted."""
+    """The attempt was used: the job backs off for `delay_s`, and the jobs behind it go on."""
 
     delay_s: float
     code: str
     message: str
-    give_back: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +36,24 @@ class Exhausted:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowHeld:
+    """The endpoint is busy: the job returns to the head of its flow, which is held, and no attempt is used.
+
+    The flow is held for a backoff that grows with each such answer in a row, and for `retry_after_s` at least.
+    """
+
+    retry_after_s: float
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
-    """No app server can be reached: the job returns to the head of its flow, and the attempt is not counted."""
+    """No app server was reached: the job returns to the head of its flow, and no attempt is used."""
 
 
-Outcome = Succeeded | Retry | Exhausted | Released
-OUTCOMES = (Succeeded, Retry, Exhausted, Released)
+Outcome = Succeeded | Retry | Exhausted | FlowHeld | Released
+OUTCOMES = (Succeeded, Retry, Exhausted, FlowHeld, Released)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,39 +70,21 @@ class Backoff:
 
 
 def outcome_of(
-    result: StoredResponse | UpstreamError,
-    attempt: int,
-    max_attempts: int,
-    backoff: Backoff,
-    jitter: float,
-    *,
-    all_open: bool = False,
+    result: StoredResponse | UpstreamError, attempt: int, max_attempts: int, backoff: Backoff, jitter: float
 ) -> Outcome:
-    """Decide what becomes of a job after attempt number `attempt`.
-
-    `all_open`: the circuit breakers of all app servers are open.
-    """
-    if isinstance(result, UpstreamCircuitOpen) or (all_open and _says_not_now(result)):
-        return Released()
-    delay_s = backoff.delay_s(attempt, jitter)
+    """Decide what becomes of a job after attempt number `attempt`."""
     if isinstance(result, UpstreamRefused):
-        return Retry(delay_s, "upstream_unreachable", str(result), give_back=True)
+        return Released()
     if isinstance(result, StoredResponse):
-        if result.status in NOT_NOW_STATUSES:
-            wait_s = max(delay_s, retry_after_s(result.headers))
-            return Retry(wait_s, "upstream_unavailable", f"The app server answered {result.status}.", give_back=True)
+        if result.status in BUSY_STATUSES:
+            message = f"The app server answered {result.status}."
+            return FlowHeld(retry_after_s(result.headers), "upstream_unavailable", message)
         if result.status < 500:
             return Succeeded(result)
     code, message = _failure(result)
     if attempt < max_attempts:
-        return Retry(delay_s, code, message, give_back=False)
+        return Retry(backoff.delay_s(attempt, jitter), code, message)
     return Exhausted("attempts_exhausted", message, result if isinstance(result, StoredResponse) else None)
-
-
-def _says_not_now(result: StoredResponse | UpstreamError) -> bool:
-    if isinstance(result, StoredResponse):
-        return result.status in BUSY_STATUSES
-    return isinstance(result, UpstreamRefused)
 
 
 def _failure(result: StoredResponse | UpstreamError) -> tuple[str, str]:

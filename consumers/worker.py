@@ -26,6 +26,7 @@ from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
 from app.settings import Settings
 from app.upstream.upstream import Upstream
+from consumers.answer_breaker import AnswerBreaker
 from consumers.brokers import run_intake
 from consumers.concurrency_limit import ConcurrencyLimit
 from consumers.delivery import Delivery
@@ -36,6 +37,7 @@ from consumers.intake import IntakeParts
 from consumers.metrics import WorkerMetrics
 from consumers.reclaimer import reclaim_periodically
 from consumers.rescheduler import Rescheduler
+from consumers.send_gate import SendGate
 
 log = structlog.get_logger()
 
@@ -53,14 +55,14 @@ class Worker:
         self,
         flows: Flows,
         draining: Draining,
-        upstream: Upstream,
+        gate: SendGate,
         in_flight: InFlight,
         concurrency_limit: ConcurrencyLimit,
         queue: Redis,
         settings: Settings,
     ) -> None:
         self._flows = flows
-        self._upstream = upstream
+        self._gate = gate
         self._draining = draining
         self._in_flight = in_flight
         self._concurrency_limit = concurrency_limit
@@ -73,7 +75,7 @@ class Worker:
         """Take and drain one partition's flows until `stop` is set, then finish what was begun."""
         while not stop.is_set():
             await _first(self._in_flight.wait_available(), stop.wait())
-            await self._wait_for_upstream_capacity(stop)
+            await self._wait_for_capacity(stop)
             self._wake.clear()
             if len(self._drains) >= self._concurrency_limit.limit:
                 await _first(self._wake.wait(), stop.wait())
@@ -88,11 +90,11 @@ class Worker:
         while self._drains:
             await asyncio.wait(set(self._drains))
 
-    async def _wait_for_upstream_capacity(self, stop: asyncio.Event) -> None:
+    async def _wait_for_capacity(self, stop: asyncio.Event) -> None:
         """Wait until a request may be sent: while all circuit breakers are open, flows stay in the queue."""
-        while self._upstream.capacity < 1 and not stop.is_set():
-            self._upstream.changed.clear()
-            await _first(self._upstream.changed.wait(), stop.wait(), timeout_s=max(0.001, self._upstream.wait_s))
+        while self._gate.capacity < 1 and not stop.is_set():
+            self._gate.changed.clear()
+            await _first(self._gate.changed.wait(), stop.wait(), timeout_s=max(0.001, self._gate.wait_s))
 
     async def listen(self, partition: int) -> None:
         """Wake up when a script says that a flow became due earlier than known; runs until cancelled."""
@@ -108,7 +110,7 @@ class Worker:
     async def _take(self, partition: int, stop: asyncio.Event) -> float:
         """Begin to drain what is due; how long there is nothing to do."""
         room = self._concurrency_limit.limit - len(self._drains)
-        most = int(min(MAX_FLOWS_A_TAKE, room, self._in_flight.free, self._upstream.capacity))
+        most = int(min(MAX_FLOWS_A_TAKE, room, self._in_flight.free, self._gate.capacity))
         wait_s, taken = await self._flows.take(partition, most, self._flow_lease_us, FIRST_LOOK)
         for flow in taken:
             task = asyncio.create_task(self._drain(flow, stop))
@@ -150,14 +152,15 @@ async def run_worker(process: Process) -> None:
         flows = Flows(queue, queueing, settings)
         rules = RuleCache(cache, settings)
         identity = load_identity_tokens(settings.identity_key_file)
-        delivery = Delivery(flows, upstream, identity, settings, metrics)
+        gate = SendGate(upstream, AnswerBreaker())
+        delivery = Delivery(flows, upstream, gate, identity, settings, metrics)
         in_flight, concurrency_limit = InFlight(settings.max_in_flight), ConcurrencyLimit(settings.slot_grace_ms / 2000)
         metrics.in_flight.set_function(lambda: settings.max_in_flight - in_flight.free)
         limiter = RedisLimiter(counting)
         draining = Draining(
-            flows, limiter, rules, delivery, upstream, in_flight, concurrency_limit, settings, metrics, consumer
+            flows, limiter, rules, delivery, upstream, gate, in_flight, concurrency_limit, settings, metrics, consumer
         )
-        worker = Worker(flows, draining, upstream, in_flight, concurrency_limit, queue, settings)
+        worker = Worker(flows, draining, gate, in_flight, concurrency_limit, queue, settings)
         rescheduler = Rescheduler(flows, rules)
         rules.on_change(rescheduler.changed)
         await check_queue(queue, settings)

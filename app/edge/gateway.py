@@ -22,8 +22,9 @@ from app.rules.cache import RuleCache
 from app.rules.match import Match
 from app.settings import Settings
 from app.upstream.upstream import Upstream
-from app.web.headers import Headers, retry_after_s, to_upstream
+from app.web.headers import Headers, to_upstream
 from app.web.problems import Reply
+from app.web.retry_after import retry_after_s
 
 OWN_PATH = "/_penstock"
 OWN_PREFIX = OWN_PATH + "/"

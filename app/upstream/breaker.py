@@ -1,18 +1,14 @@
-"""A circuit breaker for one app server: while it is open, only an occasional probe is sent.
+"""A circuit breaker: while it is open, only an occasional probe is sent.
 
-Pure: callers pass the time, in seconds of any monotonic clock. The states are those of Nygard, "Release It!" (2007):
-closed, open, half-open. A breaker closes by a ramp, so that an app server that has just recovered does not receive
+Pure: callers pass the time, in seconds of any monotonic clock, and decide what opens the breaker. The states are those
+of Nygard, "Release It!" (2007). A breaker closes by a ramp, so that app servers that have just recovered do not receive
 the whole backlog at once.
 """
 
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
-
-BUSY_ANSWERS_TO_OPEN = 3
-"""So many busy answers in a row open the breaker; a refused connection opens it at once."""
 
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 10.0
@@ -21,113 +17,99 @@ RAMP_FIRST_PER_S = 2.0
 """The ramp begins with this many requests a second, doubles each second, and ends after RAMP_S."""
 
 
-class RequestResult(Enum):
-    """What the end of a request says about the app server."""
+class BreakerState(Enum):
+    """The states of a circuit breaker."""
 
-    ANSWERED = "answered"
-    BUSY = "busy"
-    """The app server answered 502, 503 or 504."""
-    REFUSED = "refused"
-    """No connection was made."""
-    UNCLEAR = "unclear"
-    """The request was sent and no answer came, which the request itself may have caused."""
+    CLOSED = "closed"
+    """Any number of requests may be sent."""
+    OPEN = "open"
+    """Only probes may be sent, one per backoff."""
+    HALF_OPEN = "half-open"
+    """A probe has succeeded, and the number of requests that may be sent grows along the ramp."""
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(Enum):
     """Permission to send one request."""
 
-    probe: bool
+    REGULAR = "regular"
+    PROBE = "probe"
+    """The request is sent to find out whether an open breaker may close."""
 
 
-_REGULAR, _PROBE = Permit(probe=False), Permit(probe=True)
-
-
-class Breaker:
-    """A circuit breaker, closed at first. Call `begin` before each request and `end` after it."""
+class CircuitBreaker:
+    """A circuit breaker, closed at first. Call `begin` before each request."""
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
         self._jitter = jitter
-        self._failures = 0
+        self._state = BreakerState.CLOSED
         self._backoff_s = 0.0
-        self._open_until: float | None = None
-        self._probing = False
-        self._ramp_from: float | None = None
-        self._ramped = 0
+        self._longest_backoff_s = LONGEST_BACKOFF_S
+        self.next_probe_at = 0.0
+        """While the breaker is open: when the next probe may be sent."""
+        self._ramp_from = 0.0
+        self._ramp_sent = 0
 
     @property
-    def is_open(self) -> bool:
-        """Whether only a probe may be sent."""
-        return self._open_until is not None
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether any number of requests may be sent."""
-        return self._open_until is None and self._ramp_from is None
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether no failure is remembered, so that one more good answer changes nothing."""
-        return self._open_until is None and not self._failures
+    def state(self) -> BreakerState:
+        """The state after the last call; a ramp that has ended is noticed by the next `begin`."""
+        return self._state
 
     def capacity(self, now: float) -> float:
         """How many requests may begin now; infinite while the breaker is closed."""
-        if self._open_until is not None:
-            return 0 if self._probing or now < self._open_until else 1
-        if self._ramp_from is None or now - self._ramp_from >= RAMP_S:
+        if self._state is BreakerState.OPEN:
+            return 0 if now < self.next_probe_at else 1
+        if self._state is BreakerState.CLOSED or now - self._ramp_from >= RAMP_S:
             return math.inf
-        return max(0, math.floor(_ramp_total(now - self._ramp_from)) - self._ramped)
+        return max(0, math.floor(_ramp_total(now - self._ramp_from)) - self._ramp_sent)
 
     def wait_s(self, now: float) -> float:
-        """Seconds until there may be capacity, if no request ends before."""
-        if self._open_until is not None:
-            return LONGEST_BACKOFF_S if self._probing else max(0.0, self._open_until - now)
-        if self._ramp_from is None or self.capacity(now) > 0:
+        """Seconds until there is capacity, if the state does not change before."""
+        if self._state is BreakerState.OPEN:
+            return max(0.0, self.next_probe_at - now)
+        if self.capacity(now) >= 1:
             return 0.0
-        return max(0.0, self._ramp_from + min(RAMP_S, _ramp_time(self._ramped + 1)) - now)
+        return max(0.0, self._ramp_from + min(RAMP_S, _ramp_time(self._ramp_sent + 1)) - now)
 
     def begin(self, now: float) -> Permit | None:
-        """Take a permit to send a request; None while there is no capacity."""
-        if self.is_closed:
-            return _REGULAR
+        """Take a permit to send a request; None while there is no capacity.
+
+        A probe starts the next backoff at once, so that a probe that is answered slowly does not delay the next one.
+        """
+        if self._state is BreakerState.CLOSED:
+            return Permit.REGULAR
         if self.capacity(now) < 1:
             return None
-        if self._open_until is not None:
-            self._probing = True
-            return _PROBE
-        if self._ramp_from is not None:
-            self._ramped += 1
-            if now - self._ramp_from >= RAMP_S:
-                self._ramp_from = None
-        return _REGULAR
+        if self._state is BreakerState.OPEN:
+            self._back_off(now)
+            return Permit.PROBE
+        self._ramp_sent += 1
+        if now - self._ramp_from >= RAMP_S:
+            self._state = BreakerState.CLOSED
+        return Permit.REGULAR
 
-    def end(self, permit: Permit, result: RequestResult, now: float, retry_after_s: float = 0.0) -> None:
-        """Record how a request ended. Requests that began before the breaker opened no longer change its state."""
-        if permit.probe:
-            self._end_probe(result, now, retry_after_s)
-        elif self._open_until is not None or result is RequestResult.UNCLEAR:
+    def trip(self, now: float, longest_backoff_s: float = LONGEST_BACKOFF_S) -> None:
+        """Open the breaker; an open breaker stays open, with the longer of both longest backoffs."""
+        if self._state is BreakerState.OPEN:
+            self._longest_backoff_s = max(self._longest_backoff_s, longest_backoff_s)
             return
-        elif result is RequestResult.ANSWERED:
-            self._failures = 0
-        else:
-            self._failures += 1
-            if result is RequestResult.REFUSED or self._failures >= BUSY_ANSWERS_TO_OPEN:
-                self._open(now, retry_after_s)
+        self._state = BreakerState.OPEN
+        self._backoff_s, self._longest_backoff_s = 0.0, longest_backoff_s
+        self._back_off(now)
 
-    def _end_probe(self, result: RequestResult, now: float, retry_after_s: float) -> None:
-        self._probing = False
-        if result is not RequestResult.ANSWERED:
-            self._open(now, retry_after_s)
-            return
-        self._open_until, self._backoff_s, self._failures = None, 0.0, 0
-        self._ramp_from, self._ramped = now, 0
+    def probe_succeeded(self, now: float) -> None:
+        """Begin to close; does nothing unless the breaker is open."""
+        if self._state is BreakerState.OPEN:
+            self._state = BreakerState.HALF_OPEN
+            self._ramp_from, self._ramp_sent = now, 0
 
-    def _open(self, now: float, retry_after_s: float) -> None:
-        self._backoff_s = min(LONGEST_BACKOFF_S, max(FIRST_BACKOFF_S, 2 * self._backoff_s))
-        # The jitter keeps many workers from probing at the same moment.
-        wait_s = self._backoff_s * (1 - 0.2 * self._jitter())
-        self._open_until = now + max(wait_s, retry_after_s)
-        self._ramp_from = None
+    def probe_not_sent(self, now: float) -> None:
+        """Let another probe follow at once, because the last one was not sent."""
+        self.next_probe_at = min(self.next_probe_at, now)
+
+    def _back_off(self, now: float) -> None:
+        self._backoff_s = min(self._longest_backoff_s, max(FIRST_BACKOFF_S, 2 * self._backoff_s))
+        # The jitter keeps many processes from probing at the same moment.
+        self.next_probe_at = now + self._backoff_s * (1 - 0.2 * self._jitter())
 
 
 def _ramp_total(elapsed_s: float) -> float:

@@ -2,21 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from app.errors import MalformedRequest, UpstreamCircuitOpen, UpstreamError, UpstreamRefused
+from app.errors import MalformedRequest, UpstreamCircuitOpen, UpstreamRefused
 from app.http1.client.connection import ClientConnection, OnSent
 from app.http1.client.pool import ConnectionPool
 from app.http1.client.request import encode_head
 from app.http1.client.response import Response
-from app.upstream.breaker import LONGEST_BACKOFF_S, Breaker, Permit, RequestResult
-from app.web.headers import Headers, from_upstream, retry_after_s
+from app.upstream.breaker import LONGEST_BACKOFF_S, Permit
+from app.upstream.server_breaker import ConnectionResult, ServerBreaker, connection_result
+from app.web.headers import Headers, from_upstream
 
-BUSY_STATUSES = frozenset({502, 503, 504})
 NO_RESPONSE = Response()
 
 _Request = tuple[bytes, AsyncIterator[bytes] | bytes, int, bool]
@@ -26,7 +25,7 @@ _Request = tuple[bytes, AsyncIterator[bytes] | bytes, int, bool]
 @dataclass(frozen=True, slots=True)
 class _Server:
     pool: ConnectionPool
-    breaker: Breaker
+    breaker: ServerBreaker
 
 
 class UpstreamResponse:
@@ -38,7 +37,7 @@ class UpstreamResponse:
 
     __slots__ = ("_connection", "_permit", "_request", "_response", "_server", "_upstream", "headers", "status")
 
-    def __init__(self, upstream: "Upstream", server: _Server, permit: Permit | None, request: _Request) -> None:
+    def __init__(self, upstream: "Upstream", server: _Server, permit: Permit, request: _Request) -> None:
         self._upstream = upstream
         self._server = server
         self._permit = permit
@@ -65,7 +64,6 @@ class UpstreamResponse:
 
         Raises UpstreamRefused, UpstreamCut, UpstreamTimeout, and whatever the request's body raises.
         """
-        result, wait_s = RequestResult.UNCLEAR, 0.0
         try:
             connection = self._connection
             if connection is None or self._request is not None:
@@ -75,19 +73,13 @@ class UpstreamResponse:
             if sent is not None:
                 sent()
             response = self._response = await connection.receive_head()
-            self.status = response.status
             self.headers = from_upstream(response.headers)
-            result = RequestResult.ANSWERED
-            if response.status in BUSY_STATUSES:
-                result, wait_s = RequestResult.BUSY, retry_after_s(self.headers)
-        except UpstreamRefused:
-            result = RequestResult.REFUSED
+            self.status = response.status
+        except BaseException as error:
+            self.close()
+            self._upstream.record(self._server.breaker, self._permit, connection_result(error))
             raise
-        finally:
-            if not self.status:
-                self.close()
-            if self._permit is not None:
-                self._upstream.record(self._server.breaker, self._permit, result, wait_s)
+        self._upstream.record(self._server.breaker, self._permit, ConnectionResult.ANSWERED)
 
     @property
     def complete(self) -> bool:
@@ -133,7 +125,7 @@ class Upstream:
     """
 
     def __init__(self, pools: Sequence[ConnectionPool], *, fail_fast: bool = False) -> None:
-        self._servers = [_Server(pool, Breaker()) for pool in pools]
+        self._servers = [_Server(pool, ServerBreaker()) for pool in pools]
         self._turn = 0
         self._fail_fast = fail_fast
         self.changed = asyncio.Event()
@@ -172,12 +164,22 @@ class Upstream:
         body: AsyncIterator[bytes] | bytes | None,
         sent: OnSent | None = None,
     ) -> UpstreamResponse:
-        """Send one request and wait for the head of its answer. A request is never sent twice; the target is unchanged.
+        """Send one request and wait for the head of its answer.
 
+        A request whose connection is refused goes to another app server; what has been sent is never sent again.
         A streaming body is sent while the answer is read; a body of bytes costs less. `sent` is called once the head
         of the request has been written. Raises UpstreamCircuitOpen, UpstreamRefused, UpstreamCut, UpstreamTimeout,
         MalformedRequest, and whatever the body raises.
         """
+        for _ in range(len(self._servers) - 1):
+            answer = self.begin(method, target, headers, body)
+            try:
+                await answer.receive_head(sent)
+            except UpstreamRefused:
+                if not any(server.breaker.is_closed for server in self._servers):
+                    raise
+            else:
+                return answer
         answer = self.begin(method, target, headers, body)
         await answer.receive_head(sent)
         return answer
@@ -195,8 +197,7 @@ class Upstream:
         try:
             head, length = encode_head(method, pool.path + target, headers, pool.authority, known)
         except MalformedRequest:
-            if permit is not None:
-                self.record(server.breaker, permit, RequestResult.UNCLEAR, 0.0)
+            server.breaker.not_sent(permit, monotonic())
             raise
         return UpstreamResponse(self, server, permit, (head, body, length, method == "HEAD"))
 
@@ -205,31 +206,44 @@ class Upstream:
         if self._servers:
             server = self._servers[(self._turn + 1) % len(self._servers)]
             if not server.pool.idle and server.breaker.is_settled:
-                with suppress(UpstreamError):  # the request that follows reports it
+                try:
                     server.pool.release(await server.pool.connect(), None)
+                except UpstreamRefused:
+                    self.record(server.breaker, Permit.REGULAR, ConnectionResult.REFUSED)
 
-    def record(self, breaker: Breaker, permit: Permit, result: RequestResult, wait_s: float) -> None:
+    def record(self, breaker: ServerBreaker, permit: Permit, result: ConnectionResult) -> None:
         """Tell a breaker how a request ended."""
-        if result is RequestResult.ANSWERED and breaker.is_settled:
+        if result is ConnectionResult.ANSWERED and breaker.is_settled:
             return
         was_open = breaker.is_open
-        breaker.end(permit, result, monotonic(), wait_s)
-        if was_open or breaker.is_open:
+        breaker.end(permit, result, monotonic())
+        if breaker.is_open is not was_open:
             self.changed.set()
 
-    def _pick(self) -> tuple[_Server, Permit | None]:
+    def _pick(self) -> tuple[_Server, Permit]:
         if not self._servers:
             raise UpstreamRefused("No app server is configured (PENSTOCK_UPSTREAMS).")
         now = monotonic()
         for _ in self._servers:
-            self._turn = (self._turn + 1) % len(self._servers)
-            server = self._servers[self._turn]
+            server = self._next_server()
             permit = server.breaker.begin(now)
             if permit is not None:
                 return server, permit
         if self._fail_fast:
             raise UpstreamCircuitOpen("The circuit breakers of all app servers are open.")
-        return server, None
+        return self._any_server(), Permit.PROBE
+
+    def _next_server(self) -> _Server:
+        self._turn = (self._turn + 1) % len(self._servers)
+        return self._servers[self._turn]
+
+    def _any_server(self) -> _Server:
+        """The next app server in turn, although none has capacity; one that is recovering before one that is not."""
+        for _ in self._servers:
+            server = self._next_server()
+            if not server.breaker.is_open:
+                return server
+        return self._next_server()
 
     async def close(self) -> None:
         """Close all connections, including those in use."""

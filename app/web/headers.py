@@ -1,8 +1,6 @@
 """HTTP headers on their way through: pure functions over lists of bytes, names in lower case."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from random import getrandbits
 
 Headers = list[tuple[bytes, bytes]]
@@ -21,7 +19,6 @@ HOP_BY_HOP = frozenset(
     }
 )  # RFC 9110, 7.6.1; `Proxy-Authorization` and `Proxy-Authenticate` are between the client and us
 CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"})
-LONGEST_RETRY_AFTER_S = 3600.0
 _ENDS_HERE = HOP_BY_HOP | {b"proxy-authorization", b"proxy-authenticate"}
 _PLAIN = frozenset(
     {
@@ -128,20 +125,3 @@ def _named_by_connection(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[by
         if name == b"connection" and (said := value.lower()) not in _SAID_OF_ITSELF:
             named |= {token.strip() for token in said.split(b",")}
     return named - _SAID_OF_ITSELF if named else named
-
-
-def retry_after_s(headers: Iterable[tuple[bytes, bytes]]) -> float:
-    """What an app server's `Retry-After` asks for, an hour at most; 0 where it asks for nothing that is understood."""
-    for name, value in headers:
-        if name == b"retry-after":
-            return min(LONGEST_RETRY_AFTER_S, max(0.0, _seconds(value.strip())))
-    return 0.0
-
-
-def _seconds(value: bytes) -> float:
-    if value.isdigit():
-        return float(value[:9])
-    try:
-        return (parsedate_to_datetime(value.decode("latin-1")) - datetime.now(UTC)).total_seconds()
-    except (TypeError, ValueError):  # no date, or one without a zone
-        return 0.0

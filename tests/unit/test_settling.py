@@ -13,8 +13,10 @@ from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
 from app.settings import Settings
 from app.upstream.upstream import Upstream
+from consumers.answer_breaker import AnswerBreaker
 from consumers.delivery import Delivery
 from consumers.metrics import WorkerMetrics
+from consumers.send_gate import SendGate
 from consumers.settling import Settling
 
 pytestmark = pytest.mark.plain  # compiled code accepts no substitute for Flows
@@ -67,10 +69,11 @@ class Holding:
 async def test_a_job_that_is_leased_again_while_its_first_outcome_is_stored_keeps_its_new_lease() -> None:
     flows, upstream = Holding(), Upstream([])
     metrics = WorkerMetrics(CollectorRegistry())
-    delivery = Delivery(cast(Flows, flows), upstream, IdentityTokens(None), Settings(), metrics)
+    gate = SendGate(upstream, AnswerBreaker())
+    delivery = Delivery(cast(Flows, flows), upstream, gate, IdentityTokens(None), Settings(), metrics)
 
     async def attempt(lease: str) -> None:
-        await delivery.attempt(leased("0-a", lease), UpstreamCut("cut"), lambda: None)
+        await delivery.attempt("flow", leased("0-a", lease), UpstreamCut("cut"), lambda: None)
 
     first, second = asyncio.create_task(attempt("first")), asyncio.create_task(attempt("second"))
     async with asyncio.timeout(5):

@@ -9,7 +9,7 @@ import select
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
-from app.errors import UpstreamCut, UpstreamTimeout
+from app.errors import UpstreamCut, UpstreamReset, UpstreamTimeout
 from app.http1.client.request import CHUNKED
 from app.http1.client.response import BadResponse, Response, ResponseReader
 
@@ -70,7 +70,7 @@ class ClientConnection(asyncio.Protocol):
         self._response = self._reader.expect(is_head_request=is_head_request)
         self._error = None
         if transport is None or transport.is_closing():
-            self._error = UpstreamCut("The app server closed the connection before the request was sent.")
+            self._error = UpstreamReset("The app server closed the connection before the request was sent.")
         elif not isinstance(body, bytes):
             transport.write(head)
             self._upload_is_idle = True
@@ -172,7 +172,7 @@ class ClientConnection(asyncio.Protocol):
             try:
                 self._reader.feed_eof()
             except BadResponse as error:
-                self._error = UpstreamCut(f"The app server's response is incomplete: {error}.")
+                self._error = self._cut_error()(f"The app server's response is incomplete: {error}.")
             _wake(self._read_waiter)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -180,7 +180,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport = None
         if self._error is None and self._response is not None and not self._response.complete:
             why = f": {exc}" if exc else ""
-            self._error = UpstreamCut(f"The connection to the app server ended before the response did{why}.")
+            self._error = self._cut_error()(f"The connection to the app server ended before the response did{why}.")
         if self._timer is not None:
             self._timer.cancel()
         _wake(self._read_waiter)
@@ -203,6 +203,9 @@ class ClientConnection(asyncio.Protocol):
         if self._response is None:
             raise RuntimeError("No request is in progress.")
         return self._response
+
+    def _cut_error(self) -> type[UpstreamCut]:
+        return UpstreamCut if self._reader.has_begun else UpstreamReset
 
     def _fail(self, error: Exception) -> None:
         if self._error is None:

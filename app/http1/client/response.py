@@ -82,6 +82,11 @@ class ResponseReader:
             self._parser = HttpResponseParser(self)
         return self._response
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether any byte of the expected response has come."""
+        return self._response.status > 0 or self._bytes_since_progress > 0
+
     def feed(self, data: bytes) -> None:
         """Parse what has been received. Raises BadResponse."""
         response = self._response
