@@ -1,29 +1,58 @@
-"""Real stores for all tests: one mongod and two redis-servers a session, empty for each test."""
+"""Real stores for all tests, empty for each of them: one mongod and two redis-servers for each test process."""
 
 import asyncio
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from redis.asyncio import Redis
 
 from app.clients import cache_redis, counter_scripts, queue_redis, queue_scripts
 from app.local.stores import cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
-from tests.support.broker import own_broker, skip_unless_kafka, with_kafka
+from tests.support.broker import end_shared_broker, shared_broker, skip_unless_kafka, with_kafka
+from tests.support.collection import PHASES, mark_kafka, order_by_length, select_phase
 from tests.support.ports import free_port
 from tests.support.stores import emptied, started
 
+RUN_FOLDER = "PENSTOCK_TEST_RUN_FOLDER"
+TESTS = Path(__file__).parent
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """aiokafka leaves its connections to the collector where it is cancelled while it makes them."""
-    left = "ignore:Exception ignored in. <(socket.socket|function _SelectorTransport)"
-    for item in items:
-        if "kafka" in str(item.path):
-            item.add_marker(pytest.mark.filterwarnings(f"{left}:pytest.PytestUnraisableExceptionWarning"))
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--phase", choices=PHASES, help="only the tests that may run beside others, or those that may not")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder that all processes of this run share, unless this is a worker of pytest-xdist."""
+    hypothesis_settings.register_profile("ci", deadline=None, print_blob=True)
+    hypothesis_settings.load_profile("ci")
+    if not is_xdist_worker(config):
+        os.environ[RUN_FOLDER] = tempfile.mkdtemp(prefix="penstock-test-run-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not is_xdist_worker(config):
+        folder = Path(os.environ.pop(RUN_FOLDER))
+        end_shared_broker(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_xdist_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    mark_kafka(items)
+    order_by_length(items, TESTS)
+    select_phase(config, items)
 
 
 @pytest.fixture(scope="session")
@@ -57,15 +86,10 @@ def queue_url(session_dir: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One broker a session; tests have topics of their own."""
+def kafka_bootstrap() -> str:
+    """One broker for all processes of a run; tests have topics of their own."""
     skip_unless_kafka()
-    given = os.environ.get("PENSTOCK_KAFKA_BOOTSTRAP")
-    if given:
-        yield given
-        return
-    with own_broker(tmp_path_factory.mktemp("kafka")) as broker:
-        yield broker.bootstrap
+    return os.environ.get("PENSTOCK_KAFKA_BOOTSTRAP") or shared_broker(Path(os.environ[RUN_FOLDER]))
 
 
 @pytest.fixture

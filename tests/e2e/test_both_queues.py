@@ -29,7 +29,13 @@ QUICK: Any = {"PENSTOCK_RETRY_BASE_S": "0.1", "PENSTOCK_RETRY_MAX_S": "0.5", "PE
 QUICK |= {"PENSTOCK_RECLAIM_INTERVAL_S": "0.5"}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["redis", "kafka"])
+QUEUES = [
+    pytest.param("redis", marks=pytest.mark.xdist_group("queue-redis")),
+    pytest.param("kafka", marks=[pytest.mark.xdist_group("queue-kafka"), pytest.mark.kafka]),
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=QUEUES)
 async def system(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,

@@ -18,6 +18,9 @@ USER = {"rule_id": "user", "key_type": "user", "key_value": "*", "limit": 3, "wi
 NET = {"rule_id": "net", "key_type": "ip", "key_value": "127.0.0.0/8", "limit": 1000, "window_seconds": 1}
 
 
+pytestmark = pytest.mark.xdist_group("commands")
+
+
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     with running(tmp_path_factory.mktemp("commands") / "data") as up:

@@ -16,7 +16,7 @@ from app.settings import Settings
 from tests.support.system import System, running
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("edge")]
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -19,7 +19,7 @@ from app.settings import Settings
 from tests.support.system import Answer, System, running
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("job-clients")]
 
 DEFERS = {"key_type": "user", "limit": 1, "window_seconds": 3600, "on_limit": "defer"}
 REJECTS = {"key_type": "user", "on_limit": "reject"}

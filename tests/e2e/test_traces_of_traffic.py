@@ -13,7 +13,7 @@ from app.settings import Settings
 from tests.support.system import System, running
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("traces-of-traffic")]
 
 DEFERS = {"key_type": "user", "limit": 1, "window_seconds": 5, "on_limit": "defer"}
 DRAIN = {"limit": 50, "window_seconds": 1}

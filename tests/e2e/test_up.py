@@ -90,6 +90,7 @@ def test_kill_9_of_up_leaves_nothing_behind(tmp_path: Path) -> None:
         assert again.get("/hello").status_code == 200
 
 
+@pytest.mark.kafka
 def test_with_kafka_a_broker_is_started_kept_and_ended(tmp_path: Path) -> None:
     skip_unless_kafka(own=True)
     rules = tmp_path / "rules.yaml"

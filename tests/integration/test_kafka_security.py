@@ -53,6 +53,9 @@ class Secured:
         return with_kafka(settings, f"localhost:{self.port}").model_copy(update=security | changed)
 
 
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka-security")]
+
+
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     folder = tmp_path_factory.mktemp("secured")

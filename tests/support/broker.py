@@ -1,6 +1,7 @@
 """A real Kafka broker for tests: scripts/kafka, or the one that PENSTOCK_KAFKA_BOOTSTRAP names."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from app.errors import StartupError
@@ -90,6 +91,35 @@ class Broker:
         if self.process.poll() is None:
             self.go_on()
             self.kill()
+
+
+def shared_broker(folder: Path) -> str:
+    """The bootstrap server of the one broker of all test processes that share this folder, which is started if need be.
+
+    Whoever made the folder ends the broker: a process that starts it may be done with its tests before the others.
+    """
+    address, pid = folder / "bootstrap", folder / "pid"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not address.exists():
+            subprocess.run([KAFKA, "--fetch"], check=True)
+            broker = Broker(folder / "broker")
+            pid.write_text(str(broker.process.pid))
+            broker.ready()
+            address.write_text(broker.bootstrap)
+    return address.read_text()
+
+
+def end_shared_broker(folder: Path) -> None:
+    """End the broker of this folder, if there is one, and wait until it has ended."""
+    file = folder / "pid"
+    if not file.exists():
+        return
+    pid = int(file.read_text())
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    with suppress(ChildProcessError):  # another process of the run started it
+        os.waitpid(pid, 0)
 
 
 @contextmanager

@@ -19,6 +19,9 @@ OF_THIS_MACHINE = {"--bind", "--port", "--dir"}
 SIZES = {"--maxmemory"}
 
 
+pytestmark = pytest.mark.xdist_group("compose")
+
+
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -41,6 +41,9 @@ RULE: dict[str, Any] = {
 }
 
 
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("broker-faults")]
+
+
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     with own_broker(tmp_path_factory.mktemp("broker")) as broker:

@@ -1,0 +1,48 @@
+"""Which of the collected tests run, and in which order: see scripts/test.
+
+`--phase parallel` runs the tests that may share the machine with others, `--phase alone` those that may not.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+PHASES = ("parallel", "alone")
+FOLDERS = ("faults", "e2e", "integration", "unit")
+"""From the longest tests to the shortest, so that no worker starts a long one when the others have finished."""
+
+UNCLOSED_SOCKETS = "ignore:Exception ignored in. <(socket.socket|function _SelectorTransport)"
+"""What aiokafka leaves to the garbage collector when it is cancelled while it connects."""
+
+
+def select_phase(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the tests of the other phase, if a phase is given."""
+    phase = config.getoption("--phase")
+    if phase is None:
+        return
+    runs_alone = [item.get_closest_marker("alone") is not None for item in items]
+    selected = [item for item, alone in zip(items, runs_alone, strict=True) if alone == (phase == "alone")]
+    deselected = [item for item, alone in zip(items, runs_alone, strict=True) if alone != (phase == "alone")]
+    config.hook.pytest_deselected(items=deselected)
+    items[:] = selected
+
+
+def mark_kafka(items: Sequence[pytest.Item]) -> None:
+    """Mark the tests that need a broker, and let them ignore what aiokafka leaves behind."""
+    ignored = pytest.mark.filterwarnings(f"{UNCLOSED_SOCKETS}:pytest.PytestUnraisableExceptionWarning")
+    for item in items:
+        if "kafka_bootstrap" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.kafka)
+        if item.get_closest_marker("kafka") or "kafka" in item.path.name:
+            item.add_marker(ignored)
+
+
+def order_by_length(items: list[pytest.Item], tests: Path) -> None:
+    """Put the long tests first, and first of all those that run one after the other because they share a system."""
+    items.sort(key=lambda item: (item.get_closest_marker("xdist_group") is None, _folder_rank(item, tests)))
+
+
+def _folder_rank(item: pytest.Item, tests: Path) -> int:
+    folder = item.path.relative_to(tests).parts[0]
+    return FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS)
