@@ -93,6 +93,10 @@ class Broker:
             self.kill()
 
 
+_SHARED: list[Broker] = []
+"""Keeps the process of a shared broker from being collected, which would warn that it still runs."""
+
+
 def shared_broker(folder: Path) -> str:
     """The bootstrap server of the one broker of all test processes that share this folder, which is started if need be.
 
@@ -104,6 +108,7 @@ def shared_broker(folder: Path) -> str:
         if not address.exists():
             subprocess.run([KAFKA, "--fetch"], check=True)
             broker = Broker(folder / "broker")
+            _SHARED.append(broker)
             pid.write_text(str(broker.process.pid))
             broker.ready()
             address.write_text(broker.bootstrap)
