@@ -58,7 +58,7 @@ class RedisLimiter:
 
     async def now_us(self) -> int:
         """What the counters' clock says."""
-        seconds, microseconds = await self._scripts.ask("", "TIME")
+        seconds, microseconds = await self._scripts.execute("", "TIME")
         return int(seconds) * 1_000_000 + int(microseconds)
 
     async def set_backlog_marker(self, counter: str, marker: str, ttl_s: float) -> None:

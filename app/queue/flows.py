@@ -86,7 +86,7 @@ class Flows:
         partitions = {keys.partition_of_flow(keys.flow(*flow), self._partitions) for flow in flows}
         for partition in partitions:
             name = keys.idempotency(partition, owner, key)
-            found: bytes | None = await self._scripts.ask(name, "GET", name)
+            found: bytes | None = await self._scripts.execute(name, "GET", name)
             if found is not None:
                 job_id, stored = found.decode().split(" ")
                 if request is None or stored != fingerprint(request):

@@ -1,11 +1,10 @@
-"""Redis for what a request waits for: one connection a process and store, shared by all calls.
+"""A Redis client for the hot path: one pipelined connection per process and store, shared by all callers.
 
-resp.py        commands as bytes; what an error reply becomes
-address.py     a URL: where to connect to, and what is said first
-connection.py  one connection: calls out in batches, answers in order, deadlines
-node.py        the connection that there always is: made, and made again
+resp.py        encodes commands, and maps error replies to exceptions
+address.py     parses URLs, and opens connections
+connection.py  one connection: batches of commands, replies in order, deadlines
+node.py        keeps a connection open, and reconnects when it is lost
+scripts.py     loads Lua scripts, and calls them by their digest
 
-scripts.py     Lua scripts, and calls of them over that connection
-
-What is not on the hot path (rules, subscriptions, scans, checks) uses redis-py.
+Everything that no request waits for (rules, subscriptions, scans, checks) uses redis-py.
 """

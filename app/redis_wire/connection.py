@@ -1,7 +1,7 @@
-"""One connection to a Redis, shared by all calls of a process.
+"""One connection to a Redis server, shared by all callers of a process.
 
-Calls that become ready in one turn of the event loop leave in one write; answers belong to calls by their order alone.
-A call that was cancelled or timed out stays in that order as a hole: its answer is thrown away, and no one else's.
+The calls of one iteration of the event loop are sent in one write. Replies have no ids: they belong to calls by their
+order. A call that was cancelled or timed out therefore keeps its place, and its reply is dropped when it arrives.
 """
 
 import asyncio
@@ -21,81 +21,84 @@ MAX_PENDING = 10_000
 MAX_UNSENT_BYTES = 64 << 20
 
 FAILURES_TO_OPEN = 3
-PROBE_EVERY_S = 0.1
+"""So many timeouts in a row open the circuit breaker."""
+PROBE_INTERVAL_S = 0.1
+"""How often a call is let through while the circuit breaker is open."""
 
 SILENCE_S = 1.0
-"""So much longer than its deadline a call may stay unanswered before the connection is given up."""
+"""A connection is closed when a call is still unanswered so long after its deadline."""
 
 _READ_FIRST_S = 0.001
-_NOTHING_YET = object()
-_TOO_MUCH = "Redis: too many calls wait for an answer."
+_INCOMPLETE = object()
+_TOO_MANY_CALLS = "Redis: too many calls wait for a reply."
 
-Answer = asyncio.Future[Any]
+FutureReply = asyncio.Future[Any]
 
 
 class RedisConnection(asyncio.Protocol):
-    """From `connection_made` to the one call of `lost`. All errors are `unavailable`, but for what a script rejects.
+    """A connection with a circuit breaker; `on_lost` is called once, when it has ended.
 
-    A circuit breaker stands before it: after a few time-outs in a row only one call in a while is a probe, the others
-    are refused at once, so that they do not queue before a Redis that hangs.
+    After some timeouts in a row, only one call in each interval is sent, as a probe. The others fail at once, so that
+    they do not pile up in front of a server that hangs. Calls fail with `unavailable`, or with redis-py's ResponseError
+    if Redis rejects them.
     """
 
     def __init__(
         self,
         timeout_s: float,
         unavailable: type[Unavailable],
-        lost: Callable[["RedisConnection", Exception], None],
+        on_lost: Callable[["RedisConnection", Exception], None],
     ) -> None:
         self.timeout_s = timeout_s
         self._unavailable = unavailable
-        self._lost = lost
+        self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
-        self._reader = Reader(replyError=partial(error_of, unavailable), notEnoughData=_NOTHING_YET)
+        self._reader = Reader(replyError=partial(error_of, unavailable), notEnoughData=_INCOMPLETE)
         self._commands: list[bytes] = []
-        self._unsent: list[Answer] = []
-        self._pending: deque[Answer] = deque()
-        # Batches as (deadline, how many calls were sent with it and before): those that may come in time, and those
-        # that timed out and are still unanswered.
+        self._unsent: list[FutureReply] = []
+        self._pending: deque[FutureReply] = deque()
+        # Batches as (deadline, number of calls sent up to and including the batch): those whose deadline is ahead, and
+        # those that have timed out and are still unanswered.
         self._batches: deque[tuple[float, int]] = deque()
-        self._late: deque[tuple[float, int]] = deque()
-        self._sent = self._answered = 0
-        self._heard_at = self._completed_at = 0.0
+        self._overdue: deque[tuple[float, int]] = deque()
+        self._sent_count = self._answered_count = 0
+        self._received_at = self._reply_completed_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._time_outs = 0
+        self._timeouts = 0
         self._probe_at = 0.0
         self._refusal = ""
-        self._over = False
+        self._is_closed = False
 
-    def call(self, command: bytes) -> Answer:
-        """Send a command; its answer to come. Raises `unavailable` where there is no use in waiting."""
-        if self._time_outs >= FAILURES_TO_OPEN:
+    def call(self, command: bytes) -> FutureReply:
+        """Send a command, and return a future for its reply. Raises `unavailable` if none could arrive in time."""
+        if self._timeouts >= FAILURES_TO_OPEN:
             self._require_probe()
         if self._refusal:
             raise self._unavailable(self._refusal)
         if len(self._pending) + len(self._unsent) >= MAX_PENDING:
-            raise self._unavailable(_TOO_MUCH)
-        answer: Answer = self._loop.create_future()
-        self.send(command, answer)
-        return answer
+            raise self._unavailable(_TOO_MANY_CALLS)
+        reply: FutureReply = self._loop.create_future()
+        self.send(command, reply)
+        return reply
 
-    def send(self, command: bytes, answer: Answer) -> None:
-        """As `call`, for one who waits already."""
+    def send(self, command: bytes, reply: FutureReply) -> None:
+        """Send a command whose caller already waits for this future."""
         if not self._unsent:
             self._loop.call_soon(self._write)
         self._commands.append(command)
-        self._unsent.append(answer)
+        self._unsent.append(reply)
 
     @property
-    def is_over(self) -> bool:
-        """Whether it has ended."""
-        return self._over
+    def is_closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self._is_closed
 
     def close(self, reason: Exception) -> None:
-        """End it now; whoever waits is told `reason`."""
-        if self._over:
+        """End the connection; all calls that wait fail with `unavailable` because of `reason`."""
+        if self._is_closed:
             return
-        self._over = True
-        self._refusal = "Redis: the connection is over."
+        self._is_closed = True
+        self._refusal = "Redis: the connection is closed."
         self._transport.abort()
         if self._timer is not None:
             self._timer.cancel()
@@ -103,100 +106,107 @@ class RedisConnection(asyncio.Protocol):
         self._pending.clear()
         self._commands, self._unsent = [], []
         self._fail(waiting, str(reason))
-        self._lost(self, reason)
+        self._on_lost(self, reason)
 
-    # What the event loop calls.
+    # Called by asyncio
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio when the connection is open."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(MAX_UNSENT_BYTES)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by asyncio when the connection is closed."""
         self.close(exc or ConnectionError("The connection was closed."))
 
-    def pause_writing(self) -> None:  # noqa: D102
-        self._refusal = _TOO_MUCH
+    def pause_writing(self) -> None:
+        """Called by asyncio when too much is buffered because Redis does not read it."""
+        self._refusal = _TOO_MANY_CALLS
 
-    def resume_writing(self) -> None:  # noqa: D102
-        if not self._over:
+    def resume_writing(self) -> None:
+        """Called by asyncio when Redis has read most of what was buffered."""
+        if not self._is_closed:
             self._refusal = ""
 
-    def data_received(self, data: bytes) -> None:  # noqa: D102
-        reader, pending, answered = self._reader, self._pending, self._answered
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio when bytes have been received: resolves the futures of all complete replies."""
+        reader, pending, answered_count = self._reader, self._pending, self._answered_count
         reader.feed(data)
         try:
-            while (answer := reader.gets()) is not _NOTHING_YET:
-                self._answered += 1
+            while (reply := reader.gets()) is not _INCOMPLETE:
+                self._answered_count += 1
                 future = pending.popleft()
                 if future.done():
                     continue
-                self._time_outs = 0
-                if isinstance(answer, Exception):
-                    future.set_exception(answer)
+                self._timeouts = 0
+                if isinstance(reply, Exception):
+                    future.set_exception(reply)
                 else:
-                    future.set_result(answer)
+                    future.set_result(reply)
         except ProtocolError as error:
             self.close(error)
-        except IndexError:  # nothing is pending: whose answers the next ones are can't be told any more
-            self.close(ConnectionError("An answer came that nobody asked for."))
-        self._heard_at = monotonic()
-        if self._answered != answered:
-            self._completed_at = self._heard_at
-            for batches in (self._batches, self._late):
-                while batches and batches[0][1] <= self._answered:
+        except IndexError:  # no call is pending, so replies can no longer be matched to calls
+            self.close(ConnectionError("A reply arrived without a call."))
+        self._received_at = monotonic()
+        if self._answered_count != answered_count:
+            self._reply_completed_at = self._received_at
+            for batches in (self._batches, self._overdue):
+                while batches and batches[0][1] <= self._answered_count:
                     batches.popleft()
 
     def _write(self) -> None:
         if not self._unsent:
-            return  # it was closed meanwhile
+            return  # the connection has been closed in the meantime
         commands, self._commands = self._commands, []
-        answers, self._unsent = self._unsent, []
-        self._pending.extend(answers)
-        self._sent += len(answers)
-        deadline = monotonic() + self.timeout_s  # the event loop's own time stands still during a turn
-        self._batches.append((deadline, self._sent))
+        replies, self._unsent = self._unsent, []
+        self._pending.extend(replies)
+        self._sent_count += len(replies)
+        deadline = monotonic() + self.timeout_s  # loop.time() does not advance during an iteration of uvloop
+        self._batches.append((deadline, self._sent_count))
         if self._timer is None:
-            self._timer = self._loop.call_at(deadline, self._look)
+            self._timer = self._loop.call_at(deadline, self._read_before_timeout)
         try:
             self._transport.write(commands[0] if len(commands) == 1 else b"".join(commands))
-        except RuntimeError as error:  # uvloop's, where the other side has just closed it
+        except RuntimeError as error:  # raised by uvloop if Redis has just closed the connection
             self.close(ConnectionError(str(error)))
 
-    def _look(self) -> None:
-        # The event loop may have stood still until now: what has come meanwhile is read first.
-        self._timer = self._loop.call_later(_READ_FIRST_S, self._time_out, monotonic() + _READ_FIRST_S)
+    def _read_before_timeout(self) -> None:
+        # The event loop may have been blocked until now: let it read first what has arrived in the meantime.
+        self._timer = self._loop.call_later(_READ_FIRST_S, self._fail_overdue, monotonic() + _READ_FIRST_S)
 
-    def _time_out(self, until: float) -> None:
-        """The calls whose deadline has passed; one timer serves all of a connection's calls."""
+    def _fail_overdue(self, until: float) -> None:
+        """Fail the calls whose deadline was before `until`. One timer serves all calls of the connection."""
         self._timer = None
         now = monotonic()
-        if self._is_in_a_long_answer(now):
-            self._timer = self._loop.call_at(self._heard_at + self.timeout_s, self._look)
+        if self._is_receiving_long_reply(now):
+            self._timer = self._loop.call_at(self._received_at + self.timeout_s, self._read_before_timeout)
             return
         while self._batches and self._batches[0][0] <= until:
             batch = self._batches.popleft()
-            first = self._late[-1][1] if self._late else self._answered
-            self._late.append(batch)
-            self._time_outs += 1
-            self._fail(islice(self._pending, first - self._answered, batch[1] - self._answered), "no answer in time")
-        if self._late and now - self._late[0][0] >= SILENCE_S:
-            self.close(TimeoutError("Redis does not answer."))
-        elif self._batches or self._late:
-            # No call that is made from now on has an earlier deadline than this.
-            self._timer = self._loop.call_at(self._batches[0][0] if self._batches else now + self.timeout_s, self._look)
+            first = self._overdue[-1][1] if self._overdue else self._answered_count
+            self._overdue.append(batch)
+            self._timeouts += 1
+            start, stop = first - self._answered_count, batch[1] - self._answered_count
+            self._fail(islice(self._pending, start, stop), "no reply in time")
+        if self._overdue and now - self._overdue[0][0] >= SILENCE_S:
+            self.close(TimeoutError("Redis does not respond."))
+        elif self._batches or self._overdue:
+            # Calls that are made from now on have later deadlines than this.
+            check_at = self._batches[0][0] if self._batches else now + self.timeout_s
+            self._timer = self._loop.call_at(check_at, self._read_before_timeout)
 
-    def _is_in_a_long_answer(self, now: float) -> bool:
-        """Then that one holds up all others, and is no silence: what it is part of has been done already."""
-        lasts_s = self._heard_at - self._completed_at
-        return self._reader.has_data() and lasts_s > self.timeout_s / 2 and now - self._heard_at < self.timeout_s
+    def _is_receiving_long_reply(self, now: float) -> bool:
+        """Whether a large reply is arriving. It delays the ones behind it, but shows that Redis works on the calls."""
+        duration_s = self._received_at - self._reply_completed_at
+        return self._reader.has_data() and duration_s > self.timeout_s / 2 and now - self._received_at < self.timeout_s
 
     def _require_probe(self) -> None:
         now = monotonic()
         if now < self._probe_at:
-            raise self._unavailable("Redis does not answer.")
-        self._probe_at = now + PROBE_EVERY_S
+            raise self._unavailable("Redis does not respond.")
+        self._probe_at = now + PROBE_INTERVAL_S
 
-    def _fail(self, answers: Iterable[Answer], why: str) -> None:
-        for answer in answers:
-            if not answer.done():
-                answer.set_exception(self._unavailable(f"Redis: {why}"))
+    def _fail(self, replies: Iterable[FutureReply], why: str) -> None:
+        for reply in replies:
+            if not reply.done():
+                reply.set_exception(self._unavailable(f"Redis: {why}"))

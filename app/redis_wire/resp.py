@@ -1,4 +1,4 @@
-"""Redis' wire format (RESP2): commands as bytes, and the errors of ours that its errors become."""
+"""The wire format of Redis (RESP2): encodes commands, and maps error replies to exceptions."""
 
 from collections.abc import Sequence
 
@@ -8,19 +8,19 @@ from app.errors import Unavailable
 
 Argument = str | bytes | int | float
 
-_NOT_NOW = frozenset({"LOADING", "BUSY", "UNKILLABLE", "TRYAGAIN", "NOAUTH", "NOPERM", "WRONGPASS"})
-_NO_MORE_WRITES = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN")
-"""Anywhere in the text: what fails within a script is told in the words of the script's error."""
+_TEMPORARY_CODES = frozenset({"LOADING", "BUSY", "UNKILLABLE", "TRYAGAIN", "NOAUTH", "NOPERM", "WRONGPASS"})
+_REFUSED_WRITES = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN")
+"""Looked for anywhere in the text, because the error of a script quotes the error of the command that failed in it."""
 
 
 def bulk(value: Argument) -> bytes:
-    """One argument as it goes over the wire."""
+    """Encode one argument."""
     data = value if isinstance(value, bytes) else str(value).encode()
     return b"$%d\r\n%b\r\n" % (len(data), data)
 
 
 def bulks(values: Sequence[Argument]) -> bytes:
-    """Many arguments."""
+    """Encode several arguments."""
     parts = []
     for value in values:
         data = value if type(value) is bytes else str(value).encode()
@@ -29,20 +29,20 @@ def bulks(values: Sequence[Argument]) -> bytes:
 
 
 def array(length: int) -> bytes:
-    """What a command of so many words begins with."""
+    """Encode the header of a command with so many arguments, its name included."""
     return b"*%d\r\n" % length
 
 
 def command(*words: Argument) -> bytes:
-    """A whole command."""
+    """Encode a whole command."""
     return array(len(words)) + bulks(words)
 
 
 def error_of(unavailable: type[Unavailable], text: str) -> Exception:
-    """An error reply: `unavailable` where the store can't do this now, else redis-py's own types."""
-    code = text.partition(" ")[0]
-    if code == "NOSCRIPT":
+    """The exception for an error reply: `unavailable` if Redis cannot do this now, else one of redis-py's types."""
+    first = text.partition(" ")[0]
+    if first == "NOSCRIPT":
         return NoScriptError(text)
-    if code in _NOT_NOW or any(word in text for word in _NO_MORE_WRITES):
+    if first in _TEMPORARY_CODES or any(code in text for code in _REFUSED_WRITES):
         return unavailable(f"Redis: {text}")
     return ResponseError(text)

@@ -1,4 +1,4 @@
-"""Lua scripts: one loader, and calls by digest over the process's one connection to a Redis."""
+"""Loads Lua scripts, and calls them by their digest over the connection of a node."""
 
 import asyncio
 import re
@@ -16,12 +16,15 @@ from app.redis_wire.resp import Argument, array, bulk, bulks, command
 
 __all__ = ["Argument", "Script", "Scripts", "source"]
 
+MAX_CACHED_ARGUMENTS = 64
+"""The beginnings of calls with more keys and arguments than this are not cached."""
+
 _USES = re.compile(r"^-- USES +(.+)$", re.MULTILINE)
 
 
 @cache
 def source(package: str, name: str) -> str:
-    """The text of `<package>/lua/<name>.lua`, after the parts it names (`-- USES _one _other`), and those they name."""
+    """The text of `<package>/lua/<name>.lua` after those of the parts that it names (`-- USES _one _other`)."""
     texts: dict[str, str] = {}
     _collect(files(package) / "lua", name, texts)
     return "\n".join(texts.values())
@@ -37,7 +40,7 @@ def _collect(folder: Traversable, name: str, texts: dict[str, str]) -> None:
 
 
 class Script:
-    """One script, and what its calls begin with."""
+    """One script, and the encoded beginning of its calls."""
 
     def __init__(self, text: str) -> None:
         self._load = command("SCRIPT", "LOAD", text)
@@ -46,29 +49,26 @@ class Script:
         self._loading: asyncio.Future[Any] | None = None
 
     def head(self, keys: int, arguments: int) -> bytes:
-        """A call with so many keys and arguments, up to the first key."""
+        """The encoded beginning of a call with so many keys and arguments, up to the first key."""
         head = self._heads.get((keys, arguments))
         if head is None:
             head = array(3 + keys + arguments) + self._evalsha + bulk(keys)
-            if keys + arguments <= _USUAL:
+            if keys + arguments <= MAX_CACHED_ARGUMENTS:
                 self._heads[keys, arguments] = head
         return head
 
     async def load(self, node: Node) -> None:
-        """Make it known; all who wait for it at once share one round trip."""
+        """Load the script into Redis. Concurrent callers share one round trip."""
         if self._loading is None or self._loading.done():
             self._loading = node.call(self._load)
         await asyncio.shield(self._loading)
 
 
-_USUAL = 64
-
-
 class Scripts:
-    """The scripts of one package on one Redis.
+    """The scripts of one package, on one Redis server.
 
-    A call that a caller gives up goes on by itself, and no later caller reads its answer. RedisConnection trouble and
-    time-outs raise the node's `unavailable`; what a script itself rejects raises redis-py's ResponseError.
+    Calls raise the node's `unavailable` if the connection fails or a reply does not arrive in time, and redis-py's
+    ResponseError if the script raises an error. A call whose caller is cancelled is still executed by Redis.
     """
 
     def __init__(self, nodes: Nodes, package: str) -> None:
@@ -77,40 +77,40 @@ class Scripts:
         self._scripts: dict[str, Script] = {}
 
     def script(self, name: str) -> Script:
-        """One of the package's scripts."""
+        """The script of this name."""
         script = self._scripts.get(name)
         if script is None:
             script = self._scripts[name] = Script(source(self._package, name))
         return script
 
     async def load(self) -> None:
-        """Connect, and make all scripts known, before the first call is in a hurry. Raises the node's `unavailable`."""
+        """Connect and load all scripts, so that the first calls need not wait. Raises the node's `unavailable`."""
         node = self._nodes.of("")
         for file in sorted((files(self._package) / "lua").iterdir(), key=lambda file: file.name):
             if not file.name.startswith("_"):
                 await self.script(file.name.removesuffix(".lua")).load(node)
 
-    async def call(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:  # noqa: ANN401 - a script's own
-        """Run one script; everything called in this turn of the event loop goes out together."""
+    async def call(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:  # noqa: ANN401 - whatever the script returns
+        """Call a script. All calls of one iteration of the event loop are sent together."""
         script = self.script(name)
         return await self.run(script, keys[0], script.head(len(keys), len(args)) + bulks((*keys, *args)))
 
-    async def run(self, script: Script, key: str, packed: bytes) -> Any:  # noqa: ANN401 - a script's own
-        """The same with the whole call as bytes, where `key` is the first of its keys."""
+    async def run(self, script: Script, key: str, packed: bytes) -> Any:  # noqa: ANN401 - whatever the script returns
+        """Call a script with an encoded call, whose first key is `key`."""
         node = self._nodes.of(key)
         try:
             return await node.call(packed)
-        except NoScriptError:  # it did nothing: it is safe to call it again
+        except NoScriptError:  # nothing was executed, so it is safe to call again
             await script.load(node)
         try:
             return await node.call(packed)
         except NoScriptError as error:
-            raise node.unavailable("Redis forgets its scripts as soon as they are loaded.") from error
+            raise node.unavailable("Redis does not keep the scripts that are loaded into it.") from error
 
-    async def ask(self, key: str, *words: Argument) -> Any:  # noqa: ANN401 - a command's own
-        """A plain command about one key, by the same way."""
+    async def execute(self, key: str, *words: Argument) -> Any:  # noqa: ANN401 - whatever the command returns
+        """Execute a command about one key."""
         return await self._nodes.of(key).call(command(*words))
 
     async def aclose(self) -> None:
-        """End the connections beneath."""
+        """Close the connections of the nodes."""
         await self._nodes.aclose()

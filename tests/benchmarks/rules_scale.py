@@ -97,7 +97,7 @@ async def decision_us(rules: RuleCache, counting: Scripts, count: int) -> tuple[
         caller = Caller(f"u{i % count}", "iss", {}, "10.0.0.1")
         await took(decide(caller), new)
         await took(decide(caller), known)
-        await took(counting.ask("", "PING"), ping)
+        await took(counting.execute("", "PING"), ping)
     return statistics.median(ping), statistics.median(known), statistics.median(new)
 
 

@@ -94,7 +94,7 @@ async def test_a_cancelled_call_leaves_a_hole_and_no_one_reads_its_answer() -> N
 async def test_a_call_that_timed_out_leaves_a_hole_too() -> None:
     wire = Wire(timeout_s=0.02)
     slow = wire.ask("ECHO", "slow")
-    with pytest.raises(CountersUnavailable, match="no answer in time"):
+    with pytest.raises(CountersUnavailable, match="no reply in time"):
         await slow
     after = wire.ask("ECHO", "after")
     await turns()
@@ -202,22 +202,22 @@ async def test_what_is_over_is_forgotten() -> None:
         await turns(2)
         wire.connection.data_received(b":1\r\n")
         assert await answer == 1
-    held = (wire.connection._pending, wire.connection._batches, wire.connection._late)
+    held = (wire.connection._pending, wire.connection._batches, wire.connection._overdue)
     assert [len(queue) for queue in held] == [0, 0, 0]
 
 
 async def test_after_time_outs_in_a_row_only_a_probe_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "PROBE_EVERY_S", 3600.0)
+    monkeypatch.setattr(connection, "PROBE_INTERVAL_S", 3600.0)
     it = Wire(timeout_s=0.01)
     for _ in range(connection.FAILURES_TO_OPEN):
-        with pytest.raises(CountersUnavailable, match="no answer in time"):
+        with pytest.raises(CountersUnavailable, match="no reply in time"):
             await it.ask()
     probe = it.ask()
-    with pytest.raises(CountersUnavailable, match="does not answer"):
+    with pytest.raises(CountersUnavailable, match="does not respond"):
         it.ask()
     await turns()
     it.connection.data_received(b":0\r\n" * connection.FAILURES_TO_OPEN)
-    with pytest.raises(CountersUnavailable, match="does not answer"):
+    with pytest.raises(CountersUnavailable, match="does not respond"):
         it.ask()  # answers that come late prove nothing
     it.connection.data_received(b":1\r\n")
     assert await probe == 1
