@@ -55,7 +55,7 @@ class LifeMeter:
     async def measure(self, jobs: int, flows: int) -> Life:
         """The floor, then the phases, with so many jobs of so many flows."""
         await self._empty()
-        floor_s = await self._cpu_of(queue_steps.bare_stream(self._scripts.ask, jobs))
+        floor_s = await self._cpu_of(queue_steps.bare_stream(self._scripts.execute, jobs))
         await self._empty()
         await self._flows.prepare()
         enqueue_s = await self._cpu_of(queue_steps.enqueue(self._flows, jobs, flows))
