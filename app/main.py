@@ -1,10 +1,18 @@
-"""Builds the two ASGI applications, data plane and admin, and runs them."""
+"""Composes the edge and the admin process: builds their parts and runs them until the process is told to stop."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from redis.asyncio import Redis
 
 from app.admin.application import build_admin
-from app.admin.auth import Gatekeeper
+from app.admin.dependencies import AdminParts
+from app.admin.operator_authenticator import OperatorAuthenticator
 from app.clients import (
     cache_redis,
     counter_scripts,
@@ -37,85 +45,165 @@ from app.queue.checks import check_queue
 from app.queue.disk import Disk
 from app.queue.operations import Operations
 from app.queue.records import Records
+from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
 from app.rules.store import RuleStore
+from app.settings import Settings
 from app.upstream.upstream import Upstream
 from app.web.problem_handlers import NeverCached
 
-ADMIN_DEADLINE_S = 3.0
-"""How long one call to MongoDB may take: whoever waits for the admin API is told within a few seconds."""
+EDGE_ADDRESS = Listen("127.0.0.1", 8080)
+ADMIN_ADDRESS = Listen("127.0.0.1", 8081)
+ADMIN_MONGODB_TIMEOUT_S = 3.0
+"""How long one call to MongoDB may take, so that an operator gets an answer within a few seconds."""
 
 
 async def run_edge(process: Process) -> None:
-    """The body of `penstock edge`."""
+    """Run `penstock edge`: serve the data plane until the process is told to stop."""
     settings = process.settings
     async with AsyncExitStack() as stack:
-        cache, queue, session = cache_redis(settings), queue_redis(settings), http_client()
-        stack.push_async_callback(cache.aclose)
-        stack.push_async_callback(queue.aclose)
-        stack.push_async_callback(session.aclose)
-        counting, queueing = counter_scripts(settings, settings.counters_timeout_ms), queue_scripts(settings)
-        stack.push_async_callback(counting.aclose)
-        stack.push_async_callback(queueing.aclose)
-        rules, view = RuleCache(cache, settings, settings.counters_timeout_ms / 1000), JobView(settings)
-        limiter = RedisLimiter(counting)
-        presence = Presence(cache)
-        verifier = TokenVerifier(settings, session, settings.jwt_audience)
-        identity = Authenticator(verifier, settings)
-        identity_tokens = load_identity_tokens(settings.identity_key_file)
-        poll_limit = PollLimit(settings.poll_limit_per_s)
-        records = Records(queue, queueing, settings)
-        api = build_api(
-            ApiParts(identity, rules, limiter, records, view, identity_tokens, settings, poll_limit, process.stop)
-        )
-        disk = Disk(settings.queue_folder, settings.queue_min_free_bytes)
-        job_queue = build_job_queue(queue, queueing, settings)
-        deferring = Deferring(job_queue, disk, limiter, identity, settings)
-        upstream, metrics = Upstream(upstream_pools(settings)), EdgeMetrics(process.registry)
+        clients = await stack.enter_async_context(open_clients(settings, settings.counters_timeout_ms))
+        upstream = Upstream(upstream_pools(settings))
         stack.push_async_callback(upstream.close)
-        limit_checker = LimitChecker(limiter, LocalLimiter(), presence, metrics, DenialCache())
-        served = as_application(NeverCached(api))
-        parts = Parts(
-            served, identity, rules, limit_checker, deferring, upstream, identity_tokens, view, metrics, settings
-        )
-        background = alongside(
-            process,
-            rules.run(process.stop),
-            presence.run(),
-            _ready_once_known(rules, process),
-            verifier.run(),
-            disk.run(),
-            check_queue(queue, settings),
-            job_queue.run(),
-        )
-        async with background:
-            await serve(Gateway(parts), process, process.listen or Listen("127.0.0.1", 8080), metrics.refused)
+        edge = Edge(process, clients)
+        gateway = edge.gateway(upstream)
+        await stack.enter_async_context(alongside(process, *edge.background()))
+        await serve(gateway, process, process.listen or EDGE_ADDRESS, edge.metrics.refused)
 
 
 async def run_admin(process: Process) -> None:
-    """The body of `penstock admin`."""
+    """Run `penstock admin`: serve the admin API until the process is told to stop."""
     settings = process.settings
     async with AsyncExitStack() as stack:
-        client, cache, queue = mongodb(settings, ADMIN_DEADLINE_S), cache_redis(settings), queue_redis(settings)
-        session = http_client()
-        stack.callback(client.close)
-        stack.push_async_callback(cache.aclose)
-        stack.push_async_callback(queue.aclose)
-        stack.push_async_callback(session.aclose)
-        counting, queueing = counter_scripts(settings, settings.cache_timeout_ms), queue_scripts(settings)
-        stack.push_async_callback(counting.aclose)
-        stack.push_async_callback(queueing.aclose)
-        store, rules = RuleStore(client[settings.mongodb_database]), RuleCache(cache, settings)
-        verifier = TokenVerifier(settings, session, settings.admin_audience)
-        gatekeeper = Gatekeeper(verifier, settings)
-        operations = Operations(queue, queueing, settings)
-        admin = build_admin(store, gatekeeper, rules, RedisLimiter(counting), operations)
-        async with alongside(process, rules.run(process.stop), verifier.run()):
-            process.ready.set()
-            await serve(as_application(admin), process, process.listen or Listen("127.0.0.1", 8081))
+        mongo = mongodb(settings, ADMIN_MONGODB_TIMEOUT_S)
+        stack.callback(mongo.close)
+        clients = await stack.enter_async_context(open_clients(settings, settings.cache_timeout_ms))
+        rules = RuleCache(clients.cache, settings)
+        verifier = TokenVerifier(settings, clients.http, settings.admin_audience)
+        parts = AdminParts(
+            store=RuleStore(mongo[settings.mongodb_database]),
+            authenticator=OperatorAuthenticator(verifier, settings),
+            rules_in_force=rules,
+            limiter=RedisLimiter(clients.counter_scripts),
+            operations=Operations(clients.queue, clients.queue_scripts, settings),
+        )
+        await stack.enter_async_context(alongside(process, rules.run(process.stop), verifier.run()))
+        process.ready.set()
+        await serve(as_application(build_admin(parts)), process, process.listen or ADMIN_ADDRESS)
 
 
-async def _ready_once_known(rules: RuleCache, process: Process) -> None:
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The clients that both processes have. `counter_scripts` runs on the cache Redis."""
+
+    cache: Redis
+    queue: Redis
+    counter_scripts: Scripts
+    queue_scripts: Scripts
+    http: httpx.AsyncClient
+
+
+@asynccontextmanager
+async def open_clients(settings: Settings, counters_timeout_ms: float) -> AsyncIterator[Clients]:
+    """Make the clients, and close them in the end. A client connects when it is first used."""
+    clients = Clients(
+        cache=cache_redis(settings),
+        queue=queue_redis(settings),
+        counter_scripts=counter_scripts(settings, counters_timeout_ms),
+        queue_scripts=queue_scripts(settings),
+        http=http_client(),
+    )
+    async with AsyncExitStack() as stack:
+        for client in (clients.cache, clients.queue, clients.http, clients.counter_scripts, clients.queue_scripts):
+            stack.push_async_callback(client.aclose)
+        yield clients
+
+
+class Edge:
+    """The parts of one edge. Those that are attributes are shared by the gateway, the API and the background tasks."""
+
+    def __init__(self, process: Process, clients: Clients) -> None:
+        settings = process.settings
+        self._process = process
+        self._settings = settings
+        self._clients = clients
+        self._rules = RuleCache(clients.cache, settings, settings.counters_timeout_ms / 1000)
+        self._limiter = RedisLimiter(clients.counter_scripts)
+        self._presence = Presence(clients.cache)
+        self._verifier = TokenVerifier(settings, clients.http, settings.jwt_audience)
+        self._authenticator = Authenticator(self._verifier, settings)
+        self._identity_tokens = load_identity_tokens(settings.identity_key_file)
+        self._disk = Disk(settings.queue_folder, settings.queue_min_free_bytes)
+        self._job_queue = build_job_queue(clients.queue, clients.queue_scripts, settings)
+        self._view = JobView(settings)
+        self.metrics = EdgeMetrics(process.registry)
+
+    def gateway(self, upstream: Upstream) -> Gateway:
+        """The application that every request enters."""
+        return Gateway(
+            Parts(
+                api=as_application(NeverCached(self._api())),
+                identity=self._authenticator,
+                rules=self._rules,
+                limit_checker=self._limit_checker(),
+                deferring=self._deferring(),
+                upstream=upstream,
+                identity_tokens=self._identity_tokens,
+                view=self._view,
+                metrics=self.metrics,
+                settings=self._settings,
+            )
+        )
+
+    def background(self) -> list[Coroutine[Any, Any, None]]:
+        """What runs beside the server."""
+        return [
+            self._rules.run(self._process.stop),
+            self._presence.run(),
+            _set_ready_with_rules(self._rules, self._process.ready),
+            self._verifier.run(),
+            self._disk.run(),
+            check_queue(self._clients.queue, self._settings),
+            self._job_queue.run(),
+        ]
+
+    def _api(self) -> FastAPI:
+        """The routes below `/_penstock/`."""
+        return build_api(
+            ApiParts(
+                identity=self._authenticator,
+                rules=self._rules,
+                limiter=self._limiter,
+                records=Records(self._clients.queue, self._clients.queue_scripts, self._settings),
+                view=self._view,
+                identity_tokens=self._identity_tokens,
+                settings=self._settings,
+                poll_limit=PollLimit(self._settings.poll_limit_per_s),
+                stopping=self._process.stop,
+            )
+        )
+
+    def _limit_checker(self) -> LimitChecker:
+        return LimitChecker(
+            limiter=self._limiter,
+            local=LocalLimiter(),
+            presence=self._presence,
+            metrics=self.metrics,
+            denial_cache=DenialCache(),
+        )
+
+    def _deferring(self) -> Deferring:
+        return Deferring(
+            queue=self._job_queue,
+            disk=self._disk,
+            limiter=self._limiter,
+            identity=self._authenticator,
+            settings=self._settings,
+        )
+
+
+async def _set_ready_with_rules(rules: RuleCache, ready: asyncio.Event) -> None:
+    """Set `ready` once the rules are known."""
     while not rules.known:  # noqa: ASYNC110 - it happens once, at the start
         await asyncio.sleep(0.05)
-    process.ready.set()
+    ready.set()

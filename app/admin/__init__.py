@@ -1,1 +1,1 @@
-"""The admin API: what operators use."""
+"""The admin API, with which operators manage rules, drain rates and dead letters."""

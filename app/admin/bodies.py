@@ -1,4 +1,4 @@
-"""Bodies of requests: read after the role is known, and strictly, so that none means two things."""
+"""Request bodies, parsed strictly so that no body can be read in two ways, and only after the role was checked."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from app.errors import BodyTooLarge, InvalidInput, UnsupportedMediaType
 from app.web.strict_json import parse_json
 
-MOST_BYTES = 1 << 20
+MAX_BODY_BYTES = 1 << 20
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -18,22 +18,22 @@ MERGE_PATCH = "application/merge-patch+json"
 M = TypeVar("M", bound=BaseModel)
 
 
-async def json_of(request: Request) -> Any:  # noqa: ANN401 - JSON
-    """The body's JSON. Raises InvalidInput, UnsupportedMediaType, BodyTooLarge."""
+async def read_json(request: Request) -> Any:  # noqa: ANN401 - JSON
+    """Return the parsed body. Raises InvalidInput, UnsupportedMediaType, BodyTooLarge."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in {JSON, MERGE_PATCH}:
-        raise UnsupportedMediaType(f"The body must be JSON, and its Content-Type say so: {JSON}.")
+        raise UnsupportedMediaType(f"The body must be JSON and its Content-Type must be {JSON}.")
     try:
-        return parse_json(await _whole(request))
+        return parse_json(await _read_body(request))
     except ValueError as error:
         raise InvalidInput(f"The body is not valid JSON: {error}.") from error
 
 
 def body_as(model: type[M]) -> Callable[[Request], Awaitable[M]]:
-    """A dependency: the body as this model. After the one that says who asks."""
+    """Return a dependency that parses the body as `model`. It must follow the parameter that checks the role."""
 
     async def body(request: Request) -> M:
-        fields = await json_of(request)
+        fields = await read_json(request)
         try:
             return model.model_validate(fields)
         except ValidationError as error:
@@ -42,10 +42,10 @@ def body_as(model: type[M]) -> Callable[[Request], Awaitable[M]]:
     return body
 
 
-async def _whole(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MOST_BYTES:
-            raise BodyTooLarge(f"The body may have at most {MOST_BYTES} bytes.")
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLarge(f"The body may have at most {MAX_BODY_BYTES} bytes.")
     return bytes(body)

@@ -1,63 +1,51 @@
-"""`/v1/dead-letters`: failed jobs, kept: looked at, sent again, deleted."""
+"""`/v1/dead-letters`: lists, shows, replays and deletes failed jobs that are kept."""
 
 import base64
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
-from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.admin.auth import Drainer, Viewer
+from app.admin.auth import AsOperator, AsViewer
 from app.admin.bodies import body_as
-from app.admin.explain import rules_of
-from app.admin.schemas import ALWAYS, WITH_BODY
+from app.admin.dependencies import AdminParts, AdminPartsOf
+from app.admin.schemas import BODY_PROBLEMS, COMMON_PROBLEMS
 from app.errors import Conflict, NotFound
 from app.queue.operations import DeadLetter, DeadLetterDetails, Operations
-from app.rules.cache import RuleCache
 from app.rules.model import RuleId
 from app.web.headers import Headers
 from app.web.openapi import json_request, problems
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
 
-MOST_AT_ONCE = 1000
+MAX_PAGE_SIZE = 1000
 
 
-def operations_of(request: HttpRequest) -> Operations:
-    """What `build_admin` was given."""
-    operations: Operations = request.app.state.operations
-    return operations
-
-
-OperationsOf = Annotated[Operations, Depends(operations_of)]
-RulesOf = Annotated[RuleCache, Depends(rules_of)]
-
-
-class Which(BaseModel):
-    """Some dead letters by their ids, or all of a rule."""
+class DeadLetterSelection(BaseModel):
+    """Selects dead letters by their ids, or all dead letters of a rule."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
 
-    ids: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MOST_AT_ONCE)] | None = None
+    ids: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_PAGE_SIZE)] | None = None
     rule_id: RuleId | None = None
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> "Which":
+    def _require_one_member(self) -> "DeadLetterSelection":
         if (self.ids is None) == (self.rule_id is None):
-            raise ValueError("say either ids or rule_id")
+            raise ValueError("give either ids or rule_id")
         return self
 
 
 class Failure(BaseModel):
-    """Why a job ended."""
+    """Why a job failed."""
 
     code: str
     message: str
 
 
 class DeadLetterSummary(BaseModel):
-    """One dead letter of the list. `response_status`: the app server's last answer."""
+    """One dead letter in a list. `response_status` is the status of the app server's last answer, if there was one."""
 
     id: str
     rule_id: str
@@ -69,14 +57,14 @@ class DeadLetterSummary(BaseModel):
 
 
 class DeadLetterPage(BaseModel):
-    """Newest first; `next` is the `after` of the next page, null on the last."""
+    """A page, newest first. `next` is the value of `after` for the next page; it is null on the last page."""
 
     dead_letters: list[DeadLetterSummary]
     next: str | None
 
 
 class StoredRequestDocument(BaseModel):
-    """The request as it waited."""
+    """The request as it was stored."""
 
     method: str
     target: str
@@ -85,15 +73,15 @@ class StoredRequestDocument(BaseModel):
 
 
 class StoredResponseDocument(BaseModel):
-    """The app server's last answer; null: too large to be kept."""
+    """The app server's last answer. `body` is null if it was too large to keep."""
 
     status: int
     headers: list[tuple[str, str]]
     body: str | None = Field(description="base64")
 
 
-class Details(BaseModel):
-    """All of one; no `request`: it can't be read, for it was encrypted with a key that is not here."""
+class DeadLetterDocument(BaseModel):
+    """A dead letter with its request and response. `request` is null if this process lacks the key to decrypt it."""
 
     id: str
     rule_id: str
@@ -109,104 +97,104 @@ class Details(BaseModel):
 
 
 class Replayed(BaseModel):
-    """How many."""
+    """How many dead letters were replayed."""
 
     replayed: int
 
 
 class ManyReplayed(Replayed):
-    """And why the others were not, by id."""
+    """How many dead letters were replayed, and why the others were not, by id."""
 
     problems: dict[str, str]
 
 
-WhichOf = Annotated[Which, Depends(body_as(Which))]
+SelectionBody = Annotated[DeadLetterSelection, Depends(body_as(DeadLetterSelection))]
 
 
-@router.get("", response_model=DeadLetterPage, responses=problems(*ALWAYS, 404))
+@router.get("", response_model=DeadLetterPage, responses=problems(*COMMON_PROBLEMS, 404))
 async def list_dead_letters(
-    _: Viewer,
-    operations: OperationsOf,
+    _: AsViewer,
+    parts: AdminPartsOf,
     rule_id: RuleId | None = None,
-    limit: Annotated[int, Query(ge=1, le=MOST_AT_ONCE)] = 100,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = 100,
     after: Annotated[str, Query(max_length=64)] = "",
 ) -> dict[str, Any]:
-    """Newest first; `next` is the `after` of the next page, null on the last."""
-    letters, after = await operations.dead_letters(rule_id or "", limit, after)
-    return {"dead_letters": [_line(letter) for letter in letters], "next": after or None}
+    """List dead letters, newest first. `next` is the `after` of the next page, and null on the last page."""
+    letters, after = await parts.operations.dead_letters(rule_id or "", limit, after)
+    return {"dead_letters": [_summary(letter) for letter in letters], "next": after or None}
 
 
-@router.get("/{job_id}", response_model=Details, responses=problems(*ALWAYS, 404, 409))
-async def get_dead_letter(job_id: str, _: Viewer, operations: OperationsOf) -> dict[str, Any]:
-    """All of one: the reason, the request, the app server's last answer. Bodies are base64."""
-    return _details(await operations.dead_letter(job_id))
+@router.get("/{job_id}", response_model=DeadLetterDocument, responses=problems(*COMMON_PROBLEMS, 404, 409))
+async def get_dead_letter(job_id: str, _: AsViewer, parts: AdminPartsOf) -> dict[str, Any]:
+    """Show a dead letter: the error, the request and the app server's last answer. Bodies are base64."""
+    return _document(await parts.operations.dead_letter(job_id))
 
 
-@router.post("/{job_id}/replay", status_code=202, responses=problems(*ALWAYS, 404, 409))
-async def replay_dead_letter(job_id: str, _: Drainer, operations: OperationsOf, rules: RulesOf) -> Replayed:
-    """Send it again, as the last of its flow, with all its attempts."""
-    await _replay(operations, rules, job_id)
+@router.post("/{job_id}/replay", status_code=202, responses=problems(*COMMON_PROBLEMS, 404, 409))
+async def replay_dead_letter(job_id: str, _: AsOperator, parts: AdminPartsOf) -> Replayed:
+    """Queue the job again at the end of its flow, with all of its attempts."""
+    await _replay(parts, job_id)
     return Replayed(replayed=1)
 
 
 @router.post(
     "/replay",
     status_code=202,
-    responses=problems(*ALWAYS, *WITH_BODY),
-    openapi_extra=json_request(Which.__name__),
+    responses=problems(*COMMON_PROBLEMS, *BODY_PROBLEMS),
+    openapi_extra=json_request(DeadLetterSelection.__name__),
 )
-async def replay_dead_letters(_: Drainer, operations: OperationsOf, rules: RulesOf, which: WhichOf) -> ManyReplayed:
-    """Send many again, oldest first; those that are none any more are left out."""
-    ids = which.ids if which.ids is not None else await _ids_of(operations, which.rule_id or "")
+async def replay_dead_letters(_: AsOperator, parts: AdminPartsOf, selection: SelectionBody) -> ManyReplayed:
+    """Queue many jobs again, oldest first. Jobs that are not dead letters are skipped and reported."""
+    ids = selection.ids if selection.ids is not None else await _ids_of(parts.operations, selection.rule_id or "")
     replayed = 0
-    unsent: dict[str, str] = {}
+    problem_by_id: dict[str, str] = {}
     for job_id in ids:
         try:
-            await _replay(operations, rules, job_id)
+            await _replay(parts, job_id)
             replayed += 1
         except (NotFound, Conflict) as error:
-            unsent[job_id] = str(error)
-    return ManyReplayed(replayed=replayed, problems=unsent)
+            problem_by_id[job_id] = str(error)
+    return ManyReplayed(replayed=replayed, problems=problem_by_id)
 
 
-@router.delete("/{job_id}", status_code=204, responses=problems(*ALWAYS, 404, 409))
-async def delete_dead_letter(job_id: str, _: Drainer, operations: OperationsOf) -> Response:
-    """Forget it, and all that is kept of it."""
-    await operations.discard(job_id)
+@router.delete("/{job_id}", status_code=204, responses=problems(*COMMON_PROBLEMS, 404, 409))
+async def delete_dead_letter(job_id: str, _: AsOperator, parts: AdminPartsOf) -> Response:
+    """Delete a dead letter with everything that is stored of the job."""
+    await parts.operations.discard(job_id)
     return Response(status_code=204)
 
 
-async def _replay(operations: Operations, rules: RuleCache, job_id: str) -> None:
-    job = (await operations.dead_letter(job_id)).job
-    rule = await rules.by_id(job.rule_id)
+async def _replay(parts: AdminParts, job_id: str) -> None:
+    job = (await parts.operations.dead_letter(job_id)).job
+    rule = await parts.rules_in_force.by_id(job.rule_id)
     if rule is None:
-        raise Conflict(f"The rule {job.rule_id} is deleted or disabled: nothing says how fast to send its jobs.")
-    await operations.replay(job_id, rule)
+        raise Conflict(f"The rule {job.rule_id} is deleted or disabled, so its jobs have no drain rate.")
+    await parts.operations.replay(job_id, rule)
 
 
 async def _ids_of(operations: Operations, rule_id: str) -> list[str]:
     ids: list[str] = []
     after = ""
     while True:
-        letters, after = await operations.dead_letters(rule_id, MOST_AT_ONCE, after)
+        letters, after = await operations.dead_letters(rule_id, MAX_PAGE_SIZE, after)
         ids += [letter.job_id for letter in letters]
         if not after:
             return ids[::-1]
 
 
-def _line(letter: DeadLetter) -> dict[str, Any]:
+def _summary(letter: DeadLetter) -> dict[str, Any]:
     return {
         "id": letter.job_id,
         "rule_id": letter.rule_id,
         "descriptor": letter.descriptor,
-        "died_at": _time(letter.died_at_ms),
+        "died_at": _timestamp(letter.died_at_ms),
         "attempts": letter.attempts,
         "error": {"code": letter.code, "message": letter.message},
         "response_status": letter.response_status,
     }
 
 
-def _details(found: DeadLetterDetails) -> dict[str, Any]:
+def _document(found: DeadLetterDetails) -> dict[str, Any]:
     job, request, response = found.job, found.request, found.response
     return {
         "id": job.id,
@@ -214,19 +202,19 @@ def _details(found: DeadLetterDetails) -> dict[str, Any]:
         "owner": job.owner or None,
         "attempts": job.attempts,
         "error": {"code": job.error_code, "message": job.error_message},
-        "submitted_at": _time(job.submitted_at_ms),
-        "started_at": _time(job.started_at_ms),
-        "died_at": _time(job.finished_at_ms),
-        "expires_at": _time(job.expires_at_ms),
+        "submitted_at": _timestamp(job.submitted_at_ms),
+        "started_at": _timestamp(job.started_at_ms),
+        "died_at": _timestamp(job.finished_at_ms),
+        "expires_at": _timestamp(job.expires_at_ms),
         "request": request
         and {
             "method": request.method,
             "target": request.target.decode("latin-1"),
             "headers": _headers(request.headers),
-            "body": _text(request.body),
+            "body": _base64(request.body),
         },
         "response": response
-        and {"status": response.status, "headers": _headers(response.headers), "body": _text(response.body)},
+        and {"status": response.status, "headers": _headers(response.headers), "body": _base64(response.body)},
     }
 
 
@@ -234,9 +222,9 @@ def _headers(headers: Headers) -> list[list[str]]:
     return [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]
 
 
-def _text(body: bytes | None) -> str | None:
+def _base64(body: bytes | None) -> str | None:
     return None if body is None else base64.b64encode(body).decode()
 
 
-def _time(unix_ms: int | None) -> str | None:
+def _timestamp(unix_ms: int | None) -> str | None:
     return None if unix_ms is None else datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,19 +1,20 @@
-"""`/v1/rules/{id}/drain`: how fast a rule's flows drain, changed while they do."""
+"""`/v1/rules/{id}/drain`: sets, pauses and purges the draining of a rule's flows."""
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from app.admin.auth import Drainer
-from app.admin.dead_letters import OperationsOf
-from app.admin.preconditions import PreconditionOf
-from app.admin.rules import ObjectOf, StoreOf, change, rule_response
-from app.admin.schemas import ALWAYS, DRAIN, WITH_BODY, answers_rule
+from app.admin.auth import AsOperator
+from app.admin.dependencies import AdminParts, AdminPartsOf
+from app.admin.operator_authenticator import Operator
+from app.admin.preconditions import Precondition, PreconditionOf
+from app.admin.rules import ObjectBody, rule_response, update_rule
+from app.admin.schemas import BODY_PROBLEMS, COMMON_PROBLEMS, DRAIN, rule_responses
 from app.rules.model import Rule, RuleId
 from app.web.openapi import json_request, problems
 
 router = APIRouter(prefix="/rules/{rule_id}/drain", tags=["drains"])
 
-ANSWERS = answers_rule(404, 409, 412)
+RESPONSES = rule_responses(404, 409, 412)
 
 
 class Purged(BaseModel):
@@ -25,35 +26,57 @@ class Purged(BaseModel):
 @router.put(
     "",
     response_model=Rule,
-    responses=ANSWERS | problems(*WITH_BODY),
+    responses=RESPONSES | problems(*BODY_PROBLEMS),
     openapi_extra=json_request(DRAIN),
 )
 async def set_drain(
-    rule_id: RuleId, operator: Drainer, store: StoreOf, wanted: PreconditionOf, fields: ObjectOf
+    rule_id: RuleId, operator: AsOperator, parts: AdminPartsOf, precondition: PreconditionOf, fields: ObjectBody
 ) -> Response:
-    """A drain rate of its own: `{"limit", "window_seconds", "burst"}`."""
-    return rule_response(await change(store, rule_id, lambda old: old | {"drain": fields}, operator.name, wanted))
+    """Give the rule a drain rate of its own: `{"limit", "window_seconds", "burst"}`."""
+    return await _update(parts, rule_id, operator, precondition, drain=fields)
 
 
-@router.delete("", response_model=Rule, responses=ANSWERS)
-async def delete_drain(rule_id: RuleId, operator: Drainer, store: StoreOf, wanted: PreconditionOf) -> Response:
-    """Drain from the rule's own budget again."""
-    return rule_response(await change(store, rule_id, lambda old: old | {"drain": None}, operator.name, wanted))
+@router.delete("", response_model=Rule, responses=RESPONSES)
+async def delete_drain(
+    rule_id: RuleId, operator: AsOperator, parts: AdminPartsOf, precondition: PreconditionOf
+) -> Response:
+    """Remove the rule's own drain rate, so that its flows drain from the rule's budget."""
+    return await _update(parts, rule_id, operator, precondition, drain=None)
 
 
-@router.post("/pause", response_model=Rule, responses=ANSWERS)
-async def pause_drain(rule_id: RuleId, operator: Drainer, store: StoreOf, wanted: PreconditionOf) -> Response:
-    """The flows accept and do not drain."""
-    return rule_response(await change(store, rule_id, lambda old: old | {"paused": True}, operator.name, wanted))
+@router.post("/pause", response_model=Rule, responses=RESPONSES)
+async def pause_drain(
+    rule_id: RuleId, operator: AsOperator, parts: AdminPartsOf, precondition: PreconditionOf
+) -> Response:
+    """Pause the rule: its flows accept jobs and do not drain."""
+    return await _update(parts, rule_id, operator, precondition, paused=True)
 
 
-@router.post("/resume", response_model=Rule, responses=ANSWERS)
-async def resume_drain(rule_id: RuleId, operator: Drainer, store: StoreOf, wanted: PreconditionOf) -> Response:
-    """The flows drain again."""
-    return rule_response(await change(store, rule_id, lambda old: old | {"paused": False}, operator.name, wanted))
+@router.post("/resume", response_model=Rule, responses=RESPONSES)
+async def resume_drain(
+    rule_id: RuleId, operator: AsOperator, parts: AdminPartsOf, precondition: PreconditionOf
+) -> Response:
+    """Resume a paused rule: its flows drain again."""
+    return await _update(parts, rule_id, operator, precondition, paused=False)
 
 
-@router.post("/purge", responses=problems(*ALWAYS))
-async def purge_drain(rule_id: RuleId, _: Drainer, operations: OperationsOf) -> Purged:
-    """Cancel all jobs of the rule that wait to be sent, whether or not the rule is still there."""
-    return Purged(canceled=await operations.purge(rule_id))
+@router.post("/purge", responses=problems(*COMMON_PROBLEMS))
+async def purge_drain(rule_id: RuleId, _: AsOperator, parts: AdminPartsOf) -> Purged:
+    """Cancel all jobs of the rule that wait to be sent, whether or not the rule still exists.
+
+    Jobs that are already being sent are not affected.
+    """
+    return Purged(canceled=await parts.operations.purge(rule_id))
+
+
+async def _update(
+    parts: AdminParts,
+    rule_id: str,
+    operator: Operator,
+    precondition: Precondition,
+    **changed: object,
+) -> Response:
+    rule = await update_rule(
+        parts.store, rule_id, lambda old: old | changed, updated_by=operator.name, precondition=precondition
+    )
+    return rule_response(rule)

@@ -1,19 +1,18 @@
-"""`/v1/explain`: what would become of a request, and why; spends nothing."""
+"""`/v1/explain`: explains what would be decided about a request. It spends nothing."""
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.admin.auth import Viewer
+from app.admin.auth import AsViewer
 from app.admin.bodies import body_as
-from app.admin.schemas import ALWAYS, WITH_BODY
+from app.admin.dependencies import AdminPartsOf
+from app.admin.schemas import BODY_PROBLEMS, COMMON_PROBLEMS
 from app.decision import Defer, Reject, RuleResult, charge_of, decide, evaluate
 from app.errors import InvalidInput
 from app.identity.addresses import counted_as, parse_address
 from app.identity.caller import Caller
-from app.limiter.limiter import Limiter
-from app.rules.cache import RuleCache
 from app.web.openapi import json_request, problems
 from app.web.paths import path_forms
 
@@ -21,7 +20,7 @@ router = APIRouter(tags=["explain"])
 
 
 class ExplainRequest(BaseModel):
-    """Who asks, and for what."""
+    """The request to explain, and its caller. Without `user` the caller is anonymous."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -32,8 +31,11 @@ class ExplainRequest(BaseModel):
     path: Annotated[str, Field(max_length=8192)] = "/"
 
 
-class RuleThatApplies(BaseModel):
-    """A rule, whom it counts, and what is left of it."""
+class ExplainedRule(BaseModel):
+    """A rule that applies, the descriptor that it counts, and what is left of its quota.
+
+    `refuses` says whether the rule refuses the request now.
+    """
 
     rule_id: str
     descriptor: str
@@ -49,43 +51,28 @@ class RuleThatApplies(BaseModel):
 
 
 class Explanation(BaseModel):
-    """What would become of the request now, and by which rules."""
+    """The rules that apply to the request, the decision, and the ids of the rules that lead to it."""
 
-    rules: list[RuleThatApplies]
+    rules: list[ExplainedRule]
     decision: Literal["forward", "reject", "defer"]
     by: list[str]
-
-
-def rules_of(request: Request) -> RuleCache:
-    """What `build_admin` was given."""
-    rules: RuleCache = request.app.state.rules
-    return rules
-
-
-def limiter_of(request: Request) -> Limiter:
-    """What `build_admin` was given."""
-    limiter: Limiter = request.app.state.limiter
-    return limiter
 
 
 @router.post(
     "/explain",
     response_model=Explanation,
-    responses=problems(*ALWAYS, *WITH_BODY),
+    responses=problems(*COMMON_PROBLEMS, *BODY_PROBLEMS),
     openapi_extra=json_request(ExplainRequest.__name__),
 )
 async def explain(
-    _: Viewer,
-    rules: Annotated[RuleCache, Depends(rules_of)],
-    limiter: Annotated[Limiter, Depends(limiter_of)],
-    question: Annotated[ExplainRequest, Depends(body_as(ExplainRequest))],
+    _: AsViewer, parts: AdminPartsOf, request: Annotated[ExplainRequest, Depends(body_as(ExplainRequest))]
 ) -> dict[str, Any]:
-    """The rules that apply, what is left of each, and the decision."""
-    caller = Caller(question.user, "explain" if question.user else None, question.claims, _counted(question.ip))
-    matches = await rules.applicable(caller, question.method, path_forms(question.path.encode()))
-    verdict = await limiter.inspect([charge_of(match) for match in matches]) if matches else None
+    """Explain which rules apply to a request, what is left of each, and the decision. This spends nothing."""
+    caller = Caller(request.user, "explain" if request.user else None, request.claims, _counted(request.ip))
+    matches = await parts.rules_in_force.applicable(caller, request.method, path_forms(request.path.encode()))
+    verdict = await parts.limiter.inspect([charge_of(match) for match in matches]) if matches else None
     results = evaluate(matches, verdict) if verdict else ()
-    return {"rules": [_fields(one) for one in results], **_decision(results)}
+    return {"rules": [_rule_fields(result) for result in results], **_decision_fields(results)}
 
 
 def _counted(text: str) -> str:
@@ -96,27 +83,27 @@ def _counted(text: str) -> str:
         raise InvalidInput(f"ip: {error}") from error
 
 
-def _fields(one: RuleResult) -> dict[str, Any]:
-    rule = one.match.rule
+def _rule_fields(result: RuleResult) -> dict[str, Any]:
+    rule = result.match.rule
     return {
         "rule_id": rule.rule_id,
-        "descriptor": one.match.descriptor,
+        "descriptor": result.match.descriptor,
         "limit": rule.limit,
         "window_seconds": rule.window_seconds,
         "cost": rule.cost,
         "on_limit": rule.on_limit,
         "shadow": rule.shadow,
-        "remaining": one.state.remaining,
-        "wait_seconds": one.state.wait_us / 1e6,
-        "backlog": one.state.backlog,
-        "refuses": one.refuses,
+        "remaining": result.state.remaining,
+        "wait_seconds": result.state.wait_us / 1e6,
+        "backlog": result.state.backlog,
+        "refuses": result.refuses,
     }
 
 
-def _decision(results: tuple[RuleResult, ...]) -> dict[str, Any]:
+def _decision_fields(results: tuple[RuleResult, ...]) -> dict[str, Any]:
     match decide(results):
         case Reject(by):
-            return {"decision": "reject", "by": [one.match.rule.rule_id for one in by]}
+            return {"decision": "reject", "by": [result.match.rule.rule_id for result in by]}
         case Defer(by, _):
             return {"decision": "defer", "by": [by.match.rule.rule_id]}
     return {"decision": "forward", "by": []}

@@ -1,4 +1,4 @@
-"""`If-Match` and `If-None-Match`: a rule is changed only where it is what the caller thinks it is."""
+"""`If-Match` and `If-None-Match` (RFC 9110, section 13.1): changes a rule only if the client knows its state."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _VERSION = re.compile(r'"([1-9][0-9]{0,15})"')
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """`versions`: one of these must stand there; None: any, and with `must_exist` not none."""
+    """What must hold before a rule is changed. `versions` are those that the rule may have; None means any."""
 
     versions: frozenset[int] | None = None
     must_exist: bool = False
@@ -23,11 +23,11 @@ class Precondition:
 
     @property
     def given(self) -> bool:
-        """Whether the caller said anything: then nothing is tried again over what another wrote meanwhile."""
+        """Whether the client set a precondition. If so, a change that lost a race is not tried again."""
         return self.versions is not None or self.must_exist or self.must_be_new
 
     def check(self, rule_id: str, version: int) -> None:
-        """Raises PreconditionFailed; `version` is 0 where there is no such rule."""
+        """Check the precondition. `version` is 0 if there is no such rule. Raises PreconditionFailed."""
         if self.must_be_new and version:
             raise PreconditionFailed(f"There is a rule {rule_id!r} already, at version {version}.")
         if (self.must_exist or self.versions is not None) and not version:
@@ -37,25 +37,26 @@ class Precondition:
 
 
 IfMatch = Annotated[
-    str | None, Header(alias="If-Match", description='ETags of the rule, as in `"3"`, or `*`: there is such a rule.')
+    str | None,
+    Header(alias="If-Match", description='ETags such as `"3"`, or `*`, which requires that the rule exists.'),
 ]
 IfNoneMatch = Annotated[
-    str | None, Header(alias="If-None-Match", description="`*`: only where there is no such rule yet.")
+    str | None, Header(alias="If-None-Match", description="`*`, which requires that the rule does not exist yet.")
 ]
 
 
 def precondition(request: Request, _: IfMatch = None) -> Precondition:
-    """Of a request that changes what is there. Raises MalformedRequest."""
-    return _of_if_match(request.headers.getlist("if-match"))
+    """Return the precondition of a request that changes an existing rule. Raises MalformedRequest."""
+    return _parse_if_match(request.headers.getlist("if-match"))
 
 
 def precondition_of_put(request: Request, _: IfMatch = None, __: IfNoneMatch = None) -> Precondition:
-    """Of a request that may make something new. Raises MalformedRequest."""
+    """Return the precondition of a request that may create a rule. Raises MalformedRequest."""
     if_match, if_none_match = (request.headers.getlist(name) for name in ("if-match", "if-none-match"))
     if not if_none_match:
-        return _of_if_match(if_match)
-    if if_match or _whole(if_none_match) != "*":
-        raise MalformedRequest("If-None-Match: only `*` is understood, and not together with If-Match.")
+        return _parse_if_match(if_match)
+    if if_match or _joined(if_none_match) != "*":
+        raise MalformedRequest("If-None-Match must be `*` and cannot be combined with If-Match.")
     return Precondition(must_be_new=True)
 
 
@@ -63,19 +64,19 @@ PreconditionOf = Annotated[Precondition, Depends(precondition)]
 PreconditionOfPut = Annotated[Precondition, Depends(precondition_of_put)]
 
 
-def _of_if_match(values: list[str]) -> Precondition:
-    """Both headers may come in several lines (RFC 9110, 5.3): all of them count."""
+def _parse_if_match(values: list[str]) -> Precondition:
+    """Parse If-Match. A client may send it in several lines, which are one list (RFC 9110, section 5.3)."""
     if not values:
         return Precondition()
-    text = _whole(values)
+    text = _joined(values)
     if text == "*":
         return Precondition(must_exist=True)
     if not _TAGS.fullmatch(text):
-        raise MalformedRequest('If-Match must name ETags of the rule, as in `"3"`, or be `*`.')
-    # Compared strongly (RFC 9110, 13.1.1): a weak tag is equal to none, nor is one that no version is written as.
+        raise MalformedRequest('If-Match must be a list of ETags, such as `"3"`, or `*`.')
+    # The comparison is strong (RFC 9110, section 13.1.1): a weak tag never matches, nor does one that is not a version.
     tags = re.findall(_TAG, text)
     return Precondition(frozenset(int(found[1]) for tag in tags if (found := _VERSION.fullmatch(tag))))
 
 
-def _whole(values: list[str]) -> str:
+def _joined(values: list[str]) -> str:
     return ", ".join(values).strip(" \t")

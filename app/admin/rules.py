@@ -1,4 +1,4 @@
-"""`/v1/rules`: the rules, with `ETag` and `If-Match`."""
+"""`/v1/rules`: reads and writes rules, with `ETag` and `If-Match`."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -6,72 +6,72 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from app.admin.auth import Admin, Viewer
-from app.admin.bodies import JSON, MERGE_PATCH, json_of
+from app.admin.auth import AsAdmin, AsViewer
+from app.admin.bodies import JSON, MERGE_PATCH, read_json
+from app.admin.dependencies import AdminPartsOf
 from app.admin.preconditions import Precondition, PreconditionOf, PreconditionOfPut
 from app.admin.schemas import (
-    ALWAYS,
+    BODY_PROBLEMS,
+    COMMON_PROBLEMS,
     ETAG,
-    EXAMPLES,
     LOCATION,
-    PATCHES,
+    PATCH_EXAMPLES,
+    RULE_EXAMPLES,
     RULE_FIELDS,
     RULE_PATCH,
-    WITH_BODY,
-    History,
+    RuleHistory,
     RuleList,
-    answers_rule,
-    of_address,
+    rule_responses,
+    without_id,
 )
 from app.errors import Conflict, InvalidInput, InvalidRule, PreconditionFailed
-from app.rules.model import Rule, RuleId, parse_rule, to_json
-from app.rules.store import KEPT_BY_STORE, RuleStore
+from app.rules.model import Rule, RuleId, editable_fields, parse_rule, to_json
+from app.rules.store import RuleStore
 from app.web.openapi import json_request, problems
 
 router = APIRouter(prefix="/rules", tags=["rules"])
 
-TRIES = 20
+MAX_UPDATE_ATTEMPTS = 20
+"""How often a change is tried again because somebody else wrote the same rule meanwhile."""
 
 Fields = dict[str, Any]
 
 
-def store_of(request: Request) -> RuleStore:
-    """What `build_admin` was given."""
-    store: RuleStore = request.app.state.store
-    return store
-
-
-async def object_of(request: Request) -> Fields:
-    """The fields of a JSON object."""
-    fields = await json_of(request)
+async def read_object(request: Request) -> Fields:
+    """Return the body as a JSON object. Raises InvalidInput, UnsupportedMediaType, BodyTooLarge."""
+    fields = await read_json(request)
     if not isinstance(fields, dict):
         raise InvalidInput("The body must be a JSON object.")
     return fields
 
 
-async def fields_of(request: Request) -> Fields:
-    """Those of a rule; what the store keeps is ignored, so that what was read can be written back."""
-    return _without_kept(await object_of(request))
+async def read_rule_fields(request: Request) -> Fields:
+    """Return the fields of a rule. Fields that the store maintains are ignored, so that a client can write back what it
+    read.
+    """
+    return editable_fields(await read_object(request))
 
 
-StoreOf = Annotated[RuleStore, Depends(store_of)]
-ObjectOf = Annotated[Fields, Depends(object_of)]
-FieldsOf = Annotated[Fields, Depends(fields_of)]
-AnyId = Annotated[str, Path(max_length=1024, description="Also one that no rule may have: a document by hand.")]
+ObjectBody = Annotated[Fields, Depends(read_object)]
+RuleBody = Annotated[Fields, Depends(read_rule_fields)]
+AnyId = Annotated[
+    str,
+    Path(max_length=1024, description="The id of a rule, or of a document that was written by hand and is not a rule."),
+]
 
 
 @router.get("", response_model=RuleList, responses=problems(400, 401, 403, 503))
-async def list_rules(_: Viewer, store: StoreOf) -> Response:
-    """All rules, and the documents that are none."""
-    rules, wrong = await store.all()
-    in_force = await store.last_good(wrong) if wrong else {}
+async def list_rules(_: AsViewer, parts: AdminPartsOf) -> Response:
+    """List all rules, and the documents that are not valid rules."""
+    rules, problem_by_id = await parts.store.all()
+    in_force = await parts.store.last_good(problem_by_id) if problem_by_id else {}
     invalid = [
         {
             "rule_id": rule_id,
             "problem": problem,
             "version_in_force": in_force[rule_id].version if rule_id in in_force else None,
         }
-        for rule_id, problem in wrong.items()
+        for rule_id, problem in problem_by_id.items()
     ]
     return _json({"rules": [to_json(rule) for rule in rules], "invalid": invalid})
 
@@ -80,27 +80,27 @@ async def list_rules(_: Viewer, store: StoreOf) -> Response:
     "",
     status_code=201,
     response_model=Rule,
-    responses=answers_rule(409, *WITH_BODY, success=201, headers=LOCATION),
-    openapi_extra=json_request(RULE_FIELDS, examples=EXAMPLES),
+    responses=rule_responses(409, *BODY_PROBLEMS, success=201, headers=LOCATION),
+    openapi_extra=json_request(RULE_FIELDS, examples=RULE_EXAMPLES),
 )
-async def create_rule(operator: Admin, request: Request, store: StoreOf, fields: FieldsOf) -> Response:
-    """A new rule; 409 if its id is taken."""
-    rule = await store.create(parse_rule(fields), operator.name)
+async def create_rule(operator: AsAdmin, request: Request, parts: AdminPartsOf, fields: RuleBody) -> Response:
+    """Create a rule. The answer is 409 if its id is taken."""
+    rule = await parts.store.create(parse_rule(fields), operator.name)
     return rule_response(rule, 201, {"Location": f"{request.url.path}/{rule.rule_id}"})
 
 
-@router.get("/{rule_id}", response_model=Rule, responses=answers_rule(404, 409))
-async def get_rule(rule_id: RuleId, _: Viewer, store: StoreOf) -> Response:
-    """One rule; 409 where its document is none."""
-    return rule_response(await _readable(store, rule_id))
+@router.get("/{rule_id}", response_model=Rule, responses=rule_responses(404, 409))
+async def get_rule(rule_id: RuleId, _: AsViewer, parts: AdminPartsOf) -> Response:
+    """Read a rule. The answer is 409 if its document in MongoDB is not a valid rule."""
+    return rule_response(await _read_rule(parts.store, rule_id))
 
 
-@router.get("/{rule_id}/history", response_model=History, responses=problems(*ALWAYS))
+@router.get("/{rule_id}/history", response_model=RuleHistory, responses=problems(*COMMON_PROBLEMS))
 async def get_history(
-    rule_id: RuleId, _: Viewer, store: StoreOf, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    rule_id: RuleId, _: AsViewer, parts: AdminPartsOf, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> Response:
-    """Its versions as they came into force, newest first; no `rule`: it was deleted."""
-    versions = await store.history(rule_id, limit)
+    """List the versions of a rule as they came into force, newest first. `rule` is null if it was deleted."""
+    versions = await parts.store.history(rule_id, limit)
     listed = [{"at": at.isoformat(), "rule": to_json(rule) if rule else None} for at, rule in versions]
     return _json({"versions": listed})
 
@@ -108,73 +108,72 @@ async def get_history(
 @router.put(
     "/{rule_id}",
     response_model=Rule,
-    responses=answers_rule(412, *WITH_BODY) | {201: {"model": Rule, "headers": ETAG, "description": "It is new."}},
+    responses=rule_responses(412, *BODY_PROBLEMS) | {201: {"model": Rule, "headers": ETAG, "description": "Created."}},
     openapi_extra=json_request(
-        f"{RULE_FIELDS}OfAddress", examples={name: of_address(rule) for name, rule in EXAMPLES.items()}
+        f"{RULE_FIELDS}WithoutId", examples={name: without_id(rule) for name, rule in RULE_EXAMPLES.items()}
     ),
 )
 async def put_rule(
-    rule_id: RuleId, operator: Admin, store: StoreOf, wanted: PreconditionOfPut, fields: FieldsOf
+    rule_id: RuleId, operator: AsAdmin, parts: AdminPartsOf, precondition: PreconditionOfPut, fields: RuleBody
 ) -> Response:
-    """Write a rule whole, new or not."""
+    """Create a rule, or replace all of its fields."""
     rule = parse_rule({**fields, "rule_id": _same_id(fields, rule_id)})
-    version = await store.version(rule_id) if wanted.given else None
-    if version is not None:
-        wanted.check(rule_id, version)
-    written = await store.put(rule, operator.name, version)
+    version = await _checked_version(parts.store, rule_id, precondition)
+    written = await parts.store.put(rule, operator.name, version)
     return rule_response(written, 201 if written.version == 1 else 200)
 
 
 @router.patch(
     "/{rule_id}",
     response_model=Rule,
-    responses=answers_rule(404, 409, 412, *WITH_BODY),
-    openapi_extra=json_request(RULE_PATCH, MERGE_PATCH, JSON, examples=PATCHES),
+    responses=rule_responses(404, 409, 412, *BODY_PROBLEMS),
+    openapi_extra=json_request(RULE_PATCH, MERGE_PATCH, JSON, examples=PATCH_EXAMPLES),
 )
 async def patch_rule(
-    rule_id: RuleId, operator: Admin, store: StoreOf, wanted: PreconditionOf, fields: FieldsOf
+    rule_id: RuleId, operator: AsAdmin, parts: AdminPartsOf, precondition: PreconditionOf, fields: RuleBody
 ) -> Response:
-    """Change some fields (JSON merge patch, RFC 7396); what comes of it is checked as a whole."""
+    """Change some fields of a rule (JSON merge patch, RFC 7396). The result must be a valid rule."""
     patch = {**fields, "rule_id": _same_id(fields, rule_id)}
-    return rule_response(await change(store, rule_id, lambda old: merge_patch(old, patch), operator.name, wanted))
+    rule = await update_rule(
+        parts.store, rule_id, lambda old: merge_patch(old, patch), updated_by=operator.name, precondition=precondition
+    )
+    return rule_response(rule)
 
 
-@router.delete("/{rule_id}", status_code=204, responses=problems(*ALWAYS, 404, 412))
-async def delete_rule(rule_id: AnyId, _: Admin, store: StoreOf, wanted: PreconditionOf) -> Response:
-    """Delete a rule; what becomes of its flows, its `queue.on_delete` says."""
-    version = await store.version(rule_id) if wanted.given else None
-    if version is not None:
-        wanted.check(rule_id, version)
-    await store.delete(rule_id, version)
+@router.delete("/{rule_id}", status_code=204, responses=problems(*COMMON_PROBLEMS, 404, 412))
+async def delete_rule(rule_id: AnyId, _: AsAdmin, parts: AdminPartsOf, precondition: PreconditionOf) -> Response:
+    """Delete a rule. Its `queue.on_delete` decides what happens to jobs that wait."""
+    version = await _checked_version(parts.store, rule_id, precondition)
+    await parts.store.delete(rule_id, version)
     return Response(status_code=204)
 
 
-async def change(
-    store: RuleStore, rule_id: str, edit: Callable[[Fields], Fields], by: str, wanted: Precondition
+async def update_rule(
+    store: RuleStore, rule_id: str, edit: Callable[[Fields], Fields], *, updated_by: str, precondition: Precondition
 ) -> Rule:
-    """Write what `edit` makes of the rule's fields, over the version that it was made of and no other.
+    """Replace a rule with what `edit` makes of its fields, and only the version that `edit` was given.
 
-    Raises NotFound, InvalidRule, PreconditionFailed, and Conflict where others write all the time.
+    Raises NotFound, InvalidRule, PreconditionFailed, and Conflict if others keep writing the same rule.
     """
-    for _ in range(TRIES):
-        old = await _readable(store, rule_id)
-        wanted.check(rule_id, old.version)
-        new = parse_rule(edit(_without_kept(to_json(old))))
+    for _ in range(MAX_UPDATE_ATTEMPTS):
+        old = await _read_rule(store, rule_id)
+        precondition.check(rule_id, old.version)
+        new = parse_rule(edit(editable_fields(to_json(old))))
         try:
-            return await store.put(new, by, old.version)
+            return await store.put(new, updated_by, old.version)
         except PreconditionFailed:
-            if wanted.given:
+            if precondition.given:
                 raise
-    raise Conflict(f"The rule {rule_id!r} changes faster than it can be changed.")
+    raise Conflict(f"The rule {rule_id!r} was changed by others {MAX_UPDATE_ATTEMPTS} times meanwhile.")
 
 
 def rule_response(rule: Rule, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A rule with its ETag."""
+    """Return a response with the rule as its body and the rule's version as its ETag."""
     return _json(to_json(rule), status, {"ETag": f'"{rule.version}"', **(headers or {})})
 
 
 def merge_patch(target: Any, patch: Any) -> Any:  # noqa: ANN401 - JSON
-    """RFC 7396."""
+    """Apply a JSON merge patch as RFC 7396, section 2, defines it."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -190,19 +189,24 @@ def _json(content: object, status: int = 200, headers: dict[str, str] | None = N
     return Response(orjson.dumps(content), status, headers, media_type="application/json")
 
 
-def _without_kept(fields: Fields) -> Fields:
-    return {name: value for name, value in fields.items() if name not in KEPT_BY_STORE}
+async def _checked_version(store: RuleStore, rule_id: str, precondition: Precondition) -> int | None:
+    """Return the version that a write must replace; None if the client set no precondition."""
+    if not precondition.given:
+        return None
+    version = await store.version(rule_id)
+    precondition.check(rule_id, version)
+    return version
 
 
 def _same_id(fields: Fields, rule_id: str) -> str:
     if fields.get("rule_id", rule_id) != rule_id:
-        raise InvalidRule("rule_id: must be the one of the address")
+        raise InvalidRule("rule_id: must be the id in the path")
     return rule_id
 
 
-async def _readable(store: RuleStore, rule_id: str) -> Rule:
-    """What is wrong with a document in MongoDB is not wrong with the request."""
+async def _read_rule(store: RuleStore, rule_id: str) -> Rule:
+    """Read a rule. Raises NotFound, and Conflict for an invalid document, which is not the fault of the request."""
     try:
         return await store.get(rule_id)
     except InvalidRule as error:
-        raise Conflict(f"The document of {rule_id!r} is no rule, write it anew: {error}") from error
+        raise Conflict(f"The document of {rule_id!r} is not a valid rule, replace it: {error}") from error

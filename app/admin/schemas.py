@@ -1,12 +1,11 @@
-"""Rules in the OpenAPI document: as they are answered, as they may be sent, and as merge patches of them."""
+"""Rules in the OpenAPI document: as they are answered, as they may be sent, and as merge patches."""
 
 from copy import deepcopy
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from app.rules.model import Drain, Rule
-from app.rules.store import KEPT_BY_STORE
+from app.rules.model import STORE_FIELDS, Drain, Rule
 from app.web.openapi import Responses, problems, schemas_of
 
 RULE_FIELDS = "RuleFields"
@@ -19,7 +18,7 @@ ETAG: dict[str, Any] = {
 LOCATION: dict[str, Any] = {
     "Location": {"description": "Where the rule is.", "schema": {"type": "string", "pattern": "^/v1/rules/"}}
 }
-EXAMPLES: dict[str, dict[str, Any]] = {
+RULE_EXAMPLES: dict[str, dict[str, Any]] = {
     "deferring": {
         "rule_id": "per-user",
         "key_type": "user",
@@ -39,67 +38,68 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "default": {"rule_id": "others", "key_type": "default", "limit": 5, "window_seconds": 1},
 }
-PATCHES: dict[str, dict[str, Any]] = {"slower": {"limit": 50, "burst": None, "queue": {"max_depth": 100}}}
+PATCH_EXAMPLES: dict[str, dict[str, Any]] = {"slower": {"limit": 50, "burst": None, "queue": {"max_depth": 100}}}
 
-ALWAYS = (400, 401, 403, 422, 503)
-"""What any route with parameters of its own may answer."""
+COMMON_PROBLEMS = (400, 401, 403, 422, 503)
+"""The problems that any route with parameters may answer with."""
 
-WITH_BODY = (413, 415)
+BODY_PROBLEMS = (413, 415)
+"""The problems that a route with a body may answer with besides."""
 
 
-def of_address(rule: dict[str, Any]) -> dict[str, Any]:
-    """As it may be put, where the address says which."""
+def without_id(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a rule as a client may put them when the path names the rule."""
     return {name: value for name, value in rule.items() if name != "rule_id"}
 
 
-def answers_rule(*statuses: int, success: int = 200, headers: dict[str, Any] | None = None) -> Responses:
-    """For `responses=` of a route that answers with a rule."""
-    return {success: {"headers": ETAG | (headers or {})}, **problems(*ALWAYS, *statuses)}
+def rule_responses(*statuses: int, success: int = 200, headers: dict[str, Any] | None = None) -> Responses:
+    """Return the `responses=` of a route that answers with a rule, or with a problem of one of these statuses."""
+    return {success: {"headers": ETAG | (headers or {})}, **problems(*COMMON_PROBLEMS, *statuses)}
 
 
 class InvalidDocument(BaseModel):
-    """A document in MongoDB that is no rule."""
+    """A document in MongoDB that is not a valid rule."""
 
     rule_id: str
     problem: str
-    version_in_force: int | None = Field(description="The last good version; null: none is in force.")
+    version_in_force: int | None = Field(description="The last valid version, which stays in force, or null.")
 
 
 class RuleList(BaseModel):
-    """All rules, and the documents that are none."""
+    """All rules, and the documents that are not valid rules."""
 
     rules: list[Rule]
     invalid: list[InvalidDocument]
 
 
-class Version(BaseModel):
-    """A rule as it came into force; no `rule`: it was deleted then."""
+class RuleVersion(BaseModel):
+    """A rule as it came into force at a time. `rule` is null if it was deleted then."""
 
     at: str = Field(json_schema_extra={"format": "date-time"})
     rule: Rule | None
 
 
-class History(BaseModel):
+class RuleHistory(BaseModel):
     """A rule's versions, newest first."""
 
-    versions: list[Version]
+    versions: list[RuleVersion]
 
 
 def rule_schemas() -> dict[str, dict[str, Any]]:
-    """By name."""
+    """Return the schemas of rules, of rules as they may be sent, and of merge patches, by name."""
     found = schemas_of(Rule, Drain)
     fields = deepcopy(found["Rule"])
-    for name in KEPT_BY_STORE:
-        fields["properties"][name] = {"description": "Kept by the admin API: what is sent is ignored."}
-    without_id = deepcopy(fields)
-    without_id["required"].remove("rule_id")
-    without_id["properties"]["rule_id"]["description"] = "Where it is given, the one of the address."
+    for name in STORE_FIELDS:
+        fields["properties"][name] = {"description": "Maintained by the admin API. A value that is sent is ignored."}
+    anonymous = deepcopy(fields)
+    anonymous["required"].remove("rule_id")
+    anonymous["properties"]["rule_id"]["description"] = "If it is given, it must be the id in the path."
     parts = {f"{name}Patch": _patch(schema) for name, schema in found.items() if name != "Rule"}
-    return found | parts | {RULE_FIELDS: fields, f"{RULE_FIELDS}OfAddress": without_id, RULE_PATCH: _patch(without_id)}
+    return found | parts | {RULE_FIELDS: fields, f"{RULE_FIELDS}WithoutId": anonymous, RULE_PATCH: _patch(anonymous)}
 
 
 def _patch(schema: dict[str, Any]) -> dict[str, Any]:
-    """Nothing is required, and null takes away what is there (RFC 7396)."""
+    """A JSON merge patch (RFC 7396). No member is required, and null removes a member."""
     properties = {name: _nullable(value) for name, value in schema["properties"].items()}
     return {"type": "object", "description": _patch.__doc__, "properties": properties, "additionalProperties": False}
 

@@ -13,12 +13,10 @@ from app.commands.admin_client import AdminClient
 from app.commands.options import DEFAULT_DATA_DIR, DataDir
 from app.commands.tables import print_table
 from app.rules.file import read_rules_file
-from app.rules.model import to_json
+from app.rules.model import editable_fields, to_json
 from app.rules.rate import format_rate
 
 app = typer.Typer(no_args_is_help=True, help="The rules.")
-
-KEPT_BY_STORE = {"version", "updated_at", "updated_by"}
 
 
 @app.command()
@@ -29,10 +27,10 @@ def apply(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Write the rules of a YAML or JSON file; all are checked, and the difference is shown, before one is written."""
-    wanted = {rule.rule_id: _without_kept(to_json(rule)) for rule in read_rules_file(file)}
+    wanted = {rule.rule_id: editable_fields(to_json(rule)) for rule in read_rules_file(file)}
     client = AdminClient(data_dir)
     listed = client.call("GET", "/v1/rules")
-    there = {fields["rule_id"]: _without_kept(fields) for fields in listed["rules"]}
+    there = {fields["rule_id"]: editable_fields(fields) for fields in listed["rules"]}
     invalid = {fields["rule_id"] for fields in listed["invalid"]}
     for rule_id, fields in wanted.items():
         print("\n".join(_difference(rule_id, there.get(rule_id), fields)))
@@ -62,10 +60,6 @@ def _difference(rule_id: str, old: dict[str, Any] | None, new: dict[str, Any]) -
 
 def _shown(fields: dict[str, Any], name: str) -> str:
     return json.dumps(fields[name]) if name in fields else "(default)"
-
-
-def _without_kept(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name not in KEPT_BY_STORE}
 
 
 @app.command("list")
@@ -129,7 +123,7 @@ def history(rule_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
 def _version(entry: dict[str, Any], older: dict[str, Any] | None) -> list[str]:
     if entry["rule"] is None:
         return [f"{entry['at']}  deleted"]
-    rule = _without_kept(entry["rule"])
-    before = _without_kept(older["rule"]) if older and older["rule"] else None
+    rule = editable_fields(entry["rule"])
+    before = editable_fields(older["rule"]) if older and older["rule"] else None
     title = f"{entry['at']}  version {entry['rule']['version']} by {entry['rule'].get('updated_by', 'nobody known')}"
     return [title, *(_difference("", before, rule)[1:] if before else [f"  {json.dumps(rule)}"])]

@@ -23,8 +23,8 @@ from app.local.issuer import ISSUER, JWKS_PATH, KEY_FILE, ensure_key
 from app.local.runtime import remove_runtime, write_runtime
 from app.local.supervisor import Child, Spec, Supervisor
 from app.rules.file import read_rules_file
-from app.rules.model import Rule, to_json
-from app.rules.store import KEPT_BY_STORE, RuleStore
+from app.rules.model import Rule, editable_fields, to_json
+from app.rules.store import RuleStore
 from app.settings import Settings, load_settings
 
 HOST = "127.0.0.1"
@@ -242,7 +242,7 @@ def _penstock() -> str:
 
 
 def _content(rule: Rule) -> dict[str, object]:
-    return {name: value for name, value in to_json(rule).items() if name not in KEPT_BY_STORE}
+    return editable_fields(to_json(rule))
 
 
 def _require_addresses(upstreams: tuple[str, ...]) -> None:

@@ -1,6 +1,7 @@
 """The rule that an operator writes: one model for the admin API, the CLI, MongoDB's documents and sync."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
@@ -204,6 +205,15 @@ def parse_rule(fields: Any) -> Rule:  # noqa: ANN401 - whatever a person or a do
         return Rule.model_validate(fields)
     except ValidationError as error:
         raise InvalidRule(_first_problem(error)) from error
+
+
+STORE_FIELDS = frozenset({"version", "updated_at", "updated_by"})
+"""The fields that the admin API maintains. Nobody else can set them."""
+
+
+def editable_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a rule without those that the admin API maintains."""
+    return {name: value for name, value in fields.items() if name not in STORE_FIELDS}
 
 
 def to_json(rule: Rule) -> dict[str, Any]:

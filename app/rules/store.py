@@ -22,8 +22,6 @@ HISTORY = "rules_history"
 
 HISTORY_KEPT_S = 366 * 86_400
 
-KEPT_BY_STORE = {"version", "updated_at", "updated_by"}
-
 
 class RuleStore:
     """Every method raises RulesUnavailable where MongoDB can't be reached."""

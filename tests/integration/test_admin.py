@@ -5,7 +5,8 @@ import pytest
 from redis.asyncio import Redis
 
 from app.admin.application import build_admin
-from app.admin.auth import Gatekeeper
+from app.admin.dependencies import AdminParts
+from app.admin.operator_authenticator import OperatorAuthenticator
 from app.clients import http_client, mongo_client
 from app.identity.tokens import TokenVerifier
 from app.limiter.redis_limiter import RedisLimiter
@@ -105,10 +106,12 @@ async def test_without_mongodb_it_is_a_503(admin: Admin, cache: Redis, counting:
     settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
     mongo = mongo_client("mongodb://127.0.0.1:9/", server_selection_timeout_s=0.2)
     async with http_client() as session:
-        gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
+        authenticator = OperatorAuthenticator(TokenVerifier(settings, session, settings.admin_audience), settings)
         operations = Operations(cache, queueing, settings)
         app = build_admin(
-            RuleStore(mongo["x"]), gatekeeper, RuleCache(cache, settings), RedisLimiter(counting), operations
+            AdminParts(
+                RuleStore(mongo["x"]), authenticator, RuleCache(cache, settings), RedisLimiter(counting), operations
+            )
         )
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:

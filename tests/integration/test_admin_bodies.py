@@ -136,7 +136,7 @@ async def test_a_put_or_patch_of_another_rules_id_is_refused(admin: Admin) -> No
         ({"limit": 0}, "limit"),
         ({"limit": None}, "limit"),
         ({"limit": 10**300}, "limit"),
-        ({"limit": 10**400}, "The body is no JSON"),
+        ({"limit": 10**400}, "The body is not valid JSON"),
         ({"cost": 6}, "cost"),
         ({"key_value": None}, "key_value"),
         ({"key_type": "default"}, "key_value"),

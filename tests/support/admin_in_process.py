@@ -9,7 +9,8 @@ import httpx
 from redis.asyncio import Redis
 
 from app.admin.application import build_admin
-from app.admin.auth import Gatekeeper
+from app.admin.dependencies import AdminParts
+from app.admin.operator_authenticator import OperatorAuthenticator
 from app.clients import http_client, mongo_client
 from app.identity.tokens import TokenVerifier
 from app.limiter.redis_limiter import RedisLimiter
@@ -56,13 +57,13 @@ async def admin_running(
     mongo = mongo_client(mongod_url)
     database = mongo[f"test_{uuid.uuid4().hex[:12]}"]
     async with http_client() as session:
-        gatekeeper = Gatekeeper(TokenVerifier(settings, session, settings.admin_audience), settings)
+        authenticator = OperatorAuthenticator(TokenVerifier(settings, session, settings.admin_audience), settings)
         store, rules, operations = (
             RuleStore(database),
             RuleCache(cache, settings),
             Operations(queue, queueing, settings),
         )
-        app = build_admin(store, gatekeeper, rules, RedisLimiter(counting), operations)
+        app = build_admin(AdminParts(store, authenticator, rules, RedisLimiter(counting), operations))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
             yield Admin(client, issuer, database["rules"])

@@ -6,6 +6,7 @@ import gzip
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import jwt.api_jwt
@@ -17,7 +18,8 @@ from httpx import ASGITransport, AsyncClient
 from jwt.algorithms import RSAAlgorithm
 from pydantic import HttpUrl
 
-from app.admin.auth import Gatekeeper, Viewer
+from app.admin.auth import AsViewer
+from app.admin.operator_authenticator import OperatorAuthenticator
 from app.clients import http_client
 from app.errors import Unauthenticated, Unavailable
 from app.identity.issuer_keys import FETCH_TIMEOUT_S, MAX_JWKS_BYTES, UNKNOWN_KID_PAUSE_S, WAIT_TIMEOUT_S, IssuerKeys
@@ -47,11 +49,11 @@ async def test_the_admin_api_believes_nothing_forged_and_no_token_of_the_data_pl
     true = Keyring("penstock-admin")
     async with verifying(true) as (verifier, settings), key_site(b"{}") as attacker:
         admin = FastAPI()
-        admin.state.gatekeeper = Gatekeeper(verifier, settings)
+        admin.state.parts = SimpleNamespace(authenticator=OperatorAuthenticator(verifier, settings))
         add_problem_handlers(admin)
 
         @admin.get("/")
-        async def name(operator: Viewer) -> str:
+        async def name(operator: AsViewer) -> str:
             return operator.name
 
         async with AsyncClient(transport=ASGITransport(admin), base_url="http://admin") as client:

@@ -1,0 +1,32 @@
+"""What the routes of the admin API depend on: the parts that the application was built with."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.admin.operator_authenticator import OperatorAuthenticator
+from app.limiter.limiter import Limiter
+from app.queue.operations import Operations
+from app.rules.cache import RuleCache
+from app.rules.store import RuleStore
+
+
+@dataclass(frozen=True, slots=True)
+class AdminParts:
+    """What the routes use. `store` holds the rules as written, `rules_in_force` as edges and workers see them."""
+
+    store: RuleStore
+    authenticator: OperatorAuthenticator
+    rules_in_force: RuleCache
+    limiter: Limiter
+    operations: Operations
+
+
+def admin_parts(request: Request) -> AdminParts:
+    """Return the parts that `build_admin` was given."""
+    parts: AdminParts = request.app.state.parts
+    return parts
+
+
+AdminPartsOf = Annotated[AdminParts, Depends(admin_parts)]
