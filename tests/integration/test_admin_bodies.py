@@ -212,7 +212,7 @@ async def test_a_document_by_hand_that_is_no_rule_can_be_seen_replaced_and_delet
     for rule_id in ("bad", "No Such Id"):
         await admin.rules.insert_one({"_id": rule_id, "limit": "x"})
     for method, path, body in [("GET", "", None), ("PATCH", "", {"priority": 1}), ("POST", "/drain/pause", None)]:
-        assert "write it anew" in is_problem(await admin(method, f"/v1/rules/bad{path}", body), 409)
+        assert "replace it" in is_problem(await admin(method, f"/v1/rules/bad{path}", body), 409)
     listed = (await admin("GET", "/v1/rules")).json()["invalid"]
     assert [one["rule_id"] for one in listed] == ["No Such Id", "bad"]
     assert (await admin("PUT", "/v1/rules/bad", RULE | {"rule_id": "bad"})).status_code == 200
