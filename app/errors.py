@@ -1,4 +1,4 @@
-"""Every error of Penstock, as one tree; each class carries the HTTP status that it becomes at a boundary.
+"""The errors of Penstock. Each class has the HTTP status of the response that it becomes.
 
 PenstockError (500)
 ├── InvalidInput (400)
@@ -18,7 +18,7 @@ PenstockError (500)
 │   ├── PreconditionFailed (412)
 │   └── IdempotencyConflict (422)
 ├── TooManyRequests (429)
-├── ClientGone (499)          nobody is told
+├── ClientGone (499)          never sent; the status appears in logs and metrics
 ├── Unavailable (503)
 │   ├── RulesUnavailable
 │   ├── CountersUnavailable
@@ -26,11 +26,11 @@ PenstockError (500)
 │   └── TooManyConnections
 ├── UpstreamError (502)
 │   ├── UpstreamRefused       no connection, so nothing of the request was sent
-│   │   └── UpstreamCircuitOpen   no connection was tried, because all circuit breakers are open
-│   ├── UpstreamCut           sent, and the connection ended before the answer did
-│   │   └── UpstreamReset         sent, and the connection ended before any of the answer came
+│   │   └── UpstreamCircuitOpen  all circuit breakers are open, so no connection was tried
+│   ├── UpstreamCut           the request was sent, and the connection ended before the response did
+│   │   └── UpstreamReset        and before any of the response was received
 │   └── UpstreamTimeout (504)
-└── StartupError              a process cannot start; one line for the person who started it
+└── StartupError              a process cannot start
 """
 
 from http import HTTPStatus
@@ -38,29 +38,29 @@ from typing import ClassVar
 
 
 class PenstockError(Exception):
-    """Anything that Penstock raises on purpose. Its text is meant for the person who caused it."""
+    """The base class of all errors that Penstock raises. Their texts are written for the person who caused them."""
 
     status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 class InvalidInput(PenstockError):
-    """What was sent cannot be understood or is not allowed."""
+    """The input cannot be understood or is not allowed."""
 
     status = HTTPStatus.BAD_REQUEST
 
 
 class InvalidRule(InvalidInput):
-    """A rule that breaks the model; the text names the field and what is allowed."""
+    """A rule is invalid; the text names the field and what is allowed."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 class MalformedRequest(InvalidInput):
-    """An HTTP request that is not well formed, or that could be read in two ways."""
+    """An HTTP request is malformed or ambiguous."""
 
 
 class MethodNotAllowed(InvalidInput):
-    """A method that is not for this server; `allow` names those that are."""
+    """The method is not supported; `allow` lists those that are, as the `Allow` header does."""
 
     status = HTTPStatus.METHOD_NOT_ALLOWED
 
@@ -70,43 +70,43 @@ class MethodNotAllowed(InvalidInput):
 
 
 class RequestTooSlow(InvalidInput):
-    """A request that did not come in time."""
+    """The client did not send the request in time."""
 
     status = HTTPStatus.REQUEST_TIMEOUT
 
 
 class BodyTooLarge(InvalidInput):
-    """A request body larger than allowed, or too large to be deferred."""
+    """The body of a request is larger than allowed, or too large to be deferred."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 class TargetTooLong(InvalidInput):
-    """A request line longer than a whole head may be."""
+    """The target of a request is longer than a whole head may be."""
 
     status = HTTPStatus.REQUEST_URI_TOO_LONG
 
 
 class HeadTooLarge(InvalidInput):
-    """More headers, or larger ones, than allowed."""
+    """The headers of a request are too many or too large."""
 
     status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
 
 class NotSupported(InvalidInput):
-    """Something of HTTP that is not done here."""
+    """The request needs a feature of HTTP that is not supported."""
 
     status = HTTPStatus.NOT_IMPLEMENTED
 
 
 class UnsupportedMediaType(InvalidInput):
-    """A body of a kind that is not understood."""
+    """The body has a media type that is not supported."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
 class Unauthenticated(PenstockError):
-    """No token where one is required (`invalid_token` is false), or a bad one."""
+    """A token is required and missing, or it is not valid (`invalid_token`)."""
 
     status = HTTPStatus.UNAUTHORIZED
 
@@ -116,37 +116,37 @@ class Unauthenticated(PenstockError):
 
 
 class Forbidden(PenstockError):
-    """The caller is known and may not do this."""
+    """The caller is known and not allowed to do this."""
 
     status = HTTPStatus.FORBIDDEN
 
 
 class NotFound(PenstockError):
-    """No such thing, or none that the caller may see."""
+    """The resource does not exist, or the caller may not see it."""
 
     status = HTTPStatus.NOT_FOUND
 
 
 class Conflict(PenstockError):
-    """The thing is not in a state in which this can be done."""
+    """The state of the resource does not allow the operation."""
 
     status = HTTPStatus.CONFLICT
 
 
 class PreconditionFailed(Conflict):
-    """The thing changed since the caller read it (`If-Match`)."""
+    """The resource has changed since the caller read it (`If-Match`)."""
 
     status = HTTPStatus.PRECONDITION_FAILED
 
 
 class IdempotencyConflict(Conflict):
-    """An idempotency key used again for a different request."""
+    """An idempotency key was reused for a different request."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 class TooManyRequests(PenstockError):
-    """More of something than a caller may do, other than what a rule limits."""
+    """The caller exceeded a limit that is not one of a rule."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
 
@@ -156,19 +156,19 @@ class TooManyRequests(PenstockError):
 
 
 class ClientGone(PenstockError):
-    """The client went away; there is nobody to answer. The status is nginx's, for logs and counts alone."""
+    """The client closed the connection before it got a response. The status is the one that nginx logs for this."""
 
     status = 499
 
 
 class Unavailable(PenstockError):
-    """A store that is needed cannot be reached or does not answer in time."""
+    """A store cannot be reached or does not respond in time."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class RulesUnavailable(Unavailable):
-    """The rules are not known; this is never the same as "no rules"."""
+    """The rules are not known, which is never treated as "there are no rules"."""
 
 
 class CountersUnavailable(Unavailable):
@@ -176,21 +176,21 @@ class CountersUnavailable(Unavailable):
 
 
 class QueueUnavailable(Unavailable):
-    """The queue cannot be reached, or takes no more jobs."""
+    """The queue cannot be reached, or does not accept more jobs."""
 
 
 class TooManyConnections(Unavailable):
-    """This process has as many connections as it may."""
+    """The process has reached its limit of connections."""
 
 
 class UpstreamError(PenstockError):
-    """The app servers gave no usable answer."""
+    """The app servers sent no usable response."""
 
     status = HTTPStatus.BAD_GATEWAY
 
 
 class UpstreamRefused(UpstreamError):
-    """No connection was made: nothing of the request was sent."""
+    """No connection could be established, so nothing of the request was sent."""
 
 
 class UpstreamCircuitOpen(UpstreamRefused):
@@ -198,7 +198,7 @@ class UpstreamCircuitOpen(UpstreamRefused):
 
 
 class UpstreamCut(UpstreamError):
-    """The request was sent and the connection ended before the answer did."""
+    """The request was sent, and the connection ended before the response did."""
 
 
 class UpstreamReset(UpstreamCut):
@@ -206,10 +206,10 @@ class UpstreamReset(UpstreamCut):
 
 
 class UpstreamTimeout(UpstreamError):
-    """The app server did not answer in time; the request may have been acted on."""
+    """The app server did not respond in time; it may have processed the request."""
 
     status = HTTPStatus.GATEWAY_TIMEOUT
 
 
 class StartupError(PenstockError):
-    """A process cannot start; the text is one line that says what to do."""
+    """A process cannot start; the text is one line that says what to do about it."""

@@ -50,7 +50,7 @@ from app.rules.cache import RuleCache
 from app.rules.store import RuleStore
 from app.settings import Settings
 from app.upstream.upstream import Upstream
-from app.web.problem_handlers import NeverCached
+from app.web.problem_handlers import OwnHeadersMiddleware
 
 EDGE_ADDRESS = Listen("127.0.0.1", 8080)
 ADMIN_ADDRESS = Listen("127.0.0.1", 8081)
@@ -142,7 +142,7 @@ class Edge:
         """The application that every request enters."""
         return Gateway(
             Parts(
-                api=as_application(NeverCached(self._api())),
+                api=as_application(OwnHeadersMiddleware(self._api())),
                 identity=self._authenticator,
                 rules=self._rules,
                 limit_checker=self._limit_checker(),

@@ -15,7 +15,7 @@ from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
 from app.settings import Settings
 from app.upstream.upstream import Upstream, UpstreamResponse
-from app.web.headers import drained
+from app.web.headers import for_delivery
 from consumers.metrics import WorkerMetrics
 from consumers.retry import (
     BUSY_STATUSES,
@@ -61,7 +61,7 @@ class Delivery:
     def begin(self, flow: str, job: LeasedJob) -> UpstreamResponse | PenstockError:
         """Send a job at once if a connection is idle; otherwise `attempt` opens a connection and sends it."""
         request = job.request
-        headers = drained(request.headers, job.id, job.attempt, self._identity.token(request.subject))
+        headers = for_delivery(request.headers, job.id, job.attempt, self._identity.token(request.subject))
         try:
             begun = self._upstream.begin(request.method, request.target, headers, request.body)
         except PenstockError as error:

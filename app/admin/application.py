@@ -7,7 +7,7 @@ from app.admin import dead_letters, drains, explain, rules
 from app.admin.dependencies import AdminParts
 from app.admin.schemas import rule_schemas
 from app.web.openapi import Components, DocumentedApi, schemas_of
-from app.web.problem_handlers import NeverCached, add_problem_handlers
+from app.web.problem_handlers import OwnHeadersMiddleware, add_problem_handlers
 
 
 class AdminApi(DocumentedApi):
@@ -25,7 +25,7 @@ def build_admin(parts: AdminParts) -> FastAPI:
         docs_url="/docs",
         redoc_url=None,
         redirect_slashes=False,
-        middleware=[Middleware(NeverCached)],
+        middleware=[Middleware(OwnHeadersMiddleware)],
     )
     admin.state.parts = parts
     for router in (rules.router, drains.router, dead_letters.router, explain.router):

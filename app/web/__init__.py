@@ -1,1 +1,1 @@
-"""What both HTTP APIs share: headers, paths, problem details and OpenAPI."""
+"""What the data plane and the admin API share: headers, paths, strict JSON, problem details and OpenAPI."""

@@ -1,15 +1,15 @@
-"""HTTP headers on their way through: pure functions over lists of bytes, names in lower case."""
+"""Which headers are passed on between clients, jobs and app servers. Pure functions; all names are in lower case."""
 
 from collections.abc import Iterable, Sequence
 from random import getrandbits
 
 Headers = list[tuple[bytes, bytes]]
-"""Header fields in order, names in lower case, values as they came."""
+"""Header fields in their order; the names are in lower case, the values unchanged."""
 
 HOP_BY_HOP = frozenset(
     {
         b"connection",
-        b"expect",  # answered by the edge itself
+        b"expect",  # the edge itself sends `100 Continue`
         b"keep-alive",
         b"proxy-connection",
         b"te",
@@ -17,10 +17,10 @@ HOP_BY_HOP = frozenset(
         b"transfer-encoding",
         b"upgrade",
     }
-)  # RFC 9110, 7.6.1; `Proxy-Authorization` and `Proxy-Authenticate` are between the client and us
+)  # RFC 9110, 7.6.1; `Proxy-Authorization` and `Proxy-Authenticate` are removed from requests only
 CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"})
-_ENDS_HERE = HOP_BY_HOP | {b"proxy-authorization", b"proxy-authenticate"}
-_PLAIN = frozenset(
+_NOT_FORWARDED = HOP_BY_HOP | {b"proxy-authorization", b"proxy-authenticate"}
+_COMMON = frozenset(
     {
         b"accept",
         b"accept-encoding",
@@ -36,16 +36,16 @@ _PLAIN = frozenset(
         b"user-agent",
     }
 )
-"""Passed on without another look, where no `Connection` names any header."""
+"""Passed on without further checks if the request has no `Connection` header that names other headers."""
 
-_SAID_OF_ITSELF = frozenset({b"close", b"keep-alive", b""})
+_CONNECTION_OPTIONS = frozenset({b"close", b"keep-alive", b""})
 _NONE: frozenset[bytes] = frozenset()
-_NEVER_HOP_BY_HOP = frozenset({b"host", b"content-length"})  # a `Connection` that names them is no reason to lose them
-_OURS_IN_ANSWERS = (b"ratelimit", b"penstock-")
+_ALWAYS_END_TO_END = frozenset({b"host", b"content-length"})  # even if a `Connection` header names them
+_RESERVED_IN_RESPONSES = (b"ratelimit", b"penstock-")
 
 
 def value_of(headers: Headers, name: bytes) -> bytes | None:
-    """The first value of a header."""
+    """The first value of a header, or None."""
     for found, value in headers:
         if found == name:
             return value
@@ -53,9 +53,9 @@ def value_of(headers: Headers, name: bytes) -> bytes | None:
 
 
 def to_upstream(headers: Headers, *, client: str, scheme: str, trusted: bool) -> Headers:
-    """A client's headers as the app server gets them.
+    """The headers that the app server receives for a client's request.
 
-    `client`: the address that speaks to us; `trusted`: whether it is a trusted proxy, whose forwarding headers count.
+    `client` is the address of the peer. If it is a trusted proxy (`trusted`), its forwarding headers are kept.
     """
     named = _named_by_connection(headers)
     kept: Headers = []
@@ -63,7 +63,7 @@ def to_upstream(headers: Headers, *, client: str, scheme: str, trusted: bool) ->
     host = proto = forwarded_host = request_id = None
     for field in headers:
         name, value = field
-        if not ((name in _PLAIN and not named) or _may_pass(name, named, trusted)):
+        if not ((name in _COMMON and not named) or _may_pass(name, named, trusted)):
             continue
         if name == b"x-forwarded-for":
             forwarded_for.append(value)
@@ -83,37 +83,39 @@ def to_upstream(headers: Headers, *, client: str, scheme: str, trusted: bool) ->
     if forwarded_host is None:
         kept.append((b"x-forwarded-host", host or b""))
     if request_id is None:
-        kept.append((b"x-request-id", b"%032x" % getrandbits(128)))  # nothing is to be guessed by it
+        kept.append((b"x-request-id", b"%032x" % getrandbits(128)))  # an id only: it need not be unpredictable
     return kept
 
 
 def _may_pass(name: bytes, named: frozenset[bytes], trusted: bool) -> bool:
-    """Some app servers read `_` as `-`: what is ours alone to say is removed in that spelling too."""
+    """Whether a header is passed on. Some app servers read `_` as `-`, so reserved names are removed in both forms."""
     dashed = name.replace(b"_", b"-")
-    if dashed in _ENDS_HERE or (dashed == b"content-length" and dashed != name):
+    if dashed in _NOT_FORWARDED or (dashed == b"content-length" and dashed != name):
         return False
     if dashed.startswith(b"penstock-"):
         return name == b"penstock-callback" and name not in named
     if dashed == b"forwarded" or dashed.startswith(b"x-forwarded-"):
-        return trusted and dashed == name  # not even `Connection` takes from a chain of proxies
-    return name not in named or name in _NEVER_HOP_BY_HOP
+        return trusted and dashed == name  # even if a `Connection` header names it
+    return name not in named or name in _ALWAYS_END_TO_END
 
 
 def to_store(headers: Headers, drop: Iterable[str], *, keep_credentials: bool = False) -> Headers:
-    """What of an app server's request is kept with a job: no credential of the caller, unless it is encrypted."""
+    """The headers of a request that are stored with a job: without credentials unless `keep_credentials` is set."""
     dropped = (frozenset() if keep_credentials else CREDENTIALS) | {name.lower().encode() for name in drop}
     return [(name, value) for name, value in headers if name not in dropped and name != b"content-length"]
 
 
-def drained(stored: Headers, job_id: str, attempt: int, identity: bytes | None) -> Headers:
-    """The headers with which a job is sent."""
+def for_delivery(stored: Headers, job_id: str, attempt: int, identity: bytes | None) -> Headers:
+    """The headers with which a job is sent to the app server."""
     headers = [*stored, (b"penstock-job-id", job_id.encode()), (b"penstock-attempt", str(attempt).encode())]
     return headers if identity is None else [*headers, (b"penstock-identity", identity)]
 
 
 def from_upstream(headers: Headers) -> Headers:
-    """An app server's answer as the client gets it: without what is between it and us, or ours alone to say."""
-    kept = [field for field in headers if field[0] not in HOP_BY_HOP and not field[0].startswith(_OURS_IN_ANSWERS)]
+    """The headers that the client receives for an app server's response: no hop-by-hop and no reserved ones."""
+    kept = [
+        field for field in headers if field[0] not in HOP_BY_HOP and not field[0].startswith(_RESERVED_IN_RESPONSES)
+    ]
     if len(kept) < len(headers) and (named := _named_by_connection(headers)):
         return [field for field in kept if field[0] not in named]
     return kept
@@ -122,6 +124,6 @@ def from_upstream(headers: Headers) -> Headers:
 def _named_by_connection(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:
     named = _NONE
     for name, value in headers:
-        if name == b"connection" and (said := value.lower()) not in _SAID_OF_ITSELF:
-            named |= {token.strip() for token in said.split(b",")}
-    return named - _SAID_OF_ITSELF if named else named
+        if name == b"connection" and (options := value.lower()) not in _CONNECTION_OPTIONS:
+            named |= {token.strip() for token in options.split(b",")}
+    return named - _CONNECTION_OPTIONS if named else named

@@ -1,4 +1,4 @@
-"""What both OpenAPI documents say alike: problem details, the headers of answers, models of bodies read by hand."""
+"""What both OpenAPI documents share: problem details, the headers of responses, and models of request bodies."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -13,18 +13,22 @@ Components = Mapping[str, Mapping[str, dict[str, Any]]]
 
 REFERENCE = "#/components/schemas/{model}"
 NO_STORE: dict[str, Any] = {
-    "Cache-Control": {"description": "No cache keeps it.", "schema": {"const": "no-store"}, "required": True}
+    "Cache-Control": {
+        "description": "The response must not be cached.",
+        "schema": {"const": "no-store"},
+        "required": True,
+    }
 }
 RETRY_AFTER: dict[str, Any] = {
     "Retry-After": {
-        "description": "Whole seconds after which another try may be worth it.",
+        "description": "Whole seconds after which the request may be repeated.",
         "schema": {"type": "string", "pattern": "^[1-9][0-9]*$"},
         "required": True,
     }
 }
 CHALLENGE: dict[str, Any] = {
     "WWW-Authenticate": {
-        "description": 'What is missing: `Bearer realm="penstock"`; what is wrong: `Bearer error="invalid_token"`.',
+        "description": '`Bearer realm="penstock"` without a token, `Bearer error="invalid_token"` with an invalid one.',
         "schema": {"type": "string", "pattern": "^Bearer "},
         "required": True,
     }
@@ -37,14 +41,14 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(extra="allow", title="Problem")
 
-    type: str = Field(description="A URI that names the kind of problem; `about:blank`: the status says it all.")
+    type: str = Field(description="A URI that identifies the kind of problem; `about:blank` if the status says it all.")
     title: str
     status: int = Field(ge=400, le=599)
-    detail: str = Field(description="For the person who caused it.")
+    detail: str = Field(description="An explanation for the person who sent the request.")
 
 
 def problems(*statuses: int) -> Responses:
-    """For `responses=`: the statuses that a route may answer with problem details."""
+    """For `responses=` of a route: the statuses that have problem details."""
     content = {"application/problem+json": {"schema": {"$ref": REFERENCE.format(model=Problem.__name__)}}}
     return {
         status: {
@@ -59,7 +63,7 @@ def problems(*statuses: int) -> Responses:
 def json_request(
     model: str, *media_types: str, examples: Mapping[str, Mapping[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """For `openapi_extra=`: a body that the route reads by itself, of a model that the application names."""
+    """For `openapi_extra=`: a body that the route parses itself. `model` is one of the application's components."""
     content: dict[str, Any] = {"schema": {"$ref": REFERENCE.format(model=model)}}
     if examples:
         content["examples"] = {name: {"value": value} for name, value in examples.items()}
@@ -67,7 +71,7 @@ def json_request(
 
 
 def bearer(optional: bool = True) -> dict[str, Any]:
-    """For `openapi_extra=`: the caller's token, which the gateway's own code reads."""
+    """For `openapi_extra=`: the caller's token, which FastAPI does not read."""
     return {"security": [*([{}] if optional else []), {CALLER: []}]}
 
 
@@ -76,19 +80,19 @@ CALLER_SCHEME: dict[str, Any] = {
     "type": "http",
     "scheme": "bearer",
     "bearerFormat": "JWT",
-    "description": "A token of your issuer. Without one, where PENSTOCK_AUTH allows it, the client's address counts.",
+    "description": "A token of your issuer. If PENSTOCK_AUTH allows it, callers without one are identified by address.",
 }
 
 
 class DocumentedApi(FastAPI):
-    """Adds to its document what FastAPI can't know: what is only referred to, and the headers of every answer."""
+    """Adds components that routes only refer to, and headers of all responses, to FastAPI's OpenAPI document."""
 
     def more_components(self) -> Components:
-        """What its routes refer to by name."""
+        """The components that routes refer to by name."""
         return {}
 
     def openapi(self) -> dict[str, Any]:
-        """The document, made once."""
+        """The OpenAPI document, which is built once."""
         if self.openapi_schema is None:
             document = super().openapi()
             components = document.setdefault("components", {})
@@ -97,13 +101,13 @@ class DocumentedApi(FastAPI):
                 components[kind] = components.get(kind, {}) | named
             for operations in document["paths"].values():
                 for operation in operations.values():
-                    for answer in operation["responses"].values():
-                        answer["headers"] = NO_STORE | answer.get("headers", {})
+                    for response in operation["responses"].values():
+                        response["headers"] = NO_STORE | response.get("headers", {})
         return self.openapi_schema or {}
 
 
 def schemas_of(*models: type[BaseModel]) -> dict[str, dict[str, Any]]:
-    """The schemas of these models, and of what they are made of, by name."""
+    """The schemas of these models and of the models that they contain, by name."""
     found: dict[str, dict[str, Any]] = {}
     for model in models:
         schema = model.model_json_schema(ref_template=REFERENCE)

@@ -1,4 +1,4 @@
-"""Errors as problem details in both FastAPI applications."""
+"""Turns errors into problem details in both FastAPI applications."""
 
 from http import HTTPStatus
 
@@ -8,68 +8,70 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import PenstockError
-from app.web.problems import Reply, of_error, problem, with_own_headers
+from app.web.problems import Reply, add_own_headers, error_reply, problem
 
 
 def add_problem_handlers(application: FastAPI) -> None:
-    """Every error that a route can raise becomes a problem document."""
+    """Make every error that a route can raise a problem document."""
     application.add_exception_handler(PenstockError, _on_error)
     application.add_exception_handler(HTTPException, _on_http_error)
     application.add_exception_handler(RequestValidationError, _on_invalid)
     application.add_exception_handler(Exception, _on_bug)
 
 
-class NeverCached:
-    """ASGI middleware: whatever the application says, with what all answers of ours have."""
+class OwnHeadersMiddleware:
+    """ASGI middleware that adds the headers that all responses of Penstock itself have."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
 
-        async def sending(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = with_own_headers(message["headers"])
+                message["headers"] = add_own_headers(message["headers"])
             await send(message)
 
-        await self._app(scope, receive, sending)
+        await self._app(scope, receive, send_with_headers)
 
 
 def response_of(reply: Reply) -> Response:
-    """A reply of ours as Starlette sends it."""
+    """Convert a reply to a response of Starlette."""
     response = Response(reply.body, reply.status)
     response.raw_headers = list(reply.headers)
     return response
 
 
 async def _on_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, PenstockError), "registered for these alone"
-    return response_of(of_error(error))
+    assert isinstance(error, PenstockError), "the handler is registered for this class"
+    return response_of(error_reply(error))
 
 
 async def _on_bug(_: Request, error: Exception) -> Response:
-    """Which is logged by the server, and no business of the client."""
-    return response_of(problem(500, "Something is wrong in Penstock; its log says what."))
+    """The server logs the error; the client need not know it."""
+    return response_of(problem(500, "An internal error occurred; Penstock's log has the details."))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException), "registered for these alone"
+    assert isinstance(error, HTTPException), "the handler is registered for this class"
     headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # the router names the methods of one route of this path
+    if (
+        error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    ):  # the router knows only the methods of one of the routes of this path
         headers = [(b"allow", ", ".join(sorted(_methods(request))).encode())]
     return response_of(problem(error.status_code, str(error.detail), headers))
 
 
 def _methods(request: Request) -> set[str]:
-    """All methods that the document has for the request's path; a path without parameters goes before one with."""
+    """The documented methods of the request's path. A path without parameters takes precedence over one with some."""
     path = request.url.path
     paths: dict[str, dict[str, object]] = request.app.openapi()["paths"]
-    templates = [path] if path in paths else [template for template in paths if _is_of(path, template)]
+    templates = [path] if path in paths else [template for template in paths if _matches(path, template)]
     return {method.upper() for template in templates for method in paths[template]} or {"GET"}
 
 
-def _is_of(path: str, template: str) -> bool:
+def _matches(path: str, template: str) -> bool:
     segments, names = path.split("/"), template.split("/")
     return len(segments) == len(names) and all(
         name.startswith("{") or name == segment for name, segment in zip(names, segments, strict=True)
@@ -77,7 +79,7 @@ def _is_of(path: str, template: str) -> bool:
 
 
 async def _on_invalid(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError), "registered for these alone"
+    assert isinstance(error, RequestValidationError), "the handler is registered for this class"
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")

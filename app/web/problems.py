@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457): every refusal of ours, as bytes."""
+"""Replies of Penstock itself, as bytes; errors become problem details (RFC 9457)."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,12 +20,12 @@ UNAVAILABLE_RETRY_AFTER_S = 1
 
 @dataclass(slots=True)
 class Reply:
-    """A whole answer of ours. `written`: as it goes to most clients, once it has gone to one of them."""
+    """A whole response of Penstock itself. `encoded`: its bytes for most clients, kept when it is first sent to one."""
 
     status: int
     headers: Headers
     body: bytes
-    written: bytes = b""
+    encoded: bytes = b""
 
 
 def problem(
@@ -44,38 +44,38 @@ def problem(
 def json_reply(
     status: int, body: object, headers: Sequence[tuple[bytes, bytes]] = (), *, content_type: bytes = b"application/json"
 ) -> Reply:
-    """A JSON document that no cache keeps."""
-    encoded = orjson.dumps(body)
+    """A JSON document that must not be cached."""
+    content = orjson.dumps(body)
     framing = [
         (b"content-type", content_type),
-        (b"content-length", str(len(encoded)).encode()),
+        (b"content-length", str(len(content)).encode()),
         (b"cache-control", b"no-store"),
         (b"date", date(int(time()))),
     ]
-    return Reply(status, [*framing, *headers], encoded)
+    return Reply(status, [*framing, *headers], content)
 
 
 @lru_cache(maxsize=1)
 def date(unix_s: int) -> bytes:
-    """The value of `Date`."""
+    """The value of a `Date` header."""
     return formatdate(unix_s, usegmt=True).encode()
 
 
-def with_own_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """With what every answer of ours says, where it does not yet: no cache keeps it, and when it was given."""
+def add_own_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Add `Cache-Control: no-store` and `Date` unless the headers contain them."""
     found = list(headers)
     present = {name.lower() for name, _ in found}
-    ours = [(b"cache-control", b"no-store"), (b"date", date(int(time())))]
-    return [*found, *(header for header in ours if header[0] not in present)]
+    own = [(b"cache-control", b"no-store"), (b"date", date(int(time())))]
+    return [*found, *(header for header in own if header[0] not in present)]
 
 
 def retry_after(seconds: float) -> tuple[bytes, bytes]:
-    """Whole seconds, rounded up, at least 1: true when obeyed."""
+    """A `Retry-After` header: whole seconds, rounded up, at least 1."""
     return (b"retry-after", str(max(1, math.ceil(seconds))).encode())
 
 
-def of_error(error: PenstockError) -> Reply:
-    """What an error becomes over HTTP."""
+def error_reply(error: PenstockError) -> Reply:
+    """The problem document of an error, with the status of its class."""
     headers: Headers = []
     if isinstance(error, Unauthenticated):
         challenge = b'Bearer error="invalid_token"' if error.invalid_token else b'Bearer realm="penstock"'

@@ -15,7 +15,7 @@ from app.jobs.model import (
     new_job_id,
     partition_of,
 )
-from app.web.headers import drained, from_upstream, to_store, to_upstream
+from app.web.headers import for_delivery, from_upstream, to_store, to_upstream
 from app.web.paths import path_forms
 
 
@@ -131,7 +131,7 @@ def test_what_is_stored_and_sent_later() -> None:
     headers = [(b"authorization", b"s"), (b"cookie", b"s"), (b"x-api-key", b"s"), (b"x-mine", b"s"), (b"accept", b"a")]
     stored = to_store(headers, ["X-Mine"])
     assert stored == [(b"accept", b"a")]
-    assert drained(stored, "0-id", 2, b"token") == [
+    assert for_delivery(stored, "0-id", 2, b"token") == [
         (b"accept", b"a"),
         (b"penstock-job-id", b"0-id"),
         (b"penstock-attempt", b"2"),

@@ -27,7 +27,7 @@ from app.http1.server.pipeline import Pipeline
 from app.http1.server.request_parser import RequestParser
 from app.http1.server.response_writer import encode_last_reply
 from app.http1.server.state import ConnectionState
-from app.web.problems import Reply, of_error
+from app.web.problems import Reply, error_reply
 
 
 class ServerConnection(asyncio.Protocol):
@@ -268,7 +268,7 @@ class ServerConnection(asyncio.Protocol):
                 self.abort()
                 return
             self._pipeline.remove(broken)
-        self._refusal = of_error(error)
+        self._refusal = error_reply(error)
         self._context.on_refused(error)
         if not self._pipeline:
             self._end()

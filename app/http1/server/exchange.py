@@ -11,7 +11,7 @@ from app.http1.server.head import Head
 from app.http1.server.interface import ConnectionInterface
 from app.http1.server.request_body import RequestBody
 from app.http1.server.response_writer import ResponseWriter
-from app.web.problems import Reply, of_error, problem
+from app.web.problems import Reply, error_reply, problem
 
 PendingResponse = Coroutine[Any, Any, None]
 Application = Callable[["Exchange"], PendingResponse | None]
@@ -105,7 +105,7 @@ class Exchange:
         if started:
             self._connection.abort()
         elif not self.disconnected:
-            self.reply(of_error(error))
+            self.reply(error_reply(error))
 
     # Called by the application
 

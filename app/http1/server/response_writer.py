@@ -75,14 +75,14 @@ class ResponseWriter:
         """Send a whole response. What most clients get is encoded once for each reply, and kept with it."""
         request = self._request
         common = self.keep_alive and request.version == "1.1" and request.method != "HEAD"
-        if common and reply.written:
+        if common and reply.encoded:
             self.started = True
-            data = reply.written
+            data = reply.encoded
         else:
             self.start(reply.status, reply.headers)
             data = self._frame(reply.body, last=True)
             if common and self.keep_alive:
-                reply.written = data
+                reply.encoded = data
         self._connection.write(data)
         self.finished = True
 
