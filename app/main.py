@@ -65,7 +65,7 @@ async def run_edge(process: Process) -> None:
         clients = await stack.enter_async_context(open_clients(settings, settings.counters_timeout_ms))
         upstream = Upstream(upstream_pools(settings))
         stack.push_async_callback(upstream.close)
-        edge = Edge(process, clients)
+        edge = EdgeComposition(process, clients)
         gateway = edge.gateway(upstream)
         await stack.enter_async_context(alongside(process, *edge.background()))
         await serve(gateway, process, process.listen or EDGE_ADDRESS, edge.metrics.refused)
@@ -119,7 +119,7 @@ async def open_clients(settings: Settings, counters_timeout_ms: float) -> AsyncI
         yield clients
 
 
-class Edge:
+class EdgeComposition:
     """The parts of one edge. Those that are attributes are shared by the gateway, the API and the background tasks."""
 
     def __init__(self, process: Process, clients: Clients) -> None:

@@ -1,1 +1,1 @@
-"""The sync worker: rules from MongoDB to the cache Redis."""
+"""The sync worker, which publishes the rules of MongoDB into the cache Redis."""

@@ -1,7 +1,7 @@
-"""What sync keeps in MongoDB of what it has published: good versions, history, and after them how far it came.
+"""Records in MongoDB what sync has published: last valid versions, history, and then the resume token.
 
-It is written behind the publishing, which nothing of this may hold up. What is not written when a sync worker ends, the
-next one does again: the token is saved last.
+Recording runs behind publishing and never delays it. What was not recorded when a sync worker ended is published and
+recorded again by the next one, because the resume token is saved last.
 """
 
 import asyncio
@@ -14,96 +14,96 @@ from app.process.lifecycle import cancel
 from app.rules.model import Rule
 from sync.history import History
 from sync.last_good import LastGood
-from sync.plan import Change
+from sync.plan import RuleChange
 from sync.resume import ResumeToken, Token
 
-MOST_WAITING = 400
-"""Batches; a copy that is larger waits for what is written."""
+MAX_PENDING = 400
+"""How many batches may wait to be recorded. A full copy that is larger waits for the recording."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Changes:
-    changes: list[Change]
+class _PublishedChanges:
+    changes: list[RuleChange]
     token: Token | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Copied:
+class _PublishedCopyBatch:
     rules: list[Rule]
     revision: int
 
 
 @dataclass(frozen=True, slots=True)
-class _CopyEnded:
+class _PublishedCopyEnd:
     rule_ids: set[str]
     revision: int
 
 
-_Published = _Changes | _Copied | _CopyEnded
+_Published = _PublishedChanges | _PublishedCopyBatch | _PublishedCopyEnd
 
 
 class Archive:
-    """One for each opened stream; writes while it is entered. Leaving it gives up what is not written."""
+    """Records for one opened change stream, while it is entered. Leaving it drops what is not recorded yet."""
 
     def __init__(self, database: MongoDatabase, resume: ResumeToken) -> None:
-        self._good = LastGood(database)
+        self._last_good = LastGood(database)
         self._history = History(database)
         self._resume = resume
-        self._waiting: asyncio.Queue[_Published] = asyncio.Queue(MOST_WAITING)
+        self._pending: asyncio.Queue[_Published] = asyncio.Queue(MAX_PENDING)
 
     async def __aenter__(self) -> Self:
-        self._writing = asyncio.create_task(self._write_all())
+        self._recording = asyncio.create_task(self._record_all())
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await cancel([self._writing])
+        await cancel([self._recording])
 
-    async def add(self, changes: list[Change], token: Token | None) -> None:
-        """These are published, and with them everything up to the token."""
-        await self._add(_Changes(changes, token))
+    async def add(self, changes: list[RuleChange], token: Token | None) -> None:
+        """Record changes that are published. With them everything up to the token is published."""
+        await self._put(_PublishedChanges(changes, token))
 
     async def add_copied(self, rules: list[Rule], revision: int) -> None:
-        """These of a full copy are published."""
-        await self._add(_Copied(rules, revision))
+        """Record rules of a full copy that are published."""
+        await self._put(_PublishedCopyBatch(rules, revision))
 
     async def end_copy(self, rule_ids: set[str], revision: int) -> None:
-        """No others are there."""
-        await self._add(_CopyEnded(rule_ids, revision))
+        """Record the end of a full copy that contained these rules and no others."""
+        await self._put(_PublishedCopyEnd(rule_ids, revision))
 
     async def failed(self) -> None:
-        """Until writing fails. Raises pymongo's errors."""
-        await asyncio.shield(self._writing)
+        """Wait until recording fails, and raise its error (one of pymongo's)."""
+        await asyncio.shield(self._recording)
 
-    async def written(self) -> None:
-        """Until all that was added is written. Raises pymongo's errors."""
-        await self._while_writing(self._waiting.join())
+    async def recorded(self) -> None:
+        """Wait until everything that was added is recorded. Raises pymongo's errors."""
+        await self._wait_while_recording(self._pending.join())
 
-    async def _add(self, published: _Published) -> None:
-        await self._while_writing(self._waiting.put(published))
+    async def _put(self, published: _Published) -> None:
+        await self._wait_while_recording(self._pending.put(published))
 
-    async def _while_writing(self, waiting: Coroutine[Any, Any, None]) -> None:
-        """Nobody waits for a writer that has failed."""
+    async def _wait_while_recording(self, waiting: Coroutine[Any, Any, None]) -> None:
+        """Wait for `waiting`, or raise the error of the recording if that fails first."""
         task = asyncio.create_task(waiting)
         try:
-            await asyncio.wait({task, self._writing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, self._recording}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             task.cancel()
-        if self._writing.done():
-            self._writing.result()
+        if self._recording.done():
+            self._recording.result()
 
-    async def _write_all(self) -> None:
+    async def _record_all(self) -> None:
         while True:
-            await self._write(await self._waiting.get())
-            self._waiting.task_done()
+            await self._record(await self._pending.get())
+            self._pending.task_done()
 
-    async def _write(self, published: _Published) -> None:
+    async def _record(self, published: _Published) -> None:
         match published:
-            case _Changes(changes, token):
-                await self._good.keep(changes)
+            case _PublishedChanges(changes, token):
+                await self._last_good.store(changes)
                 await self._history.record(changes)
                 if token is not None:
-                    await self._resume.keep(token, idle=not changes)
-            case _Copied(rules, revision):
-                await self._history.record(await self._good.keep_copied(rules, revision))
-            case _CopyEnded(rule_ids, revision):
-                await self._history.record(await self._good.drop_others(rule_ids, revision))
+                    await self._resume.save_at_intervals(token, idle=not changes)
+            case _PublishedCopyBatch(rules, revision):
+                await self._history.record(await self._last_good.store_copied(rules, revision))
+            case _PublishedCopyEnd(rule_ids, revision):
+                await self._history.record(await self._last_good.remove_others(rule_ids, revision))

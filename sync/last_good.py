@@ -1,86 +1,83 @@
-"""The last good version of each rule, kept in MongoDB: it stays in force while the document is none."""
+"""The last valid version of each rule, in MongoDB. It stays in force while the rule's document is invalid."""
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from bson.int64 import Int64
 from pymongo import DeleteOne, UpdateOne
-from pymongo.errors import BulkWriteError
 
 from app.clients import MongoDatabase
 from app.rules.model import Rule
 from app.rules.store import LAST_GOOD, to_document
-from sync.plan import Change, content_digest
-
-DUPLICATE_KEY = 11_000
-AT_ONCE = 1000
+from sync.bulk_writes import batches, ignoring_duplicate_keys
+from sync.plan import RuleChange, document_digest
 
 
 class LastGood:
-    """Writes what sync has published. Raises pymongo's errors."""
+    """Stores the versions that sync has published. Methods raise pymongo's errors."""
 
     def __init__(self, database: MongoDatabase) -> None:
-        self._kept = database[LAST_GOOD]
+        self._versions = database[LAST_GOOD]
         self._digests: dict[str, str] | None = None
 
-    async def keep(self, changes: Iterable[Change]) -> None:
-        """After a change, what is good now."""
+    async def store(self, changes: Iterable[RuleChange]) -> None:
+        """Store the rules of these changes, and remove the rules that were deleted."""
         await self._write(list(changes))
 
-    async def keep_copied(self, rules: Iterable[Rule], revision: int) -> list[Change]:
-        """Of a full copy, what is new or changed in it."""
-        known = await self._known()
+    async def store_copied(self, rules: Iterable[Rule], revision: int) -> list[RuleChange]:
+        """Store those rules of a full copy that are new or changed, and return these."""
+        known = await self._known_digests()
         changes = [
-            Change(rule.rule_id, revision, rule) for rule in rules if known.get(rule.rule_id) != content_digest(rule)
+            RuleChange(rule.rule_id, revision, rule)
+            for rule in rules
+            if known.get(rule.rule_id) != document_digest(rule)
         ]
         await self._write(changes)
         return changes
 
-    async def drop_others(self, rule_ids: AbstractSet[str], revision: int) -> list[Change]:
-        """After a full copy as of `revision`: what is gone from it. What is newer came while it was made."""
-        missing = (await self._known()).keys() - rule_ids
-        newer = await self._newer(list(missing), revision)
-        gone = [Change(rule_id, revision, None) for rule_id in missing - newer]
-        await self._write(gone)
-        return gone
+    async def remove_others(self, rule_ids: AbstractSet[str], revision: int) -> list[RuleChange]:
+        """After a full copy as of `revision`, remove the rules that it did not contain, and return their deletions.
 
-    async def _newer(self, rule_ids: list[str], revision: int) -> set[str]:
+        A version that is newer than the copy was stored while the copy was made, and stays.
+        """
+        missing = (await self._known_digests()).keys() - rule_ids
+        newer = await self._newer_than(revision, list(missing))
+        deletions = [RuleChange(rule_id, revision, None) for rule_id in missing - newer]
+        await self._write(deletions)
+        return deletions
+
+    async def _newer_than(self, revision: int, rule_ids: list[str]) -> set[str]:
         found: set[str] = set()
-        for first in range(0, len(rule_ids), AT_ONCE):
-            some = {"_id": {"$in": rule_ids[first : first + AT_ONCE]}, "revision": {"$gte": Int64(revision)}}
-            found.update([str(kept["_id"]) async for kept in self._kept.find(some, {"_id": 1})])
+        for batch in batches(rule_ids):
+            query = {"_id": {"$in": batch}, "revision": {"$gte": Int64(revision)}}
+            found.update([str(version["_id"]) async for version in self._versions.find(query, {"_id": 1})])
         return found
 
-    async def _known(self) -> dict[str, str]:
+    async def _known_digests(self) -> dict[str, str]:
         if self._digests is None:
-            self._digests = {str(d["_id"]): d["digest"] async for d in self._kept.find({}, {"digest": 1})}
+            self._digests = {str(v["_id"]): v["digest"] async for v in self._versions.find({}, {"digest": 1})}
         return self._digests
 
-    async def _write(self, changes: list[Change]) -> None:
-        for first in range(0, len(changes), AT_ONCE):
-            some = changes[first : first + AT_ONCE]
-            try:
-                await self._kept.bulk_write([_operation(change) for change in some], ordered=False)
-            except BulkWriteError as error:
-                # A later revision is there already: the upsert finds nothing older, and the id taken.
-                if any(problem["code"] != DUPLICATE_KEY for problem in error.details["writeErrors"]):
-                    raise
-        digests = self._digests
-        if digests is not None:
+    async def _write(self, changes: list[RuleChange]) -> None:
+        for batch in batches(changes):
+            # Where a later revision is stored already, the upsert finds no older one and its key is a duplicate.
+            with ignoring_duplicate_keys():
+                await self._versions.bulk_write([_operation(change) for change in batch], ordered=False)
+        if self._digests is not None:
             for change in changes:
                 if change.rule is None:
-                    digests.pop(change.rule_id, None)
+                    self._digests.pop(change.rule_id, None)
                 else:
-                    digests[change.rule_id] = content_digest(change.rule)
+                    self._digests[change.rule_id] = document_digest(change.rule)
 
 
-def _operation(change: Change) -> UpdateOne | DeleteOne:
+def _operation(change: RuleChange) -> UpdateOne | DeleteOne:
     older = {"_id": change.rule_id, "revision": {"$lt": Int64(change.revision)}}
     if change.rule is None:
         return DeleteOne(older)
     fields = {
         "revision": Int64(change.revision),
-        "digest": content_digest(change.rule),
+        "digest": document_digest(change.rule),
         "rule": to_document(change.rule),
     }
     return UpdateOne(older, {"$set": fields}, upsert=True)

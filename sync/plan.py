@@ -1,4 +1,4 @@
-"""What a set of changes writes into the cache Redis: pure decisions over what stands there."""
+"""Decides what a set of rule changes writes into the cache Redis. All functions are pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,25 +13,24 @@ from bson.timestamp import Timestamp
 from app.limiter.keys import claim_name
 from app.rules import keys
 from app.rules.active import encode_active
-from app.rules.model import Rule
+from app.rules.model import STORE_FIELDS, Rule
 
-_INCREMENTS = 1 << 20
-_NOT_ACTED_ON = {"version", "updated_at", "updated_by"}
+_INCREMENTS_PER_SECOND = 1 << 20
 
 
 def revision_of(time: Timestamp) -> int:
-    """MongoDB's cluster time as one integer that a double, and so Lua, holds exactly."""
-    return int(time.time) * _INCREMENTS + min(int(time.inc), _INCREMENTS - 1)
+    """Return MongoDB's cluster time as one integer that a double, and so a Lua number, represents exactly."""
+    return int(time.time) * _INCREMENTS_PER_SECOND + min(int(time.inc), _INCREMENTS_PER_SECOND - 1)
 
 
 def time_of_revision(revision: int) -> int:
-    """Unix seconds."""
-    return revision // _INCREMENTS
+    """Return the time of a revision in Unix seconds."""
+    return revision // _INCREMENTS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A rule as of a revision; None: it is gone."""
+class RuleChange:
+    """A rule as of a revision; `rule` is None if it was deleted."""
 
     rule_id: str
     revision: int
@@ -39,75 +38,84 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What `rules:state` says of one rule."""
+class PublishedRule:
+    """What `rules:state` records of one rule: its revision, the bucket that holds it, and the digest of its content.
+
+    `bucket` is None for a tombstone: the rule is deleted or disabled.
+    """
 
     revision: int
     bucket: str | None
     digest: str
 
     @classmethod
-    def parse(cls, data: bytes) -> "State":
-        """From JSON."""
+    def parse(cls, data: bytes) -> "PublishedRule":
+        """Parse the JSON of `rules:state`."""
         fields = orjson.loads(data)
         return cls(fields["revision"], fields["bucket"], fields["digest"])
 
     def dump(self) -> bytes:
-        """To JSON."""
+        """Return the JSON for `rules:state`."""
         return orjson.dumps({"revision": self.revision, "bucket": self.bucket, "digest": self.digest})
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """New values of buckets and states, and by how much the index counts change."""
+class CacheWrites:
+    """New values of buckets and of `rules:state`, and by how much the counts of the index change."""
 
     buckets: dict[str, bytes]
     states: dict[str, bytes]
     index: dict[str, int]
-    rules: list[str]
+    changed_ids: list[str]
     """The ids of the rules that edges and workers must read again."""
 
 
 def bucket_of(rule: Rule | None) -> str | None:
-    """Where an enabled rule stands."""
+    """Return the key of the bucket that holds an enabled rule, or None for a disabled or deleted rule."""
     return keys.bucket(rule.key_type, rule.key_value) if rule is not None and rule.enabled else None
 
 
-def digest_of(rule: Rule | None) -> str:
-    """Says whether a rule is the same to edges and workers."""
+def active_digest(rule: Rule | None) -> str:
+    """Return a digest of what edges and workers read of a rule; empty for a disabled or deleted rule."""
     if rule is None or not rule.enabled:
         return ""
-    fields = rule.model_dump_json(exclude_defaults=True, exclude=_NOT_ACTED_ON)
+    fields = rule.model_dump_json(exclude_defaults=True, exclude=set(STORE_FIELDS))
     return sha256(fields.encode()).hexdigest()[:16]
 
 
-def content_digest(rule: Rule) -> str:
-    """Says whether a rule's document is the same, enabled or not."""
+def document_digest(rule: Rule) -> str:
+    """Return a digest of a rule's whole document, whether or not the rule is enabled."""
     return sha256(rule.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:16]
 
 
-def accepted(changes: Iterable[Change], states: Mapping[str, State], floor: int) -> list[Change]:
-    """The latest change of each rule, if it is newer than what is published: no late event puts an old rule back."""
-    latest: dict[str, Change] = {}
+def newer_changes(
+    changes: Iterable[RuleChange], published: Mapping[str, PublishedRule], floor: int
+) -> list[RuleChange]:
+    """Return the latest change of each rule that is newer than what is published, so that no late event restores an
+    old rule. Changes up to the revision `floor` are old, too.
+    """
+    latest: dict[str, RuleChange] = {}
     for change in sorted(changes, key=lambda change: change.revision):
-        known = states.get(change.rule_id)
+        known = published.get(change.rule_id)
         if change.revision > max(floor, known.revision if known else 0):
             latest[change.rule_id] = change
     return list(latest.values())
 
 
-def plan(changes: Iterable[Change], states: Mapping[str, State], buckets: Mapping[str, bytes | None]) -> Plan:
-    """What accepted changes write. `buckets` holds every bucket that they take a rule from or put one into."""
+def plan_writes(
+    changes: Iterable[RuleChange], published: Mapping[str, PublishedRule], buckets: Mapping[str, bytes | None]
+) -> CacheWrites:
+    """Return what newer changes write. `buckets` has the content of every bucket that `buckets_needed` names."""
     contents = {name: {rule["rule_id"]: rule for rule in orjson.loads(data or b"[]")} for name, data in buckets.items()}
     index: Counter[str] = Counter()
     touched: set[str] = set()
     new_states: dict[str, bytes] = {}
     changed: list[str] = []
     for change in changes:
-        old, bucket, digest = states.get(change.rule_id), bucket_of(change.rule), digest_of(change.rule)
-        new_states[change.rule_id] = State(change.revision, bucket, digest).dump()
+        old, bucket, digest = published.get(change.rule_id), bucket_of(change.rule), active_digest(change.rule)
+        new_states[change.rule_id] = PublishedRule(change.revision, bucket, digest).dump()
         if old is not None and (old.bucket, old.digest) == (bucket, digest):
-            continue  # the same to edges and workers
+            continue  # edges and workers read the same as before
         if old is not None and old.bucket is not None:
             contents[old.bucket].pop(change.rule_id, None)
             index.subtract(_index_fields(old.bucket))
@@ -117,26 +125,26 @@ def plan(changes: Iterable[Change], states: Mapping[str, State], buckets: Mappin
             index.update(_index_fields(bucket))
             touched.add(bucket)
         changed.append(change.rule_id)
-    new_buckets = {name: _dump(contents[name].values()) for name in touched}
-    return Plan(new_buckets, new_states, {name: by for name, by in index.items() if by}, changed)
+    new_buckets = {name: _encode_bucket(contents[name].values()) for name in touched}
+    return CacheWrites(new_buckets, new_states, {name: by for name, by in index.items() if by}, changed)
 
 
-def buckets_needed(changes: Iterable[Change], states: Mapping[str, State]) -> list[str]:
-    """The buckets that `plan` must be given."""
+def buckets_needed(changes: Iterable[RuleChange], published: Mapping[str, PublishedRule]) -> list[str]:
+    """Return the keys of the buckets that the changes remove a rule from or add one to."""
     needed: set[str | None] = set()
     for change in changes:
-        old = states.get(change.rule_id)
+        old = published.get(change.rule_id)
         needed |= {bucket_of(change.rule), old.bucket if old else None}
     return sorted(name for name in needed if name is not None)
 
 
-def _dump(rules: Iterable[dict[str, Any]]) -> bytes:
-    """First to apply first; nothing for no rules."""
-    in_order = sorted(rules, key=_order)
+def _encode_bucket(rules: Iterable[dict[str, Any]]) -> bytes:
+    """Return a bucket's content with the first rule to apply first; empty if it has no rules."""
+    in_order = sorted(rules, key=_precedence)
     return orjson.dumps(in_order) if in_order else b""
 
 
-def _order(rule: dict[str, Any]) -> tuple[int, int, str]:
+def _precedence(rule: dict[str, Any]) -> tuple[int, int, str]:
     prefix = rule.get("match", {}).get("path_prefix") or ""
     return (-rule.get("priority", 0), -len(prefix), rule["rule_id"])
 

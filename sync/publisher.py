@@ -1,11 +1,12 @@
-"""Publishing: rules from MongoDB into the cache Redis, in the form that edges and workers read."""
+"""Publishes rules into the cache Redis, in the form that edges and workers read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import orjson
-import structlog
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
@@ -14,18 +15,18 @@ from tenacity import AsyncRetrying, retry_if_result, stop_after_attempt, wait_ra
 from app.errors import RulesUnavailable
 from app.redis_wire.scripts import Argument, source
 from app.rules import keys
-from sync.plan import Change, Plan, State, accepted, buckets_needed, plan
+from sync.bulk_writes import batches
+from sync.plan import CacheWrites, PublishedRule, RuleChange, buckets_needed, newer_changes, plan_writes
 
-log = structlog.get_logger()
-
-CHUNK = 200
-SCANNED = 1000
+BATCH_SIZE = 200
+SCAN_COUNT = 1000
+MAX_WRITE_ATTEMPTS = 50
 
 
 class Publisher:
-    """Writes rules into one cache Redis. Several may do so at once: the later revision wins, whoever is slower.
+    """Writes rules into one cache Redis. Several publishers may write at once: the later revision wins in any order.
 
-    Every method raises RulesUnavailable where the cache Redis can't be reached.
+    Methods raise RulesUnavailable when the cache Redis cannot be reached.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -34,118 +35,110 @@ class Publisher:
         self._complete_script = redis.register_script(source("sync", "complete"))
 
     async def is_complete(self) -> bool:
-        """Whether the cache holds the rules; an emptied one has lost its version."""
-        try:
+        """Return whether the cache has all rules. A cache that was emptied has lost its version."""
+        with _redis_errors():
             return bool(await self._redis.exists(keys.VERSION))
-        except (RedisError, OSError, TimeoutError) as error:
-            raise RulesUnavailable(f"The cache Redis does not answer: {error}") from error
 
-    async def publish(self, changes: Sequence[Change]) -> int:
-        """Publish changes; how many rules that changed for edges and workers."""
-        return sum([await self._publish_chunk(chunk) for chunk in _chunks(changes)])
+    async def publish(self, changes: Sequence[RuleChange]) -> int:
+        """Publish changes. Return how many rules changed for edges and workers."""
+        return sum([await self._publish_batch(batch) for batch in batches(changes, BATCH_SIZE)])
 
-    async def states(self) -> tuple[bytes, dict[str, State]]:
-        """The epoch of the cache, which ends when it is emptied, and what is published in it."""
-        try:
+    async def published(self) -> tuple[bytes, dict[str, PublishedRule]]:
+        """Return the epoch of the cache, which ends when the cache is emptied, and what is published in it."""
+        with _redis_errors():
             await self._redis.set(keys.EPOCH, uuid4().hex, nx=True)
             epoch: Any = await self._redis.get(keys.EPOCH)
-            scan = self._redis.hscan_iter(keys.STATE, count=SCANNED)
-            return epoch or b"", {rule_id.decode(): State.parse(data) async for rule_id, data in scan}
-        except (RedisError, OSError, TimeoutError) as error:
-            raise RulesUnavailable(f"The cache Redis does not answer: {error}") from error
+            scan = self._redis.hscan_iter(keys.STATE, count=SCAN_COUNT)
+            return epoch or b"", {rule_id.decode(): PublishedRule.parse(data) async for rule_id, data in scan}
 
-    async def complete(self, revision: int, epoch: bytes, tombstones: Iterable[tuple[str, State]]) -> None:
-        """All rules as of `revision` are published, and tombstones that it covers can go.
+    async def complete(self, revision: int, epoch: bytes, tombstones: Iterable[tuple[str, PublishedRule]]) -> None:
+        """Mark the cache as complete: all rules as of `revision` are published. The tombstones are removed.
 
-        Raises RulesUnavailable where the cache was emptied meanwhile too.
+        Raises RulesUnavailable also if the cache was emptied since `epoch` was read.
         """
         arguments: list[Argument] = [revision, keys.CHANGED, epoch]
-        for rule_id, state in tombstones:
-            arguments += (rule_id, state.dump())
+        for rule_id, tombstone in tombstones:
+            arguments += (rule_id, tombstone.dump())
         names = [keys.STATE, keys.VERSION, keys.FLOOR, keys.EPOCH]
         if await _run(self._complete_script, names, arguments) is None:
-            raise RulesUnavailable("The cache Redis was emptied while it was filled; that begins again.")
+            raise RulesUnavailable("The cache Redis was emptied during the full copy, which starts again.")
 
-    async def _publish_chunk(self, changes: Sequence[Change]) -> int:
-        """Again, where another sync worker wrote meanwhile."""
-        trials = AsyncRetrying(
+    async def _publish_batch(self, changes: Sequence[RuleChange]) -> int:
+        """Publish a batch, and try again if another sync worker wrote the same rules meanwhile."""
+        attempts = AsyncRetrying(
             retry=retry_if_result(lambda written: written is None),
-            stop=stop_after_attempt(50),
+            stop=stop_after_attempt(MAX_WRITE_ATTEMPTS),
             wait=wait_random(0, 0.05),
             retry_error_callback=_give_up,
         )
-        return int(await trials(self._try_chunk, changes) or 0)
+        return int(await attempts(self._try_batch, changes) or 0)
 
-    async def _try_chunk(self, changes: Sequence[Change]) -> int | None:
-        ids = list({change.rule_id for change in changes})
-        try:
-            raw_floor, raw_states = await self._read_states(ids)
-            states = {rule_id: State.parse(data) for rule_id, data in raw_states.items() if data}
-            newer = accepted(changes, states, int(raw_floor or 0))
+    async def _try_batch(self, changes: Sequence[RuleChange]) -> int | None:
+        """Publish a batch and return how many rules changed, or None if the cache was changed meanwhile."""
+        with _redis_errors():
+            before = await self._read_snapshot(list({change.rule_id for change in changes}))
+            published = {rule_id: PublishedRule.parse(data) for rule_id, data in before.states.items() if data}
+            newer = newer_changes(changes, published, int(before.floor or 0))
             if not newer:
                 return 0
-            names = buckets_needed(newer, states)
-            contents = await self._buckets(names)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise RulesUnavailable(f"The cache Redis does not answer: {error}") from error
-        planned = plan(newer, states, contents)
-        written = await self._write(planned, raw_floor or b"", raw_states, contents)
-        return len(planned.rules) if written else None
+            before.buckets.update(await self._read_buckets(buckets_needed(newer, published)))
+        writes = plan_writes(newer, published, before.buckets)
+        return len(writes.changed_ids) if await self._write(writes, before) else None
 
-    async def _read_states(self, ids: list[str]) -> tuple[bytes | None, dict[str, bytes | None]]:
+    async def _read_snapshot(self, ids: list[str]) -> "_Snapshot":
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.get(keys.FLOOR)
         pipeline.hmget(keys.STATE, ids)
-        floor, found = await pipeline.execute()
-        return floor, dict(zip(ids, found, strict=True))
+        floor, states = await pipeline.execute()
+        return _Snapshot(floor, dict(zip(ids, states, strict=True)), {})
 
-    async def _buckets(self, names: list[str]) -> dict[str, bytes | None]:
-        found: list[Any] = await self._redis.mget(names) if names else []
-        return dict(zip(names, found, strict=True))
+    async def _read_buckets(self, names: list[str]) -> dict[str, bytes | None]:
+        contents: list[Any] = await self._redis.mget(names) if names else []
+        return dict(zip(names, contents, strict=True))
 
-    async def _write(
-        self,
-        planned: Plan,
-        floor: bytes,
-        states: Mapping[str, bytes | None],
-        contents: Mapping[str, bytes | None],
-    ) -> bool:
-        names = list(planned.buckets)
+    async def _write(self, writes: CacheWrites, before: "_Snapshot") -> bool:
+        """Run publish.lua, which compares the cache with `before`. Return whether it wrote."""
+        names = list(writes.buckets)
         arguments: list[Argument] = [
-            floor,
+            before.floor or b"",
             keys.CHANGED,
             orjson.dumps(names),
-            orjson.dumps(planned.rules),
-            len(planned.states),
-            len(planned.index),
+            orjson.dumps(writes.changed_ids),
+            len(writes.states),
+            len(writes.index),
         ]
-        for name in names:
-            arguments += (contents[name] or b"", planned.buckets[name])
-        for rule_id, state in planned.states.items():
-            arguments += (rule_id, states[rule_id] or b"", state)
-        for field, by in planned.index.items():
-            arguments += (field, by)
+        for name, content in writes.buckets.items():
+            arguments += (before.buckets[name] or b"", content)
+        for rule_id, state in writes.states.items():
+            arguments += (rule_id, before.states[rule_id] or b"", state)
+        for field, change in writes.index.items():
+            arguments += (field, change)
         fixed = [keys.STATE, keys.INDEX, keys.VERSION, keys.FLOOR]
         return bool(await _run(self._publish_script, [*fixed, *names], arguments))
 
 
-async def _run(script: AsyncScript, names: list[str], arguments: list[Argument]) -> Any:  # noqa: ANN401 - a script's own
-    try:
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """What was read of the cache before a write: the floor, entries of `rules:state` by rule id, and buckets by key."""
+
+    floor: bytes | None
+    states: Mapping[str, bytes | None]
+    buckets: dict[str, bytes | None]
+
+
+async def _run(script: AsyncScript, names: list[str], arguments: list[Argument]) -> Any:  # noqa: ANN401 - any reply
+    with _redis_errors():
         return await script(keys=names, args=arguments)
+
+
+@contextmanager
+def _redis_errors() -> Iterator[None]:
+    """Raise RulesUnavailable in the place of errors of the cache Redis."""
+    try:
+        yield
     except (RedisError, OSError, TimeoutError) as error:
         raise RulesUnavailable(f"The cache Redis does not answer: {error}") from error
 
 
-def _chunks(changes: Iterable[Change]) -> Iterable[list[Change]]:
-    chunk: list[Change] = []
-    for change in changes:
-        chunk.append(change)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
 def _give_up(_: object) -> int:
-    raise RulesUnavailable("Other sync workers kept writing the same rules; trying again from the start.")
+    raise RulesUnavailable("Other sync workers kept writing the same rules. Publishing starts again.")

@@ -1,4 +1,4 @@
-"""A sync worker: follows MongoDB's change stream, copies everything from time to time, publishes what changed."""
+"""The sync worker: follows MongoDB's change stream, publishes what changed, and makes full copies at intervals."""
 
 import asyncio
 import time
@@ -19,54 +19,54 @@ from app.rules.model import Rule, parse_rule
 from app.rules.store import COLLECTION, RuleStore
 from app.settings import Settings
 from sync.archive import Archive
-from sync.plan import Change, revision_of
+from sync.plan import RuleChange, revision_of
 from sync.publisher import Publisher
 from sync.reconcile import copy_all
 from sync.resume import ResumeToken, Token
 
 log = structlog.get_logger()
 
-LONGEST_WAIT_MS = 250
-MOST_AT_ONCE = 1000
-CACHE_CHECK_S = 0.5
-LOST_CODES = frozenset({260, 280, 286})
+STREAM_WAIT_MS = 250
+MAX_EVENTS_AT_ONCE = 1000
+CACHE_CHECK_INTERVAL_S = 0.5
+LOST_STREAM_CODES = frozenset({260, 280, 286})
 """InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost."""
 
 
 class SyncMetrics:
-    """What a sync worker counts."""
+    """The metrics of a sync worker."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.published = Counter("penstock_rules_published_total", "Rule changes published.", registry=registry)
-        self.invalid = Counter("penstock_invalid_rules_total", "Rule documents that were refused.", registry=registry)
+        self.invalid = Counter("penstock_invalid_rules_total", "Invalid rule documents seen.", registry=registry)
         self.interruptions = Counter(
-            "penstock_sync_interruptions_total", "Starts over after trouble.", registry=registry
+            "penstock_sync_interruptions_total", "Errors after which sync started again.", registry=registry
         )
         self.invalid_now = Gauge(
             "penstock_rules_invalid_now", "Invalid rule documents in the last full copy.", registry=registry
         )
         self.copied_at = Gauge(
-            "penstock_rules_copied_at_seconds", "When the last full copy was made.", registry=registry
+            "penstock_rules_copied_at_seconds", "Time of the last full copy, in Unix seconds.", registry=registry
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """An event and the stream's token after it; no event: nothing came for a while."""
+class StreamEvent:
+    """An event of the change stream and the resume token after it. `event` is None if none came for a while."""
 
     event: Mapping[str, Any] | None
     token: Token | None
 
 
-Arrivals = asyncio.Queue[Arrival]
+StreamEvents = asyncio.Queue[StreamEvent]
 
 
 class StreamLost(Exception):
-    """The stream can't be resumed: a new one is needed, and a full copy."""
+    """The stream cannot be resumed. A new stream and a full copy are needed."""
 
 
 class Watcher:
-    """One sync worker. Several may run at once."""
+    """Keeps the cache Redis up to date. Several sync workers may run at once."""
 
     def __init__(self, database: MongoDatabase, publisher: Publisher, settings: Settings, metrics: SyncMetrics) -> None:
         self._database = database
@@ -77,64 +77,67 @@ class Watcher:
         self._copied_at_s: float | None = None
 
     async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
-        """Follow the stream until `stop` is set; after any trouble go on where it was, or, where that is lost, anew."""
+        """Follow the stream until `stop` is set, and set `ready` once the cache is complete.
+
+        After an error the stream is resumed where it stopped, or started anew with a full copy if that is lost.
+        """
         async for trial in AsyncRetrying(
             retry=retry_if_exception_type((PyMongoError, Unavailable, StreamLost)),
             wait=wait_random(1, 2),
-            before_sleep=self._report,
+            before_sleep=self._report_interruption,
         ):
             with trial:
                 try:
                     await self._follow(stop, ready)
                 except StreamLost:
-                    await self._resume.forget()
+                    await self._resume.delete()
                     self._copied_at_s = None
                     raise
 
     async def _follow(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
-        """The stream is opened before anything is copied, so that nothing falls between the two."""
+        """Follow one stream. It is opened before anything is copied, so that no change is missed between the two."""
         await RuleStore(self._database).setup()
         token = await self._resume.load()
         stream = self._database[COLLECTION].watch(
-            full_document="updateLookup", max_await_time_ms=LONGEST_WAIT_MS, resume_after=token
+            full_document="updateLookup", max_await_time_ms=STREAM_WAIT_MS, resume_after=token
         )
         async with _opened(stream, token) as first, Archive(self._database, self._resume) as archive:
-            arrivals, ended = Arrivals(), asyncio.Event()
-            arrivals.put_nowait(first)
-            pump = asyncio.create_task(_pump(stream, arrivals, ended))
+            events, ended = StreamEvents(), asyncio.Event()
+            events.put_nowait(first)
+            reading = asyncio.create_task(_read_events(stream, events, ended))
             try:
                 await until_one_ends(
                     stop.wait(),
-                    asyncio.shield(pump),  # a read that is cancelled would go on beside the closing of the stream
-                    self._publish(arrivals, archive),
-                    self._keep_complete(archive, ready, lost=token is None),
+                    asyncio.shield(reading),  # a cancelled read would continue while the stream is being closed
+                    self._publish(events, archive),
+                    self._keep_complete(archive, ready, copy_first=token is None),
                     archive.failed(),
                 )
             finally:
                 ended.set()
-                await asyncio.wait({pump})
+                await asyncio.wait({reading})
 
-    async def _publish(self, arrivals: Arrivals, archive: Archive) -> None:
-        """What arrives together together; a copy may be under way, for revisions say which is the newer."""
+    async def _publish(self, events: StreamEvents, archive: Archive) -> None:
+        """Publish events in batches. A full copy may run at the same time, because revisions tell which is newer."""
         while True:
-            arrived = await _arrived(arrivals)
-            changes = [change for arrival in arrived for change in self._changes(arrival.event)]
+            batch = await _available(events)
+            changes = [change for event in batch for change in self._changes(event.event)]
             if changes:
                 self._metrics.published.inc(await self._publisher.publish(changes))
-            await archive.add(changes, arrived[-1].token)
+            await archive.add(changes, batch[-1].token)
 
-    async def _keep_complete(self, archive: Archive, ready: asyncio.Event, *, lost: bool) -> None:
-        """A copy where changes may have been lost, from time to time, and where the cache was emptied."""
-        if lost:
+    async def _keep_complete(self, archive: Archive, ready: asyncio.Event, *, copy_first: bool) -> None:
+        """Make a full copy at intervals and when the cache was emptied; at first, if changes may have been missed."""
+        if copy_first:
             await self._copy(archive)
         while True:
             if self._copy_is_due() or not await self._publisher.is_complete():
                 await self._copy(archive)
             ready.set()
-            await asyncio.sleep(CACHE_CHECK_S)
+            await asyncio.sleep(CACHE_CHECK_INTERVAL_S)
 
     async def _copy(self, archive: Archive) -> None:
-        copied = await copy_all(self._database, self._publisher, archive, self._refuse)
+        copied = await copy_all(self._database, self._publisher, archive, self._report_invalid)
         self._copied_at_s = time.monotonic()
         self._metrics.invalid_now.set(copied.invalid)
         self._metrics.published.inc(copied.changed)
@@ -144,46 +147,46 @@ class Watcher:
     def _copy_is_due(self) -> bool:
         return self._copied_at_s is None or time.monotonic() - self._copied_at_s >= self._full_interval_s
 
-    def _changes(self, event: Mapping[str, Any] | None) -> list[Change]:
+    def _changes(self, event: Mapping[str, Any] | None) -> list[RuleChange]:
         if event is None:
             return []
         if event["operationType"] not in {"insert", "update", "replace", "delete"}:
-            raise StreamLost(f"The collection is not what it was: {event['operationType']}.")
+            raise StreamLost(f"The collection was dropped or renamed: {event['operationType']}.")
         rule_id = str(event["documentKey"]["_id"])
         revision = revision_of(event["clusterTime"])
         document = event.get("fullDocument")
-        if event["operationType"] == "delete" or document is None:  # an update of what has been deleted since
-            return [Change(rule_id, revision, None)]
+        if event["operationType"] == "delete" or document is None:  # the updated document has been deleted since
+            return [RuleChange(rule_id, revision, None)]
         rule = self._parse(rule_id, document)
-        return [] if rule is None else [Change(rule_id, revision, rule)]
+        return [] if rule is None else [RuleChange(rule_id, revision, rule)]
 
     def _parse(self, rule_id: str, document: Mapping[str, Any]) -> Rule | None:
         try:
             return parse_rule(dict(document))
         except InvalidRule as error:
-            self._refuse(rule_id, str(error))
+            self._report_invalid(rule_id, str(error))
             return None
 
-    def _refuse(self, rule_id: str, problem: str) -> None:
-        """The last good version stays in force."""
+    def _report_invalid(self, rule_id: str, problem: str) -> None:
+        """Count and log an invalid document. The last valid version of the rule stays in force."""
         self._metrics.invalid.inc()
         log.error("invalid_rule", rule_id=rule_id, problem=problem)
 
-    def _report(self, state: RetryCallState) -> None:
+    def _report_interruption(self, state: RetryCallState) -> None:
         self._metrics.interruptions.inc()
         error = state.outcome.exception() if state.outcome else None
         log.warning("sync_interrupted", error=str(error), attempt=state.attempt_number)
 
 
-async def _pump(stream: MongoChangeStream, arrivals: Arrivals, ended: asyncio.Event) -> None:
-    """Events as they come, so that none waits for the publishing of those before it."""
+async def _read_events(stream: MongoChangeStream, events: StreamEvents, ended: asyncio.Event) -> None:
+    """Read events as they come, so that reading never waits for publishing."""
     while not ended.is_set():
-        arrivals.put_nowait(await _next(stream))
+        events.put_nowait(await _next(stream))
 
 
 @asynccontextmanager
-async def _opened(stream: MongoChangeStream, token: Token | None) -> AsyncIterator[Arrival]:
-    """Yields what came first. Raises StreamLost where the token is refused."""
+async def _opened(stream: MongoChangeStream, token: Token | None) -> AsyncIterator[StreamEvent]:
+    """Open the stream and yield its first event. Raises StreamLost if MongoDB refuses the token."""
     async with AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(stream)
@@ -195,26 +198,27 @@ async def _opened(stream: MongoChangeStream, token: Token | None) -> AsyncIterat
         yield first
 
 
-async def _next(stream: MongoChangeStream) -> Arrival:
-    """Raises StreamLost where it can't be resumed."""
+async def _next(stream: MongoChangeStream) -> StreamEvent:
+    """Return the next event. Raises StreamLost if the stream cannot be resumed."""
     try:
         event = await stream.try_next()
     except OperationFailure as error:
-        if error.code in LOST_CODES:
+        if error.code in LOST_STREAM_CODES:
             raise StreamLost(str(error)) from error
         raise
-    return Arrival(event, stream.resume_token)
+    return StreamEvent(event, stream.resume_token)
 
 
-async def _arrived(arrivals: Arrivals) -> list[Arrival]:
-    found = [await arrivals.get()]
-    while not arrivals.empty() and len(found) < MOST_AT_ONCE:
-        found.append(arrivals.get_nowait())
-    return found
+async def _available(events: StreamEvents) -> list[StreamEvent]:
+    """Wait for an event, and return it with those that came with it."""
+    batch = [await events.get()]
+    while not events.empty() and len(batch) < MAX_EVENTS_AT_ONCE:
+        batch.append(events.get_nowait())
+    return batch
 
 
 async def run_sync(process: Process) -> None:
-    """The body of `penstock sync`."""
+    """Run `penstock sync`: keep the cache Redis up to date until the process is told to stop."""
     settings = process.settings
     client, redis = mongodb(settings), cache_redis(settings)
     try:

@@ -1,28 +1,34 @@
--- All rules of a snapshot are published: nothing older counts from now on, and tombstones that it covers can go.
+-- Mark a full copy as complete: revisions up to the snapshot's are old from now on, and its tombstones are removed.
 --
 -- KEYS  1 rules:state   2 rules:version   3 rules:floor   4 rules:epoch
 -- ARGV  1 the snapshot's revision   2 the channel   3 the epoch in which the copy began
---       then the rule ids and what was read of each tombstone, in pairs
--- RETURN the version; nil where the cache was emptied since the copy began, so that it may not be complete
+--       then for each tombstone two: rule id, the value that was read
+-- RETURN the version; nil if the cache was emptied since the copy began, so that it may lack rules
+-- COST   O(tombstones)
 
-if redis.call('GET', KEYS[4]) ~= ARGV[3] then
+local STATE, VERSION, FLOOR, EPOCH = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local REVISION, CHANNEL, COPY_EPOCH, FIRST_TOMBSTONE = ARGV[1], ARGV[2], ARGV[3], 4
+
+if redis.call('GET', EPOCH) ~= COPY_EPOCH then
   return nil
 end
 
-local floor = tonumber(redis.call('GET', KEYS[3]) or 0)
-if tonumber(ARGV[1]) > floor then
-  redis.call('SET', KEYS[3], ARGV[1])
+local floor = tonumber(redis.call('GET', FLOOR) or 0)
+if tonumber(REVISION) > floor then
+  redis.call('SET', FLOOR, REVISION)
 end
-for i = 4, #ARGV, 2 do
-  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
-    redis.call('HDEL', KEYS[1], ARGV[i])
+for i = FIRST_TOMBSTONE, #ARGV, 2 do
+  local rule_id, read = ARGV[i], ARGV[i + 1]
+  if redis.call('HGET', STATE, rule_id) == read then
+    redis.call('HDEL', STATE, rule_id)
   end
 end
-if redis.call('EXISTS', KEYS[2]) == 0 then
-  -- Begun at the time, on the scale of revisions, it is above any that an emptied cache had counted to.
+if redis.call('EXISTS', VERSION) == 0 then
+  -- The first version is the time, on the scale of revisions (2^20 a second), so that it exceeds every version that the
+  -- cache had before it was emptied.
   local time = redis.call('TIME')
-  local version = string.format('%.0f', math.max(tonumber(ARGV[1]), time[1] * 1048576 + math.floor(time[2] * 1.048576)))
-  redis.call('SET', KEYS[2], version)
-  redis.call('PUBLISH', ARGV[2], '{"version":' .. version .. ',"buckets":[],"rules":[]}')
+  local version = string.format('%.0f', math.max(tonumber(REVISION), time[1] * 1048576 + math.floor(time[2] * 1.048576)))
+  redis.call('SET', VERSION, version)
+  redis.call('PUBLISH', CHANNEL, '{"version":' .. version .. ',"buckets":[],"rules":[]}')
 end
-return redis.call('GET', KEYS[2])
+return redis.call('GET', VERSION)

@@ -1,55 +1,63 @@
--- Write rules, all of them or, where anything changed meanwhile, none.
+-- Write changed rules: all of them, or none if the cache has changed since it was read.
 --
 -- KEYS  1 rules:state   2 rules:index   3 rules:version   4 rules:floor   then the buckets
 -- ARGV  1 the floor that was read ('' for none)   2 the channel
 --       3 the buckets and 4 the rule ids that the message names, both JSON lists
 --       5 number of states   6 number of index changes
---       then for each bucket two: what was read, what to write ('' for nothing)
---       then for each state three: rule id, what was read, what to write
---       then for each index change two: field, by how much
--- RETURN 1, or 0 where something is not as it was read
+--       then for each bucket two: the content that was read, the new content ('' for none)
+--       then for each state three: rule id, the value that was read, the new value
+--       then for each index change two: field, by how much it changes
+-- RETURN 1, or 0 if anything differs from what was read
+-- COST   O(buckets + states + index changes)
 
-local STATES, INDEX_CHANGES, FIRST = tonumber(ARGV[5]), tonumber(ARGV[6]), 7
-local buckets = #KEYS - 4
-local states_at = FIRST + 2 * buckets
-local index_at = states_at + 3 * STATES
+local STATE, INDEX, VERSION, FLOOR, FIRST_BUCKET = KEYS[1], KEYS[2], KEYS[3], KEYS[4], 5
+local READ_FLOOR, CHANNEL, CHANGED_BUCKETS, CHANGED_RULES = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local BUCKETS, STATES, INDEX_CHANGES = #KEYS - 4, tonumber(ARGV[5]), tonumber(ARGV[6])
+local BUCKETS_AT = 7
+local STATES_AT = BUCKETS_AT + 2 * BUCKETS
+local INDEX_AT = STATES_AT + 3 * STATES
 
-if (redis.call('GET', KEYS[4]) or '') ~= ARGV[1] then
+if (redis.call('GET', FLOOR) or '') ~= READ_FLOOR then
   return 0
 end
-for i = 0, buckets - 1 do
-  if (redis.call('GET', KEYS[5 + i]) or '') ~= ARGV[FIRST + 2 * i] then
+for i = 0, BUCKETS - 1 do
+  local read = ARGV[BUCKETS_AT + 2 * i]
+  if (redis.call('GET', KEYS[FIRST_BUCKET + i]) or '') ~= read then
     return 0
   end
 end
 for i = 0, STATES - 1 do
-  local at = states_at + 3 * i
-  if (redis.call('HGET', KEYS[1], ARGV[at]) or '') ~= ARGV[at + 1] then
+  local at = STATES_AT + 3 * i
+  local rule_id, read = ARGV[at], ARGV[at + 1]
+  if (redis.call('HGET', STATE, rule_id) or '') ~= read then
     return 0
   end
 end
 
-for i = 0, buckets - 1 do
-  local new = ARGV[FIRST + 2 * i + 1]
+for i = 0, BUCKETS - 1 do
+  local new = ARGV[BUCKETS_AT + 2 * i + 1]
   if new == '' then
-    redis.call('DEL', KEYS[5 + i])
+    redis.call('DEL', KEYS[FIRST_BUCKET + i])
   else
-    redis.call('SET', KEYS[5 + i], new)
+    redis.call('SET', KEYS[FIRST_BUCKET + i], new)
   end
 end
 for i = 0, STATES - 1 do
-  local at = states_at + 3 * i
-  redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 2])
+  local at = STATES_AT + 3 * i
+  local rule_id, new = ARGV[at], ARGV[at + 2]
+  redis.call('HSET', STATE, rule_id, new)
 end
 for i = 0, INDEX_CHANGES - 1 do
-  local field = ARGV[index_at + 2 * i]
-  if redis.call('HINCRBY', KEYS[2], field, ARGV[index_at + 2 * i + 1]) <= 0 then
-    redis.call('HDEL', KEYS[2], field)
+  local at = INDEX_AT + 2 * i
+  local field, change = ARGV[at], ARGV[at + 1]
+  if redis.call('HINCRBY', INDEX, field, change) <= 0 then
+    redis.call('HDEL', INDEX, field)
   end
 end
--- Without a version the rules are not yet complete: whoever completes them says so (complete.lua).
-if buckets > 0 and redis.call('EXISTS', KEYS[3]) == 1 then
-  local version = string.format('%.0f', redis.call('INCR', KEYS[3]))
-  redis.call('PUBLISH', ARGV[2], '{"version":' .. version .. ',"buckets":' .. ARGV[3] .. ',"rules":' .. ARGV[4] .. '}')
+-- Without a version the cache is not complete yet: complete.lua sets the version and announces it.
+if BUCKETS > 0 and redis.call('EXISTS', VERSION) == 1 then
+  local version = string.format('%.0f', redis.call('INCR', VERSION))
+  local lists = '"buckets":' .. CHANGED_BUCKETS .. ',"rules":' .. CHANGED_RULES
+  redis.call('PUBLISH', CHANNEL, '{"version":' .. version .. ',' .. lists .. '}')
 end
 return 1

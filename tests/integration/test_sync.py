@@ -19,8 +19,8 @@ from app.rules.store import RuleStore
 from app.settings import Settings
 from sync import reconcile
 from sync.archive import Archive
-from sync.copying import Copying
-from sync.plan import Change, revision_of
+from sync.cache_copy import CacheCopy
+from sync.plan import RuleChange, revision_of
 from sync.publisher import Publisher
 from sync.reconcile import copy_all
 from sync.resume import ResumeToken
@@ -151,22 +151,22 @@ async def test_a_full_copy_removes_what_is_gone_and_late_events_do_not_return(
     await publish_all(publisher, [a, b], 100)
     await publish_all(publisher, [a], 200)
     assert await published(cache) == ["a"]
-    assert await publisher.publish([Change("b", 150, b)]) == 0, "an event from before the copy"
+    assert await publisher.publish([RuleChange("b", 150, b)]) == 0, "an event from before the copy"
     await cache.flushall()
     await publish_all(publisher, [a], 300)
-    assert await publisher.publish([Change("b", 250, b), Change("a", 250, rule("a", limit=9))]) == 0
+    assert await publisher.publish([RuleChange("b", 250, b), RuleChange("a", 250, rule("a", limit=9))]) == 0
     assert await published(cache) == ["a"]
-    assert await publisher.publish([Change("b", 301, b)]) == 1
+    assert await publisher.publish([RuleChange("b", 301, b)]) == 1
     assert await published(cache) == ["a", "b"]
-    assert await publisher.publish([Change("b", 302, None)]) == 1
-    assert await publisher.publish([Change("b", 301, b)]) == 0, "a tombstone stands in its way"
+    assert await publisher.publish([RuleChange("b", 302, None)]) == 1
+    assert await publisher.publish([RuleChange("b", 301, b)]) == 0, "a tombstone stands in its way"
 
 
 async def test_a_cache_that_was_emptied_during_a_copy_is_not_called_complete(
     publisher: Publisher, cache: Redis
 ) -> None:
     await publish_all(publisher, [rule("a"), rule("b")], 100)
-    copying = await Copying.begin(publisher, 200)
+    copying = await CacheCopy.begin(publisher, 200)
     await cache.flushall()
     assert await copying.add([rule("a"), rule("b")], 200) == 0, "as far as it knows they are there"
     with pytest.raises(RulesUnavailable):
@@ -182,7 +182,7 @@ async def test_two_sync_workers_at_once_agree_on_the_latest(publisher: Publisher
     work = []
     for revision in revisions:
         for each in (publisher, other):
-            changes = [Change(f"r{i}", revision, rule(f"r{i}", limit=revision)) for i in range(revision % 5, 5)]
+            changes = [RuleChange(f"r{i}", revision, rule(f"r{i}", limit=revision)) for i in range(revision % 5, 5)]
             work.append(each.publish(changes))
     await asyncio.gather(*reversed(work))
     async with following(settings) as rules:
@@ -234,7 +234,7 @@ async def test_everything_is_read_again_after_a_missed_message(
         assert isinstance(content, bytes)
         await cache.set("rule:user:u", content.replace(b'"limit":5', b'"limit":6'))
         await cache.incr(keys.VERSION)
-        await publisher.publish([Change("s", 2, rule("s", key_value="v", limit=7))])
+        await publisher.publish([RuleChange("s", 2, rule("s", key_value="v", limit=7))])
         await until(rules, caller("v"), {"s": 7})
         await until(rules, caller(), {"r": 6})
         assert None in told
@@ -267,8 +267,8 @@ async def test_a_copy_that_outlives_its_snapshot_goes_on_from_a_newer_one(
     database: MongoDatabase, publisher: Publisher, cache: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MongoDB forgets a snapshot after five minutes; here each batch of two takes too long."""
-    monkeypatch.setattr(reconcile, "BATCH", 2)
-    monkeypatch.setattr(reconcile, "LONGEST_SNAPSHOT_S", -1.0)
+    monkeypatch.setattr(reconcile, "BATCH_SIZE", 2)
+    monkeypatch.setattr(reconcile, "MAX_SNAPSHOT_AGE_S", -1.0)
     rules = database["rules"]
     await rules.insert_many({"_id": f"r{i:02}"} | document(key_value=f"u{i}") for i in range(1, 21))
     strange: list[Any] = [None, 7, ObjectId(), {"a": 1}, True]  # ids of other types, before and after text
@@ -279,8 +279,8 @@ async def test_a_copy_that_outlives_its_snapshot_goes_on_from_a_newer_one(
         """Once the copy has come to this one: changes before it and after it."""
         if rule_id == "r10":
             await rules.insert_one({"_id": "r00"} | document(1))
-            now = revision_of(await reconcile._now(database))
-            change = Change("r00", now, rule("r00", limit=1))
+            now = revision_of(await reconcile._cluster_time(database))
+            change = RuleChange("r00", now, rule("r00", limit=1))
             assert await publisher.publish([change]) == 1  # as the stream does
             await archive.add([change], None)
             await rules.update_one({"_id": "r17"}, {"$set": {"limit": 99}})
@@ -296,7 +296,7 @@ async def test_a_copy_that_outlives_its_snapshot_goes_on_from_a_newer_one(
 
         monkeypatch.setattr(archive, "add_copied", adding)
         copied = await copy_all(database, publisher, archive, lambda rule_id, _: refused.append(rule_id))
-        await archive.written()
+        await archive.recorded()
     assert [version["rule"] is None async for version in database["rules_history"].find({"rule_id": "r00"})] == [False]
     there = [f"r{i:02}" for i in range(21) if i != 15]
     assert await published(cache) == there

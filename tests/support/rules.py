@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from app.rules.model import Rule
-from sync.copying import Copying
+from sync.cache_copy import CacheCopy
 from sync.publisher import Publisher
 
 RULE = {"rule_id": "r", "key_type": "user", "key_value": "u", "limit": 5, "window_seconds": 60}
@@ -12,7 +12,7 @@ RULE = {"rule_id": "r", "key_type": "user", "key_value": "u", "limit": 5, "windo
 async def publish_all(
     publisher: Publisher, rules: Iterable[Rule], revision: int, unreadable: Iterable[str] = ()
 ) -> None:
-    copying = await Copying.begin(publisher, revision)
+    copying = await CacheCopy.begin(publisher, revision)
     await copying.add(rules, revision)
     copying.keep(unreadable)
     await copying.end()
