@@ -1,4 +1,4 @@
-"""Connections on the running edge: several requests on one, slow clients, too many of them, and those who leave."""
+"""Client connections of a running edge: pipelining, slow clients, too many clients, and clients that disconnect."""
 
 import asyncio
 import re
@@ -16,18 +16,18 @@ from tests.support.waiting import eventually
 
 STATUSES = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 REFUSALS = "penstock_refusals_total"
-# Two busy cores: what is about connections must not fail for late rules.
-PATIENT = {"counters_timeout_ms": 5000.0}
+# On a busy machine the counters may be slow, which must not fail tests of connections.
+GENEROUS = {"counters_timeout_ms": 5000.0}
 
 
 @pytest.fixture
 async def edge(settings: Settings, cache: Redis) -> AsyncIterator[Edge]:
-    async with edge_running(settings, cache, **PATIENT) as running:
+    async with edge_running(settings, cache, **GENEROUS) as running:
         yield running
 
 
 class Client:
-    """One connection."""
+    """One client connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -43,7 +43,7 @@ class Client:
         return await asyncio.wait_for(self.reader.readexactly(size), 60)
 
     async def rest(self) -> bytes:
-        """All that comes until the edge closes the connection."""
+        """Everything until the edge closes the connection."""
         return await asyncio.wait_for(self.reader.read(), 60)
 
 
@@ -77,16 +77,16 @@ async def test_answers_come_in_the_order_of_their_requests(edge: Edge) -> None:
         await exchange.answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(target), target))
 
     edge.app_server.handler = handler
-    wanted = [b"/%d" % n for n in range(40)]
+    expected = [b"/%d" % n for n in range(40)]
     async with connected(edge) as client:
-        await client.send(b"".join(get(target.decode()) for target in wanted[:-1]))
-        await client.send(get(wanted[-1].decode(), "Connection: close"))
+        await client.send(b"".join(get(target.decode()) for target in expected[:-1]))
+        await client.send(get(expected[-1].decode(), "Connection: close"))
         answers = (await client.rest()).split(b"HTTP/1.1 200 OK")[1:]
-    assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == wanted
-    assert targets(edge) == wanted, "one after the other, never two of one connection at once"
+    assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == expected
+    assert targets(edge) == expected, "the requests of one connection are forwarded one after the other"
 
 
-async def test_more_requests_at_once_than_are_read_ahead_are_refused_in_their_turn(edge: Edge) -> None:
+async def test_too_many_pipelined_requests_are_refused_after_the_responses_before(edge: Edge) -> None:
     async with connected(edge) as client:
         await client.send(get("/") * 500)
         answers = STATUSES.findall(await client.rest())
@@ -114,7 +114,7 @@ async def test_more_requests_at_once_than_are_read_ahead_are_refused_in_their_tu
     ],
     ids=["HEAD", "HEAD chunked", "204", "304", "empty", "until the end", "chunked", "100 first", "103 first"],
 )
-async def test_the_connection_goes_on_after_answers_of_every_kind(
+async def test_a_connection_is_kept_after_every_kind_of_response(
     edge: Edge, method: str, raw: bytes, head: bytes, body: bytes
 ) -> None:
     answering(edge, raw)
@@ -128,7 +128,7 @@ async def test_the_connection_goes_on_after_answers_of_every_kind(
         assert STATUSES.findall(await client.rest()) == [b"200"]
 
 
-async def test_http_1_0_gets_no_chunks_and_the_end_of_the_connection(edge: Edge) -> None:
+async def test_http_1_0_gets_no_chunks_and_the_connection_is_closed(edge: Edge) -> None:
     answering(edge, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
     async with connected(edge) as client:
         await client.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
@@ -138,7 +138,7 @@ async def test_http_1_0_gets_no_chunks_and_the_end_of_the_connection(edge: Edge)
     assert body == b"abc"
 
 
-async def test_a_client_that_asks_first_is_told_to_continue_once_its_body_is_wanted(edge: Edge) -> None:
+async def test_100_continue_is_sent_once_the_body_is_needed(edge: Edge) -> None:
     async def handler(exchange: Exchange) -> None:
         assert await exchange.reader.readexactly(3) == b"abc"
         await exchange.answer(OK)
@@ -154,7 +154,7 @@ async def test_a_client_that_asks_first_is_told_to_continue_once_its_body_is_wan
     assert b"expect" not in edge.app_server.arrived[0].head.lower()
 
 
-async def test_a_body_that_is_refused_is_read_to_keep_the_connection(edge: Edge) -> None:
+async def test_the_body_of_a_refused_request_is_discarded_to_keep_the_connection(edge: Edge) -> None:
     await edge.rule("one", key_type="ip", key_value="*", limit=1, window_seconds=1000)
     async with connected(edge) as client:
         await client.send(get("/"))
@@ -170,7 +170,7 @@ async def test_a_body_that_is_refused_is_read_to_keep_the_connection(edge: Edge)
     assert len(edge.app_server.arrived) == 1
 
 
-async def test_a_large_body_that_is_refused_is_not_read_and_the_refusal_arrives(edge: Edge) -> None:
+async def test_the_large_body_of_a_refused_request_is_not_read_and_the_client_gets_the_refusal(edge: Edge) -> None:
     await edge.rule("one", key_type="ip", key_value="*", limit=1, window_seconds=1000)
     await edge.get("/")
     async with connected(edge) as client:
@@ -183,14 +183,14 @@ async def test_a_large_body_that_is_refused_is_not_read_and_the_refusal_arrives(
                 await asyncio.sleep(0)
 
 
-async def test_a_body_larger_than_allowed_is_413_and_never_whole_to_the_app_server(
+async def test_a_body_that_is_too_large_is_413_and_never_complete_for_the_app_server(
     settings: Settings, cache: Redis
 ) -> None:
     async def handler(exchange: Exchange) -> None:
         await exchange.reader.readuntil(b"0\r\n\r\n")
         await exchange.answer(OK)
 
-    async with edge_running(settings, cache, max_body_bytes=1000, **PATIENT) as edge:
+    async with edge_running(settings, cache, max_body_bytes=1000, **GENEROUS) as edge:
         edge.app_server.handler = handler
         assert STATUSES.findall(await edge.raw(get("/", "Content-Length: 1001", method="POST"))) == [b"413"]
         assert not edge.app_server.arrived
@@ -201,15 +201,15 @@ async def test_a_body_larger_than_allowed_is_413_and_never_whole_to_the_app_serv
             async def arrived() -> bool:
                 return bool(edge.app_server.arrived)
 
-            await eventually(arrived, 30, "it is on its way")
+            await eventually(arrived, 30, "the app server has got the head")
             await client.send(b"1\r\na\r\n")
             assert STATUSES.findall(await client.rest()) == [b"413"]
         await asyncio.wait_for(edge.app_server.cut.wait(), 30)
 
 
-async def test_a_client_that_leaves_takes_what_it_had_sent_ahead_along(edge: Edge) -> None:
+async def test_pipelined_requests_of_a_client_that_disconnects_are_dropped(edge: Edge) -> None:
     async def handler(exchange: Exchange) -> None:
-        await exchange.reader.readexactly(1)  # raises once the edge has cut it
+        await exchange.reader.readexactly(1)  # raises once the edge has closed the connection
 
     edge.app_server.handler = handler
     async with connected(edge) as client:
@@ -218,13 +218,13 @@ async def test_a_client_that_leaves_takes_what_it_had_sent_ahead_along(edge: Edg
         async def arrived() -> bool:
             return bool(edge.app_server.arrived)
 
-        await eventually(arrived, 30, "the first is with the app server")
+        await eventually(arrived, 30, "the app server has got the first request")
     await asyncio.wait_for(edge.app_server.cut.wait(), 30)
     assert targets(edge) == [b"/1"]
 
 
-async def test_slow_clients_are_cut_and_hurt_nobody(settings: Settings, cache: Redis) -> None:
-    """A thousand that send a byte now and then, in their heads and in their bodies."""
+async def test_slow_clients_are_disconnected_and_do_not_delay_others(settings: Settings, cache: Redis) -> None:
+    """A thousand clients send one byte per second, in their heads and in their bodies."""
 
     async def handler(exchange: Exchange) -> None:
         if b"/slow" in exchange.head:
@@ -232,7 +232,7 @@ async def test_slow_clients_are_cut_and_hurt_nobody(settings: Settings, cache: R
         await exchange.answer(OK)
 
     limits = {"header_timeout_s": 3.0, "stall_timeout_s": 3.0, "min_bytes_per_s": 100}
-    async with edge_running(settings, cache, **limits, **PATIENT) as edge:
+    async with edge_running(settings, cache, **limits, **GENEROUS) as edge:
         edge.app_server.handler = handler
         slow_head = get("/slow", "A: " + "a" * 1000)
         slow_body = get("/slow", "Content-Length: 1000", method="POST") + b"x" * 1000
@@ -252,7 +252,7 @@ async def test_slow_clients_are_cut_and_hurt_nobody(settings: Settings, cache: R
 
 
 async def _drip(edge: Edge, raw: bytes, at_once: int) -> bytes:
-    """A byte a second after the first; what comes back until the edge cuts the connection."""
+    """Send the first bytes at once and then one per second; return what the edge sends until it closes."""
     async with connected(edge) as client:
         await client.send(raw[:at_once])
         answer = asyncio.create_task(client.rest())
@@ -269,23 +269,23 @@ async def _drip(edge: Edge, raw: bytes, at_once: int) -> bytes:
             answer.cancel()
 
 
-async def test_a_head_must_be_whole_in_time(settings: Settings, cache: Redis) -> None:
-    async with edge_running(settings, cache, header_timeout_s=0.5, **PATIENT) as edge:
+async def test_a_head_must_be_complete_in_time(settings: Settings, cache: Redis) -> None:
+    async with edge_running(settings, cache, header_timeout_s=0.5, **GENEROUS) as edge:
         async with connected(edge) as client:
             await client.send(b"GET / HTTP/1.1\r\nHost: edge.test\r\n")
             assert STATUSES.findall(await client.rest()) == [b"408"]
         async with connected(edge) as client:
-            assert await client.rest() == b"", "who asked for nothing is told nothing"
-        async with connected(edge) as client:  # one that comes after another
+            assert await client.rest() == b"", "a client that has sent nothing gets no response"
+        async with connected(edge) as client:  # a second request on the same connection
             await client.send(get("/") + b"GET ")
             assert STATUSES.findall(await client.rest()) == [b"200", b"408"]
 
 
-async def test_a_body_must_go_on(settings: Settings, cache: Redis) -> None:
+async def test_a_body_must_make_progress(settings: Settings, cache: Redis) -> None:
     async def handler(exchange: Exchange) -> None:
         await exchange.reader.readexactly(1000)
 
-    async with edge_running(settings, cache, stall_timeout_s=0.5, min_bytes_per_s=10, **PATIENT) as edge:
+    async with edge_running(settings, cache, stall_timeout_s=0.5, min_bytes_per_s=10, **GENEROUS) as edge:
         edge.app_server.handler = handler
         async with connected(edge) as client:
             await client.send(get("/", "Content-Length: 1000", method="POST") + b"x" * 500)
@@ -293,35 +293,37 @@ async def test_a_body_must_go_on(settings: Settings, cache: Redis) -> None:
         await asyncio.wait_for(edge.app_server.cut.wait(), 30)
 
 
-async def test_an_idle_connection_ends(settings: Settings, cache: Redis) -> None:
-    async with edge_running(settings, cache, keep_alive_s=0.5, **PATIENT) as edge, connected(edge) as client:
+async def test_an_idle_connection_is_closed(settings: Settings, cache: Redis) -> None:
+    async with edge_running(settings, cache, keep_alive_s=0.5, **GENEROUS) as edge, connected(edge) as client:
         await client.send(get("/"))
         assert STATUSES.findall(await client.rest()) == [b"200"]
 
 
-async def test_an_app_server_that_takes_its_time_is_no_slow_client(settings: Settings, cache: Redis) -> None:
+async def test_a_slow_app_server_does_not_make_its_client_a_slow_one(settings: Settings, cache: Redis) -> None:
     async def handler(exchange: Exchange) -> None:
         await asyncio.sleep(2.5)
         assert await exchange.reader.readexactly(1 << 20)
         await exchange.answer(OK)
 
     limits = {"header_timeout_s": 0.5, "stall_timeout_s": 0.5, "keep_alive_s": 0.5, "min_bytes_per_s": 1000}
-    async with edge_running(settings, cache, **limits, **PATIENT) as edge:
+    async with edge_running(settings, cache, **limits, **GENEROUS) as edge:
         edge.app_server.handler = handler
         body = b"x" * (1 << 20)
         answer = await edge.raw(get("/", "Connection: close", f"Content-Length: {len(body)}", method="POST") + body)
         assert STATUSES.findall(answer) == [b"200"]
 
 
-async def test_a_request_that_is_refused_behind_a_slow_one_waits_for_its_turn(settings: Settings, cache: Redis) -> None:
-    """The time limits of a connection end with its last request: only the refusal is still to be sent."""
+async def test_a_broken_request_behind_a_slow_one_is_refused_once_and_in_its_turn(
+    settings: Settings, cache: Redis
+) -> None:
+    """While it waits, no deadline may expire: nothing more is expected from the client."""
 
     async def handler(exchange: Exchange) -> None:
         await asyncio.sleep(2.5)
         await exchange.answer(OK)
 
     limits = {"header_timeout_s": 0.5, "stall_timeout_s": 0.5, "min_bytes_per_s": 1000}
-    async with edge_running(settings, cache, **limits, **PATIENT) as edge:
+    async with edge_running(settings, cache, **limits, **GENEROUS) as edge:
         edge.app_server.handler = handler
         broken = get("/broken", "Transfer-Encoding: chunked", method="POST") + b"nonsense\r\n\r\n"
         answer = await edge.raw(get("/slow") + broken)
@@ -332,7 +334,7 @@ async def test_a_request_that_is_refused_behind_a_slow_one_waits_for_its_turn(se
         assert targets(edge) == [b"/slow", b"/slow"]
 
 
-async def test_an_answer_that_is_not_taken_is_given_up(settings: Settings, cache: Redis) -> None:
+async def test_a_client_that_does_not_read_its_response_is_disconnected(settings: Settings, cache: Redis) -> None:
     sent = 0
 
     async def handler(exchange: Exchange) -> None:
@@ -342,23 +344,25 @@ async def test_an_answer_that_is_not_taken_is_given_up(settings: Settings, cache
             await exchange.answer(b"x" * (1 << 16))
             sent += 1 << 16
 
-    async with edge_running(settings, cache, stall_timeout_s=1.0, **PATIENT) as edge:
+    async with edge_running(settings, cache, stall_timeout_s=1.0, **GENEROUS) as edge:
         edge.app_server.handler = handler
         async with connected(edge, limit=1 << 10) as client:
             await client.send(get("/"))
             await asyncio.wait_for(edge.app_server.cut.wait(), 60)
-        assert sent < 64 << 20, "the app server was held back"
+        assert sent < 64 << 20, "the edge stops reading from the app server"
 
 
-async def test_above_the_most_connections_others_go_on(settings: Settings, cache: Redis) -> None:
-    async with edge_running(settings, cache, max_connections=20, **PATIENT) as edge:
+async def test_connections_above_the_limit_are_refused_and_the_others_still_work(
+    settings: Settings, cache: Redis
+) -> None:
+    async with edge_running(settings, cache, max_connections=20, **GENEROUS) as edge:
         clients = [await asyncio.open_connection("127.0.0.1", edge.port) for _ in range(20)]
         for _, writer in clients:
             writer.write(get("/"))
         for reader, _ in clients:
             assert (await asyncio.wait_for(reader.readuntil(b"ok"), 30)).startswith(b"HTTP/1.1 200")
         for _ in range(300):
-            assert STATUSES.findall(await _quietly(edge, get("/"))) in ([b"503"], [])
+            assert STATUSES.findall(await _raw_or_nothing(edge, get("/"))) in ([b"503"], [])
         assert edge.counted(REFUSALS, status="503") > 0
         for reader, writer in clients:
             writer.write(get("/"))
@@ -366,13 +370,13 @@ async def test_above_the_most_connections_others_go_on(settings: Settings, cache
         for _, writer in clients:
             writer.close()
 
-        async def there_is_room() -> bool:
-            return STATUSES.findall(await _quietly(edge, get("/", "Connection: close"))) == [b"200"]
+        async def is_accepted() -> bool:
+            return STATUSES.findall(await _raw_or_nothing(edge, get("/", "Connection: close"))) == [b"200"]
 
-        await eventually(there_is_room, 30, "there is room again")
+        await eventually(is_accepted, 30, "a new connection is accepted")
 
 
-async def _quietly(edge: Edge, raw: bytes) -> bytes:
+async def _raw_or_nothing(edge: Edge, raw: bytes) -> bytes:
     try:
         return await edge.raw(raw)
     except ConnectionError:

@@ -1,4 +1,4 @@
-"""The connection to a real Redis through faults: whoever gets an answer gets its own."""
+"""The connection to a real Redis, with faults: no caller ever gets the reply to another call."""
 
 import asyncio
 import random
@@ -60,7 +60,7 @@ ON_BOTH_LOOPS = pytest.mark.parametrize(
 
 
 @ON_BOTH_LOOPS
-def test_ten_thousand_cancelled_calls_and_each_other_gets_its_own_answer(
+def test_every_call_gets_its_own_reply_among_ten_thousand_cancelled_ones(
     cache_redis_url: str, new_loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
     """Processes run on uvloop, the other tests on asyncio."""
@@ -74,7 +74,7 @@ async def cancel_ten_thousand_calls(cache_redis_url: str) -> None:
 
     async def caller(node: Node, text: str) -> None:
         nonlocal right
-        assert await echo(node, text) == text, "the answer of another"
+        assert await echo(node, text) == text, "this is the reply to another call"
         right += 1
 
     async with proxied(cache_redis_url) as (url, proxy), node_at(url) as node:
@@ -93,12 +93,12 @@ async def cancel_ten_thousand_calls(cache_redis_url: str) -> None:
                 else:
                     assert outcome is None, outcome
         assert right > CANCELLED / 10
-        assert proxy.connections == 1, "and it was one connection all the time"
+        assert proxy.connections == 1, "all calls used one connection"
         proxy.latency_s = 0
         assert await answers(node)
 
 
-async def test_calls_that_timed_out_and_each_later_one_gets_its_own_answer(cache_redis_url: str) -> None:
+async def test_calls_after_timeouts_get_their_own_replies(cache_redis_url: str) -> None:
     timed_out = 0
     async with proxied(cache_redis_url) as (url, proxy), node_at(url, 0.1) as node:
         await echo(node, "connected")
@@ -115,30 +115,30 @@ async def test_calls_that_timed_out_and_each_later_one_gets_its_own_answer(cache
 
 
 @pytest.mark.parametrize("after_bytes", [0, 1, 5, 9])
-async def test_a_reset_in_the_middle_of_an_answer_is_its_callers_alone(cache_redis_url: str, after_bytes: int) -> None:
+async def test_a_reset_within_a_reply_fails_only_the_calls_in_progress(cache_redis_url: str, after_bytes: int) -> None:
     async with proxied(cache_redis_url) as (url, proxy), node_at(url) as node:
         await echo(node, "connected")
         proxy.cut = Cut(b"unlucky", after_bytes=after_bytes)
         with pytest.raises(CountersUnavailable):
             await echo(node, "unlucky")
-        for number in range(100):  # the connection is made again before anyone is refused
+        for number in range(100):  # the connection is reopened before any call fails
             assert await echo(node, f"next {number}") == f"next {number}"
         assert proxy.connections == 2
 
 
-async def test_a_redis_that_hangs_is_waited_for_once_and_found_again(cache_redis_url: str) -> None:
+async def test_few_calls_wait_for_a_redis_that_hangs_and_calls_succeed_once_it_responds(cache_redis_url: str) -> None:
     async with proxied(cache_redis_url) as (url, proxy), node_at(url, 0.05) as node:
         await echo(node, "connected")
         await proxy.set(Fault.HANG)
         outcomes = [await took(node) for _ in range(200)]
         waited = [seconds for seconds in outcomes if seconds > 0.04]
-        assert len(waited) < 100, "told at once, but for the first and a probe now and then"
+        assert len(waited) < 100, "only the first calls and the probes wait, the others fail at once"
 
-        async def given_up() -> bool:
+        async def reconnected() -> bool:
             await took(node)
             return proxy.connections > 1
 
-        await eventually(given_up, 30, "the silent connection is given up for another")
+        await eventually(reconnected, 30, "the silent connection is replaced")
         await proxy.set(Fault.NONE)
         print(f"back after {await eventually(lambda: answers(node), 30, 'it is found again'):.2f} s")
         assert await echo(node, "own") == "own"
@@ -151,40 +151,40 @@ async def took(node: Node) -> float:
     return time.monotonic() - start
 
 
-async def test_killed_and_restarted(tmp_path: Path) -> None:
+async def test_calls_fail_at_once_while_redis_is_down_and_succeed_after_its_restart(tmp_path: Path) -> None:
     store = cache_store(tmp_path / "redis", free_port())
     async with node_at(store.url) as node:
         with pytest.raises(CountersUnavailable):
             await echo(node, "nobody is there yet")
         with started(store, tmp_path / "one.log") as redis:
-            await eventually(lambda: answers(node), 30, "it is found")
+            await eventually(lambda: answers(node), 30, "calls succeed")
             redis.kill()
             redis.wait()
             waits = [await took(node) for _ in range(100)]
-            assert sorted(waits)[90] < 1.0, "refused at once, not after the 5 s that a call may take"
+            assert sorted(waits)[90] < 1.0, "calls fail at once, not after the timeout of 5 s"
         with started(store, tmp_path / "two.log"):
-            await eventually(lambda: answers(node), 30, "it is found again")
+            await eventually(lambda: answers(node), 30, "calls succeed again")
             own = [f"own {number}" for number in range(100)]
             assert await asyncio.gather(*(echo(node, text) for text in own)) == own
 
 
-async def test_a_redis_that_takes_no_connection_is_waited_for_once() -> None:
-    """As one behind a network that drops everything: here it accepts and says nothing."""
+async def test_only_the_first_call_waits_for_a_redis_that_does_not_respond() -> None:
+    """This stands for a network that drops all packets: the connection is accepted, and nothing is sent."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with node_at(f"redis://127.0.0.1:{silent.getsockname()[1]}", 0.2) as node:
             waits = [await took(node) for _ in range(20)]
     assert waits[0] > 0.15
-    assert sorted(waits)[-2] < 0.15, "and by nobody after"
+    assert sorted(waits)[-2] < 0.15, "later calls fail at once"
 
 
-async def test_one_connection_is_made_however_many_ask(cache_redis_url: str) -> None:
+async def test_concurrent_first_calls_share_one_connection(cache_redis_url: str) -> None:
     async with proxied(cache_redis_url) as (url, proxy), node_at(url) as node:
         texts = [str(number) for number in range(1000)]
         assert await asyncio.gather(*(echo(node, text) for text in texts)) == texts
         assert proxy.connections == 1
 
 
-async def test_scripts_that_redis_forgot_are_loaded_once(counting: Scripts, cache: Redis) -> None:
+async def test_scripts_that_redis_has_lost_are_loaded_again_once(counting: Scripts, cache: Redis) -> None:
     limiter = RedisLimiter(counting)
     charge = Charge("counter:{x}", Policy(1000, 3600, 1000, 1))
     assert (await limiter.decide((charge,))).states[0].remaining == 999
@@ -196,7 +196,7 @@ async def test_scripts_that_redis_forgot_are_loaded_once(counting: Scripts, cach
     assert stats["cmdstat_script"]["calls"] == 1
 
 
-async def test_who_waited_for_a_script_may_go_away(cache_redis_url: str, cache: Redis) -> None:
+async def test_a_caller_that_waits_for_a_script_to_load_can_be_cancelled(cache_redis_url: str, cache: Redis) -> None:
     charge = Charge("counter:{x}", Policy(1000, 3600, 1000, 1))
     async with proxied(cache_redis_url) as (url, proxy), node_at(url) as node:
         limiter = RedisLimiter(Scripts(node, "app.limiter"))
@@ -225,7 +225,7 @@ async def with_password(store: Store) -> dict[str, str]:
     }
 
 
-async def test_passwords_users_and_databases(tmp_path: Path) -> None:
+async def test_passwords_users_and_databases_of_urls_are_used(tmp_path: Path) -> None:
     store = cache_store(tmp_path / "redis", free_port())
     with started(store, tmp_path / "redis.log"):
         await redis_is_ready(store.url)
@@ -241,9 +241,9 @@ async def test_passwords_users_and_databases(tmp_path: Path) -> None:
                     await echo(node, "x")
 
 
-async def test_a_unix_socket(tmp_path: Path) -> None:
+async def test_a_unix_socket_can_be_used(tmp_path: Path) -> None:
     store = cache_store(tmp_path / "r", free_port())
-    path = f"/tmp/penstock-{free_port()}.sock"  # a socket's path must be short
+    path = f"/tmp/penstock-{free_port()}.sock"  # the path of a socket must be short
     with started(Store((*store.command, "--unixsocket", path), store.url), tmp_path / "redis.log"):
         await redis_is_ready(store.url)
         async with node_at(f"unix://{path}?db=2") as node:
@@ -264,10 +264,10 @@ def passing_to(port: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWrite
 
 
 @ON_BOTH_LOOPS
-def test_tls_with_its_certificate_verified(
+def test_the_certificate_is_verified_with_tls(
     cache_redis_url: str, tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
-    """TLS ends at a proxy: the bundled redis-server has none."""
+    """A proxy terminates TLS, because the bundled redis-server does not support it."""
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(speak_tls(cache_redis_url, tmp_path))
 
@@ -288,7 +288,7 @@ async def speak_tls(cache_redis_url: str, tmp_path: Path) -> None:
     server.close()
 
 
-async def test_scripts_are_known_before_they_are_called(queueing: Scripts, queue: Redis) -> None:
+async def test_scripts_can_be_loaded_before_they_are_called(queueing: Scripts, queue: Redis) -> None:
     await queue.script_flush()
     await queueing.load()
     names = [file.stem for file in (ROOT / "app" / "queue" / "lua").glob("[!_]*.lua")]

@@ -1,4 +1,4 @@
-"""Requests that could be read in two ways, by raw socket: none reaches the app server, nor what follows them."""
+"""Ambiguous requests, sent by raw socket: neither they nor what follows them reaches the app server."""
 
 import asyncio
 import re
@@ -186,8 +186,8 @@ METHODS = {
 }
 
 
-async def take_whole(exchange: Exchange) -> None:
-    """Read what the head announces, and answer."""
+async def read_whole_request(exchange: Exchange) -> None:
+    """Read the body that the head announces, and respond."""
     headers = dict(exchange.headers)
     body = b""
     if b"chunked" in headers.get(b"transfer-encoding", b""):
@@ -200,9 +200,9 @@ async def take_whole(exchange: Exchange) -> None:
 
 @pytest.fixture
 async def edge(settings: Settings, cache: Redis) -> AsyncIterator[Edge]:
-    # Two busy cores: what is about requests must not fail for late rules.
+    # On a busy machine the counters may be slow, which must not fail these tests.
     async with edge_running(settings, cache, counters_timeout_ms=2000.0) as running:
-        running.app_server.handler = take_whole
+        running.app_server.handler = read_whole_request
         yield running
 
 
@@ -234,18 +234,18 @@ def assert_refused(answer: bytes, status: bytes) -> None:
     ],
     ids=["framing", "codings", "chunks", "lines", "request lines", "methods"],
 )
-async def test_they_are_refused_and_nothing_behind_them_is_read(
+async def test_ambiguous_requests_are_refused_and_nothing_behind_them_is_read(
     edge: Edge, cases: dict[str, bytes], status: bytes
 ) -> None:
     for name, raw in cases.items():
         edge.app_server.arrived.clear()
         alone = await edge.raw(raw + SECOND)
-        assert STATUSES.findall(alone) == [status], f"{name}: one answer, and the connection is closed"
+        assert STATUSES.findall(alone) == [status], f"{name}: one response, and the connection is closed"
         assert_refused(alone, status)
         assert lines(edge) == [], name
 
         behind = await edge.raw(FIRST + raw + SECOND)
-        assert STATUSES.findall(behind) == [b"200", status], f"{name}: answers come in the order of their requests"
+        assert STATUSES.findall(behind) == [b"200", status], f"{name}: responses are sent in the order of the requests"
         assert lines(edge) == [b"GET /first HTTP/1.1"], name
 
 
@@ -290,7 +290,7 @@ async def test_they_are_refused_and_nothing_behind_them_is_read(
         "a request as a body",
     ],
 )
-async def test_what_can_be_read_in_one_way_passes_and_so_does_the_next(
+async def test_unusual_but_unambiguous_requests_are_forwarded_and_so_are_the_next_ones(
     edge: Edge, raw: bytes, line: bytes, body: bytes
 ) -> None:
     answer = await edge.raw(raw + get(b"Connection: close", line=b"GET /second HTTP/1.1"))
@@ -308,7 +308,7 @@ def unchunked(raw: bytes) -> bytes:
     return body
 
 
-async def test_trailers_go_nowhere(edge: Edge) -> None:
+async def test_trailers_are_dropped(edge: Edge) -> None:
     trailers = b"Authorization: Bearer x\r\nX-Late: 1\r\nX-Forwarded-For: 6.6.6.6\r\n"
     await edge.raw(chunked(b"1\r\na\r\n0\r\n" + trailers + b"\r\n") + get(b"Connection: close"))
     assert len(edge.app_server.arrived) == 2
@@ -318,14 +318,14 @@ async def test_trailers_go_nowhere(edge: Edge) -> None:
         assert b"Bearer" not in exchange.head
 
 
-async def test_a_body_that_breaks_on_its_way_is_never_whole_to_the_app_server(edge: Edge) -> None:
+async def test_a_body_with_a_framing_error_is_never_complete_for_the_app_server(edge: Edge) -> None:
     _, writer = stream = await asyncio.open_connection("127.0.0.1", edge.port)
     writer.write(chunked(b"3\r\nabc\r\n"))
 
     async def on_its_way() -> bool:
         return bool(edge.app_server.arrived)
 
-    await eventually(on_its_way, 30, "the head is with the app server")
+    await eventually(on_its_way, 30, "the app server has got the head")
     writer.write(b"nonsense\r\n" + LAST + SECOND)
     assert STATUSES.findall(await asyncio.wait_for(stream[0].read(), 30)) == [b"400"]
     await asyncio.wait_for(edge.app_server.cut.wait(), 30)
@@ -333,14 +333,14 @@ async def test_a_body_that_breaks_on_its_way_is_never_whole_to_the_app_server(ed
     writer.close()
 
 
-async def test_what_follows_a_last_request_is_not_read(edge: Edge) -> None:
+async def test_nothing_is_read_after_the_last_request_of_a_connection(edge: Edge) -> None:
     for last in (get(b"Connection: close"), get(line=b"GET /bad HTTP/1.0")):
         assert STATUSES.findall(await edge.raw(last + SECOND)) == [b"200"]
     assert lines(edge) == [b"GET /bad HTTP/1.1"] * 2
 
 
-async def test_a_body_that_was_not_asked_for_is_not_taken_for_a_request(edge: Edge) -> None:
-    """After an answer instead of `100 Continue` a client may send the body or not: the connection ends."""
+async def test_a_body_sent_without_100_continue_is_not_taken_for_a_request(edge: Edge) -> None:
+    """After a final response instead of `100 Continue` a client may send the body or not, so the edge closes."""
     await edge.rule("one", key_type="ip", key_value="*", limit=1, window_seconds=1000)
     await edge.get("/")
     refused = await edge.raw(post(b"Expect: 100-continue", b"Content-Length: 41", body=SECOND))
@@ -350,8 +350,8 @@ async def test_a_body_that_was_not_asked_for_is_not_taken_for_a_request(edge: Ed
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50])
-async def test_pieces_make_no_difference(edge: Edge, size: int) -> None:
-    """Requests of all kinds behind each other, cut anywhere."""
+async def test_requests_are_read_in_the_same_way_however_they_are_split(edge: Edge, size: int) -> None:
+    """Pipelined requests of all kinds, split anywhere."""
     raw = FIRST + post(b"Content-Length: 3", body=b"abc") + chunked(b"3\r\nabc\r\n0\r\nT: 1\r\n\r\n") + FIRST
     raw += get(b"A: a\nb") + SECOND
     reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
@@ -390,7 +390,7 @@ async def test_pieces_make_no_difference(edge: Edge, size: int) -> None:
         "chunk extension without end",
     ],
 )
-async def test_heads_are_bounded(edge: Edge, raw: bytes, status: bytes) -> None:
+async def test_the_size_of_heads_is_bounded(edge: Edge, raw: bytes, status: bytes) -> None:
     answer = await edge.raw(raw)
     assert STATUSES.findall(answer) == [status]
     assert_refused(answer, status)

@@ -1,4 +1,4 @@
-"""An app server that a test writes byte for byte, keeping its connections; and a client of it."""
+"""An app server whose responses a test writes byte by byte, and a client of it."""
 
 import asyncio
 import ssl
@@ -17,7 +17,7 @@ HEADERS = [(b"host", b"edge.test")]
 
 @dataclass
 class Wire:
-    """One connection, as the app server sees it."""
+    """One connection of the app server."""
 
     number: int
     reader: asyncio.StreamReader
@@ -30,7 +30,7 @@ class Wire:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request: on which connection it came, its head, its body if that has a length."""
+    """A received request: its connection, its head, and its body if that has a length."""
 
     wire: Wire
     head: bytes
@@ -49,7 +49,7 @@ class Asked:
 
 
 Handler = Callable[[Asked], Awaitable[bool | None]]
-"""Answers one request; True: then closes the connection."""
+"""Responds to one request; the connection is closed if it returns True."""
 
 
 def echo(text: bytes, *headers: bytes) -> bytes:
@@ -63,7 +63,7 @@ async def echoes(asked: Asked) -> None:
 
 @dataclass
 class RawServer:
-    """Counts the connections and what came on each."""
+    """Counts connections, and records the requests."""
 
     handler: Handler = echoes
     connections: int = 0
@@ -94,12 +94,12 @@ class RawServer:
 
     async def all_closed(self) -> None:
         async with asyncio.timeout(30):
-            while self.open:  # noqa: ASYNC110 - it counts, it does not tell
+            while self.open:  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.01)
 
 
 async def body_of(answer: UpstreamResponse) -> bytes:
-    """All of it. Raises UpstreamError."""
+    """The whole body of a response. Raises UpstreamError."""
     chunks = []
     while chunk := await answer.read():
         chunks.append(chunk)
@@ -108,7 +108,7 @@ async def body_of(answer: UpstreamResponse) -> bytes:
 
 @dataclass
 class Client:
-    """An Upstream of one app server, and the pool that it uses."""
+    """An Upstream with one app server, and its connection pool."""
 
     upstream: Upstream
     pool: ConnectionPool
@@ -119,14 +119,14 @@ class Client:
         return await self.upstream.send(method, target.encode(), HEADERS, body)
 
     async def get(self, target: str, method: str = "GET") -> tuple[int, bytes]:
-        """Status and whole body. Raises UpstreamError."""
+        """The status and the whole body. Raises UpstreamError."""
         with await self.send(target, method) as answer:
             return answer.status, await body_of(answer)
 
     async def none_in_use(self) -> None:
-        """A connection that was cut is gone in one of the loop's next turns."""
+        """Wait until aborted connections are gone, which takes some iterations of the event loop."""
         async with asyncio.timeout(30):
-            while self.pool.in_use:  # noqa: ASYNC110 - it counts, it does not tell
+            while self.pool.in_use:  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.01)
 
 

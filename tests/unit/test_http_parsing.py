@@ -1,4 +1,4 @@
-"""Paths, headers and tokens as they come in."""
+"""How paths, headers and tokens of requests are parsed."""
 
 import pytest
 
@@ -33,14 +33,14 @@ from app.web.paths import path_forms
         (b"/a/", ("/a/",)),
     ],
 )
-def test_paths_are_read_in_both_ways(raw: bytes, forms: tuple[str, ...]) -> None:
+def test_a_path_has_its_raw_and_its_decoded_form(raw: bytes, forms: tuple[str, ...]) -> None:
     assert path_forms(raw) == forms
 
 
 @pytest.mark.parametrize(
     "raw", [b"/a/../b", b"/..", b"/%2e%2e/b", b"/a%2f..%2fb", b"/a\\b", b"/%5c", b"/%00", b"a", b"*"]
 )
-def test_paths_that_could_be_another_are_refused(raw: bytes) -> None:
+def test_ambiguous_paths_are_refused(raw: bytes) -> None:
     with pytest.raises(MalformedRequest):
         path_forms(raw)
 
@@ -55,18 +55,18 @@ def test_paths_that_could_be_another_are_refused(raw: bytes) -> None:
         ([b"Digest Bearer"], None),
     ],
 )
-def test_bearer_tokens(values: list[bytes], token: str | None) -> None:
+def test_a_bearer_token_is_read_whatever_the_case_of_its_scheme(values: list[bytes], token: str | None) -> None:
     assert bearer_token(values) == token
 
 
 @pytest.mark.parametrize("values", [[b"Bearer"], [b"Bearer "], [b"Bearerabc"], [b"Bearer a", b"Basic b"]])
-def test_malformed_authorization(values: list[bytes]) -> None:
+def test_a_malformed_authorization_header_is_refused(values: list[bytes]) -> None:
     with pytest.raises(MalformedRequest):
         bearer_token(values)
 
 
 @pytest.mark.parametrize(("value", "key"), [(b'"a b"', "a b"), (b"abc", "abc"), (b'"a\\"b"', 'a"b')])
-def test_idempotency_keys(value: bytes, key: str) -> None:
+def test_an_idempotency_key_is_a_token_or_a_quoted_string(value: bytes, key: str) -> None:
     assert idempotency_key([(b"idempotency-key", value)]) == key
 
 
@@ -86,18 +86,18 @@ def test_idempotency_keys(value: bytes, key: str) -> None:
         b'"a";p=1',
     ],
 )
-def test_bad_idempotency_keys(value: bytes) -> None:
+def test_a_malformed_idempotency_key_is_refused(value: bytes) -> None:
     with pytest.raises(MalformedRequest):
         idempotency_key([(b"idempotency-key", value)])
 
 
-def test_one_idempotency_key_or_none() -> None:
+def test_a_request_may_have_no_idempotency_key_but_not_two() -> None:
     assert idempotency_key([]) is None
     with pytest.raises(MalformedRequest):
         idempotency_key([(b"idempotency-key", b"a"), (b"idempotency-key", b"a")])
 
 
-def test_headers_to_the_app_server() -> None:
+def test_the_app_server_gets_no_hop_by_hop_and_no_forged_headers() -> None:
     inbound = [
         (b"host", b"x"),
         (b"connection", b"keep-alive, X-Hop"),
@@ -127,7 +127,7 @@ def test_headers_to_the_app_server() -> None:
     assert b"x_forwarded_for" not in trusted
 
 
-def test_what_is_stored_and_sent_later() -> None:
+def test_credentials_are_not_stored_and_a_job_is_sent_with_its_own_headers() -> None:
     headers = [(b"authorization", b"s"), (b"cookie", b"s"), (b"x-api-key", b"s"), (b"x-mine", b"s"), (b"accept", b"a")]
     stored = to_store(headers, ["X-Mine"])
     assert stored == [(b"accept", b"a")]
@@ -139,7 +139,7 @@ def test_what_is_stored_and_sent_later() -> None:
     ]
 
 
-def test_headers_to_the_client() -> None:
+def test_the_client_gets_no_hop_by_hop_and_no_reserved_headers() -> None:
     answer = [
         (b"connection", b"X-Hop"),
         (b"x-hop", b"1"),
@@ -150,7 +150,7 @@ def test_headers_to_the_client() -> None:
     assert from_upstream(answer) == [(b"a", b"b")]
 
 
-def test_requests_and_responses_are_kept_byte_for_byte() -> None:
+def test_stored_requests_and_responses_are_decoded_byte_for_byte() -> None:
     request = StoredRequest("POST", b"/\xff?q", [(b"a", b"\xe4\n")], b"\n\x00body\n", ("iss", "sub"))
     assert decode_request(encode_request(request)) == request
     for body in (b"\n\n\x00", b"", None):
@@ -158,7 +158,7 @@ def test_requests_and_responses_are_kept_byte_for_byte() -> None:
         assert decode_response(encode_response(response)) == response
 
 
-def test_job_ids_name_their_partition_and_nothing_else() -> None:
+def test_job_ids_are_unique_and_contain_their_partition() -> None:
     ids = {new_job_id(31) for _ in range(1000)}
     assert len(ids) == 1000
     assert {partition_of(job_id) for job_id in ids} == {31}

@@ -1,4 +1,4 @@
-"""Responses as they are read: the good ones in any pieces, the broken ones not at all."""
+"""The reader of responses: it reads valid ones however they are split, and refuses broken ones."""
 
 from itertools import pairwise
 
@@ -22,27 +22,27 @@ def read(pieces: list[bytes], *, ends: bool, method: str = "GET", reader: Respon
     return response
 
 
-def cut(raw: bytes, at: list[int]) -> list[bytes]:
+def split(raw: bytes, at: list[int]) -> list[bytes]:
     ends = [0, *sorted(at), len(raw)]
     return [raw[begin:end] for begin, end in pairwise(ends) if begin < end]
 
 
 @pytest.mark.parametrize("good", GOOD, ids=lambda good: good.name)
-def test_a_good_response_is_read(good: Good) -> None:
+def test_a_valid_response_is_read(good: Good) -> None:
     response = read([good.raw], ends=good.ends, method=good.method)
     found = (response.status, response.read_nowait(), response.complete, response.keep_alive)
     assert found == (good.status, good.body, True, good.keeps)
 
 
 @given(st.data())
-def test_the_pieces_in_which_a_response_comes_change_nothing(data: st.DataObject) -> None:
+def test_a_response_is_read_in_the_same_way_however_it_is_split(data: st.DataObject) -> None:
     good = data.draw(st.sampled_from(GOOD))
-    pieces = cut(good.raw, data.draw(st.lists(st.integers(0, len(good.raw)))))
+    pieces = split(good.raw, data.draw(st.lists(st.integers(0, len(good.raw)))))
     response = read(pieces, ends=good.ends, method=good.method)
     whole = read([good.raw], ends=good.ends, method=good.method)
     assert (response.status, response.read_nowait(), response.complete) == (good.status, good.body, True)
     assert response.headers == whole.headers
-    assert response.keep_alive <= good.keeps, "in pieces it may be less sure that the connection is clean, never more"
+    assert response.keep_alive <= good.keeps, "a split response may lose keep-alive, but never gain it"
 
 
 bodies = st.binary(max_size=200)
@@ -58,25 +58,27 @@ values = st.binary(max_size=40).map(lambda value: bytes(b for b in value if b >=
     st.booleans(),
     st.lists(st.integers(0, 1000), max_size=30),
 )
-def test_any_valid_response_in_any_pieces_is_read_as_it_was_written(
+def test_any_valid_response_is_read_as_it_was_written_however_it_is_split(
     fields: list[tuple[bytes, bytes]], body: bytes, chunked: bool, at: list[int]
 ) -> None:
     head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b:  %b \r\n" % field for field in fields)
     if chunked:
-        chunks = b"".join(b"%X\r\n%b\r\n" % (len(part), part) for part in cut(body, [a % (len(body) + 1) for a in at]))
+        chunks = b"".join(
+            b"%X\r\n%b\r\n" % (len(part), part) for part in split(body, [a % (len(body) + 1) for a in at])
+        )
         raw = head + b"transfer-encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
     else:
         raw = head + b"content-length: %d\r\n\r\n" % len(body) + body
     reader = ResponseReader()
     for _ in range(2):
-        response = read(cut(raw, [a % (len(raw) + 1) for a in at]), ends=False, reader=reader)
+        response = read(split(raw, [a % (len(raw) + 1) for a in at]), ends=False, reader=reader)
         assert (response.read_nowait(), response.complete, response.keep_alive) == (body, True, True)
         assert response.headers[:-1] == fields
 
 
 @pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
-@pytest.mark.parametrize("size", [1, 7, 1 << 20], ids=["byte by byte", "by 7", "at once"])
-def test_a_broken_response_is_none(raw: bytes, size: int) -> None:
+@pytest.mark.parametrize("size", [1, 7, 1 << 20], ids=["1 byte at a time", "7 bytes at a time", "all at once"])
+def test_a_broken_response_is_refused(raw: bytes, size: int) -> None:
     if len(raw) > 10_000 and size < 10:
         size *= 1000
     with pytest.raises(BadResponse):
@@ -85,27 +87,27 @@ def test_a_broken_response_is_none(raw: bytes, size: int) -> None:
 
 @pytest.mark.parametrize("name", [name for name in BROKEN if "endless" in name])
 @pytest.mark.parametrize("size", [1_000, 60_000])
-def test_what_never_ends_is_given_up_before_it_does(name: str, size: int) -> None:
+def test_an_endless_response_is_refused_before_its_end(name: str, size: int) -> None:
     raw = BROKEN[name]
     with pytest.raises(BadResponse, match=r"large|many"):
         read([raw[i : i + size] for i in range(0, len(raw), size)], ends=False)
 
 
 @pytest.mark.parametrize("byte", [*range(0x09), *range(0x0A, 0x20), 0x7F])
-def test_no_header_holds_a_control_character(byte: int) -> None:
+def test_a_control_character_in_a_header_is_refused(byte: int) -> None:
     for value in (b"a%cb" % byte, b"%cb" % byte, b"a%c" % byte):
         with pytest.raises(BadResponse):
             read([OK + b"X: " + value + b"\r\n" + LENGTH + b"\r\nabc"], ends=False)
 
 
 @pytest.mark.parametrize("good", [one for one in GOOD if not one.ends and one.keeps], ids=lambda good: good.name)
-def test_a_response_that_ends_early_anywhere_is_none(good: Good) -> None:
+def test_a_response_that_is_cut_off_anywhere_is_refused(good: Good) -> None:
     for length in range(len(good.raw)):
         with pytest.raises(BadResponse):
             read([good.raw[:length]], ends=True, method=good.method)
 
 
-def test_a_reader_goes_on_after_every_response_that_keeps_its_connection() -> None:
+def test_a_reader_reads_the_next_response_after_every_one_with_keep_alive() -> None:
     reader = ResponseReader()
     for good in [one for one in GOOD if one.keeps] * 2:
         response = read([good.raw], ends=False, method=good.method, reader=reader)
@@ -114,7 +116,7 @@ def test_a_reader_goes_on_after_every_response_that_keeps_its_connection() -> No
         )
 
 
-def test_what_comes_after_the_end_is_no_part_of_it() -> None:
+def test_bytes_after_a_response_are_dropped_and_end_keep_alive() -> None:
     reader = ResponseReader()
     response = reader.expect(is_head_request=False)
     reader.feed(OK + LENGTH + b"\r\nabc")
@@ -124,7 +126,7 @@ def test_what_comes_after_the_end_is_no_part_of_it() -> None:
 
 
 @pytest.mark.parametrize(("value", "seconds"), [(b"timeout=5, max=100", 5), (b"max=3, timeout = 7", 7), (b"x", None)])
-def test_how_long_the_server_keeps_the_connection(value: bytes, seconds: int | None) -> None:
+def test_the_keep_alive_timeout_of_the_server_is_read(value: bytes, seconds: int | None) -> None:
     raw = OK + b"Keep-Alive: " + value + b"\r\n" + LENGTH + b"\r\nabc"
     assert read([raw], ends=False).keep_alive_timeout_s == seconds
 
@@ -144,7 +146,7 @@ HOST = b"app.test:81"
         ("PUT", [(b"host", b"x"), (b"transfer-encoding", b"a")], None, b"host: x\r\ntransfer-encoding: chunked"),
     ],
 )
-def test_a_request_has_one_framing(
+def test_an_encoded_request_has_exactly_one_framing(
     method: str, headers: list[tuple[bytes, bytes]], length: int | None, expected: bytes
 ) -> None:
     head, announced = encode_head(method, b"/t", headers, HOST, length)
@@ -165,6 +167,6 @@ def test_a_request_has_one_framing(
         (b"/", (b"content-length", b"1, 1")),
     ],
 )
-def test_a_head_that_would_become_another_is_not_written(target: bytes, field: tuple[bytes, bytes]) -> None:
+def test_a_head_that_would_be_parsed_differently_is_not_encoded(target: bytes, field: tuple[bytes, bytes]) -> None:
     with pytest.raises(MalformedRequest):
         encode_head("GET", target, [field], HOST, None)

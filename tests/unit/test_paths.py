@@ -1,4 +1,4 @@
-"""In which ways a path may be read: whatever the app server does with it, one of the forms is what it sees."""
+"""The forms of a path: however an app server decodes it, one of the forms is what the app server sees."""
 
 from collections.abc import Callable
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -19,7 +19,7 @@ paths = st.lists(st.sampled_from(PIECES), max_size=8).map(lambda pieces: b"/" + 
 
 
 def forms_of(raw: bytes) -> tuple[str, ...]:
-    """None for a path that is refused."""
+    """No forms for a path that is refused."""
     try:
         return path_forms(raw)
     except MalformedRequest:
@@ -37,7 +37,7 @@ def without_parameters(path: bytes) -> bytes:
 
 
 READERS: dict[str, Callable[[bytes], bytes]] = {
-    "as it came": lambda raw: raw,
+    "raw": lambda raw: raw,
     "decoded": unquote_to_bytes,
     "decoded and merged": lambda raw: merged(unquote_to_bytes(raw)),
     "merged": merged,
@@ -51,7 +51,7 @@ READERS: dict[str, Callable[[bytes], bytes]] = {
 @example(b"//a//b//")
 @example(b"/a;x=1/b")
 @example(b"/;/a")
-def test_the_first_form_is_the_path_as_it_came_and_none_comes_twice(raw: bytes) -> None:
+def test_the_first_form_is_the_raw_path_and_all_forms_differ(raw: bytes) -> None:
     forms = forms_of(raw)
     if forms:
         assert forms[0] == raw.decode("latin-1")
@@ -69,7 +69,7 @@ def test_no_form_has_dot_segments_a_nul_or_a_backslash(raw: bytes) -> None:
 
 
 @given(paths)
-def test_decoding_once_and_merging_is_among_the_forms(raw: bytes) -> None:
+def test_the_path_decoded_once_with_slashes_merged_is_among_the_forms(raw: bytes) -> None:
     forms = forms_of(raw)
     if forms:
         assert merged(unquote_to_bytes(raw)).decode("latin-1") in forms
@@ -79,8 +79,8 @@ def test_decoding_once_and_merging_is_among_the_forms(raw: bytes) -> None:
 @given(paths, st.sampled_from(["/a", "/b", "/a/b"]))
 @example(b"/a%2fb", "/a")
 @example(b"/;x/a", "/a")
-def test_no_reader_sees_a_prefix_that_no_form_has(raw: bytes, prefix: str) -> None:
-    """A rule for a prefix applies to what any of these readers takes for a path below it."""
+def test_no_app_server_sees_a_prefix_that_no_form_has(raw: bytes, prefix: str) -> None:
+    """So a rule for a prefix applies to every path that any of these readers takes for one below it."""
     forms = forms_of(raw)
     if not forms:
         return
@@ -91,7 +91,7 @@ def test_no_reader_sees_a_prefix_that_no_form_has(raw: bytes, prefix: str) -> No
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=20))
-def test_what_is_fully_encoded_reads_as_what_it_means(text: str) -> None:
+def test_a_fully_encoded_path_has_its_decoded_form(text: str) -> None:
     raw = b"/" + quote_from_bytes(text.encode(), safe="").encode()
     for form in forms_of(raw)[1:2]:
         assert form == merged(b"/" + text.encode()).decode("latin-1") or ";" in text
@@ -111,7 +111,7 @@ def test_what_is_fully_encoded_reads_as_what_it_means(text: str) -> None:
         (b"/caf%E9", ("/caf%E9", "/caf\xe9")),
     ],
 )
-def test_parameters_are_read_in_both_ways(raw: bytes, forms: tuple[str, ...]) -> None:
+def test_a_path_with_parameters_has_forms_with_and_without_them(raw: bytes, forms: tuple[str, ...]) -> None:
     assert path_forms(raw) == forms
 
 

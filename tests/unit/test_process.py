@@ -1,4 +1,4 @@
-"""Ending what runs beside: even what swallows a cancellation, as redis-py does before Python 3.12."""
+"""Background tasks are cancelled even if they swallow a cancellation, as redis-py does before Python 3.12."""
 
 import asyncio
 from contextlib import suppress
@@ -18,14 +18,14 @@ async def stubborn(swallows: int) -> None:
                 raise
 
 
-async def test_a_swallowed_cancellation_is_not_the_last() -> None:
+async def test_a_task_that_swallows_cancellations_is_cancelled_again() -> None:
     task = asyncio.create_task(stubborn(2))
     await asyncio.sleep(0)
     await asyncio.wait_for(cancel([task]), 30)
     assert task.cancelled()
 
 
-async def test_the_first_to_end_ends_the_others() -> None:
+async def test_when_the_first_task_ends_the_others_are_cancelled_and_its_error_is_raised() -> None:
     others: list[asyncio.Task[None]] = []
 
     async def watched() -> None:

@@ -1,4 +1,4 @@
-"""One connection to Redis before a transport that only remembers: batches, order, holes, bounds."""
+"""One connection to Redis on a transport that records what is written: batches, order of replies, bounds."""
 
 import asyncio
 import socket
@@ -18,8 +18,8 @@ from app.redis_wire.node import Node
 from app.redis_wire.resp import command, error_of
 
 
-class Written(asyncio.Transport):
-    """Every write, and whether it was ended."""
+class RecordingTransport(asyncio.Transport):
+    """Records every write, and whether the connection was aborted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Written(asyncio.Transport):
 class Wire:
     def __init__(self, timeout_s: float = 30.0) -> None:
         self.lost: list[Exception] = []
-        self.transport = Written()
+        self.transport = RecordingTransport()
         self.connection = RedisConnection(timeout_s, CountersUnavailable, lambda _, reason: self.lost.append(reason))
         self.connection.connection_made(self.transport)
 
@@ -52,7 +52,7 @@ async def turns(count: int = 3) -> None:
         await asyncio.sleep(0)
 
 
-async def test_all_calls_of_one_turn_leave_in_one_write() -> None:
+async def test_all_calls_of_one_loop_iteration_are_sent_in_one_write() -> None:
     wire = Wire()
 
     async def caller(number: int) -> Any:  # noqa: ANN401
@@ -70,7 +70,7 @@ async def test_all_calls_of_one_turn_leave_in_one_write() -> None:
     assert await late == 7
 
 
-async def test_an_answer_cut_at_every_byte_is_the_same_answer() -> None:
+async def test_a_reply_is_the_same_wherever_it_is_split() -> None:
     raw = b"*4\r\n:1\r\n$4\r\nt\r\no\r\n*2\r\n$-1\r\n+ok\r\n$0\r\n\r\n:2\r\n"
     for at in range(1, len(raw)):
         wire = Wire()
@@ -82,7 +82,7 @@ async def test_an_answer_cut_at_every_byte_is_the_same_answer() -> None:
         wire.connection.close(ConnectionError("over"))
 
 
-async def test_a_cancelled_call_leaves_a_hole_and_no_one_reads_its_answer() -> None:
+async def test_the_reply_to_a_cancelled_call_is_dropped() -> None:
     wire = Wire()
     first, second, third = (wire.ask("ECHO", name) for name in "abc")
     await turns()
@@ -91,7 +91,7 @@ async def test_a_cancelled_call_leaves_a_hole_and_no_one_reads_its_answer() -> N
     assert (await first, await third) == (b"a", b"c")
 
 
-async def test_a_call_that_timed_out_leaves_a_hole_too() -> None:
+async def test_the_reply_to_a_call_that_timed_out_is_dropped() -> None:
     wire = Wire(timeout_s=0.02)
     slow = wire.ask("ECHO", "slow")
     with pytest.raises(CountersUnavailable, match="no reply in time"):
@@ -103,14 +103,14 @@ async def test_a_call_that_timed_out_leaves_a_hole_too() -> None:
     assert not wire.lost
 
 
-def test_what_came_while_the_event_loop_stood_still_is_no_time_out() -> None:
-    """On uvloop, which runs timers before it looks what has come."""
+def test_a_reply_that_arrived_while_the_event_loop_was_blocked_is_in_time() -> None:
+    """On uvloop, which runs timers before it reads from sockets."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(be_too_busy_to_read())
 
 
 class Busy(asyncio.Protocol):
-    """What is received keeps the event loop for longer than a call may take."""
+    """Blocks the event loop, when it receives something, for longer than a call may take."""
 
     def __init__(self, meanwhile: Callable[[], object]) -> None:
         self._meanwhile = meanwhile
@@ -138,7 +138,7 @@ async def be_too_busy_to_read() -> None:
         trigger.close()
 
 
-async def test_an_answer_that_no_one_asked_for_ends_the_connection() -> None:
+async def test_a_reply_without_a_call_closes_the_connection() -> None:
     wire = Wire()
     answer = wire.ask()
     await turns()
@@ -148,7 +148,7 @@ async def test_an_answer_that_no_one_asked_for_ends_the_connection() -> None:
     assert len(wire.lost) == 1
 
 
-async def test_what_is_no_answer_at_all_ends_the_connection() -> None:
+async def test_bytes_that_are_not_a_reply_close_the_connection() -> None:
     wire = Wire()
     answer = wire.ask()
     await turns()
@@ -158,7 +158,7 @@ async def test_what_is_no_answer_at_all_ends_the_connection() -> None:
     assert wire.transport.aborted
 
 
-async def test_calls_of_this_turn_and_before_end_with_the_connection() -> None:
+async def test_sent_and_unsent_calls_fail_when_the_connection_is_lost() -> None:
     wire = Wire()
     sent = wire.ask()
     await turns()
@@ -168,17 +168,17 @@ async def test_calls_of_this_turn_and_before_end_with_the_connection() -> None:
         with pytest.raises(CountersUnavailable, match="reset"):
             await answer
     await turns()
-    assert len(wire.transport.writes) == 1, "nothing is written to what is over"
+    assert len(wire.transport.writes) == 1, "nothing is written to a closed connection"
     assert len(wire.lost) == 1
 
 
-async def test_no_more_calls_wait_than_are_bounded() -> None:
+async def test_the_number_of_pending_calls_is_bounded() -> None:
     wire = Wire()
     answers = [wire.ask() for _ in range(MAX_PENDING)]
     with pytest.raises(CountersUnavailable, match="too many"):
         wire.ask()
     await turns()
-    for answer in answers:  # a hole takes its room until it is answered
+    for answer in answers:  # a cancelled call counts until its reply has arrived
         answer.cancel()
     with pytest.raises(CountersUnavailable, match="too many"):
         wire.ask()
@@ -186,7 +186,7 @@ async def test_no_more_calls_wait_than_are_bounded() -> None:
     wire.ask()
 
 
-async def test_nothing_is_heaped_up_before_a_redis_that_does_not_read() -> None:
+async def test_calls_are_refused_while_redis_does_not_read() -> None:
     wire = Wire()
     wire.connection.pause_writing()
     with pytest.raises(CountersUnavailable, match="too many"):
@@ -195,7 +195,7 @@ async def test_nothing_is_heaped_up_before_a_redis_that_does_not_read() -> None:
     wire.ask()
 
 
-async def test_what_is_over_is_forgotten() -> None:
+async def test_nothing_is_kept_of_calls_that_have_been_answered() -> None:
     wire = Wire()
     for _ in range(1000):
         answer = wire.ask()
@@ -206,7 +206,7 @@ async def test_what_is_over_is_forgotten() -> None:
     assert [len(queue) for queue in held] == [0, 0, 0]
 
 
-async def test_after_time_outs_in_a_row_only_a_probe_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_after_timeouts_in_a_row_only_a_probe_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "PROBE_INTERVAL_S", 3600.0)
     it = Wire(timeout_s=0.01)
     for _ in range(connection.FAILURES_TO_OPEN):
@@ -218,13 +218,13 @@ async def test_after_time_outs_in_a_row_only_a_probe_passes(monkeypatch: pytest.
     await turns()
     it.connection.data_received(b":0\r\n" * connection.FAILURES_TO_OPEN)
     with pytest.raises(CountersUnavailable, match="does not respond"):
-        it.ask()  # answers that come late prove nothing
+        it.ask()  # late replies do not close the circuit breaker
     it.connection.data_received(b":1\r\n")
     assert await probe == 1
     it.ask()
 
 
-async def test_a_silent_connection_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_without_replies_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "SILENCE_S", 0.05)
     it = Wire(timeout_s=0.01)
     with pytest.raises(CountersUnavailable):
@@ -235,7 +235,7 @@ async def test_a_silent_connection_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     assert len(it.lost) == 1
 
 
-async def test_a_long_answer_on_its_way_is_waited_for() -> None:
+async def test_a_long_reply_that_is_arriving_is_waited_for() -> None:
     it = Wire(timeout_s=0.2)
     answer = it.ask()
     it.connection.data_received(b"")
@@ -263,7 +263,7 @@ async def test_a_long_answer_on_its_way_is_waited_for() -> None:
         ("ERR unknown command", ResponseError),
     ],
 )
-async def test_an_error_is_what_callers_can_act_on(text: str, kind: type[Exception]) -> None:
+async def test_error_replies_become_exceptions_that_tell_callers_what_to_do(text: str, kind: type[Exception]) -> None:
     assert type(error_of(CountersUnavailable, text)) is kind
     it = Wire()
     answer, after = it.ask(), it.ask()
@@ -274,8 +274,8 @@ async def test_an_error_is_what_callers_can_act_on(text: str, kind: type[Excepti
     assert await after == 1
 
 
-class Polite(Written):
-    """Answers every PING; one that leaves goes with the same breath."""
+class PongTransport(RecordingTransport):
+    """Replies to every PING; with `leaves`, the connection is lost right afterwards."""
 
     def __init__(self, *, leaves: bool) -> None:
         super().__init__()
@@ -292,21 +292,21 @@ class Polite(Written):
             loop.call_soon(self.protocol.connection_lost, None)
 
 
-class Greeted(RedisAddress):
-    """An address where the first few connections end as soon as they are greeted."""
+class ClosingAddress(RedisAddress):
+    """An address whose first connections are lost right after they have replied to the greeting."""
 
     left = 3
 
     async def connect(self, factory: Callable[[], P]) -> P:
-        transport, protocol = Polite(leaves=self.left > 0), factory()
+        transport, protocol = PongTransport(leaves=self.left > 0), factory()
         type(self).left -= 1
         transport.protocol = protocol
         protocol.connection_made(transport)
         return protocol
 
 
-async def test_a_connection_that_ends_with_its_greeting_is_not_taken_for_one() -> None:
-    node = Node(Greeted("nowhere", 0, None, None, (command("PING"),)), 1.0, CountersUnavailable)
+async def test_a_connection_that_is_lost_after_its_greeting_is_not_used() -> None:
+    node = Node(ClosingAddress("nowhere", 0, None, None, (command("PING"),)), 1.0, CountersUnavailable)
     answered = None
     for _ in range(100):
         try:

@@ -1,4 +1,4 @@
-"""Everything here runs on both event loops: what a connection does at its end differs between them."""
+"""Runs all tests here on both event loops, which differ in how connections end."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -7,5 +7,5 @@ import uvloop
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Production's first."""
+    """Production uses uvloop."""
     return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}

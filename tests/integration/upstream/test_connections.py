@@ -1,4 +1,4 @@
-"""Connections to the app servers: kept, given up, timed; streams with backpressure; TLS."""
+"""Connections to the app servers: reuse, timeouts, streaming with backpressure, and TLS."""
 
 import asyncio
 import ipaddress
@@ -29,7 +29,7 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def test_one_caller_uses_one_connection() -> None:
+async def test_requests_one_after_another_share_a_connection() -> None:
     server = RawServer()
     async with serving(server) as client:
         for number in range(50):
@@ -38,7 +38,7 @@ async def test_one_caller_uses_one_connection() -> None:
     await server.all_closed()
 
 
-async def test_callers_at_once_use_one_each_and_no_more_are_kept_than_allowed() -> None:
+async def test_concurrent_requests_use_a_connection_each_and_the_idle_ones_are_limited() -> None:
     server = RawServer()
     async with serving(server, upstream_idle_connections=5) as client:
         for _ in range(3):
@@ -47,7 +47,7 @@ async def test_callers_at_once_use_one_each_and_no_more_are_kept_than_allowed() 
         assert server.connections <= 20 + 2 * 15
 
 
-async def test_an_idle_connection_is_closed_after_a_while() -> None:
+async def test_an_idle_connection_is_closed_after_its_keep_alive_time() -> None:
     server = RawServer()
     async with serving(server, upstream_keep_alive_s=0.1) as client:
         await client.get("/")
@@ -56,7 +56,7 @@ async def test_an_idle_connection_is_closed_after_a_while() -> None:
         assert await client.get("/again") == (200, b"/again")
 
 
-async def test_a_connection_is_not_used_when_its_server_may_be_closing_it() -> None:
+async def test_a_connection_is_not_reused_when_its_server_may_be_about_to_close_it() -> None:
     async def answer(asked: Asked) -> None:
         await asked.wire.say(echo(asked.target.encode(), b"Keep-Alive: timeout=1"))
 
@@ -70,7 +70,7 @@ async def test_a_connection_is_not_used_when_its_server_may_be_closing_it() -> N
         assert server.connections == 2
 
 
-async def test_connections_that_died_idle_are_not_used_and_nothing_is_sent_twice() -> None:
+async def test_connections_that_were_closed_while_idle_are_not_reused_and_nothing_is_sent_twice() -> None:
     server = RawServer()
     async with serving(server) as client:
         await asyncio.gather(*(client.get(f"/{number}") for number in range(10)))
@@ -99,8 +99,8 @@ async def test_a_request_that_may_have_been_read_is_not_sent_again(method: str) 
         assert [asked.target for asked in server.asked] == ["/first", "/second"]
 
 
-async def test_callers_who_go_away_take_their_connections_along_and_hurt_nobody() -> None:
-    """A storm of cancellations at random moments: connecting, sending, waiting, reading."""
+async def test_cancelled_requests_close_their_connections_and_do_not_affect_others() -> None:
+    """Many requests are cancelled at random moments: while connecting, sending, waiting or reading."""
 
     async def answer(asked: Asked) -> None:
         text = asked.target.encode()
@@ -128,26 +128,26 @@ async def test_callers_who_go_away_take_their_connections_along_and_hurt_nobody(
         server.reads_bodies = False
         for wave in range(20):
             await asyncio.gather(*(ask(wave * 50 + number) for number in range(50)))
-        assert answered >= 500, "those who stayed"
+        assert answered >= 500, "all requests that were not cancelled"
         assert cancelled > 50
         await client.none_in_use()
-        assert len(asyncio.all_tasks()) < 60 + server.open, "no upload goes on"
+        assert len(asyncio.all_tasks()) < 60 + server.open, "no upload continues"
     await server.all_closed()
 
     async def as_before() -> bool:
         return open_files() <= before + 3
 
-    await eventually(as_before, 30, "no connection is left open")
+    await eventually(as_before, 30, "no connection is leaked")
 
 
-async def test_closing_ends_what_is_under_way() -> None:
+async def test_closing_the_pool_ends_requests_in_progress() -> None:
     async def answer(_: Asked) -> None:
         await asyncio.sleep(1000)
 
     server = RawServer(answer)
     async with serving(server) as client:
         waiting = asyncio.create_task(client.get("/"))
-        while not server.asked:  # noqa: ASYNC110 - it counts, it does not tell
+        while not server.asked:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
         await client.upstream.close()
         with pytest.raises(UpstreamCut):
@@ -159,9 +159,9 @@ async def test_closing_ends_what_is_under_way() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na"], ids=["nothing", "the beginning"]
+    "said", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na"], ids=["nothing", "part of the response"]
 )
-async def test_an_app_server_that_falls_silent_times_out(said: bytes) -> None:
+async def test_an_app_server_that_stops_responding_times_out(said: bytes) -> None:
     async def answer(asked: Asked) -> None:
         await asked.wire.say(said)
         await asked.wire.reader.read(1)
@@ -172,7 +172,7 @@ async def test_an_app_server_that_falls_silent_times_out(said: bytes) -> None:
         await client.none_in_use()
 
 
-async def test_each_wait_has_the_whole_time() -> None:
+async def test_the_timeout_applies_to_each_wait_and_not_to_the_whole_response() -> None:
     async def answer(asked: Asked) -> None:
         await asked.wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
         for _ in range(5):
@@ -183,7 +183,7 @@ async def test_each_wait_has_the_whole_time() -> None:
         assert await client.get("/") == (200, b"aaaaa")
 
 
-async def test_a_slow_upload_or_a_slow_reader_is_no_slow_app_server() -> None:
+async def test_a_slow_upload_or_a_slow_reader_does_not_time_out() -> None:
     async with serving(RawServer(), upstream_read_timeout_s=0.5) as client:
         headers = [*HEADERS, (b"content-length", b"6")]
         with await client.upstream.send("POST", b"/", headers, pieces(*[b"x"] * 6, pause_s=0.2)) as got:
@@ -191,7 +191,7 @@ async def test_a_slow_upload_or_a_slow_reader_is_no_slow_app_server() -> None:
             assert await got.read() == b"/"
 
 
-async def test_an_app_server_that_takes_no_more_of_an_upload_times_out() -> None:
+async def test_an_app_server_that_stops_reading_an_upload_times_out() -> None:
     async def answer(asked: Asked) -> None:
         await asyncio.sleep(3)
 
@@ -202,7 +202,7 @@ async def test_an_app_server_that_takes_no_more_of_an_upload_times_out() -> None
                 await client.send("/", "POST", body)
 
 
-async def test_a_large_answer_waits_for_its_reader() -> None:
+async def test_a_large_response_is_not_read_faster_than_its_reader() -> None:
     written = 0
 
     async def answer(asked: Asked) -> None:
@@ -216,14 +216,14 @@ async def test_a_large_answer_waits_for_its_reader() -> None:
         with await client.send("/") as got:
             size = most = 0
             await asyncio.sleep(0.5)
-            assert written < 32, "it was held back"
+            assert written < 32, "backpressure reached the sender"
             while chunk := await got.read():
                 size, most = size + len(chunk), max(most, len(chunk))
             assert (size, most < MIB) == (64 * MIB, True)
         assert client.pool.idle == 1
 
 
-async def test_a_large_upload_waits_for_the_app_server() -> None:
+async def test_a_large_upload_is_not_sent_faster_than_the_app_server_reads() -> None:
     asked_for, go_on = 0, asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
@@ -243,14 +243,14 @@ async def test_a_large_upload_waits_for_the_app_server() -> None:
     async with serving(RawServer(answer)) as client:
         sending = asyncio.create_task(client.send("/", "PUT", body()))
         await asyncio.sleep(0.5)
-        assert asked_for < 32, "it was held back"
+        assert asked_for < 32, "backpressure reached the sender"
         go_on.set()
         with await sending as got:
             assert await got.read() == b"%d" % (64 * MIB)
         assert client.pool.idle == 1
 
 
-async def test_both_ways_at_once() -> None:
+async def test_request_and_response_can_stream_at_the_same_time() -> None:
     async def answer(asked: Asked) -> None:
         await asked.wire.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         while (line := await asked.wire.reader.readline()) != b"0\r\n":
@@ -273,7 +273,7 @@ async def test_both_ways_at_once() -> None:
         assert client.pool.idle == 1
 
 
-async def test_an_answer_before_the_upload_has_ended_passes_and_its_connection_ends() -> None:
+async def test_a_response_before_the_end_of_the_upload_is_returned_and_the_connection_is_closed() -> None:
     async def answer(asked: Asked) -> None:
         await asked.wire.say(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
 
@@ -296,7 +296,7 @@ async def test_an_answer_before_the_upload_has_ended_passes_and_its_connection_e
 
 
 @pytest.mark.parametrize("chunks", [[b"abc"], [b"abc", b"defg"]], ids=["too short", "too long"])
-async def test_a_body_that_is_not_as_long_as_announced_is_not_sent_as_if_it_were(chunks: list[bytes]) -> None:
+async def test_a_body_whose_length_differs_from_content_length_is_not_sent_as_complete(chunks: list[bytes]) -> None:
     server = RawServer()
     async with serving(server) as client:
         with pytest.raises(UpstreamCut):
@@ -306,7 +306,7 @@ async def test_a_body_that_is_not_as_long_as_announced_is_not_sent_as_if_it_were
     assert not server.asked
 
 
-async def test_what_a_body_raises_ends_its_request_and_is_raised() -> None:
+async def test_an_error_of_a_streaming_body_ends_the_request_and_is_raised() -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"x"
         raise KeyError("mine")
@@ -320,7 +320,7 @@ async def _never(asked: Asked) -> None:
     await asked.wire.reader.read()
 
 
-async def test_head_and_body_go_as_they_are() -> None:
+async def test_target_headers_and_body_are_sent_unchanged() -> None:
     server = RawServer()
     async with serving(server) as client:
         sent: list[int] = []
@@ -335,15 +335,15 @@ async def test_head_and_body_go_as_they_are() -> None:
         assert (asked.body, sent) == (b"body", [1])
 
 
-async def test_a_base_path_comes_before_the_target() -> None:
+async def test_the_path_of_the_address_precedes_the_target() -> None:
     server = RawServer()
     async with listening(server) as port, client_of(f"http://127.0.0.1:{port}/base/") as client:
         assert await client.get("/x?y") == (200, b"/base/x?y")
 
 
-@pytest.mark.plain  # compiled code does not let its methods be changed
-async def test_a_name_with_two_addresses_is_reached_at_the_one_that_answers() -> None:
-    """Whatever the system makes of `localhost`, and in whichever order."""
+@pytest.mark.plain  # methods of compiled classes cannot be replaced
+async def test_a_host_with_two_addresses_is_reached_at_the_one_that_responds() -> None:
+    """In whichever order the addresses come."""
     for first, second in [("127.0.0.1", "127.0.0.2"), ("127.0.0.2", "127.0.0.1"), ("::1", "127.0.0.1")]:
         server = RawServer()
         async with listening(server, second) as port, client_of(f"http://localhost:{port}") as client:
@@ -358,7 +358,7 @@ async def test_a_name_with_two_addresses_is_reached_at_the_one_that_answers() ->
             assert await client.get("/x") == (200, b"/x")
 
 
-async def test_an_ipv6_address() -> None:
+async def test_an_ipv6_address_can_be_used() -> None:
     server = RawServer()
     async with listening(server, "::1") as port, client_of(f"http://[::1]:{port}") as client:
         with await client.upstream.send("GET", b"/x", [], None) as got:
@@ -367,14 +367,14 @@ async def test_an_ipv6_address() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://no-such-host.invalid"])
-async def test_nobody_there_is_refused(url: str) -> None:
+async def test_an_unreachable_app_server_is_refused(url: str) -> None:
     async with client_of(url) as client:
         with pytest.raises(UpstreamRefused):
             await client.get("/")
 
 
-@pytest.mark.plain  # compiled code does not let its methods be changed
-async def test_nobody_answering_the_knock_is_refused_in_time() -> None:
+@pytest.mark.plain  # methods of compiled classes cannot be replaced
+async def test_connecting_times_out() -> None:
     async with client_of("http://127.0.0.1:9", upstream_connect_timeout_s=0.1) as client:
 
         async def hang(*_: object, **__: object) -> None:
@@ -386,7 +386,7 @@ async def test_nobody_answering_the_knock_is_refused_in_time() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://u:p@x", "http://x/?a", "http://x/#a"])
-def test_an_address_that_says_more_than_where_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_with_more_than_host_port_and_path_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENSTOCK_UPSTREAMS", url)
     with pytest.raises(StartupError, match="PENSTOCK_UPSTREAMS"):
         load_settings()
@@ -395,7 +395,7 @@ def test_an_address_that_says_more_than_where_is_refused(url: str, monkeypatch: 
 LOCALHOST = x509.DNSName("localhost")
 
 
-async def test_tls_with_a_known_authority_and_a_kept_connection(tmp_path: Path) -> None:
+async def test_tls_with_a_known_authority_reuses_the_connection(tmp_path: Path) -> None:
     authority, server = Authority(tmp_path, "ours"), RawServer()
     names: list[str | None] = []
     context = authority.server(LOCALHOST, x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
@@ -427,7 +427,7 @@ async def test_tls_that_cannot_be_verified_is_refused_and_nothing_is_sent(tmp_pa
         assert not server.asked
 
 
-async def test_plain_http_where_tls_is_spoken_and_the_other_way_round(tmp_path: Path) -> None:
+async def test_plain_http_to_a_tls_server_and_tls_to_a_plain_one_fail(tmp_path: Path) -> None:
     authority, server = Authority(tmp_path, "ours"), RawServer()
     async with (
         listening(server) as port,
@@ -443,7 +443,7 @@ async def test_plain_http_where_tls_is_spoken_and_the_other_way_round(tmp_path: 
             await client.get("/")
 
 
-async def test_a_ca_file_without_certificates_ends_the_start(tmp_path: Path) -> None:
+async def test_a_ca_file_without_certificates_is_a_startup_error(tmp_path: Path) -> None:
     nothing = tmp_path / "nothing.pem"
     nothing.write_text("nothing")
     with pytest.raises(StartupError, match="PENSTOCK_UPSTREAM_CA_FILE"):

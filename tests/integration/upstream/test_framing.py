@@ -1,4 +1,4 @@
-"""The mirror image of request smuggling: app servers that answer wrongly, and what their next callers get."""
+"""Response smuggling: app servers that send invalid responses, and what the next callers get."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from tests.support.responses import BROKEN, GOOD, OK, STOLEN, Good
 
 
 class Odd(RawServer):
-    """Answers `/odd` with these bytes, everything else with its target."""
+    """Responds to `/odd` with these bytes, and to every other target with the target."""
 
     def __init__(self, raw: bytes, *, closes: bool) -> None:
         super().__init__(self._answer)
@@ -30,19 +30,21 @@ class Odd(RawServer):
 
 
 @pytest.mark.parametrize("good", GOOD, ids=lambda good: good.name)
-async def test_a_good_answer_and_the_next_ones_are_right(good: Good) -> None:
+async def test_a_valid_response_and_the_next_ones_are_correct(good: Good) -> None:
     server = Odd(good.raw, closes=good.ends)
     async with serving(server) as client:
         assert await client.get("/before") == (200, b"/before")
         assert await client.get("/odd", good.method) == (good.status, good.body)
         for target in ("/1", "/2", "/3"):
             assert await client.get(target) == (200, target.encode())
-        assert server.connections == (1 if good.keeps else 2), "it is kept where nothing is in doubt, and nowhere else"
+        assert server.connections == (1 if good.keeps else 2), (
+            "the connection is reused exactly if nothing is ambiguous"
+        )
 
 
-@pytest.mark.parametrize("closes", [True, False], ids=["and closes", "and waits"])
+@pytest.mark.parametrize("closes", [True, False], ids=["and closes", "and stays open"])
 @pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
-async def test_a_broken_answer_is_an_error_and_the_next_ones_are_right(raw: bytes, closes: bool) -> None:
+async def test_a_broken_response_is_an_error_and_the_next_ones_are_correct(raw: bytes, closes: bool) -> None:
     server = Odd(raw, closes=closes)
     async with serving(server, upstream_read_timeout_s=0.3) as client:
         assert await client.get("/before") == (200, b"/before")
@@ -57,7 +59,7 @@ async def test_a_broken_answer_is_an_error_and_the_next_ones_are_right(raw: byte
 
 
 @pytest.mark.parametrize("good", [GOOD[0], GOOD[2], GOOD[5], GOOD[16], GOOD[19]], ids=lambda good: good.name)
-async def test_an_answer_cut_at_any_byte_is_an_error_and_the_next_is_right(good: Good) -> None:
+async def test_a_response_cut_off_at_any_byte_is_an_error_and_the_next_one_is_correct(good: Good) -> None:
     async def answer(asked: Asked) -> bool:
         if not asked.target.startswith("/cut/"):
             await asked.wire.say(echo(asked.target.encode()))
@@ -75,7 +77,7 @@ async def test_an_answer_cut_at_any_byte_is_an_error_and_the_next_is_right(good:
 
 
 @pytest.mark.parametrize("pause_s", [0.0, 0.02], ids=["at once", "a little later"])
-async def test_what_an_app_server_says_unasked_is_nobodys_answer(pause_s: float) -> None:
+async def test_an_unsolicited_response_is_never_returned(pause_s: float) -> None:
     async def answer(asked: Asked) -> None:
         await asked.wire.say(echo(asked.target.encode()))
         await asyncio.sleep(pause_s)
@@ -90,8 +92,8 @@ async def test_what_an_app_server_says_unasked_is_nobodys_answer(pause_s: float)
 
 
 @pytest.mark.parametrize("unasked", [STOLEN, b""], ids=["speaks", "closes"])
-async def test_what_the_loop_has_not_read_yet_is_seen_before_a_connection_is_used(unasked: bytes) -> None:
-    """The app server speaks or closes while the loop is busy: nothing but the system knows of it."""
+async def test_unread_bytes_are_noticed_before_a_connection_is_reused(unasked: bytes) -> None:
+    """The app server sends something or closes while the event loop is busy, so only the system knows of it."""
     listener = socket.create_server(("127.0.0.1", 0))
     go_on = threading.Event()
 
@@ -102,7 +104,7 @@ async def test_what_the_loop_has_not_read_yet_is_seen_before_a_connection_is_use
             go_on.wait(30)
             if unasked:
                 wire.sendall(unasked)
-                with suppress(ConnectionError):  # it was cut
+                with suppress(ConnectionError):  # the connection was aborted
                     wire.recv(65_536)
 
     def serve() -> None:
@@ -119,14 +121,14 @@ async def test_what_the_loop_has_not_read_yet_is_seen_before_a_connection_is_use
     async with client_of(f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
         assert await client.get("/1") == (200, b"/1")
         go_on.set()
-        time.sleep(0.5)  # noqa: ASYNC251 - the loop is to be busy
+        time.sleep(0.5)  # noqa: ASYNC251 - keeps the event loop busy
         assert await client.get("/2") == (200, b"/2")
     await asyncio.to_thread(thread.join)
     listener.close()
 
 
-async def test_no_answer_reaches_another_caller_whatever_happens_to_the_connections() -> None:
-    """Many at once, unique ids, and a fifth of all answers broken in one way or another."""
+async def test_no_response_reaches_another_caller_while_many_connections_fail() -> None:
+    """Many concurrent requests with unique ids; a fifth of all responses is broken in various ways."""
     odd = [(raw, True) for raw in BROKEN.values() if len(raw) < 1000]
     odd += [(good.raw, good.ends) for good in GOOD if not good.keeps and good.method == "GET"]
 
