@@ -33,6 +33,7 @@ HOT = [
     "app/jobs/model.py",
     "app/limiter/policy.py",
     "app/limiter/redis_limiter.py",
+    "app/limiter/script_calls.py",
     "app/process/histogram.py",
     "app/process/lru_cache.py",
     "app/queue/encoding.py",

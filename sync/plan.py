@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from bson.timestamp import Timestamp
 
-from app.limiter.keys import claim_name
+from app.limiter.keys import unescaped_name
 from app.rules import keys
 from app.rules.active import encode_active
 from app.rules.model import STORE_FIELDS, Rule
@@ -152,7 +152,7 @@ def _precedence(rule: dict[str, Any]) -> tuple[int, int, str]:
 def _index_fields(bucket: str) -> list[str]:
     _, key_type, rest = bucket.split(":", 2)
     if key_type == "claim":
-        return [f"claim:{claim_name(rest.partition(':')[0])}"]
+        return [f"claim:{unescaped_name(rest.partition(':')[0])}"]
     if key_type == "ip" and "/" in rest:
         network = ip_network(rest)
         return [f"net{network.version}:{network.prefixlen}"]

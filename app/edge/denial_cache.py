@@ -9,10 +9,11 @@ which nothing is kept for longer than LONGEST_S.
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import floor
 from time import monotonic
 
 from app.decision import RuleResult
+from app.limiter import gcra
+from app.limiter.algorithms import ALGORITHMS
 from app.limiter.policy import Policy, QuotaState
 from app.rules.match import Match
 
@@ -81,9 +82,9 @@ def _aged(results: Denial, by_s: float) -> Denial:
 
 
 def aged(state: QuotaState, policy: Policy, by_us: float) -> QuotaState:
-    """A quota some time later, if nobody spends meanwhile. Of a sliding window only the times are known."""
+    """A quota's state some time later if nobody spends meanwhile; an algorithm may make only the times predictable."""
     reset_us = max(0, int(state.reset_us - by_us))
     remaining = state.remaining
-    if policy.algorithm == "gcra":
-        remaining = max(remaining, floor(policy.burst - reset_us / policy.emission_interval_us + 1e-9))
+    if ALGORITHMS[policy.algorithm].refills_evenly:
+        remaining = max(remaining, gcra.remaining(reset_us, 0, policy.emission_interval_us, policy.burst))
     return state._replace(remaining=remaining, wait_us=max(0, int(state.wait_us - by_us)), reset_us=reset_us)

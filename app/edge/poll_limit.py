@@ -9,31 +9,30 @@ from cachetools import LRUCache
 from app.errors import TooManyRequests
 from app.identity.caller import Caller
 from app.jobs.model import owner_of
+from app.limiter import gcra
 
-CALLERS = 10_000
-"""How many callers' polls are counted; of more, the one that asked longest ago is forgotten."""
+MAX_CALLERS = 10_000
+"""How many callers are counted; beyond it the one that asked longest ago is forgotten."""
 
-
-CLOCK_ERROR_S = 1e-6
-"""What the arithmetic of times may make of nothing."""
+ROUNDING_S = 1e-6
+"""Floating-point errors in times are smaller than this."""
 
 
 class PollLimit:
-    """At most so many requests a second from one caller, and a second's worth at once; counted in this edge."""
+    """At most `per_s` requests a second from one caller, a second's worth at once, counted by GCRA in each edge."""
 
     def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._interval_s = 1 / per_s
-        self._burst_s = max(1.0, self._interval_s)
-        self._free_at_s: LRUCache[tuple[str, str], float] = LRUCache(CALLERS)
+        self._burst = max(1.0, per_s)
+        self._tats_s: LRUCache[tuple[str, str], float] = LRUCache(MAX_CALLERS)
 
     def spend(self, caller: Caller) -> None:
-        """Raises TooManyRequests."""
+        """Count one request of this caller; raises TooManyRequests."""
         owner = owner_of(caller.issuer, caller.subject)
         key = ("owner", owner) if owner else ("ip", caller.address)
-        now = self._clock()
-        free_at = max(now, self._free_at_s.get(key, 0.0)) + self._interval_s
-        wait_s = free_at - self._burst_s - now
-        if wait_s > CLOCK_ERROR_S:
+        now, tat = self._clock(), self._tats_s.get(key, 0.0)
+        wait_s = gcra.wait(tat, now, self._interval_s, self._burst)
+        if wait_s > ROUNDING_S:
             raise TooManyRequests("You ask too often.", retry_after_s=math.ceil(wait_s))
-        self._free_at_s[key] = free_at
+        self._tats_s[key] = gcra.spend(tat, now, self._interval_s)

@@ -1,1 +1,1 @@
-"""Counting: GCRA in Redis, for live requests and for workers alike."""
+"""The limiter: quotas counted in Redis by Lua scripts, for live requests and workers alike."""

@@ -1,4 +1,4 @@
-"""Every key of the counters in the cache Redis, and how a descriptor is written in keys."""
+"""The keys of counters and backlog markers in the cache Redis, and how descriptors are written in keys."""
 
 from hashlib import sha256
 from urllib.parse import quote
@@ -7,21 +7,22 @@ MAX_VALUE_BYTES = 128
 
 
 def escape(value: str) -> str:
-    """A caller's value as it stands in keys: no braces, no `*`, bounded; a long one is replaced by its hash.
+    """Write a caller's value for use in a key: without braces or `*`, and of bounded length.
 
-    No two values have the same form: a bare `#` stands before hashes alone.
+    A value that is too long is replaced by its hash after a `#`, which other values never contain unescaped.
     """
     escaped = quote(value, safe="@:._-+/=~,!")
     return escaped if len(escaped) <= MAX_VALUE_BYTES else "#" + sha256(value.encode()).hexdigest()
 
 
 def kind(key_type: str) -> str:
-    """A key type as it stands in keys: a claim's name ends at the next colon, so that no value can lengthen it."""
-    return "claim:" + key_type[6:].replace(":", "%3A") if key_type.startswith("claim:") else key_type
+    """Write a key type for use in a key: colons in its name (`claim:<name>`) are escaped, so the next one ends it."""
+    family, colon, name = key_type.partition(":")
+    return family + colon + name.replace(":", "%3A")
 
 
-def claim_name(written: str) -> str:
-    """A claim's name, from how `kind` wrote it."""
+def unescaped_name(written: str) -> str:
+    """The name of a key type (the claim's in `claim:<name>`) as it was before `kind` escaped it."""
     return written.replace("%3A", ":")
 
 
@@ -31,15 +32,15 @@ def descriptor(key_type: str, value: str) -> str:
 
 
 def live_counter(rule_id: str, descriptor: str) -> str:
-    """The counter of a rule's own quota. The hash tag keeps a counter and its backlog marker in one slot."""
+    """The counter of a rule's limit. The hash tag keeps it and its backlog marker in one slot of a Redis Cluster."""
     return f"counter:{{{rule_id}|{descriptor}}}"
 
 
 def drain_counter(rule_id: str, descriptor: str) -> str:
-    """The counter of a drain rate of its own."""
+    """The counter of a rule's own drain rate."""
     return f"counter:{{{rule_id}|{descriptor}}}:drain"
 
 
 def backlog_of(counter: str) -> str:
-    """The backlog marker beside a counter: says that the flow of its rule and descriptor has jobs waiting."""
+    """The backlog marker beside a counter, which says that a flow that waits for the counter has jobs."""
     return "backlog:" + counter.removeprefix("counter:").removesuffix(":drain")

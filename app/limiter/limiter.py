@@ -1,4 +1,4 @@
-"""The limiter: slots of several quotas at once, in one round trip."""
+"""The limiter's interface: slots of several quotas at once, in one round trip."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,12 +7,12 @@ from app.limiter.policy import Charge, Slots, Verdict
 
 
 class Limiter(Protocol):
-    """What edges and workers ask. Raises CountersUnavailable where the counters can't be reached."""
+    """What edges and workers call. All methods raise CountersUnavailable if the counters can't be reached."""
 
     async def decide(self, charges: tuple[Charge, ...]) -> Verdict:
-        """A live request: spends from every quota, or from none where one refuses.
+        """Decide a live request: spends from every quota, or from none if one refuses.
 
-        The same charges, as an object, for the like of a request are written once.
+        Implementations may cache by the identity of charges, so pass the same tuple for requests of the same kind.
         """
         ...
 
@@ -23,20 +23,20 @@ class Limiter(Protocol):
     async def acquire(
         self, charges: Sequence[Charge], n: int, horizon_us: int, lead_us: int, marker: str, marker_ttl_s: float
     ) -> Slots:
-        """A worker: up to `n` slots that all quotas grant, from `lead_us` to `horizon_us` ahead.
+        """For a worker: up to `n` slots that all quotas grant, from `lead_us` to `horizon_us` ahead.
 
         Sets the first quota's backlog marker to `marker`, unless that is empty.
         """
         ...
 
     async def now_us(self) -> int:
-        """What the counters' clock says."""
+        """The time in microseconds by the counters' clock."""
         ...
 
     async def set_backlog_marker(self, counter: str, marker: str, ttl_s: float) -> None:
-        """Say that the flow beside this counter has jobs waiting."""
+        """Set the backlog marker beside this counter: a flow that waits for it has jobs."""
         ...
 
     async def clear_backlog_marker(self, counter: str, marker: str, ttl_s: float) -> None:
-        """Take the backlog marker away, if it is still this one."""
+        """Delete the backlog marker if it still has the value that was set with this `marker` and `ttl_s`."""
         ...

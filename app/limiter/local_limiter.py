@@ -1,54 +1,56 @@
-"""Counting in this process alone, for as long as the shared counters are away."""
+"""The limiter in this process alone, for as long as the shared counters can't be reached."""
 
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from cachetools import LRUCache
 
+from app.limiter import gcra
+from app.limiter.algorithms import ALGORITHMS
 from app.limiter.policy import Charge, Policy, QuotaState, Verdict
 
-COUNTERS = 100_000
+MAX_COUNTERS = 100_000
+
+
+class _Share(NamedTuple):
+    """One edge's part of a quota."""
+
+    interval_us: float
+    burst: int
 
 
 class LocalLimiter:
-    """GCRA in memory, each quota divided by the number of edges that share it; nothing is spent where one refuses."""
+    """GCRA in memory for every algorithm, each quota divided by the number of edges that share it."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
-        self._tats_us: LRUCache[str, float] = LRUCache(COUNTERS)
+        self._tats_us: LRUCache[str, float] = LRUCache(MAX_COUNTERS)
 
     def decide(self, charges: Sequence[Charge], edges: int) -> Verdict:
-        """As the shared limiter, by what this edge has seen."""
+        """Decide a live request by what this edge alone has counted; nothing is spent if a quota refuses."""
         now = self._now_s() * 1e6
         shares = [_share(charge.policy, charge.cost, edges) for charge in charges]
         refused = [self._wait_us(charge, share, now) > 0 for charge, share in zip(charges, shares, strict=True)]
         allowed = not any(refuses and not charge.shadow for charge, refuses in zip(charges, refused, strict=True))
         states = []
         for charge, share, refuses in zip(charges, shares, refused, strict=True):
-            interval, burst = share
+            tat = self._tats_us.get(charge.counter, 0.0)
             if allowed and not refuses:
-                self._tats_us[charge.counter] = self._tat(charge, now) + interval * charge.cost
-            owed = self._tat(charge, now) - now
-            remaining = max(0, int((interval * burst - owed) / interval + 1e-9))
-            wait_us = self._wait_us(charge, share, now)
-            states.append(QuotaState(remaining, wait_us, math.ceil(owed), refuses, backlog=False))
+                tat = self._tats_us[charge.counter] = gcra.spend(tat, now, share.interval_us, charge.cost)
+            remaining = gcra.remaining(tat, now, share.interval_us, share.burst)
+            wait_us, reset_us = self._wait_us(charge, share, now), math.ceil(max(0.0, tat - now))
+            states.append(QuotaState(remaining, wait_us, reset_us, refuses, backlog=False))
         return Verdict(allowed, tuple(states))
 
-    def _wait_us(self, charge: Charge, share: tuple[float, int], now: float) -> int:
-        """Rounded up, so that who waits for it is served; what is no microsecond is the arithmetic's."""
-        interval, burst = share
-        wait = self._tat(charge, now) + interval * charge.cost - interval * burst - now
+    def _wait_us(self, charge: Charge, share: _Share, now: float) -> int:
+        """Rounded up, so that a request after this wait is allowed; less than 1 us is a rounding error."""
+        tat = self._tats_us.get(charge.counter, 0.0)
+        wait = gcra.wait(tat, now, share.interval_us, share.burst, charge.cost)
         return math.ceil(wait) if wait >= 1 else 0
 
-    def _tat(self, charge: Charge, now: float) -> float:
-        return max(now, self._tats_us.get(charge.counter, 0.0))
 
-
-def _share(policy: Policy, cost: int, edges: int) -> tuple[float, int]:
-    """An edge's emission interval and burst.
-
-    A sliding window's share is halved again: GCRA can let a burst and a window's rate into one window.
-    """
-    parts = edges * (2 if policy.algorithm == "sliding_window" else 1)
-    return policy.emission_interval_us * parts, max(cost, policy.burst // parts)
+def _share(policy: Policy, cost: int, edges: int) -> _Share:
+    parts = edges * ALGORITHMS[policy.algorithm].local_divisor
+    return _Share(policy.emission_interval_us * parts, max(cost, policy.burst // parts))

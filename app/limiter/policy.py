@@ -1,21 +1,21 @@
-"""Quotas and what is charged to them: plain values."""
+"""Quotas, what is charged to them, and what the limiter answers: plain values."""
 
-import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
-
-Algorithm = Literal["gcra", "sliding_window"]
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A quota: `limit` units a window, at most `burst` at once. `revision` orders the versions of one rule."""
+    """A quota: `limit` units a window, at most `burst` at once. `revision` orders the versions of one rule.
+
+    `algorithm` is a name in app/limiter/algorithms.py.
+    """
 
     limit: int
     window_s: float
     burst: int
     revision: int
-    algorithm: Algorithm = "gcra"
+    algorithm: str = "gcra"
 
     @property
     def emission_interval_us(self) -> float:
@@ -25,10 +25,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Charge:
-    """What one request costs one quota. Known by identity, so that what is asked often is written once.
+    """What one request costs one quota. Compared by identity, so that caches can use it as a key at no cost.
 
-    `counter` names the counter (app/limiter/keys.py). `shadow`: decided and counted, never enforced.
-    `blocked_by_backlog`: live requests may not pass the flow's waiting jobs.
+    `counter` is the Redis key of the counter (app/limiter/keys.py). `shadow`: the quota is counted and reported, but it
+    never refuses. `blocked_by_backlog`: a live request must not pass jobs that wait for the counter.
     """
 
     counter: str
@@ -39,7 +39,11 @@ class Charge:
 
 
 class QuotaState(NamedTuple):
-    """One quota after a decision. `wait_us`: until a request of this cost is allowed; 0 where it is allowed now."""
+    """One quota after a decision, in units and microseconds.
+
+    `wait_us`: until another request of this cost is allowed, 0 if it is now. `reset_us`: until all units are free.
+    `refused`: the quota had too few units. `backlog`: a backlog marker stood in the way.
+    """
 
     remaining: int
     wait_us: int
@@ -47,14 +51,9 @@ class QuotaState(NamedTuple):
     refused: bool
     backlog: bool
 
-    @property
-    def wait_s(self) -> int:
-        """Whole seconds, rounded up, at least 1: what `Retry-After` says."""
-        return max(1, math.ceil(self.wait_us / 1e6))
-
 
 class Verdict(NamedTuple):
-    """The answer to a live request: allowed or not, and each quota's state in the order of the charges."""
+    """The answer to a live request: whether it is allowed, and the state of each quota in the order of the charges."""
 
     allowed: bool
     states: tuple[QuotaState, ...]
@@ -62,10 +61,9 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """The answer to a worker: the slots granted, as waits from the moment of the answer, in order.
+    """The answer to a worker: the granted slots, in order, as waits from the moment at which they were granted.
 
-    `next_wait_us`: from then until the slot after the last one granted.
-    `given_us`: that moment, by the counters' clock.
+    `next_wait_us`: from that moment until the next slot after these. `given_us`: that moment by the counters' clock.
     """
 
     waits_us: tuple[int, ...]

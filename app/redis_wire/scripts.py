@@ -1,6 +1,7 @@
 """Loads Lua scripts, and calls them by their digest over the connection of a node."""
 
 import asyncio
+import fnmatch
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -24,7 +25,7 @@ _USES = re.compile(r"^-- USES +(.+)$", re.MULTILINE)
 
 @cache
 def source(package: str, name: str) -> str:
-    """The text of `<package>/lua/<name>.lua` after those of the parts that it names (`-- USES _one _other`)."""
+    """The text of `<package>/lua/<name>.lua`, preceded by the parts that it and they name (`-- USES _one _more_*`)."""
     texts: dict[str, str] = {}
     _collect(files(package) / "lua", name, texts)
     return "\n".join(texts.values())
@@ -33,10 +34,19 @@ def source(package: str, name: str) -> str:
 def _collect(folder: Traversable, name: str, texts: dict[str, str]) -> None:
     text = (folder / f"{name}.lua").read_text(encoding="utf-8")
     used = _USES.search(text)
-    for part in used[1].split() if used else ():
-        if part not in texts:
-            _collect(folder, part, texts)
+    for pattern in used[1].split() if used else ():
+        for part in _parts(folder, pattern):
+            if part not in texts:
+                _collect(folder, part, texts)
     texts[name] = text
+
+
+def _parts(folder: Traversable, pattern: str) -> list[str]:
+    """The parts that a word after USES names: one, or, where it has a `*`, all that match, in alphabetical order."""
+    if "*" not in pattern:
+        return [pattern]
+    names = [file.name.removesuffix(".lua") for file in folder.iterdir()]
+    return sorted(fnmatch.filter(names, pattern))
 
 
 class Script:

@@ -18,8 +18,8 @@ from pydantic import (
 )
 
 from app.errors import InvalidRule
+from app.limiter.algorithms import ALGORITHMS
 
-MAX_SLIDING_WINDOW_LIMIT = 10_000
 DAY_S = 86_400
 MOST_VERSIONS = 2**53 - 1
 """Beyond it JSON's readers disagree about what a number is."""
@@ -40,6 +40,12 @@ def _valid_token(value: str) -> str:
     return value
 
 
+def _known_algorithm(value: str) -> str:
+    if value not in ALGORITHMS:
+        raise ValueError(f"must be {' or '.join(map(repr, ALGORITHMS))}")
+    return value
+
+
 def _integral(value: Any) -> Any:  # noqa: ANN401 - whatever a document holds
     """Some MongoDB shells write every number as a double: 5.0 is 5."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -47,6 +53,7 @@ def _integral(value: Any) -> Any:  # noqa: ANN401 - whatever a document holds
 
 RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$")]
 KeyType = Annotated[str, AfterValidator(_valid_key_type), Field(json_schema_extra={"pattern": _KEY_TYPE})]
+AlgorithmName = Annotated[str, AfterValidator(_known_algorithm), Field(json_schema_extra={"enum": list(ALGORITHMS)})]
 _INTEGRAL = BeforeValidator(_integral)
 Units = Annotated[int, Field(ge=1, le=1_000_000_000), _INTEGRAL]
 WindowSeconds = Annotated[float, Field(gt=0, le=366 * DAY_S, allow_inf_nan=False)]
@@ -125,7 +132,7 @@ class Rule(_Strict):
     """The window."""
     burst: Units | None = None
     """How many units at once (GCRA): the first window can see nearly `limit` + `burst`. Default: `limit`."""
-    algorithm: Literal["gcra", "sliding_window"] = "gcra"
+    algorithm: AlgorithmName = "gcra"
     """`gcra` spreads requests evenly; `sliding_window` is an exact log that never allows more than `limit` in any
     window (`limit` at most 10,000).
     """
@@ -170,8 +177,9 @@ class Rule(_Strict):
             _require_canonical_network(str(self.key_value))
         if self.cost > self.effective_burst:
             raise ValueError(f"cost: must be at most burst ({self.effective_burst})")
-        if self.algorithm == "sliding_window" and self.limit > MAX_SLIDING_WINDOW_LIMIT:
-            raise ValueError(f"limit: at most {MAX_SLIDING_WINDOW_LIMIT} with algorithm 'sliding_window'")
+        max_limit = ALGORITHMS[self.algorithm].max_limit
+        if max_limit is not None and self.limit > max_limit:
+            raise ValueError(f"limit: at most {max_limit} with algorithm {self.algorithm!r}")
         if self.drain is not None and self.drain.burst < self.cost:
             raise ValueError(f"drain.burst: must be at least cost ({self.cost})")
         return self

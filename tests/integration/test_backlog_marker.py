@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from app.clients import counter_scripts
 from app.limiter.keys import backlog_of, live_counter
-from app.limiter.policy import Algorithm, Charge, Policy
+from app.limiter.policy import Charge, Policy
 from app.limiter.redis_limiter import RedisLimiter
 from app.settings import Settings
 
@@ -22,9 +22,7 @@ async def limiter(settings: Settings) -> AsyncIterator[RedisLimiter]:
 
 
 @pytest.mark.parametrize("algorithm", ["gcra", "sliding_window"])
-async def test_a_decision_renews_it_and_a_look_does_not(
-    limiter: RedisLimiter, cache: Redis, algorithm: Algorithm
-) -> None:
+async def test_a_decision_renews_it_and_a_look_does_not(limiter: RedisLimiter, cache: Redis, algorithm: str) -> None:
     policy = Policy(100, 60, 100, 1, algorithm)
     passes = Charge(live_counter("ip-rule", "ip:127.0.0.1"), policy)
     heeds = Charge(live_counter("r", "user:alice"), policy, blocked_by_backlog=True)

@@ -14,7 +14,7 @@ from app.errors import TooManyRequests
 from app.identity.authentication import COUNTED, BadTokens
 from app.identity.caller import Caller
 from app.identity.identity_token import IdentityTokens
-from app.limiter.local_limiter import COUNTERS, LocalLimiter
+from app.limiter.local_limiter import MAX_COUNTERS, LocalLimiter
 from app.limiter.policy import Charge, Policy
 from app.rules.cache import RuleCache
 from app.settings import Settings
@@ -66,7 +66,7 @@ def test_counters_of_this_edge_alone() -> None:
     limiter, policy = LocalLimiter(), Policy(1, 3600, 1, 1)
     entries_more = 14 << 20  # the table of a full dictionary grows once; as many entries again would be 22 MB
     stays_bounded(
-        lambda n: limiter.decide([Charge(f"counter:{{r|user:{n}}}", policy)], 1), COUNTERS, 100_000, entries_more
+        lambda n: limiter.decide([Charge(f"counter:{{r|user:{n}}}", policy)], 1), MAX_COUNTERS, 100_000, entries_more
     )
 
 

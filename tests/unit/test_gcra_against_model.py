@@ -124,7 +124,7 @@ class LimiterMachine(RuleBasedStateMachine):
         keys = [key for quota in quotas for key in (f"counter:{quota.name}", f"backlog:{quota.name}")]
         args: list[str | int] = [n, horizon, lead, 0, "", 0]
         for quota in quotas:
-            args += [repr(quota.e), quota.burst, quota.revision, quota.cost, flags(quota)]
+            args += ["gcra", repr(quota.e), quota.burst, quota.revision, quota.cost, flags(quota)]
         return self._call(self.acquire, keys, args, quotas)
 
     def _decide_in_redis(self, quotas: list[Quota]) -> list[int]:

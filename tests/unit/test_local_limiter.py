@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.limiter.local_limiter import LocalLimiter
-from app.limiter.policy import Algorithm, Charge, Policy
+from app.limiter.policy import Charge, Policy
 
 
 class Clock:
@@ -16,7 +16,7 @@ class Clock:
 
 
 def charge(counter: str = "a", limit: int = 10, cost: int = 1, **more: object) -> Charge:
-    algorithm: Algorithm = "sliding_window" if more.get("sliding") else "gcra"
+    algorithm = "sliding_window" if more.get("sliding") else "gcra"
     return Charge(counter, Policy(limit, 1, limit, 1, algorithm), cost, shadow=bool(more.get("shadow")))
 
 

@@ -10,8 +10,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from app.redis_wire.scripts import source
 from tests.support.script_clock import START_US, with_clock
 
-SLIDING = 4
-
 
 @dataclass
 class Log:
@@ -95,7 +93,20 @@ class SlidingMachine(RuleBasedStateMachine):
     def ask_redis(self, cost: int, n: int, horizon: int, lead: int) -> list[int]:
         self.client.hset("test:clock", mapping={"s": self.now // 1_000_000, "us": self.now % 1_000_000})
         window, limit, revision = self.policy
-        arguments: list[str | int] = [n, horizon, lead, 0, "", 0, repr(window), limit, revision, cost, SLIDING]
+        arguments: list[str | int] = [
+            n,
+            horizon,
+            lead,
+            0,
+            "",
+            0,
+            "sliding_window",
+            repr(window),
+            limit,
+            revision,
+            cost,
+            0,
+        ]
         reply: list[int] = self.script(["counter:a", "backlog:a"], arguments)
         for key in ("counter:a:log", "counter:a:log:policy"):  # Redis's own clock is not the test's
             assert reply[0] == 0 or self.client.pttl(key) > 0, "no key without a TTL"

@@ -1,14 +1,22 @@
--- GCRA's counters as they are stored: "tat e burst revision", tat in whole microseconds of TIME, the rest in the words of
--- the caller: mostly they are those of the next one too, and need not be read.
+-- GCRA, the generic cell rate algorithm (ITU-T I.371), with emission interval e and burst tolerance tau = e * burst.
+--
+-- A request of cost c conforms at time t when max(tat, t) + e*c - tau <= t, and sets tat to max(tat, t) + e*c. However the
+-- grants are ordered, no stretch of T microseconds holds more than burst + T/e units: tat grows by e with every unit, and a
+-- unit at t leaves it between t + e and t + tau.
+--
+-- A counter is the text "tat e burst revision": tat in whole microseconds of TIME, the rest ("the parameters") as the caller
+-- wrote it. Mostly the parameters equal those of the next caller, and need not be parsed.
+--
+-- USES  _now
 
-local ROUNDING_US = 1e-3 -- doubles are off by less; else 1 in 8.062 s with a burst of 2 refuses the second
-local SHORTEST_MS = 1000
-local TAT_DIGITS = 16 -- at least, as microseconds of this time have
+local ROUNDING_US = 1e-3 -- doubles are off by less; without it 1 in 8.062 s with a burst of 2 refuses the second request
+local SHORTEST_TTL_MS = 1000
+local TAT_DIGITS = 16 -- a tat has at least so many, as the microseconds of this time have
 
--- A stored counter as a caller judges it: tat relative to now, e, burst, parameters ("e burst revision"), and whether it was
--- converted. A caller with a newer revision converts what is owed to its own policy; one with an older revision judges by
--- the stored policy.
-local function as_it_stands(stored, now, e, burst, parameters)
+-- Read a counter for a caller with this policy. A caller with a newer revision converts what is owed to its own policy; one
+-- with an older revision is judged by the stored policy.
+-- Returns tat relative to now, and the e, burst and parameters that apply, and whether tat was converted.
+local function gcra_restore(stored, e, burst, parameters)
   local space = string.find(stored, ' ', TAT_DIGITS, true)
   local tat, stored_parameters = string.sub(stored, 1, space - 1) - now, string.sub(stored, space + 1)
   if stored_parameters == parameters then
@@ -18,14 +26,14 @@ local function as_it_stands(stored, now, e, burst, parameters)
   if tonumber(stored_revision) >= tonumber(string.match(parameters, '%S+$')) then
     return tat, tonumber(stored_e), tonumber(stored_burst), stored_parameters, false
   end
-  local owed = math.min(math.max(0, tat) / stored_e, burst)
-  return math.ceil(owed * e), e, burst, parameters, true
+  local owed_units = math.min(math.max(0, tat) / stored_e, burst)
+  return math.ceil(owed_units * e), e, burst, parameters, true
 end
 
--- It lasts for as long as anything is owed.
-local function store(counter, now, tat, parameters)
+-- Write a counter, which lasts for as long as anything is owed.
+local function gcra_store(counter, tat, parameters)
   local whole = math.ceil(tat)
   local form = now + whole < 9e15 and '%d ' or '%.0f ' -- the first is quicker, and enough for centuries
-  local for_ms = math.max(SHORTEST_MS, math.ceil(whole / 1000))
-  redis.call('SET', counter, string.format(form, now + whole) .. parameters, 'PX', for_ms)
+  local ttl_ms = math.max(SHORTEST_TTL_MS, math.ceil(whole / 1000))
+  redis.call('SET', counter, string.format(form, now + whole) .. parameters, 'PX', ttl_ms)
 end

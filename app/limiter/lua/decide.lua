@@ -1,65 +1,74 @@
--- A live request: one slot of several quotas, now or never. What acquire.lua answers for n = 1 without a horizon, where
--- each quota is GCRA: nothing here is made that such a request does not need, for it is asked with every one.
+-- Decide a live request: one slot of each quota now, or none at all. The answer is that of acquire.lua for n = 1 and no
+-- horizon. This script runs for nearly every request, so it knows only GCRA, writes the arithmetic out instead of calling
+-- functions, and makes its tables in their final size for up to two quotas.
 --
--- USES  _gcra
--- KEYS  for each quota its counter; then, for each that heeds it, its backlog marker
--- ARGV  1 how many quotas
---       then for each five: parameters ("e_us burst revision"), e_us, burst, cost, flags (1 shadow, 2 heeds the backlog marker)
--- RETURN integers: 1 if it is allowed, then for each quota remaining, wait_us, reset_us, refused, backlog
+-- USES   _gcra
+-- KEYS   for each quota its counter; then the backlog marker of each quota that has the flag BACKLOG
+-- ARGV   1 how many quotas; then for each quota five:
+--          parameters ("e_us burst revision"), e_us, burst, cost,
+--          flags: 1 SHADOW (the quota refuses nothing) + 2 BACKLOG (a backlog marker refuses the request)
+-- RETURN integers: 1 if the request is allowed, else 0; then for each quota five:
+--          remaining, wait_us, reset_us, refused (0 or 1), backlog (0 or 1)
+-- COST   one MGET of all keys, and one SET for each quota that is spent
 
-local call, ceil, floor = redis.call, math.ceil, math.floor
+local HEADER, PER_QUOTA, PER_STATE = 1, 5, 5
+local SHADOW, BACKLOG = 1, 2
 
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
+local ceil, floor = math.ceil, math.floor
+
 local count = tonumber(ARGV[1])
-local stored = call('MGET', unpack(KEYS))
-local quotas, markers, allowed = {}, count, true
+local stored = redis.call('MGET', unpack(KEYS))
+local last_marker, allowed = count, true
 
-local function is_marked()
-  markers = markers + 1
-  local marker = stored[markers]
-  if marker then -- as long as requests are refused because of it, it must not fade away
-    call('PEXPIRE', KEYS[markers], (string.match(marker, '^(%d+)')))
+local function has_backlog()
+  last_marker = last_marker + 1
+  local marker = stored[last_marker]
+  if marker then -- it must stand for as long as requests are deferred because of it
+    redis.call('PEXPIRE', KEYS[last_marker], (string.match(marker, '^(%d+)')))
   end
   return marker
 end
 
+local quotas = { nil, nil }
 for i = 1, count do
-  local first = 5 * i - 3
-  local parameters, e, burst = ARGV[first], tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2])
-  local cost, flags = tonumber(ARGV[first + 3]), ARGV[first + 4]
-  local tat, converted, backlog = 0, false, 0
+  local first = HEADER + (i - 1) * PER_QUOTA
+  local parameters, e, burst = ARGV[first + 1], tonumber(ARGV[first + 2]), tonumber(ARGV[first + 3])
+  local cost, flags = tonumber(ARGV[first + 4]), tonumber(ARGV[first + 5])
+  local tat, converted, backlog = 0, false, 0 -- without a counter nothing is owed
   if stored[i] then
-    tat, e, burst, parameters, converted = as_it_stands(stored[i], now, e, burst, parameters)
+    tat, e, burst, parameters, converted = gcra_restore(stored[i], e, burst, parameters)
+    if converted then
+      gcra_store(KEYS[i], tat, parameters)
+    end
   end
-  local step = e * cost
-  local late = step - e * burst - ROUNDING_US -- it conforms from tat + late on
+  local step, tau = e * cost, e * burst
+  local late = step - tau - ROUNDING_US -- the request conforms from tat + late on
   if cost > burst then
-    late = step - tat -- never allowed
+    late = step - tat -- it never conforms
   end
   local refused = tat + late > 0
-  if refused and flags ~= '1' and flags ~= '3' then
+  if refused and flags % 2 ~= SHADOW then
     allowed = false
   end
-  if flags >= '2' and is_marked() then
+  if flags >= BACKLOG and has_backlog() then
     backlog, allowed = 1, false
   end
-  quotas[i] = { tat, e, burst, parameters, step, late, refused, converted, backlog }
+  quotas[i] = {
+    tat = tat, e = e, tau = tau, step = step, late = late, parameters = parameters, refused = refused, backlog = backlog,
+  }
 end
 
-local reply = { allowed and 1 or 0 }
+local reply = { allowed and 1 or 0, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil }
 for i = 1, count do
-  local tat, e, burst, parameters, step, late, refused, converted, backlog = unpack(quotas[i])
-  local spends = allowed and not refused
-  if spends then
-    tat = (tat > 0 and tat or 0) + step
+  local quota = quotas[i]
+  local tat, refused = quota.tat, quota.refused
+  if allowed and not refused then
+    tat = (tat > 0 and tat or 0) + quota.step
+    gcra_store(KEYS[i], tat, quota.parameters)
   end
-  if spends or converted then
-    store(KEYS[i], now, tat, parameters)
-  end
-  local owed, wait, at = tat > 0 and tat or 0, tat + late, 5 * i - 3
-  local remaining = floor((e * burst - owed + ROUNDING_US) / e)
-  reply[at], reply[at + 1] = remaining > 0 and remaining or 0, wait > 0 and ceil(wait) or 0
-  reply[at + 2], reply[at + 3], reply[at + 4] = ceil(owed), refused and 1 or 0, backlog
+  local owed, wait, at = tat > 0 and tat or 0, tat + quota.late, 1 + (i - 1) * PER_STATE
+  local remaining = floor((quota.tau - owed + ROUNDING_US) / quota.e)
+  reply[at + 1], reply[at + 2] = remaining > 0 and remaining or 0, wait > 0 and ceil(wait) or 0
+  reply[at + 3], reply[at + 4], reply[at + 5] = ceil(owed), refused and 1 or 0, quota.backlog
 end
 return reply

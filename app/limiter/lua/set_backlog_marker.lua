@@ -1,8 +1,9 @@
--- Say that a flow has jobs waiting.
+-- Set a backlog marker, which says that a flow has jobs waiting.
 --
--- KEYS  1 the backlog marker
--- ARGV  1 its value, which begins with its time to live in milliseconds
---       2 its time to live in milliseconds
--- RETURN nothing of use
+-- KEYS   1 the backlog marker
+-- ARGV   1 value   begins with the time to live in milliseconds, so that a decision can renew the marker
+--        2 ttl_ms
+-- RETURN OK
+-- COST   O(1)
 
 return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])

@@ -1,0 +1,104 @@
+"""Calls of decide.lua and acquire.lua, and their replies as named types: the one place that knows their layouts."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from app.limiter import keys
+from app.limiter.algorithms import ALGORITHMS
+from app.limiter.policy import Charge, QuotaState, Verdict
+from app.redis_wire.resp import bulk, bulks
+from app.redis_wire.scripts import Argument, Script
+
+SHADOW_FLAG, BACKLOG_FLAG = 1, 2
+
+_DECIDE_HEADER_FIELDS = 1
+_ACQUIRE_HEADER_FIELDS = 6
+_ACQUIRE_QUOTA_FIELDS = 6
+
+_STATE_FIELDS = 5
+_DECIDE_STATES_AT = 1
+_ACQUIRE_SLOTS_AT = 3
+
+
+class AcquireOptions(NamedTuple):
+    """The arguments of acquire.lua before the quotas, in its order; an empty `marker` sets no backlog marker."""
+
+    n: int = 1
+    horizon_us: int = 0
+    lead_us: int = 0
+    peek: int = 0
+    marker: str = ""
+    marker_ttl_ms: int = 0
+
+
+class AcquireReply(NamedTuple):
+    """The reply of acquire.lua: slots as waits from `now_us` on, and the quotas' states in the order of the charges."""
+
+    next_wait_us: int
+    now_us: int
+    waits_us: tuple[int, ...]
+    states: tuple[QuotaState, ...]
+
+
+def fits_decide_script(charges: Sequence[Charge]) -> bool:
+    """Whether decide.lua knows the algorithms of all these quotas."""
+    return all(ALGORITHMS[charge.policy.algorithm].in_decide_script for charge in charges)
+
+
+def decide_call(script: Script, charges: Sequence[Charge]) -> bytes:
+    """A call of decide.lua."""
+    names = [charge.counter for charge in charges]
+    names += [keys.backlog_of(charge.counter) for charge in charges if charge.blocked_by_backlog]
+    parameters = [parameter for charge in charges for parameter in _decide_parameters(charge)]
+    head = script.head(len(names), _DECIDE_HEADER_FIELDS + len(parameters))
+    return head + bulks((*names, len(charges), *parameters))
+
+
+def acquire_call(script: Script, charges: Sequence[Charge], options: AcquireOptions) -> bytes:
+    """A call of acquire.lua."""
+    count = len(charges)
+    head = script.head(2 * count, _ACQUIRE_HEADER_FIELDS + _ACQUIRE_QUOTA_FIELDS * count)
+    names = [bulk(name) for charge in charges for name in (charge.counter, keys.backlog_of(charge.counter))]
+    parameters = [bulk(parameter) for charge in charges for parameter in _acquire_parameters(charge)]
+    return b"".join((head, *names, bulks(options), *parameters))
+
+
+def decide_reply(reply: list[int]) -> Verdict:
+    """Read the reply of decide.lua."""
+    return Verdict(reply[0] == 1, _states(reply, _DECIDE_STATES_AT))
+
+
+def acquire_reply(reply: list[int]) -> AcquireReply:
+    """Read the reply of acquire.lua."""
+    granted, next_wait_us, now_us = reply[:_ACQUIRE_SLOTS_AT]
+    states_at = _ACQUIRE_SLOTS_AT + granted
+    return AcquireReply(next_wait_us, now_us, tuple(reply[_ACQUIRE_SLOTS_AT:states_at]), _states(reply, states_at))
+
+
+def _states(reply: list[int], first: int) -> tuple[QuotaState, ...]:
+    """The states of all quotas, which end both replies."""
+    states = []
+    for at in range(first, len(reply), _STATE_FIELDS):
+        remaining, wait_us, reset_us, refused, backlog = reply[at : at + _STATE_FIELDS]
+        states.append(_new(QuotaState, (remaining, wait_us, reset_us, refused == 1, backlog == 1)))
+    return tuple(states)
+
+
+_new = tuple.__new__  # the generated constructor of a named tuple calls it too, but takes several times as long
+
+
+def _decide_parameters(charge: Charge) -> tuple[Argument, ...]:
+    """One quota as decide.lua names it; the first argument is the text that a counter keeps."""
+    interval_us, units = ALGORITHMS[charge.policy.algorithm].lua_parameters(charge.policy)
+    return (f"{interval_us} {units} {charge.policy.revision}", interval_us, units, charge.cost, _flags(charge))
+
+
+def _acquire_parameters(charge: Charge) -> tuple[Argument, ...]:
+    """One quota as acquire.lua names it."""
+    algorithm = ALGORITHMS[charge.policy.algorithm]
+    interval_us, units = algorithm.lua_parameters(charge.policy)
+    return (algorithm.name, interval_us, units, charge.policy.revision, charge.cost, _flags(charge))
+
+
+def _flags(charge: Charge) -> int:
+    return SHADOW_FLAG * charge.shadow + BACKLOG_FLAG * charge.blocked_by_backlog
