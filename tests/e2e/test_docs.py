@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.documents import Document, documents
-from tests.support.system import ROOT, free_port
+from tests.support.ports import free_port
+from tests.support.system import ROOT
 
 SETUP_S = 420.0
 PAGE_S = 120.0

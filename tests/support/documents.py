@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.system import ROOT
+ROOT = Path(__file__).parents[2]
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
@@ -50,7 +50,8 @@ class Document:
         found: set[str] = set()
         for heading in HEADING.findall(FENCE.sub("", self.text)):
             slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-            count = sum(anchor == slug or re.fullmatch(rf"{re.escape(slug)}-\d+", anchor) is not None for anchor in found)
+            again = re.compile(rf"{re.escape(slug)}(-\d+)?")
+            count = sum(again.fullmatch(anchor) is not None for anchor in found)
             found.add(f"{slug}-{count}" if count else slug)
         return found
 
