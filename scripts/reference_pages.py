@@ -195,7 +195,8 @@ def _families(registry: CollectorRegistry) -> Iterator[tuple[str, ...]]:
 
 
 def _commands() -> Iterator[str]:
-    cli._mount_groups()
+    if not cli.app.registered_groups:
+        cli._mount_groups()
     yield from _group(cli.app, "penstock")
 
 

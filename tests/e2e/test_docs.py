@@ -22,6 +22,8 @@ END_OF_OUTPUT = "\n@@@\n"
 
 PAGES = [page for page in documents() if page.examples]
 
+pytestmark = pytest.mark.xdist_group("documentation")  # all pages share one system
+
 
 @dataclass(frozen=True)
 class Clone:
