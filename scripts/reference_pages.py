@@ -5,7 +5,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -67,7 +67,7 @@ def _page(title: str, source: str, text: str, sections: Iterator[str]) -> str:
     return "\n\n".join([f"# {title}", NOTICE.format(source=source), text, *sections]) + "\n"
 
 
-def _table(*header: str, rows: list[tuple[str, ...]]) -> str:
+def _table(*header: str, rows: Sequence[tuple[str, ...]]) -> str:
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines)
 
