@@ -53,6 +53,9 @@ async def serve(
         server.should_exit = True
         await running
         await cancel(tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()  # a check that failed is the reason why the server stops
 
 
 class _Server(uvicorn.Server):

@@ -34,7 +34,7 @@ def problem(
     headers: Sequence[tuple[bytes, bytes]] = (),
     *,
     type_: str = "about:blank",
-    **more: Any,  # noqa: ANN401 - JSON
+    **more: Any,  # noqa: ANN401 - any JSON value
 ) -> Reply:
     """A problem document; `more` are its extension members."""
     fields: Mapping[str, Any] = {"type": type_, "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
