@@ -34,7 +34,7 @@ async def serve(
 
     uvicorn accepts connections and shuts down; the protocol is app/http1. Raises StartupError.
     """
-    context = ServerContext(application, ServerLimits.of(process.settings), on_refused)
+    context = ServerContext(application, ServerLimits.from_settings(process.settings), on_refused)
     config = uvicorn.Config(
         cast(Any, application),  # uvicorn stores it and never calls it
         http=cast(Any, lambda **_: ServerConnection(context)),  # uvicorn only calls it, for each connection

@@ -15,7 +15,7 @@ from typing import Any, cast
 from hiredis import ProtocolError, Reader
 
 from app.errors import Unavailable
-from app.redis_wire.resp import error_of
+from app.redis_wire.resp import error_from_reply
 
 MAX_PENDING = 10_000
 MAX_UNSENT_BYTES = 64 << 20
@@ -53,7 +53,7 @@ class RedisConnection(asyncio.Protocol):
         self._unavailable = unavailable
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
-        self._reader = Reader(replyError=partial(error_of, unavailable), notEnoughData=_INCOMPLETE)
+        self._reader = Reader(replyError=partial(error_from_reply, unavailable), notEnoughData=_INCOMPLETE)
         self._commands: list[bytes] = []
         self._unsent: list[FutureReply] = []
         self._pending: deque[FutureReply] = deque()

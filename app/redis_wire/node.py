@@ -22,7 +22,7 @@ MAX_BACKOFF_S = 1.0
 class Nodes(Protocol):
     """Finds the Redis server that holds a key. With Redis Cluster this would depend on the slot of the key."""
 
-    def of(self, key: str) -> "Node":
+    def node_for(self, key: str) -> "Node":
         """The node that holds this key."""
         ...
 
@@ -57,7 +57,7 @@ class Node:
         self._wait_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def of(self, key: str) -> "Node":
+    def node_for(self, key: str) -> "Node":
         """Implements `Nodes`."""
         return self
 

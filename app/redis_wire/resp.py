@@ -38,7 +38,7 @@ def command(*words: Argument) -> bytes:
     return array(len(words)) + bulks(words)
 
 
-def error_of(unavailable: type[Unavailable], text: str) -> Exception:
+def error_from_reply(unavailable: type[Unavailable], text: str) -> Exception:
     """The exception for an error reply: `unavailable` if Redis cannot do this now, else one of redis-py's types."""
     first = text.partition(" ")[0]
     if first == "NOSCRIPT":

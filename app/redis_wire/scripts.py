@@ -95,7 +95,7 @@ class Scripts:
 
     async def load(self) -> None:
         """Connect and load all scripts, so that the first calls need not wait. Raises the node's `unavailable`."""
-        node = self._nodes.of("")
+        node = self._nodes.node_for("")
         for file in sorted((files(self._package) / "lua").iterdir(), key=lambda file: file.name):
             if not file.name.startswith("_"):
                 await self.script(file.name.removesuffix(".lua")).load(node)
@@ -107,7 +107,7 @@ class Scripts:
 
     async def run(self, script: Script, key: str, packed: bytes) -> Any:  # noqa: ANN401 - whatever the script returns
         """Call a script with an encoded call, whose first key is `key`."""
-        node = self._nodes.of(key)
+        node = self._nodes.node_for(key)
         try:
             return await node.call(packed)
         except NoScriptError:  # nothing was executed, so it is safe to call again
@@ -119,7 +119,7 @@ class Scripts:
 
     async def execute(self, key: str, *words: Argument) -> Any:  # noqa: ANN401 - whatever the command returns
         """Execute a command about one key."""
-        return await self._nodes.of(key).call(command(*words))
+        return await self._nodes.node_for(key).call(command(*words))
 
     async def aclose(self) -> None:
         """Close the connections of the nodes."""

@@ -8,7 +8,7 @@ MAX_RETRY_AFTER_S = 366 * 24 * 3600.0
 """The longest time that a job may wait for."""
 
 MAX_VALUE_BYTES = 64
-"""A longer value is no date and no sensible number."""
+"""A longer value is neither a date nor a sensible number."""
 
 
 def retry_after_s(headers: Iterable[tuple[bytes, bytes]]) -> float:

@@ -322,7 +322,9 @@ async def test_a_rotation_of_our_own_key_is_never_a_refused_caller(
     signed: list[bytes] = []
     async with aiohttp.ClientSession() as http:
         callers = demo_app.Callers("http://127.0.0.1:1")
-        context = ServerContext(as_application(demo_app.DemoApp(callers)), ServerLimits.of(settings), lambda _: None)
+        context = ServerContext(
+            as_application(demo_app.DemoApp(callers)), ServerLimits.from_settings(settings), lambda _: None
+        )
         server = await asyncio.get_running_loop().create_server(lambda: ServerConnection(context), "127.0.0.1", 0)
         upstreams = (HttpUrl(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"),)
         try:

@@ -15,7 +15,7 @@ from app.redis_wire import connection
 from app.redis_wire.address import P, RedisAddress
 from app.redis_wire.connection import MAX_PENDING, RedisConnection
 from app.redis_wire.node import Node
-from app.redis_wire.resp import command, error_of
+from app.redis_wire.resp import command, error_from_reply
 
 
 class RecordingTransport(asyncio.Transport):
@@ -264,7 +264,7 @@ async def test_a_long_reply_that_is_arriving_is_waited_for() -> None:
     ],
 )
 async def test_error_replies_become_exceptions_that_tell_callers_what_to_do(text: str, kind: type[Exception]) -> None:
-    assert type(error_of(CountersUnavailable, text)) is kind
+    assert type(error_from_reply(CountersUnavailable, text)) is kind
     it = Wire()
     answer, after = it.ask(), it.ask()
     await turns()

@@ -40,7 +40,7 @@ class ServerLimits:
     keep_alive_s: float
 
     @classmethod
-    def of(cls, settings: Settings) -> "ServerLimits":
+    def from_settings(cls, settings: Settings) -> "ServerLimits":
         """The limits of these settings, with no more connections than the process may open files for."""
         by_files = (_open_files(settings.max_connections) - RESERVED_FILES) // FILES_PER_CONNECTION
         return cls(
