@@ -4,15 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import ip_network
 from typing import Any
 
 import orjson
 from bson.timestamp import Timestamp
 
-from app.limiter.keys import unescaped_name
 from app.rules import keys
 from app.rules.active import encode_active
+from app.rules.key_types import BY_FAMILY
 from app.rules.model import STORE_FIELDS, Rule
 
 _INCREMENTS_PER_SECOND = 1 << 20
@@ -150,10 +149,6 @@ def _precedence(rule: dict[str, Any]) -> tuple[int, int, str]:
 
 
 def _index_fields(bucket: str) -> list[str]:
-    _, key_type, rest = bucket.split(":", 2)
-    if key_type == "claim":
-        return [f"claim:{unescaped_name(rest.partition(':')[0])}"]
-    if key_type == "ip" and "/" in rest:
-        network = ip_network(rest)
-        return [f"net{network.version}:{network.prefixlen}"]
-    return []
+    _, family, key = bucket.split(":", 2)
+    key_type = BY_FAMILY.get(family)
+    return [] if key_type is None else key_type.index_fields(key)

@@ -17,7 +17,8 @@ from app.identity.caller import Caller
 from app.process.lru_cache import TwoGenerationLRUCache
 from app.rules import keys
 from app.rules.active import ActiveRule, decode_bucket
-from app.rules.match import CandidateRules, Index, Match, caller_keys
+from app.rules.key_types import KeyIndex
+from app.rules.match import CandidateRules, Match, caller_keys
 from app.settings import Settings
 
 log = structlog.get_logger()
@@ -259,7 +260,7 @@ def _state_name(rule_id: str) -> str:
 
 def _decode(name: str, value: Any) -> Any:  # noqa: ANN401 - by the kind of key
     if name == keys.INDEX:
-        return Index.parse(value)
+        return KeyIndex.parse(value)
     if name.startswith(_STATE_PREFIX):
         return None if value is None else orjson.loads(value)["bucket"]
     return decode_bucket(value)

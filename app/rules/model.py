@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -19,18 +18,21 @@ from pydantic import (
 
 from app.errors import InvalidRule
 from app.limiter.algorithms import ALGORITHMS
+from app.rules.key_types import BY_FAMILY, DEFAULT, KEY_TYPES
+from app.rules.key_types import PATTERN as KEY_TYPE_PATTERN
+from app.rules.keys import WILDCARD
 
 DAY_S = 86_400
 MOST_VERSIONS = 2**53 - 1
 """Beyond it JSON's readers disagree about what a number is."""
 
-_KEY_TYPE = r"^(user|ip|default|claim:[A-Za-z0-9_][A-Za-z0-9_:/-]{0,127})$"
 _TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$"  # RFC 9110, 5.6.2
 
 
 def _valid_key_type(value: str) -> str:
-    if not re.fullmatch(_KEY_TYPE, value):
-        raise ValueError("must be 'user', 'ip', 'default' or 'claim:<name>'")
+    if not re.fullmatch(KEY_TYPE_PATTERN, value):
+        known = ", ".join(f"'{key_type.example}'" for key_type in KEY_TYPES)
+        raise ValueError(f"must be {known} or '{DEFAULT}'")
     return value
 
 
@@ -52,7 +54,7 @@ def _integral(value: Any) -> Any:  # noqa: ANN401 - whatever a document holds
 
 
 RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$")]
-KeyType = Annotated[str, AfterValidator(_valid_key_type), Field(json_schema_extra={"pattern": _KEY_TYPE})]
+KeyType = Annotated[str, AfterValidator(_valid_key_type), Field(json_schema_extra={"pattern": KEY_TYPE_PATTERN})]
 AlgorithmName = Annotated[str, AfterValidator(_known_algorithm), Field(json_schema_extra={"enum": list(ALGORITHMS)})]
 _INTEGRAL = BeforeValidator(_integral)
 Units = Annotated[int, Field(ge=1, le=1_000_000_000), _INTEGRAL]
@@ -171,10 +173,10 @@ class Rule(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.key_type == "default") != (self.key_value is None):
+        if (self.key_type == DEFAULT) != (self.key_value is None):
             raise ValueError("key_value: required, except for key_type 'default', which has none")
-        if self.key_type == "ip" and self.key_value not in {None, "*"}:
-            _require_canonical_network(str(self.key_value))
+        if self.key_value is not None and self.key_value != WILDCARD:
+            _require_valid_key_value(self.key_type, self.key_value)
         if self.cost > self.effective_burst:
             raise ValueError(f"cost: must be at most burst ({self.effective_burst})")
         max_limit = ALGORITHMS[self.algorithm].max_limit
@@ -195,14 +197,11 @@ class Rule(_Strict):
         return self.drain is not None if self.queue.overtaking is None else self.queue.overtaking
 
 
-def _require_canonical_network(value: str) -> None:
+def _require_valid_key_value(key_type: str, key_value: str) -> None:
     try:
-        network = ip_network(value, strict=True)
+        BY_FAMILY[key_type.partition(":")[0]].require_valid(key_value)
     except ValueError as error:
-        raise ValueError(f"key_value: must be an address, a network or '*': {error}") from None
-    canonical = str(network) if "/" in value else str(network.network_address)
-    if value != canonical:
-        raise ValueError(f"key_value: write it as '{canonical}'")
+        raise ValueError(f"key_value: {error}") from None
 
 
 def parse_rule(fields: Any) -> Rule:  # noqa: ANN401 - whatever a person or a document holds

@@ -13,8 +13,9 @@ from app.limiter.keys import MAX_VALUE_BYTES, backlog_of, descriptor, drain_coun
 from app.queue import keys as queue_keys
 from app.queue.encoding import decode_charges, encode_charges
 from app.queue.model import FrozenCharge
+from app.rules.key_types import KeyIndex, exact_bucket
 from app.rules.keys import bucket
-from app.rules.match import Index, bucket_of, caller_keys
+from app.rules.match import caller_keys
 
 LONG = "v" * 1000
 HASH = sha256(LONG.encode()).hexdigest()
@@ -68,20 +69,22 @@ def test_two_values_are_never_counted_as_one(one: str, other: str) -> None:
 def test_a_value_does_not_reach_into_another_kind(kind: str, value: str, other_kind: str, other: str) -> None:
     same = (kind, value) == (other_kind, other)
     assert (descriptor(kind, value) == descriptor(other_kind, other)) == same
-    assert (bucket_of(kind, value) == bucket_of(other_kind, other)) == same
+    assert (exact_bucket(kind, value) == exact_bucket(other_kind, other)) == same
 
 
 @given(key_types, values)
 def test_a_callers_value_is_never_the_wildcard(key_type: str, value: str) -> None:
-    assert bucket_of(key_type, value) != bucket(key_type, "*")
-    assert value == "*" or bucket_of(key_type, value) == bucket(key_type, value), "a rule for that very value"
+    assert exact_bucket(key_type, value) != bucket(key_type, "*")
+    assert value == "*" or exact_bucket(key_type, value) == bucket(key_type, value), "a rule for that very value"
 
 
 @given(values, values)
 def test_a_caller_looks_only_where_its_own_rules_are(subject: str, claim: str) -> None:
-    keys = caller_keys(Caller(subject, "iss", {"tier": claim, "sub": subject}, "192.0.2.1"), Index(claims=("tier",)))
+    keys = caller_keys(
+        Caller(subject, "iss", {"tier": claim, "sub": subject}, "192.0.2.1"), KeyIndex({"claim": ("tier",)})
+    )
     assert keys.buckets == (
-        bucket_of("user", subject), "rule:user:*", bucket_of("claim:tier", claim), "rule:claim:tier:*",
+        exact_bucket("user", subject), "rule:user:*", exact_bucket("claim:tier", claim), "rule:claim:tier:*",
         "rule:ip:192.0.2.1", "rule:ip:*", "rule:default:",
     )  # fmt: skip
 

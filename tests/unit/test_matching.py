@@ -6,11 +6,12 @@ import pytest
 
 from app.identity.caller import Caller
 from app.rules.active import ActiveRule
-from app.rules.match import Index, Match, applicable, caller_keys
+from app.rules.key_types import KeyIndex
+from app.rules.match import CandidateRules, Match, caller_keys
 from app.rules.model import parse_rule
 from sync.plan import bucket_of
 
-INDEX = Index((24, 8), (64, 32), ("tier",))
+INDEX = KeyIndex({"net4": ("24", "8"), "net6": ("32", "64"), "claim": ("tier",)})
 
 
 def rule(rule_id: str, **fields: Any) -> ActiveRule:  # noqa: ANN401
@@ -30,7 +31,7 @@ def matches(
     buckets: dict[str, list[ActiveRule]] = {}
     for one in rules:
         buckets.setdefault(str(bucket_of(one.rule)), []).append(one)
-    found: tuple[Match, ...] = applicable(caller_keys(caller, INDEX), buckets, method, paths)
+    found: tuple[Match, ...] = CandidateRules(caller_keys(caller, INDEX), buckets).matches(method, paths)
     return [(match.rule.rule_id, match.descriptor) for match in found]
 
 

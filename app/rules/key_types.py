@@ -1,0 +1,161 @@
+"""The key types of rules: whom a rule counts, and how that value is read from a caller.
+
+To add one, write a class with the attributes and methods of `KeyType` and add an instance to `KEY_TYPES`, whose order
+is the order of decision. Everything else reads that table: the rule model validates by it, `app/rules/match.py` finds
+a caller's rules by it, and `sync/plan.py` keeps the index by it. A key type that needs more of a request than subject,
+claims and address also needs a field in `app/identity/caller.py`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from typing import Protocol
+
+from app.identity.caller import Caller
+from app.limiter.keys import descriptor, unescaped_name
+from app.rules.keys import WILDCARD, bucket
+
+DEFAULT = "default"
+"""The key type of rules that apply only where no other rule does; it has no key value and is not in the table."""
+
+EXACT_RANK = 1000
+WILDCARD_RANK = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a caller: where its rules stand, and whom they count. `rank`: the more exact, the higher."""
+
+    bucket: str
+    descriptor: str
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyIndex:
+    """Which names and network lengths the rules use, so that only keys that may have rules are looked up."""
+
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, fields: Mapping[bytes, bytes]) -> "KeyIndex":
+        """Read `rules:index`: `<group>:<name>` to the number of rules that use it."""
+        names: dict[str, list[str]] = {}
+        for written, count in fields.items():
+            if int(count) > 0:
+                group, _, name = written.decode().partition(":")
+                names.setdefault(group, []).append(name)
+        return cls({group: tuple(sorted(of_group)) for group, of_group in names.items()})
+
+    def of(self, group: str) -> tuple[str, ...]:
+        """The names of one group that are in use."""
+        return self.names.get(group, ())
+
+
+class KeyType(Protocol):
+    """What differs between key types. `family` is the word before the colon, or the whole of a key type without one."""
+
+    family: str
+    pattern: str
+    """A regular expression for `key_type`."""
+    example: str
+    """How error messages write it."""
+
+    def require_valid(self, key_value: str) -> None:
+        """Check a rule's `key_value`, which is not `*`. Raises ValueError."""
+        ...
+
+    def keys(self, caller: Caller, index: KeyIndex) -> Iterable[Sequence[Key]]:
+        """The caller's keys, one sequence for each key type of the family that may have rules."""
+        ...
+
+    def index_fields(self, key: str) -> list[str]:
+        """The fields of `rules:index` that count a rule; `key` is its bucket's name after the family."""
+        ...
+
+
+class _User:
+    family = pattern = example = "user"
+
+    def require_valid(self, key_value: str) -> None:
+        """Any text may be a subject."""
+
+    def keys(self, caller: Caller, index: KeyIndex) -> Iterable[Sequence[Key]]:
+        return () if caller.subject is None else (_exact_and_wildcard(self.family, caller.subject),)
+
+    def index_fields(self, key: str) -> list[str]:
+        return []
+
+
+class _Claim:
+    family = "claim"
+    pattern = "claim:[A-Za-z0-9_][A-Za-z0-9_:/-]{0,127}"
+    example = "claim:<name>"
+
+    def require_valid(self, key_value: str) -> None:
+        """Any text may be a claim's value."""
+
+    def keys(self, caller: Caller, index: KeyIndex) -> Iterable[Sequence[Key]]:
+        values = ((name, caller.claims.get(name)) for name in index.of(self.family))
+        return [
+            _exact_and_wildcard(f"claim:{name}", value) for name, value in values if isinstance(value, str) and value
+        ]
+
+    def index_fields(self, key: str) -> list[str]:
+        return [f"claim:{unescaped_name(key.partition(':')[0])}"]
+
+
+class _Ip:
+    family = pattern = example = "ip"
+
+    def require_valid(self, key_value: str) -> None:
+        try:
+            network = ip_network(key_value, strict=True)
+        except ValueError as error:
+            raise ValueError(f"must be an address, a network or '*': {error}") from None
+        canonical = str(network) if "/" in key_value else str(network.network_address)
+        if key_value != canonical:
+            raise ValueError(f"write it as '{canonical}'")
+
+    def keys(self, caller: Caller, index: KeyIndex) -> Iterable[Sequence[Key]]:
+        """The address itself, then its networks from the longest to the shortest, then all addresses."""
+        ip = ip_address(caller.address.partition("/")[0])
+        lengths = sorted(map(int, index.of(f"net{ip.version}")), reverse=True)
+        exact, wildcard = _exact_and_wildcard(self.family, caller.address)
+        networks = (_network_key(str(ip_network(f"{ip}/{length}", strict=False)), length) for length in lengths)
+        return ((exact, *networks, wildcard),)
+
+    def index_fields(self, key: str) -> list[str]:
+        if "/" not in key:
+            return []
+        network = ip_network(key)
+        return [f"net{network.version}:{network.prefixlen}"]
+
+
+KEY_TYPES: tuple[KeyType, ...] = (_User(), _Claim(), _Ip())
+
+BY_FAMILY = {key_type.family: key_type for key_type in KEY_TYPES}
+
+PATTERN = f"^({'|'.join(key_type.pattern for key_type in KEY_TYPES)}|{DEFAULT})$"
+
+
+def counted_by_default(caller: Caller) -> str:
+    """The descriptor that the `default` rule counts: the user if there is one, else the address."""
+    return descriptor("ip", caller.address) if caller.subject is None else descriptor("user", caller.subject)
+
+
+def exact_bucket(key_type: str, value: str) -> str:
+    """The bucket of a caller's value; a value that looks like the wildcard is not the wildcard."""
+    return f"rule:{descriptor(key_type, value)}"
+
+
+def _exact_and_wildcard(key_type: str, value: str) -> tuple[Key, Key]:
+    counted = descriptor(key_type, value)
+    return (
+        Key(exact_bucket(key_type, value), counted, EXACT_RANK),
+        Key(bucket(key_type, WILDCARD), counted, WILDCARD_RANK),
+    )
+
+
+def _network_key(network: str, length: int) -> Key:
+    return Key(bucket("ip", network), descriptor("ip", network), WILDCARD_RANK + 1 + length)
