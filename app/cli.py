@@ -8,18 +8,21 @@ from typing import Annotated, Any
 
 import typer
 
-from app.commands.options import DEFAULT_DATA_DIR, DataDir
+from app.commands import dead_letters, drain, rules
+from app.commands.explain import explain
+from app.commands.options import DEFAULT_DATA_DIR, DataDir, parse_claims
 from app.errors import PenstockError, StartupError
 from app.settings import QueueKind
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+HELP = "Run the processes of Penstock, and manage rules, drain rates and dead letters."
 
-OpsPort = Annotated[int, typer.Option(help="Loopback port of /metrics and /healthz; 0: any free one.")]
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
+
+OpsPort = Annotated[int, typer.Option(help="Loopback port of /metrics and /healthz; 0 takes a free one.")]
 
 
 def main() -> None:
-    """Run a command; an error of ours is one line and exit code 1."""
-    _mount_groups()
+    """Run a command. An error that Penstock raises on purpose is printed as one line, with exit code 1."""
     try:
         app(standalone_mode=True)
     except PenstockError as error:
@@ -27,33 +30,29 @@ def main() -> None:
         raise SystemExit(1) from None
 
 
-def _mount_groups() -> None:
-    from app.commands import dead_letters, drain, rules  # noqa: PLC0415 - after the aliases above
-    from app.commands.explain import explain  # noqa: PLC0415
-
-    app.add_typer(rules.app, name="rules")
-    app.add_typer(drain.app, name="drain")
-    app.add_typer(dead_letters.app, name="dead-letters")
-    app.command()(explain)
-
-
 @app.command()
 def up(
-    port: Annotated[int, typer.Option(help="Where clients connect.")] = 8080,
-    admin_port: Annotated[int, typer.Option(help="Where operators connect (loopback).")] = 8081,
+    port: Annotated[int, typer.Option(help="The port for clients.")] = 8080,
+    admin_port: Annotated[int, typer.Option(help="The loopback port for operators.")] = 8081,
     data_dir: DataDir = DEFAULT_DATA_DIR,
-    rules: Annotated[Path | None, typer.Option(help="Rules to apply at the start, YAML or JSON.")] = None,
-    upstream: Annotated[list[str] | None, typer.Option(help="An app server; may be repeated. Default: a demo.")] = None,
-    edges: Annotated[int, typer.Option(min=1, max=64)] = 1,
-    workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    rules: Annotated[Path | None, typer.Option(help="A YAML or JSON file of rules to apply at the start.")] = None,
+    upstream: Annotated[
+        list[str] | None, typer.Option(help="An app server; may be repeated. Default: a demo app.")
+    ] = None,
+    edges: Annotated[int, typer.Option(min=1, max=64, help="How many edges to run.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many workers to run.")] = 1,
     queue: Annotated[
-        QueueKind, typer.Option(envvar="PENSTOCK_QUEUE", help="With kafka: a broker is started too.")
+        QueueKind,
+        typer.Option(
+            envvar="PENSTOCK_QUEUE",
+            help="How requests are deferred. With kafka, a broker is started.",
+        ),
     ] = "redis",
 ) -> None:
-    """Start the whole system on this machine, and keep it running until Ctrl-C."""
-    from app.local.up import Options, run_up  # noqa: PLC0415 - only this command needs it
+    """Start the whole system on this machine and keep it running until Ctrl-C."""
+    from app.local.up import UpOptions, run_up  # noqa: PLC0415 - only this command needs it
 
-    run_up(Options(port, admin_port, data_dir, rules, tuple(upstream or ()), edges, workers, queue))
+    run_up(UpOptions(port, admin_port, data_dir, rules, tuple(upstream or ()), edges, workers, queue))
 
 
 @app.command()
@@ -63,7 +62,7 @@ def edge(
     reuse_port: Annotated[bool, typer.Option("--reuse-port", help="Share the port with other edges.")] = False,
     ops_port: OpsPort = 0,
 ) -> None:
-    """Run an edge."""
+    """Run an edge, which serves the data plane."""
     _run("edge", ops_port, host, port, reuse_port)
 
 
@@ -75,51 +74,57 @@ def admin(host: str = "127.0.0.1", port: int = 8081, ops_port: OpsPort = 0) -> N
 
 @app.command()
 def worker(ops_port: OpsPort = 0) -> None:
-    """Run a worker."""
+    """Run a worker, which sends deferred requests."""
     _run("worker", ops_port)
 
 
 @app.command()
 def sync(ops_port: OpsPort = 0) -> None:
-    """Run a sync worker."""
+    """Run a sync worker, which publishes rules to edges and workers."""
     _run("sync", ops_port)
 
 
 @app.command()
 def issuer(port: int = 8082, data_dir: DataDir = DEFAULT_DATA_DIR, ops_port: OpsPort = 0) -> None:
-    """Run the development issuer."""
+    """Run the development issuer, which publishes the key of `penstock token`."""
     _run("issuer", ops_port, "127.0.0.1", port, data_dir=data_dir)
 
 
 @app.command()
 def token(
     subject: str,
-    claim: Annotated[list[str] | None, typer.Option(help="Another claim, name=value; may be repeated.")] = None,
-    expires: Annotated[str, typer.Option(help="How long it is valid: 90s, 15m, 1h, 7d.")] = "1h",
-    admin: Annotated[str | None, typer.Option(help="For the admin API: viewer, operator or admin.")] = None,
+    claim: Annotated[list[str] | None, typer.Option(help="A further claim, name=value; may be repeated.")] = None,
+    expires: Annotated[str, typer.Option(help="How long the token is valid, such as 90s, 15m, 1h or 7d.")] = "1h",
+    admin: Annotated[str | None, typer.Option(help="A role in the admin API: viewer, operator or admin.")] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Print a token of the development issuer, and nothing else."""
-    from app.local.issuer import IssuerKey, token_claims  # noqa: PLC0415 - only this command needs it
+    """Print a token of the development issuer for SUBJECT, and nothing else."""
+    from app.local.issuer import DevelopmentKey, token_claims  # noqa: PLC0415 - only this command needs it
     from app.settings import load_settings  # noqa: PLC0415
 
-    claims = token_claims(load_settings(), subject, claim or [], parse_duration(expires), admin)
-    print(IssuerKey.load(data_dir).sign(claims))
+    claims = token_claims(load_settings(), subject, parse_claims(claim or []), parse_duration(expires), admin)
+    print(DevelopmentKey.load(data_dir).sign(claims))
+
+
+app.add_typer(rules.app, name="rules")
+app.add_typer(drain.app, name="drain")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.command()(explain)
 
 
 def parse_duration(text: str) -> timedelta:
-    """`90s`, `15m`, `1h`, `7d`; raises StartupError."""
+    """Parse a duration such as `90s`, `15m`, `1h` or `7d`. Raises StartupError."""
     units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
     number, unit = text[:-1], text[-1:]
     if not number.isdigit() or int(number) == 0 or unit not in units:
-        raise StartupError(f"{text!r} is no duration: write 90s, 15m, 1h or 7d")
+        raise StartupError(f"{text!r} is not a duration: write it as 90s, 15m, 1h or 7d")
     return timedelta(seconds=int(number) * units[unit])
 
 
 def _run(
     role: str, ops_port: int, host: str = "", port: int = 0, reuse_port: bool = False, data_dir: Path | None = None
 ) -> None:
-    from app.process.lifecycle import Listen, run  # noqa: PLC0415 - `penstock token` needs none of it
+    from app.process.lifecycle import Listen, run  # noqa: PLC0415 - only commands that run a process need it
     from app.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
@@ -129,7 +134,7 @@ def _run(
     run(role, _body(role), settings, listen=listen, ops_port=ops_port)
 
 
-def _body(role: str) -> Any:  # noqa: ANN401 - app.process.lifecycle.Body, which is not imported here
+def _body(role: str) -> Any:  # noqa: ANN401 - an app.process.lifecycle.Body, which is not imported here
     (found,) = entry_points(group="penstock.processes", name=role)
     return found.load()
 

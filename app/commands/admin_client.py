@@ -1,4 +1,4 @@
-"""The admin API as the command line uses it."""
+"""A client of the admin API for the command line."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ class AdminClient:
         self._token = settings.admin_token or admin_token(settings)
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
-        """The answer's JSON, None for an empty one; raises PenstockError with the server's own words."""
+        """Return the JSON of the answer, or None if it is empty. Raises a PenstockError with the server's message."""
         headers = {"Authorization": f"Bearer {self._token}"}
         try:
             response = httpx.request(method, self._url + path, json=body, headers=headers, timeout=30, trust_env=False)
@@ -39,5 +39,5 @@ def _error(response: httpx.Response) -> PenstockError:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):
         detail = f"the admin API answered {response.status_code}"
-    kinds: dict[int, type[PenstockError]] = {404: NotFound, 401: StartupError, 503: Unavailable}
-    return kinds.get(response.status_code, InvalidInput)(detail)
+    error_types: dict[int, type[PenstockError]] = {404: NotFound, 401: StartupError, 503: Unavailable}
+    return error_types.get(response.status_code, InvalidInput)(detail)

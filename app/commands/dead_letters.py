@@ -1,4 +1,4 @@
-"""`penstock dead-letters`: failed jobs, kept: looked at, sent again, deleted."""
+"""`penstock dead-letters`: lists, shows, replays and deletes failed jobs that are kept."""
 
 import json
 from typing import Annotated, Any
@@ -9,67 +9,66 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.commands.admin_client import AdminClient
-from app.commands.options import DEFAULT_DATA_DIR, DataDir
+from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from app.commands.tables import print_table
 from app.errors import InvalidInput
 
-app = typer.Typer(no_args_is_help=True, help="Failed jobs, kept.")
+app = typer.Typer(no_args_is_help=True, help="Manage failed jobs that are kept.")
 
-Rule = Annotated[str | None, typer.Option("--rule", help="Only those of one rule.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Rule = Annotated[str | None, typer.Option("--rule", help="Only dead letters of this rule.")]
 
 
 @app.command("list")
 def list_dead_letters(
     rule: Rule = None,
-    limit: Annotated[int, typer.Option(help="How many at most.")] = 100,
+    limit: Annotated[int, typer.Option(help="How many to list at most.")] = 100,
     as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Newest first."""
+    """List dead letters, newest first."""
     query = f"?limit={limit}" + (f"&rule_id={quote(rule)}" if rule else "")
     found = AdminClient(data_dir).call("GET", f"/v1/dead-letters{query}")
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    table = Table("job", "rule", "of", "died", "attempts", "why")
+    table = Table("job", "rule", "descriptor", "failed at", "attempts", "error")
     for letter in found["dead_letters"]:
         table.add_row(*_row(letter))
     print_table(table)
     if found["next"]:
-        print(f"There are more: --limit {limit * 10} shows them.")
+        print(f"There are more. Use --limit {limit * 10} to list them.")
 
 
 def _row(letter: dict[str, Any]) -> list[str]:
     error = letter["error"]
-    why = f"{error['code']}: {error['message']}"
+    message = f"{error['code']}: {error['message']}"
     return [
         letter["id"],
         letter["rule_id"],
         letter["descriptor"],
         letter["died_at"],
         str(letter["attempts"]),
-        escape(why),
+        escape(message),
     ]
 
 
 @app.command()
 def get(job_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """One as JSON: the reason, the request, the app server's last answer; bodies are base64."""
+    """Show a dead letter as JSON: the error, the request and the last answer. Bodies are base64."""
     print(json.dumps(AdminClient(data_dir).call("GET", _path(job_id)), indent=2))
 
 
 @app.command()
 def replay(
-    job_ids: Annotated[list[str] | None, typer.Argument(help="Which; or --rule.")] = None,
+    job_ids: Annotated[list[str] | None, typer.Argument(help="The ids of the jobs; or use --rule.")] = None,
     rule: Rule = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Send them again, as the last of their flows, with all their attempts."""
+    """Queue jobs again at the end of their flows, with all of their attempts."""
     if bool(job_ids) == bool(rule):
-        raise InvalidInput("name the jobs, or a rule with --rule")
-    which = {"rule_id": rule} if rule else {"ids": job_ids}
-    answer = AdminClient(data_dir).call("POST", "/v1/dead-letters/replay", which)
+        raise InvalidInput("give either job ids or --rule")
+    selection = {"rule_id": rule} if rule else {"ids": job_ids}
+    answer = AdminClient(data_dir).call("POST", "/v1/dead-letters/replay", selection)
     print(f"{answer['replayed']} replayed")
     if answer["problems"]:
         raise InvalidInput("; ".join(f"{job_id}: {problem}" for job_id, problem in answer["problems"].items()))
@@ -77,7 +76,7 @@ def replay(
 
 @app.command()
 def delete(job_ids: list[str], data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Forget them, and all that is kept of them."""
+    """Delete dead letters with everything that is stored of the jobs."""
     client = AdminClient(data_dir)
     for job_id in job_ids:
         client.call("DELETE", _path(job_id))

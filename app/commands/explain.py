@@ -1,4 +1,4 @@
-"""`penstock explain`: what would become of a request, and why."""
+"""`penstock explain`: explains what would be decided about a request."""
 
 import json
 from typing import Annotated
@@ -7,25 +7,23 @@ import typer
 from rich.table import Table
 
 from app.commands.admin_client import AdminClient
-from app.commands.options import DEFAULT_DATA_DIR, DataDir
+from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, parse_claims
 from app.commands.tables import print_table
-from app.errors import InvalidInput
 from app.rules.rate import format_rate
 
 
 def explain(
     path: Annotated[str, typer.Argument(help="The path of the request.")] = "/",
-    user: Annotated[str | None, typer.Option(help="The token's sub; without it the request is anonymous.")] = None,
-    ip: Annotated[str, typer.Option(help="The client's address.")] = "127.0.0.1",
-    method: str = "GET",
+    user: Annotated[str | None, typer.Option(help="The sub of the token. Default: no token.")] = None,
+    ip: Annotated[str, typer.Option(help="The address of the client.")] = "127.0.0.1",
+    method: Annotated[str, typer.Option(help="The method of the request.")] = "GET",
     claim: Annotated[list[str] | None, typer.Option(help="A claim of the token, name=value; may be repeated.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Say which rules apply to a request, what is left of them, and the decision; spends nothing."""
-    claims = dict(_claim(text) for text in claim or [])
-    question = {"ip": ip, "method": method, "path": path, "claims": claims} | ({"user": user} if user else {})
-    answer = AdminClient(data_dir).call("POST", "/v1/explain", question)
+    """Explain which rules apply to a request, what is left of each, and the decision. This spends nothing."""
+    request = {"ip": ip, "method": method, "path": path, "claims": parse_claims(claim or [])}
+    answer = AdminClient(data_dir).call("POST", "/v1/explain", request | ({"user": user} if user else {}))
     if as_json:
         print(json.dumps(answer, indent=2))
         return
@@ -42,10 +40,3 @@ def explain(
     print_table(table)
     by = f" (by {', '.join(answer['by'])})" if answer["by"] else ""
     print(f"decision: {answer['decision']}{by}")
-
-
-def _claim(text: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise InvalidInput(f"{text!r} is no claim: write name=value")
-    return name, value

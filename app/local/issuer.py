@@ -1,9 +1,9 @@
-"""The development issuer: signs tokens with a key of its own and serves its JWKS, on loopback alone."""
+"""The development issuer, which signs tokens with a key of its own and serves its JWKS on loopback only."""
 
 import getpass
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -29,35 +29,35 @@ ROLES = ("viewer", "operator", "admin")
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
-class IssuerKey:
-    """The ES256 key of one data directory."""
+class DevelopmentKey:
+    """The ES256 key of a data directory."""
 
     def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
         self._key = key
 
     @classmethod
-    def load(cls, data_dir: Path) -> "IssuerKey":
-        """Raises StartupError where `penstock up` made none."""
+    def load(cls, data_dir: Path) -> "DevelopmentKey":
+        """Read the key that `penstock up` made. Raises StartupError if there is none."""
         try:
             key = serialization.load_pem_private_key((data_dir / KEY_FILE).read_bytes(), None)
         except (OSError, ValueError):
             key = None
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise StartupError(f"no development issuer in {data_dir}: start one with `penstock up`, or say --data-dir")
+            raise StartupError(f"no development issuer in {data_dir}: start one with `penstock up`, or use --data-dir")
         return cls(key)
 
     def sign(self, claims: dict[str, Any]) -> str:
-        """A token."""
+        """Return a signed token with these claims."""
         return jwt.encode(claims, self._key, "ES256", {"kid": KEY_ID})
 
     def jwks(self) -> dict[str, Any]:
-        """The public key, as issuers publish theirs."""
+        """Return the key set to publish."""
         public = ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
         return {"keys": [{**public, "kid": KEY_ID, "alg": "ES256", "use": "sig"}]}
 
 
 def ensure_key(file: Path, key: PrivateKey) -> None:
-    """Keep `key` in a file that nobody else reads, unless one is there."""
+    """Write `key` to a file that only its owner can read, unless the file exists."""
     if file.exists():
         return
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -66,31 +66,22 @@ def ensure_key(file: Path, key: PrivateKey) -> None:
 
 
 def token_claims(
-    settings: Settings, subject: str, claims: Sequence[str], expires: timedelta, role: str | None
+    settings: Settings, subject: str, claims: Mapping[str, str], expires: timedelta, role: str | None
 ) -> dict[str, Any]:
-    """What a token says; with a role it is one for the admin API. Raises InvalidInput."""
+    """Return the claims of a token. With a role it is a token for the admin API. Raises InvalidInput."""
     if role is not None and role not in ROLES:
-        raise InvalidInput(f"{role!r} is no role: choose {', '.join(ROLES)}")
-    more = dict(_claim(text) for text in claims)
-    if role is not None:
-        more[settings.admin_role_claim] = role
+        raise InvalidInput(f"{role!r} is not a role: choose one of {', '.join(ROLES)}")
+    role_claim = {} if role is None else {settings.admin_role_claim: role}
     now = int(time.time())
     times = {"iat": now, "exp": now + int(expires.total_seconds())}
     audience = settings.jwt_audience if role is None else settings.admin_audience
-    return {**more, "iss": ISSUER, "aud": audience, "sub": subject, **times}
-
-
-def _claim(text: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise InvalidInput(f"{text!r} is no claim: write name=value")
-    return name, value
+    return {**claims, **role_claim, "iss": ISSUER, "aud": audience, "sub": subject, **times}
 
 
 def admin_token(settings: Settings) -> str:
-    """A short-lived token for the commands of whoever may read the data directory; raises StartupError."""
-    claims = token_claims(settings, f"cli:{_user()}", (), timedelta(minutes=5), "admin")
-    return IssuerKey.load(settings.data_dir).sign(claims)
+    """Return a short-lived admin token for a command of a user who can read the data directory. Raises StartupError."""
+    claims = token_claims(settings, f"cli:{_user()}", {}, timedelta(minutes=5), "admin")
+    return DevelopmentKey.load(settings.data_dir).sign(claims)
 
 
 def _user() -> str:
@@ -101,13 +92,13 @@ def _user() -> str:
 
 
 async def run_issuer(process: Process) -> None:
-    """The body of `penstock issuer`."""
+    """Run `penstock issuer`: serve the key set until the process is told to stop. Raises StartupError."""
     if process.settings.jwks_url is not None:
-        raise StartupError("PENSTOCK_JWKS_URL names a real issuer: the development issuer does not start beside it")
+        raise StartupError("PENSTOCK_JWKS_URL names another issuer, so the development issuer does not start")
     listen = process.listen or Listen("127.0.0.1", 0)
     if listen.host != "127.0.0.1":
-        raise StartupError("the development issuer listens on 127.0.0.1 alone")
-    key = IssuerKey.load(process.settings.data_dir)
+        raise StartupError("the development issuer listens on 127.0.0.1 only")
+    key = DevelopmentKey.load(process.settings.data_dir)
     application = FastAPI(openapi_url=None)
 
     @application.get(JWKS_PATH)

@@ -1,4 +1,4 @@
-"""`runtime.json`: what runs on this machine, and where; kept true while it does."""
+"""`runtime.json`, in which `penstock up` describes its running processes for other commands."""
 
 import os
 from collections.abc import Iterable
@@ -13,8 +13,8 @@ FILE = "runtime.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """One process of the installation."""
+class RunningProcess:
+    """A process of the system. `url` is where it serves, `ops_url` where its metrics and health are."""
 
     role: str
     index: int
@@ -25,22 +25,22 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Runtime:
-    """All of them, and the `penstock up` above them."""
+class RunningSystem:
+    """The processes of the system. `pid` is that of the `penstock up` that supervises them."""
 
     pid: int
-    processes: tuple[Running, ...]
+    processes: tuple[RunningProcess, ...]
 
     def url_of(self, role: str) -> str:
-        """Where the first of a role answers; raises StartupError."""
+        """Return the URL of the first process with this role. Raises StartupError."""
         for process in self.processes:
             if process.role == role and process.url is not None:
                 return process.url
-        raise StartupError(f"no {role} runs here")
+        raise StartupError(f"no {role} is running")
 
 
-def write_runtime(data_dir: Path, processes: Iterable[Running]) -> None:
-    """Replace the file at once: nobody reads half of it, nobody but its owner reads it at all."""
+def write_runtime(data_dir: Path, processes: Iterable[RunningProcess]) -> None:
+    """Replace the file atomically. Only its owner can read it."""
     content = {"pid": os.getpid(), "processes": [asdict(process) for process in processes]}
     draft = data_dir / f"{FILE}.new"
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
@@ -49,19 +49,19 @@ def write_runtime(data_dir: Path, processes: Iterable[Running]) -> None:
 
 
 def remove_runtime(data_dir: Path) -> None:
-    """Nothing runs here any more."""
+    """Remove the file: nothing is running any more."""
     (data_dir / FILE).unlink(missing_ok=True)
 
 
-def find_running(data_dir: Path) -> Runtime:
-    """What runs in this data directory; raises StartupError where nothing does."""
+def find_running(data_dir: Path) -> RunningSystem:
+    """Return what runs in this data directory. Raises StartupError if nothing does."""
     try:
         content = orjson.loads((data_dir / FILE).read_bytes())
     except (OSError, ValueError):
         content = None
     if content is None or not _is_alive(content["pid"]):
-        raise StartupError(f"nothing runs in {data_dir}: start it with `penstock up`, or say --data-dir")
-    return Runtime(content["pid"], tuple(Running(**process) for process in content["processes"]))
+        raise StartupError(f"nothing is running in {data_dir}: start it with `penstock up`, or use --data-dir")
+    return RunningSystem(content["pid"], tuple(RunningProcess(**process) for process in content["processes"]))
 
 
 def _is_alive(pid: int) -> bool:

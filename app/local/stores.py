@@ -1,4 +1,4 @@
-"""The stores on one machine: how each is started, and when it is ready."""
+"""The stores on one machine: the command that starts each, and a check that it is ready."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,65 +18,65 @@ from app.local import binaries
 
 HOST = "127.0.0.1"
 NOT_YET_INITIALIZED = 94
-START_WITHIN_S = 60.0
+START_TIMEOUT_S = 60.0
 QUEUE_MEMORY = "2gb"
 KAFKA = Path(__file__).parents[2] / "scripts" / "kafka"
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
-    """One store process: its command and the URL at which it will be."""
+class StoreProcess:
+    """A store process: its command, and the URL at which it will listen."""
 
     command: tuple[str, ...]
     url: str
 
 
-def cache_store(folder: Path, port: int) -> Store:
-    """The cache Redis: rules and counters, which may be lost; nothing is written to disk."""
+def cache_store(folder: Path, port: int) -> StoreProcess:
+    """The cache Redis. Its rules and counters may be lost, so it writes nothing to disk."""
     return _redis(folder, port, ("--save", "", "--appendonly", "no"))
 
 
-def queue_store(folder: Path, port: int) -> Store:
-    """The queue Redis: every write is on disk before it is acknowledged."""
+def queue_store(folder: Path, port: int) -> StoreProcess:
+    """The queue Redis. Every write is on disk before it is acknowledged."""
     durable = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
     return _redis(folder, port, (*durable, "--maxmemory", QUEUE_MEMORY))
 
 
-def _redis(folder: Path, port: int, durability: Sequence[str]) -> Store:
+def _redis(folder: Path, port: int, durability: Sequence[str]) -> StoreProcess:
     folder.mkdir(parents=True, exist_ok=True)
     place = ("--bind", HOST, "--port", str(port), "--dir", str(folder.resolve()))
     command = (str(binaries.redis_server()), *place, *durability, "--maxmemory-policy", "noeviction")
-    return Store(command, f"redis://{HOST}:{port}/0")
+    return StoreProcess(command, f"redis://{HOST}:{port}/0")
 
 
-def rules_store(folder: Path, port: int, *parameters: str) -> Store:
-    """MongoDB as a replica set of one: change streams need one."""
+def rules_store(folder: Path, port: int, *parameters: str) -> StoreProcess:
+    """MongoDB as a replica set of one member, because change streams need a replica set."""
     folder.mkdir(parents=True, exist_ok=True)
     place = ("--bind_ip", HOST, "--port", str(port), "--dbpath", str(folder.resolve()), "--nounixsocket")
     sizes = ("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256")
     settings = ("shutdownTimeoutMillisForSignaledShutdown=100", "diagnosticDataCollectionEnabled=false", *parameters)
     options = [option for setting in settings for option in ("--setParameter", setting)]
     command = (str(binaries.mongod()), "--replSet", "rs0", *place, *sizes, *options)
-    return Store(command, f"mongodb://{HOST}:{port}/?replicaSet=rs0")
+    return StoreProcess(command, f"mongodb://{HOST}:{port}/?replicaSet=rs0")
 
 
 async def redis_is_ready(url: str) -> None:
-    """Wait until a Redis answers and has loaded its data; raises StartupError."""
+    """Wait until a Redis answers and has loaded its data. Raises StartupError."""
     async with Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as client:
         try:
-            async for trial in _trials(RedisError, OSError, TimeoutError):
-                with trial:
+            async for attempt in _attempts(RedisError, OSError, TimeoutError):
+                with attempt:
                     await client.ping()
         except (RedisError, OSError, TimeoutError) as error:
             raise StartupError(f"Redis at {url} does not start: {error}") from error
 
 
 async def mongodb_is_ready(port: int) -> None:
-    """Wait until `mongod` is the primary of its replica set, making it one first; raises StartupError."""
+    """Initiate the replica set if necessary, and wait until `mongod` is its primary. Raises StartupError."""
     client = mongo_client(f"mongodb://{HOST}:{port}/?directConnection=true", server_selection_timeout_s=1)
     try:
-        async for trial in _trials(PyMongoError, _NotPrimary):
-            with trial:
+        async for attempt in _attempts(PyMongoError, _NotPrimary):
+            with attempt:
                 await _become_primary(client, f"{HOST}:{port}")
     except (PyMongoError, _NotPrimary) as error:
         raise StartupError(f"mongod at port {port} does not start: {error}") from error
@@ -85,31 +85,31 @@ async def mongodb_is_ready(port: int) -> None:
 
 
 def require_kafka() -> None:
-    """Raises StartupError where there is no broker to start."""
+    """Raise StartupError if this installation has no broker to start."""
     if not KAFKA.is_file():
         raise StartupError("the broker is not part of this installation: set PENSTOCK_KAFKA_BOOTSTRAP")
 
 
 async def fetch_kafka() -> None:
-    """Its jars, where they are not here yet; raises StartupError."""
+    """Fetch the jars of the broker, unless they are here. Raises StartupError."""
     fetching = await asyncio.create_subprocess_exec(KAFKA, "--fetch", stdout=asyncio.subprocess.DEVNULL)
     if await fetching.wait() != 0:
-        raise StartupError("Kafka cannot be fetched: see above, or set PENSTOCK_KAFKA_BOOTSTRAP")
+        raise StartupError("Kafka cannot be fetched: see the output above, or set PENSTOCK_KAFKA_BOOTSTRAP")
 
 
-def kafka_store(folder: Path, port: int, controller_port: int) -> Store:
-    """One Kafka broker; its URL is what clients call a bootstrap server."""
+def kafka_store(folder: Path, port: int, controller_port: int) -> StoreProcess:
+    """One Kafka broker. Its URL is the address of a bootstrap server, host:port."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Store((str(KAFKA), str(folder.resolve()), str(port), str(controller_port)), f"{HOST}:{port}")
+    return StoreProcess((str(KAFKA), str(folder.resolve()), str(port), str(controller_port)), f"{HOST}:{port}")
 
 
 async def kafka_is_ready(bootstrap: str) -> None:
-    """Wait until a broker answers; raises StartupError."""
+    """Wait until a broker answers. Raises StartupError."""
     host, _, port = bootstrap.rpartition(":")
     try:
-        async for trial in _trials(KafkaError, OSError, TimeoutError):
-            with trial:
-                _, writer = await asyncio.open_connection(host, int(port))  # before aiokafka, which says so much
+        async for attempt in _attempts(KafkaError, OSError, TimeoutError):
+            with attempt:
+                _, writer = await asyncio.open_connection(host, int(port))  # aiokafka would log each failed attempt
                 writer.close()
                 admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2000)
                 try:
@@ -122,7 +122,7 @@ async def kafka_is_ready(bootstrap: str) -> None:
 
 
 class _NotPrimary(Exception):
-    """Not yet."""
+    """`mongod` is not the primary of its replica set yet."""
 
 
 async def _become_primary(client: MongoClient, host: str) -> None:
@@ -131,7 +131,7 @@ async def _become_primary(client: MongoClient, host: str) -> None:
     members = [{"_id": 0, "host": host}]
     try:
         config = (await client.admin.command("replSetGetConfig"))["config"]
-        if config["members"][0]["host"] != host:  # started at another port than last time
+        if config["members"][0]["host"] != host:  # the port has changed since the last start
             config |= {"version": config["version"] + 1, "members": members}
             await client.admin.command("replSetReconfig", config, force=True)
     except OperationFailure as error:
@@ -141,7 +141,10 @@ async def _become_primary(client: MongoClient, host: str) -> None:
     raise _NotPrimary("not primary yet")
 
 
-def _trials(*errors: type[BaseException]) -> AsyncRetrying:
+def _attempts(*errors: type[BaseException]) -> AsyncRetrying:
     return AsyncRetrying(
-        retry=retry_if_exception_type(errors), wait=wait_fixed(0.1), stop=stop_after_delay(START_WITHIN_S), reraise=True
+        retry=retry_if_exception_type(errors),
+        wait=wait_fixed(0.1),
+        stop=stop_after_delay(START_TIMEOUT_S),
+        reraise=True,
     )

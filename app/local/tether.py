@@ -1,9 +1,9 @@
-"""Runs a command that ends when its parent does, even by `kill -9`.
+"""Runs a command that ends when its parent process ends, even if the parent is killed.
 
     python -m app.local.tether PARENT_PID COMMAND [ARGUMENT...]
 
-Linux tells a process of its parent's death (prctl(2), PR_SET_PDEATHSIG); the setting outlives exec. Elsewhere this
-process stays between the two and watches.
+Linux signals a process when its parent ends (prctl(2), PR_SET_PDEATHSIG), and the setting is kept across exec. On other
+systems this process stays between the two and polls.
 """
 
 import ctypes
@@ -15,32 +15,32 @@ import time
 from types import FrameType
 
 PR_SET_PDEATHSIG = 1
-LOOK_EVERY_S = 0.5
+POLL_INTERVAL_S = 0.5
 GRACE_S = 20.0
 
 
 def main() -> None:
-    """Become the command, or stay and watch over it."""
+    """Become the command, or run and watch it."""
     parent, command = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before it was heard of
+        if os.getppid() != parent:  # the parent ended before prctl took effect
             raise SystemExit(1)
         os.execvp(command[0], command)
     raise SystemExit(watch(parent, command))
 
 
 def watch(parent: int, command: list[str]) -> int:
-    """Run the command as a child until it ends or the parent does; its exit code."""
+    """Run the command until it or the parent ends. Return its exit code."""
     child = subprocess.Popen(command)
 
-    def pass_on(number: int, _: FrameType | None) -> None:
+    def forward_signal(number: int, _: FrameType | None) -> None:
         child.send_signal(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, pass_on)
+        signal.signal(number, forward_signal)
     while child.poll() is None and os.getppid() == parent:
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(POLL_INTERVAL_S)
     if child.poll() is None:
         child.terminate()
         try:

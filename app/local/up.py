@@ -21,7 +21,7 @@ from app.errors import StartupError
 from app.local import stores
 from app.local.issuer import ISSUER, JWKS_PATH, KEY_FILE, ensure_key
 from app.local.runtime import remove_runtime, write_runtime
-from app.local.supervisor import Child, Spec, Supervisor
+from app.local.supervisor import ProcessSpec, SupervisedProcess, Supervisor
 from app.rules.file import read_rules_file
 from app.rules.model import Rule, editable_fields, to_json
 from app.rules.store import RuleStore
@@ -30,14 +30,15 @@ from app.settings import Settings, load_settings
 HOST = "127.0.0.1"
 IDENTITY_FILE = "identity.pem"
 DEMO_APP = Path(__file__).parents[2] / "scripts" / "demo_app.py"
-TRAFFIC = frozenset({"edge", "worker", "admin", "sync"})
-TRAFFIC_ENDS_WITHIN_S = 22.0
-OTHERS_END_WITHIN_S = 5.0
+PENSTOCK_ROLES = frozenset({"edge", "worker", "admin", "sync"})
+"""These end before the stores and the app server that they use."""
+PENSTOCK_END_TIMEOUT_S = 22.0
+OTHERS_END_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What `penstock up` was told."""
+class UpOptions:
+    """The options of `penstock up`."""
 
     port: int
     admin_port: int
@@ -49,26 +50,26 @@ class Options:
     queue: str
 
 
-def run_up(options: Options) -> None:
-    """Run until SIGINT or SIGTERM; raises StartupError, InvalidRule before anything is started."""
+def run_up(options: UpOptions) -> None:
+    """Run the system until SIGINT or SIGTERM. Raises StartupError, and InvalidRule before anything is started."""
     broker = _own_broker(options)
-    given = {"kafka_bootstrap": f"{HOST}:{broker[0]}"} if broker else {}
-    settings = load_settings(queue=options.queue, **given)
+    overrides = {"kafka_bootstrap": f"{HOST}:{broker[0]}"} if broker else {}
+    settings = load_settings(queue=options.queue, **overrides)
     rules = read_rules_file(options.rules) if options.rules is not None else []
     _require_addresses(options.upstreams)
     if not options.upstreams and not settings.upstreams and not DEMO_APP.is_file():
-        raise StartupError("the demo app is not part of this installation: say --upstream URL")
-    with _owned(options.data_dir):
+        raise StartupError("the demo app is not part of this installation: use --upstream URL")
+    with _locked(options.data_dir):
         for port in (options.port, options.admin_port):
             _require_free(port)
-        asyncio.run(Up(options, settings, rules, broker).run())
+        asyncio.run(LocalSystem(options, settings, rules, broker).run())
 
 
-class Up:
-    """One run of the system."""
+class LocalSystem:
+    """The whole system on this machine. `broker` has the ports of a Kafka broker to start."""
 
     def __init__(
-        self, options: Options, settings: Settings, rules: list[Rule], broker: tuple[int, int] | None = None
+        self, options: UpOptions, settings: Settings, rules: list[Rule], broker: tuple[int, int] | None = None
     ) -> None:
         self._options = options
         self._broker = broker
@@ -84,7 +85,7 @@ class Up:
         self._supervisor = Supervisor(log_dir, lambda running: write_runtime(options.data_dir, running))
 
     async def run(self) -> None:
-        """Start everything in order, then wait for the signal to end it in the other order."""
+        """Start everything in order, wait for SIGINT or SIGTERM, and end everything in the reverse order."""
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -95,13 +96,13 @@ class Up:
             if starting.done():
                 starting.result()
                 await stopped
-            _say("stopping")
+            _print("stopping")
         finally:
             starting.cancel()
             stopped.cancel()
             await asyncio.gather(starting, stopped, return_exceptions=True)
-            await self._supervisor.end(TRAFFIC, TRAFFIC_ENDS_WITHIN_S)
-            await self._supervisor.end(None, OTHERS_END_WITHIN_S)
+            await self._supervisor.end(PENSTOCK_ROLES, PENSTOCK_END_TIMEOUT_S)
+            await self._supervisor.end(None, OTHERS_END_TIMEOUT_S)
             remove_runtime(self._data_dir)
 
     async def _start(self) -> None:
@@ -110,7 +111,7 @@ class Up:
         await self._apply_rules()
         await self._start_issuer()
         await self._start_upstream()
-        _say("starting sync, edges, workers, admin")
+        _print("starting sync, edges, workers, admin")
         options = self._options
         front = f"http://{HOST}:{options.port}"
         edge = ("edge", "--host", HOST, "--port", str(options.port), "--reuse-port")
@@ -123,14 +124,14 @@ class Up:
         admin_url = f"http://{HOST}:{options.admin_port}"
         children.append(await self._start_own("admin", 0, *admin, port=options.admin_port, url=admin_url))
         await self._supervisor.ready(*children)
-        self._introduce(front, admin_url)
-        _say(f"Penstock is ready at {front} after {time.monotonic() - began_s:.1f} s")
+        self._print_summary(front, admin_url)
+        _print(f"Penstock is ready at {front} after {time.monotonic() - began_s:.1f} s")
 
     async def _start_stores(self) -> None:
-        """Those that the environment does not name."""
+        """Start the stores that the environment does not name."""
         if self._broker is not None:
             await stores.fetch_kafka()
-        _say(f"starting MongoDB and two Redis{', and Kafka' if self._broker else ''}")
+        _print(f"starting MongoDB and two Redis{', and Kafka' if self._broker else ''}")
         waits = []
         if self._broker is not None:
             store = stores.kafka_store(self._data_dir / "kafka", *self._broker)
@@ -154,9 +155,9 @@ class Up:
                 waits.append(stores.redis_is_ready(store.url))
         await asyncio.gather(*waits)
 
-    async def _start_store(self, role: str, store: stores.Store, port: int, variable: str) -> None:
+    async def _start_store(self, role: str, store: stores.StoreProcess, port: int, variable: str) -> None:
         self._environment[variable] = store.url
-        await self._supervisor.start(Spec(role, 0, store.command, port=port, url=store.url))
+        await self._supervisor.start(ProcessSpec(role, 0, store.command, port=port, url=store.url))
 
     async def _apply_rules(self) -> None:
         url = self._environment.get("PENSTOCK_MONGODB_URL", self._settings.mongodb_url)
@@ -164,12 +165,12 @@ class Up:
         try:
             store = RuleStore(client[self._settings.mongodb_database])
             await store.setup()
-            there = {rule.rule_id: _content(rule) for rule in (await store.all())[0]}
-            changed = [rule for rule in self._rules if there.get(rule.rule_id) != _content(rule)]
+            existing = {rule.rule_id: _content(rule) for rule in (await store.all())[0]}
+            changed = [rule for rule in self._rules if existing.get(rule.rule_id) != _content(rule)]
             for rule in changed:
                 await store.put(rule, "penstock up")
             if self._rules:
-                _say(f"{len(self._rules)} rules from {self._options.rules}, {len(changed)} of them new or changed")
+                _print(f"{len(self._rules)} rules from {self._options.rules}, {len(changed)} of them new or changed")
         finally:
             client.close()
 
@@ -193,28 +194,28 @@ class Up:
             given = (f"http://{HOST}:{port}",)
             front = f"http://{HOST}:{self._options.port}"
             command = (sys.executable, str(DEMO_APP), "--port", str(port), "--penstock", front)
-            demo = Spec("demo-app", 0, command, port=port, url=given[0], health_path="/_demo/healthz")
+            demo = ProcessSpec("demo-app", 0, command, port=port, url=given[0], health_path="/_demo/healthz")
             await self._supervisor.ready(await self._supervisor.start(demo))
         self._environment["PENSTOCK_UPSTREAMS"] = ",".join(given)
 
     async def _start_own(
         self, role: str, index: int, *arguments: str, port: int | None = None, url: str | None = None
-    ) -> Child:
+    ) -> SupervisedProcess:
         ops_port = _free_port()
         command = (_penstock(), *arguments, "--ops-port", str(ops_port))
         return await self._supervisor.start(
-            Spec(role, index, command, dict(self._environment), port=port, url=url, ops_port=ops_port)
+            ProcessSpec(role, index, command, dict(self._environment), port=port, url=url, ops_port=ops_port)
         )
 
-    def _introduce(self, front: str, admin_url: str) -> None:
+    def _print_summary(self, front: str, admin_url: str) -> None:
         command = "penstock" if shutil.which("penstock") else str(Path(_penstock()))
         where = "" if self._data_dir == Path(".penstock") else f" --data-dir {self._data_dir}"
         print(
             f"""
   edge     {front}   ({self._options.edges} process{"es" if self._options.edges > 1 else ""})
-  admin    {admin_url}   (its documentation: {admin_url}/docs)
+  admin    {admin_url}   (documentation: {admin_url}/docs)
   upstream {self._environment["PENSTOCK_UPSTREAMS"]}
-  data     {self._data_dir.resolve()}   (logs/ and runtime.json tell the rest)
+  data     {self._data_dir.resolve()}   (with logs/ and runtime.json)
 
 Try:
   TOKEN=$({command} token alice{where})
@@ -225,16 +226,16 @@ Try:
         )
 
 
-def _own_broker(options: Options) -> tuple[int, int] | None:
-    """The ports of the broker to start, where the environment names none."""
+def _own_broker(options: UpOptions) -> tuple[int, int] | None:
+    """Return the ports of the broker to start, or None if none is needed or the environment names one."""
     if options.queue != "kafka" or "PENSTOCK_KAFKA_BOOTSTRAP" in os.environ:
         return None
     stores.require_kafka()
     return _free_port(), _free_port()
 
 
-def _say(what: str) -> None:
-    print(what, flush=True)
+def _print(text: str) -> None:
+    print(text, flush=True)
 
 
 def _penstock() -> str:
@@ -270,8 +271,8 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _owned(data_dir: Path) -> Iterator[None]:
-    """One `penstock up` a data directory."""
+def _locked(data_dir: Path) -> Iterator[None]:
+    """Lock the data directory, so that only one `penstock up` uses it. Raises StartupError."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = (data_dir / "lock").open("a")

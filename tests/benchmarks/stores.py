@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from app.local.stores import Store, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
+from app.local.stores import StoreProcess, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
 from app.queue import keys
 from app.settings import Settings
 from tests.benchmarks.errors import CannotRun
@@ -71,7 +71,7 @@ async def queue_only(place: Path) -> AsyncIterator[tuple[str, int]]:
 
 
 @asynccontextmanager
-async def _redis(store: Store, log: Path) -> AsyncIterator[tuple[str, int]]:
+async def _redis(store: StoreProcess, log: Path) -> AsyncIterator[tuple[str, int]]:
     with started(store, log) as process:
         await redis_is_ready(store.url)
         yield store.url, process.pid

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from app.errors import CountersUnavailable
 from app.limiter.policy import Charge, Policy
 from app.limiter.redis_limiter import RedisLimiter
-from app.local.stores import Store, cache_store, redis_is_ready
+from app.local.stores import StoreProcess, cache_store, redis_is_ready
 from app.redis_wire.address import RedisAddress
 from app.redis_wire.node import Node
 from app.redis_wire.resp import command
@@ -212,7 +212,7 @@ async def test_a_caller_that_waits_for_a_script_to_load_can_be_cancelled(cache_r
                 assert verdict.allowed
 
 
-async def with_password(store: Store) -> dict[str, str]:
+async def with_password(store: StoreProcess) -> dict[str, str]:
     async with Redis.from_url(store.url) as redis:
         await redis.execute_command("ACL", "SETUSER", "edge", "on", ">s3:cret/", "~*", "+@all")  # type: ignore[no-untyped-call]
         await redis.config_set("requirepass", "pass@word")
@@ -244,7 +244,7 @@ async def test_passwords_users_and_databases_of_urls_are_used(tmp_path: Path) ->
 async def test_a_unix_socket_can_be_used(tmp_path: Path) -> None:
     store = cache_store(tmp_path / "r", free_port())
     path = f"/tmp/penstock-{free_port()}.sock"  # the path of a socket must be short
-    with started(Store((*store.command, "--unixsocket", path), store.url), tmp_path / "redis.log"):
+    with started(StoreProcess((*store.command, "--unixsocket", path), store.url), tmp_path / "redis.log"):
         await redis_is_ready(store.url)
         async with node_at(f"unix://{path}?db=2") as node:
             assert "db=2 " in (await node.call(command("CLIENT", "INFO"))).decode()

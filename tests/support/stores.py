@@ -8,7 +8,7 @@ from pathlib import Path
 
 import redis as sync_redis
 
-from app.local.stores import Store, queue_store, redis_is_ready
+from app.local.stores import StoreProcess, queue_store, redis_is_ready
 from tests.support.ports import free_port
 
 
@@ -31,7 +31,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def started(store: Store, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def started(store: StoreProcess, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A store's process, ended afterwards."""
     with log.open("wb") as output:
         process = subprocess.Popen(store.command, stdout=output, stderr=output)
@@ -44,7 +44,7 @@ def started(store: Store, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 class OwnQueue:
     """A queue Redis that a test may do anything to."""
 
-    def __init__(self, store: Store, log: Path) -> None:
+    def __init__(self, store: StoreProcess, log: Path) -> None:
         self.url = store.url
         self._store = store
         self._log = log

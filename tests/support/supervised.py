@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from app.local.stores import Store, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
-from app.local.supervisor import LONGEST_PAUSE_S, Child, Spec, Supervisor
+from app.local.stores import StoreProcess, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
+from app.local.supervisor import MAX_RESTART_DELAY_S, ProcessSpec, SupervisedProcess, Supervisor
 from app.settings import Settings
 from tests.support.account import Kill
 from tests.support.ports import free_port
@@ -23,7 +23,7 @@ SMALL_AOF = ("--auto-aof-rewrite-min-size", "1mb")
 class Supervised:
     """Its children are started again by the real supervisor, at the same ports."""
 
-    def __init__(self, system: System, children: list[Child], randomness: random.Random) -> None:
+    def __init__(self, system: System, children: list[SupervisedProcess], randomness: random.Random) -> None:
         self.system = system
         self.children = children
         self.kills: list[Kill] = []
@@ -43,7 +43,7 @@ class Supervised:
         assert child.process is not None
         child.process.kill()
         at = time.monotonic()
-        self.kills.append(Kill(at, child.spec.name, at + LONGEST_PAUSE_S + STORE_STARTS_WITHIN_S))
+        self.kills.append(Kill(at, child.spec.name, at + MAX_RESTART_DELAY_S + STORE_STARTS_WITHIN_S))
 
 
 @asynccontextmanager
@@ -65,14 +65,14 @@ async def supervised(
         await supervisor.end(None, END_WITHIN_S)
 
 
-async def _stores(folder: Path, supervisor: Supervisor) -> tuple[Settings, list[Child]]:
+async def _stores(folder: Path, supervisor: Supervisor) -> tuple[Settings, list[SupervisedProcess]]:
     port = free_port()
     stores = {
         "mongodb": rules_store(folder / "mongodb", port),
         "cache-redis": cache_store(folder / "cache", free_port()),
         "queue-redis": _with(queue_store(folder / "queue", free_port()), SMALL_AOF),
     }
-    children = [await supervisor.start(Spec(role, 0, store.command)) for role, store in stores.items()]
+    children = [await supervisor.start(ProcessSpec(role, 0, store.command)) for role, store in stores.items()]
     await mongodb_is_ready(port)
     cache_url, queue_url = stores["cache-redis"].url, stores["queue-redis"].url
     await redis_is_ready(cache_url)
@@ -81,11 +81,11 @@ async def _stores(folder: Path, supervisor: Supervisor) -> tuple[Settings, list[
     return settings, children
 
 
-def _with(store: Store, options: tuple[str, ...]) -> Store:
-    return Store((*store.command, *options), store.url)
+def _with(store: StoreProcess, options: tuple[str, ...]) -> StoreProcess:
+    return StoreProcess((*store.command, *options), store.url)
 
 
-def _specs(system: System, edges: int, workers: int) -> list[Spec]:
+def _specs(system: System, edges: int, workers: int) -> list[ProcessSpec]:
     admin = ("admin", "--host", HOST, "--port", str(free_port()))
     edge = ("edge", "--host", HOST, "--port", str(system.edge_port), "--reuse-port")
     return [
@@ -96,7 +96,9 @@ def _specs(system: System, edges: int, workers: int) -> list[Spec]:
     ]
 
 
-def _spec(system: System, index: int, role: str, *options: str) -> Spec:
+def _spec(system: System, index: int, role: str, *options: str) -> ProcessSpec:
     port = free_port()
     environment = system.environment | {"PENSTOCK_UPSTREAMS": f"{system.upstream}/{role}-{index}"}
-    return Spec(role, index, (str(PENSTOCK), role, *options, "--ops-port", str(port)), environment, ops_port=port)
+    return ProcessSpec(
+        role, index, (str(PENSTOCK), role, *options, "--ops-port", str(port)), environment, ops_port=port
+    )

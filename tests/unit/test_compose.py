@@ -11,7 +11,7 @@ import yaml
 from typer.main import get_command
 
 from app.cli import app
-from app.local.stores import Store, cache_store, queue_store, rules_store
+from app.local.stores import StoreProcess, cache_store, queue_store, rules_store
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,7 @@ def test_every_address_names_a_service(compose: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("service", "make"), [("cache-redis", cache_store), ("queue-redis", queue_store)])
 def test_each_redis_is_started_as_the_tests_start_it(
-    compose: dict[str, Any], tmp_path: Path, service: str, make: Callable[[Path, int], Store]
+    compose: dict[str, Any], tmp_path: Path, service: str, make: Callable[[Path, int], StoreProcess]
 ) -> None:
     there = options(compose["services"][service]["command"])
     here = options(make(tmp_path, 6379).command)
