@@ -195,8 +195,6 @@ def _families(registry: CollectorRegistry) -> Iterator[tuple[str, ...]]:
 
 
 def _commands() -> Iterator[str]:
-    if not cli.app.registered_groups:
-        cli._mount_groups()
     yield from _group(cli.app, "penstock")
 
 
