@@ -25,6 +25,7 @@ CODE = "\n".join(file.read_text() for file in SOURCES if file.suffix in {".py", 
 README_LINES = 150
 LANGUAGES = {"console", "bash", "sh", "text", "yaml", "json", "python"}
 PATH = re.compile(r"`((?:app|consumers|sync|tests|scripts|docs|\.ci)/[\w./-]*)`")
+SENTENCE = re.compile(r"`([A-Z…][^`\n]* [^`\n]*[.…])`")
 ERROR_CODES = re.compile(r"""["']((?:upstream_[a-z]+)|attempts_exhausted|expired|rule_deleted)["']""")
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
@@ -84,6 +85,13 @@ def test_every_metric_is_in_the_reference() -> None:
     reference = (ROOT / "docs/reference/metrics.md").read_text()
     in_code = set(re.findall(r'"(penstock_[a-z_]+)"', CODE)) - {"penstock_role"}
     assert {name for name in in_code if name not in reference} == set()
+
+
+@every_current_document
+def test_details_that_are_quoted_are_in_the_code(document: Document) -> None:
+    """A code span that is a sentence is what Penstock says; `…` stands for what differs."""
+    parts = {part.strip() for sentence in SENTENCE.findall(document.text) for part in sentence.split("…")}
+    assert {part for part in parts if part not in CODE} == set()
 
 
 @every_document
