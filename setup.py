@@ -1,4 +1,4 @@
-"""The build. With PENSTOCK_COMPILE=1, mypyc compiles the hot path; else all of it stays plain Python."""
+"""The build. With PENSTOCK_COMPILE=1, mypyc compiles the hot path; without it everything is plain Python."""
 
 import os
 
@@ -70,10 +70,10 @@ HOT = [
 
 
 def extensions() -> list[Extension]:
-    """Needs mypy, a C compiler, and whatever Penstock imports: it is a part of the types."""
+    """Return the compiled modules. Compiling needs mypy, a C compiler, and everything that Penstock imports."""
     if os.environ.get("PENSTOCK_COMPILE") != "1":
         return []
-    from mypyc.build import mypycify  # noqa: PLC0415 - not there for who compiles nothing
+    from mypyc.build import mypycify  # noqa: PLC0415 - a plain build does not have mypyc
 
     return mypycify(HOT, opt_level="2", debug_level="0")
 

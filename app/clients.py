@@ -25,30 +25,30 @@ MongoChangeStream = AsyncIOMotorChangeStream[Any]
 
 
 def cache_redis(settings: Settings) -> Redis:
-    """The cache Redis: rules and counters. Answers are bytes."""
+    """Make a client of the cache Redis, which holds rules and counters. Replies are bytes."""
     return _redis(settings.cache_redis_url, settings.cache_timeout_ms / 1000)
 
 
 def queue_redis(settings: Settings) -> Redis:
-    """The queue Redis: flows and job records. Answers are bytes."""
+    """Make a client of the queue Redis, which holds flows and job records. Replies are bytes."""
     return _redis(settings.queue_redis_url, settings.queue_timeout_ms / 1000)
 
 
 def counter_scripts(settings: Settings, timeout_ms: float) -> Scripts:
-    """What counts, on the cache Redis; how long it may take is the caller's to say. Raises CountersUnavailable."""
+    """Make a runner of the limiter's scripts on the cache Redis. Its calls raise CountersUnavailable."""
     return Scripts(
         Node(RedisAddress.parse(settings.cache_redis_url), timeout_ms / 1000, CountersUnavailable), "app.limiter"
     )
 
 
 def queue_scripts(settings: Settings) -> Scripts:
-    """The transitions of jobs, on the queue Redis. Raises QueueUnavailable."""
+    """Make a runner of the queue's scripts on the queue Redis. Its calls raise QueueUnavailable."""
     timeout_s = settings.queue_timeout_ms / 1000
     return Scripts(Node(RedisAddress.parse(settings.queue_redis_url), timeout_s, QueueUnavailable), "app.queue")
 
 
 def _redis(url: str, timeout_s: float) -> Redis:
-    # A blocking pool: redis-py's default pool raises under load instead of waiting for a connection.
+    # The pool is a blocking one, because redis-py's default pool raises under load instead of waiting for a connection.
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=64,
@@ -57,21 +57,21 @@ def _redis(url: str, timeout_s: float) -> Redis:
         socket_connect_timeout=timeout_s,
         health_check_interval=0,
     )
-    pool.connection_class = _naming_its_end(pool.connection_class)
+    pool.connection_class = _with_connection_errors(pool.connection_class)
     return Redis.from_pool(pool)
 
 
-def _naming_its_end(connection_class: type[AbstractConnection]) -> type[AbstractConnection]:
-    """uvloop has a RuntimeError for writing to a connection that the other side has closed; redis-py knows none."""
+def _with_connection_errors(connection_class: type[AbstractConnection]) -> type[AbstractConnection]:
+    """Make redis-py treat a write to a closed connection as a connection error. uvloop raises RuntimeError for it."""
 
-    class Connection(connection_class):  # type: ignore[misc, valid-type]
-        async def send_packed_command(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - redis-py's
+    class UvloopConnection(connection_class):  # type: ignore[misc, valid-type]
+        async def send_packed_command(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as redis-py declares it
             try:
                 await super().send_packed_command(*args, **options)
             except RuntimeError as error:
                 raise RedisConnectionError(f"The connection is closed: {error}") from error
 
-    return Connection
+    return UvloopConnection
 
 
 def mongodb(settings: Settings, call_timeout_s: float | None = None) -> MongoClient:
@@ -100,7 +100,7 @@ def http_client(timeout_s: float = 5.0) -> httpx.AsyncClient:
 
 
 def upstream_pools(settings: Settings) -> list[ConnectionPool]:
-    """Connections to each of the app servers, none open yet. Raises StartupError."""
+    """Make a connection pool for each app server. None is open yet. Raises StartupError."""
     timeouts = ClientTimeouts(
         connect_s=settings.upstream_connect_timeout_s,
         read_s=settings.upstream_read_timeout_s,
@@ -113,7 +113,7 @@ def upstream_pools(settings: Settings) -> list[ConnectionPool]:
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
-    """Certificates and names are verified, by the system's authorities and those of `ca_file`."""
+    """Make a context that verifies certificates and names by the system's authorities and those of `ca_file`."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     if ca_file is not None:

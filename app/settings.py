@@ -30,7 +30,7 @@ _ENVELOPE_KEY = re.compile(r"([A-Za-z0-9_-]{1,32}):([A-Za-z0-9_-]{43})=?")
 QueueKind = Literal["redis", "kafka"]
 """Where edges put deferred requests; app/queue/brokers.py and consumers/brokers.py implement each."""
 
-CommaSeparated = NoDecode  # lists are written `a,b`, not as JSON
+CommaSeparated = NoDecode  # lists are written as `a,b` rather than as JSON
 
 
 class Settings(BaseSettings):
@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     kafka_key_file: FilePath | None = None
     """The key (PEM) of the client certificate."""
 
-    # Who
+    # Identity
     auth: Literal["optional", "required"] = "optional"
     """`optional`: requests without a token are served and counted by address. `required`: they are answered 401."""
     jwks_url: HttpUrl | None = None
@@ -164,7 +164,7 @@ class Settings(BaseSettings):
     sync_full_interval_s: float = Field(60.0, gt=0)
     """How often sync compares everything, beside following the change stream."""
 
-    # The way of a request
+    # Requests
     public_url: HttpUrl | None = None
     """What the addresses of jobs begin with. Default: scheme and host of the request."""
     upstreams: Annotated[tuple[HttpUrl, ...], CommaSeparated] = ()
@@ -248,20 +248,20 @@ class Settings(BaseSettings):
 
     @field_validator("envelope_keys", mode="before")
     @classmethod
-    def _named_keys(cls, value: object) -> object:
+    def _parse_envelope_keys(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         keys: dict[str, bytes] = {}
         for part in filter(None, (part.strip() for part in value.split(","))):
             match = _ENVELOPE_KEY.fullmatch(part)
             if match is None:
-                raise ValueError("write name:key, where key is 32 bytes in base64url, 43 characters")
+                raise ValueError("must be name:key, where key is 32 bytes in base64url (43 characters)")
             keys[match[1]] = base64.urlsafe_b64decode(match[2] + "=")
         return keys
 
     @field_validator("kafka_bootstrap")
     @classmethod
-    def _brokers(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def _check_brokers(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if not value and info.data.get("queue") == "kafka":
             raise ValueError("PENSTOCK_QUEUE=kafka needs at least one broker, host:port")
         for broker in value:
@@ -272,42 +272,42 @@ class Settings(BaseSettings):
 
     @field_validator("kafka_dead_letter_topic")
     @classmethod
-    def _another_topic(cls, value: str, info: ValidationInfo) -> str:
+    def _require_distinct_topics(cls, value: str, info: ValidationInfo) -> str:
         if value == info.data.get("kafka_topic"):
-            raise ValueError("must be another than PENSTOCK_KAFKA_TOPIC")
+            raise ValueError("must differ from PENSTOCK_KAFKA_TOPIC")
         return value
 
     @field_validator("kafka_password")
     @classmethod
-    def _with_sasl(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _require_sasl_credentials(cls, value: str | None, info: ValidationInfo) -> str | None:
         if str(info.data.get("kafka_security")).startswith("SASL") and not (value and info.data.get("kafka_username")):
             raise ValueError("PENSTOCK_KAFKA_SECURITY with SASL needs PENSTOCK_KAFKA_USERNAME and a password")
         return value
 
     @field_validator("jwt_algorithms", "trusted_proxies", "upstreams", "kafka_bootstrap", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
+    def _split_commas(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("upstreams")
     @classmethod
-    def _only_a_path(cls, value: tuple[HttpUrl, ...]) -> tuple[HttpUrl, ...]:
+    def _refuse_credentials_and_queries(cls, value: tuple[HttpUrl, ...]) -> tuple[HttpUrl, ...]:
         if any(url.username or url.password or url.query or url.fragment for url in value):
-            raise ValueError("an app server's address has no user, query or fragment")
+            raise ValueError("the address of an app server must not have a user, query or fragment")
         return value
 
     @field_validator("jwt_algorithms")
     @classmethod
-    def _only_asymmetric(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _require_asymmetric(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or not set(value) <= ASYMMETRIC_ALGORITHMS:
             raise ValueError(f"allowed are {', '.join(sorted(ASYMMETRIC_ALGORITHMS))}")
         return value
 
 
-def load_settings(**given: str) -> Settings:
-    """Read the environment, but for what is given; raises StartupError naming the first variable that is wrong."""
+def load_settings(**overrides: str) -> Settings:
+    """Read the settings from the environment, except for overrides. Raises StartupError for the first invalid one."""
     try:
-        return Settings(**given)  # type: ignore[arg-type]  # they are validated
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates them
     except ValidationError as error:
         first = error.errors()[0]
         name = "PENSTOCK_" + "_".join(str(part) for part in first["loc"][:1]).upper()
