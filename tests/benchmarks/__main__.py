@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from tests.benchmarks import drain, edge, life, scale, stores
+from tests.benchmarks import cost_situations, drain, edge, life, scale, stores
 from tests.benchmarks.baselines.running import own_python
 from tests.benchmarks.errors import CannotRun, WrongAnswer
 from tests.benchmarks.load import need_wrk
@@ -19,8 +19,14 @@ from tests.benchmarks.nginx import need_nginx
 from tests.benchmarks.plan import FULL, QUICK, Plan
 from tests.benchmarks.processes import Cores, split
 
-BENCHES = {"edge": edge.bench, "drain": drain.bench, "life": life.bench, "scale": scale.bench}
-STORES_ALONE = {"life", "scale"}
+BENCHES = {
+    "edge": edge.bench,
+    "drain": drain.bench,
+    "life": life.bench,
+    "costs": cost_situations.bench,
+    "scale": scale.bench,
+}
+STORES_ALONE = {"life", "costs", "scale"}
 """Benchmarks that start nothing but stores."""
 
 
@@ -55,7 +61,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="how often everything is measured (default 5)")
     parser.add_argument("--seconds", type=int, help="how long each run of wrk takes (default 4)")
     arguments = parser.parse_args()
-    arguments.which = arguments.which or list(BENCHES)
+    arguments.which = arguments.which or [name for name in BENCHES if name != "costs"]  # which takes plain Python
     return arguments
 
 

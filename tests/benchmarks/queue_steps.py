@@ -1,11 +1,12 @@
-"""The steps of a job's life as edges and workers take them, in their batches; `life.py` measures them.
+"""The steps of a job's life as edges and workers take them, in their batches.
 
-Everything that depends on the interface of `Flows` is in this file.
+What `life.py` needs of the interface of `Flows` is all in this file.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from app.jobs.model import JobStatus, StoredRequest, StoredResponse, encode_request, owner_of
 from app.limiter.keys import descriptor
@@ -29,29 +30,43 @@ RESPONSE = StoredResponse(200, [(b"content-type", b"text/plain"), (b"x-request-i
 """About 200 bytes as it is stored."""
 
 
-def user_rule() -> ActiveRule:
+def user_rule(revision: int = 1, per_s: int = 1_000_000, **queue: float) -> ActiveRule:
     """A rule that defers each user's requests into a flow that takes as many as come."""
     fields = {"rule_id": "by-user", "key_type": "user", "key_value": "*", "limit": 1, "window_seconds": 3600}
-    drain = {"limit": 1_000_000, "window_seconds": 1}
-    queue = {"max_depth": 10_000_000, "max_wait_seconds": 3_000_000}
-    return ActiveRule(parse_rule({**fields, "on_limit": "defer", "drain": drain, "queue": queue}), 1)
+    drain = {"limit": per_s, "window_seconds": 1}
+    queue = {"max_depth": 10_000_000, "max_wait_seconds": 3_000_000} | queue
+    return ActiveRule(parse_rule({**fields, "on_limit": "defer", "drain": drain, "queue": queue}), revision)
 
 
-def deferral(number: int, flows: int, rule: ActiveRule) -> Deferral:
-    """One of the requests that go to so many flows in turn: a user's, charged to that user and to an address."""
-    user = f"user_{number % flows:05}"
-    whom = descriptor("user", user)
-    charges = (
-        FrozenCharge(rule.rule_id, whom, 1),
-        FrozenCharge("by-address", descriptor("ip", f"10.0.{number % flows // 256}.{number % 256 % flows}"), 1),
-    )
-    return Deferral(rule, whom, charges, owner_of("https://issuer.example", user), _request())
-
-
-def _request() -> StoredRequest:
+def request_of(size: int) -> StoredRequest:
+    """A request of so many bytes as it is stored."""
     headers = [(b"content-type", b"application/json"), (b"x-forwarded-for", b"10.0.0.1"), (b"accept", b"*/*")]
     bare = StoredRequest("POST", b"/work?item=1", headers, b"")
-    return replace(bare, body=b"x" * (REQUEST_BYTES - len(encode_request(bare))))
+    return replace(bare, body=b"x" * max(0, size - len(encode_request(bare))))
+
+
+USUAL_REQUEST = request_of(REQUEST_BYTES)
+
+
+def owner_by_number(number: int, flows: int) -> str:
+    """Whose job it is: so many users take turns."""
+    return owner_of("https://issuer.example", f"user_{number % flows:07}")
+
+
+@lru_cache(maxsize=1024)
+def _charged(turn: int, rule_id: str) -> tuple[str, tuple[FrozenCharge, ...]]:
+    """One user's descriptor, and what the user's requests are charged for."""
+    whom = descriptor("user", f"user_{turn:07}")
+    address = descriptor("ip", f"10.{turn >> 16}.{turn >> 8 & 255}.{turn & 255}")
+    return whom, (FrozenCharge(rule_id, whom, 1), FrozenCharge("by-address", address, 1))
+
+
+def deferral(
+    number: int, flows: int, rule: ActiveRule, request: StoredRequest = USUAL_REQUEST, key: str | None = None
+) -> Deferral:
+    """One of the requests that go to so many flows in turn: a user's, charged to that user and to an address."""
+    whom, charges = _charged(number % flows, rule.rule_id)
+    return Deferral(rule, whom, charges, owner_by_number(number, flows), request, key)
 
 
 async def enqueue(flows: Flows, jobs: int, count: int) -> None:
@@ -67,27 +82,45 @@ def _full(answers: Sequence[Enqueued | Full]) -> Full | None:
     return next((answer for answer in answers if isinstance(answer, Full)), None)
 
 
+async def take(flows: Flows, most: int = FLOWS_A_TAKE) -> list[TakenFlow]:
+    """Take flows that are due."""
+    return (await flows.take(0, most, FLOW_LEASE_US, LEASED_AT_ONCE))[1]
+
+
+async def lease(flows: Flows, flow: TakenFlow, n: int, consumer: str = "worker") -> tuple[list[LeasedJob], TakenFlow]:
+    """Lease up to so many jobs of a flow that was taken, which is kept; and the flow as it stands then."""
+    lease = await flows.lease(flow, n, consumer=consumer, due_in_us=FLOW_LEASE_US, look=n)
+    assert lease is not None, "nobody else takes flows"
+    later = replace(flow, same_cost=lease.same_cost, charges=lease.charges, depth=lease.depth)
+    return list(lease.jobs), later
+
+
+async def lease_into(into: list[LeasedJob], flows: Flows, flow: TakenFlow, n: int) -> None:
+    """The same for a caller that needs the jobs later."""
+    into += (await lease(flows, flow, n))[0]
+
+
+async def give_back(flows: Flows, flow: TakenFlow) -> None:
+    """Give a flow back, which is due at once if it has jobs."""
+    await flows.lease(flow, 0, consumer="worker", due_in_us=0, look=1)
+
+
 async def take_and_lease(flows: Flows) -> list[LeasedJob]:
     """Take flows and lease all their jobs, as a worker does whose rules permit any rate, until none are left."""
     leased: list[LeasedJob] = []
-    while True:
-        _, taken = await flows.take(0, FLOWS_A_TAKE, FLOW_LEASE_US, LEASED_AT_ONCE)
-        if not taken:
-            return leased
+    while taken := await take(flows):
         for jobs in await asyncio.gather(*(_lease_all(flows, flow) for flow in taken)):
             leased += jobs
+    return leased
 
 
 async def _lease_all(flows: Flows, flow: TakenFlow) -> list[LeasedJob]:
     """The jobs of one flow, which is given back at the end."""
     leased: list[LeasedJob] = []
     while flow.same_cost:
-        n = min(flow.same_cost, LEASED_AT_ONCE)
-        lease = await flows.lease(flow, n, consumer="worker", due_in_us=FLOW_LEASE_US, look=LEASED_AT_ONCE)
-        assert lease is not None, "nobody else takes flows"
-        leased += lease.jobs
-        flow = replace(flow, same_cost=lease.same_cost, charges=lease.charges, depth=lease.depth)
-    await flows.lease(flow, 0, consumer="worker", due_in_us=0, look=1)
+        jobs, flow = await lease(flows, flow, min(flow.same_cost, LEASED_AT_ONCE))
+        leased += jobs
+    await give_back(flows, flow)
     return leased
 
 

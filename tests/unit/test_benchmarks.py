@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.cost_meter import Growth, Step, compare
 from tests.benchmarks.errors import CannotRun, WrongAnswer
+from tests.benchmarks.life import Life, verdict
 from tests.benchmarks.load import parse, write_requests
 from tests.benchmarks.processes import Cores, cpu_s, split, ticks_in
 from tests.benchmarks.samples import Row, Sample, Verdict, difference, ratio, within, worst_window
@@ -87,3 +89,18 @@ def test_the_tables_are_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     assert ["other", "5", "5 to 5", "6 us", ""] in lines
     assert ["faster", "6.5 x", "at least 7 x", "missed"] in lines
     assert ["soon", "400 us", "at most 400 us", "met"] in lines
+
+
+def test_the_growth_of_a_cost_is_that_of_the_usual_call() -> None:
+    view, take, gone = Step("waiting", "look", "view"), Step("waiting", "take", "take"), Step("waiting", "x", "x")
+    small = {view: [100.0, 110, 5000], take: [10.0], gone: [1.0]}
+    large = {take: [49.0], view: [300.0, 330, 340]}
+    assert compare(small, large) == [Growth(take, 10, 49, 49, 1), Growth(view, 110, 330, 340, 3)]
+    assert [growth.factor for growth in compare(small, large)] == [1, 3]  # what is below the noise has not grown
+
+
+def test_the_life_of_a_job_is_counted_in_floors() -> None:
+    lives = [Life(20, 10, 20, floor_us) for floor_us in (10, 25, 20)]
+    assert lives[0].sum_us == 50
+    assert verdict(16, lives).value == 2.5
+    assert verdict(16, lives).met

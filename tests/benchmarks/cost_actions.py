@@ -1,0 +1,184 @@
+"""What clients, workers and operators call where there are very many jobs in some state."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import count
+
+from app.errors import Conflict, NotFound
+from app.jobs.model import JobStatus, encode_request
+from app.queue.kafka.staging import Staging, ToFetch
+from app.queue.model import LeasedJob, Settlement
+from tests.benchmarks import queue_steps
+from tests.benchmarks.cost_meter import Call, CostMeter
+from tests.benchmarks.population import SMALL_REQUEST, Population
+
+CALLS = 15
+"""How often most things are called."""
+
+FEW_CALLS = 5
+"""How often what takes longer is called."""
+
+BATCH = 100
+MOST_LEASED = 500
+PAGE = 100
+ANOTHER_RULE = "another-rule"
+FOREVER_S = 3600.0
+
+
+class Actions:
+    """The calls about one population, each measured under the name of the population's present situation."""
+
+    def __init__(self, population: Population, meter: CostMeter) -> None:
+        self.situation = ""
+        self._population = population
+        self._flows = population.flows
+        self._meter = meter
+        self._numbers = count(2)
+
+    async def clients(self) -> None:
+        """What clients call: look at, list and cancel jobs."""
+        records, sample = self._population.records, self._population.sample
+        await self._measure("look at a job", [partial(records.get, job_id) for job_id in sample(CALLS)])
+        await self._measure("list a page", [self._pages] * FEW_CALLS)
+        await self._measure("cancel a job", [partial(records.cancel, job_id) for job_id in sample(CALLS + 2)[1:-1]])
+
+    async def enqueue(self) -> None:
+        """What edges call."""
+        enqueue = self._population.enqueue
+        keys = [f"key-{next(self._numbers)}" for _ in range(CALLS)]
+        await self._measure("enqueue", [enqueue] * CALLS)
+        await self._measure("enqueue with a key", [partial(enqueue, key) for key in keys])
+
+    async def work(self) -> None:
+        """What workers call for jobs that wait."""
+        await self.take()
+        await self._lease("release", 1, self._flows.release, CALLS)
+        await self._lease("settle", BATCH, self._succeed)
+        await self._lease("extend", BATCH, self._extend)
+        await self._lease("release", MOST_LEASED, self._flows.release)
+        await self._measure("reclaim", [partial(self._flows.reclaim, 0, "another", 0.0)])
+        await self._lease("retry", 1, self._retry, CALLS)
+        await self.expire()
+
+    async def take(self) -> None:
+        """Take one flow, and very many at once."""
+        for flows in (1, queue_steps.FLOWS_A_TAKE):
+            await self._measure(f"take {flows}", [partial(self._take, flows)] * FEW_CALLS)
+
+    async def lease(self) -> None:
+        """Lease one job."""
+        await self._lease("release", 1, self._flows.release)
+
+    async def expire(self) -> None:
+        """Look for jobs that have waited for too long."""
+        await self._measure("expire", [partial(self._flows.expire, 0)] * FEW_CALLS)
+
+    async def in_flight(self, leased: list[LeasedJob]) -> None:
+        """What workers call for jobs that they have leased."""
+        for first in range(0, min(len(leased), FEW_CALLS * BATCH), BATCH):
+            batch = leased[first : first + BATCH]
+            await self._measure(f"extend {BATCH}", [partial(self._extend, batch)])
+            await self._measure(f"settle {BATCH // 4}", [partial(self._succeed, batch[: BATCH // 4])])
+            await self._measure(f"release {BATCH // 4}", [partial(self._flows.release, batch[-BATCH // 4 :])])
+            await self._measure("retry 1", [partial(self._retry, batch[BATCH // 2 :][:1])])
+        await self._measure("reclaim nothing", [partial(self._flows.reclaim, 0, "another", FOREVER_S)])
+
+    async def reschedule(self) -> None:
+        """Change the rule's rate to and fro."""
+        for per_s in (1_000, 2_000_000, 1_000):
+            rule = self._population.rule = queue_steps.user_rule(next(self._numbers), per_s)
+            await self._measure("reschedule", [partial(self._flows.reschedule, rule.rule_id, rule)])
+
+    async def purge(self, rule_id: str, within_s: float) -> None:
+        """Cancel a rule's jobs, as many as can be within this time."""
+
+        await self._measure(f"purge {rule_id}", [partial(_begin, self._population.operations.purge(rule_id), within_s)])
+
+    async def dead_letters(self) -> None:
+        """What operators do with dead letters."""
+        operations, sample = self._population.operations, self._population.sample(2 * CALLS)
+        await self._measure("list dead letters", [partial(operations.dead_letters, "", PAGE, "")] * FEW_CALLS)
+        starts = [partial(operations.dead_letters, "", PAGE, job_id) for job_id in sample[:FEW_CALLS]]
+        await self._measure("list dead letters from there", starts)
+        await self._measure("list another rule's", [partial(operations.dead_letters, ANOTHER_RULE, PAGE, "")])
+        await self._measure("discard", [partial(_if_dead, operations.discard, job_id) for job_id in sample[:CALLS]])
+        rule = self._population.rule
+        await self._measure("replay", [partial(_if_dead, operations.replay, job_id, rule) for job_id in sample[CALLS:]])
+        await self._lease("fail", 1, self._population.fail, CALLS)
+
+    async def intake(self) -> None:
+        """What edges and intakes call about jobs whose messages have not been read."""
+        population, staging = self._population, self._population.staging
+        await self._measure("record", [population.record] * CALLS)
+        sample = population.sample(3 * CALLS)
+        await self._measure("confirm", [partial(staging.confirm_produced, job_id) for job_id in sample[:CALLS]])
+        await self._measure("abandon", [partial(staging.abandon, job_id) for job_id in sample[CALLS : 2 * CALLS]])
+        batches = [population.ids[first : first + BATCH] for first in range(0, FEW_CALLS * BATCH, BATCH)]
+        await self._measure(f"admit {BATCH}", [partial(population.admit, batch) for batch in batches])
+
+    async def sweep(self, within_s: float) -> None:
+        """Cancel jobs whose messages never came, as many as can be within this time."""
+        staging = self._population.staging
+        await staging.caught_up(0, await staging.now_ms() + 1000)
+        await self._measure("sweep", [partial(_begin, staging.sweep(1, 0.0), within_s)])
+
+    async def refill(self) -> None:
+        """What workers call to have requests fetched from Kafka."""
+        staging, stored = self._population.staging, encode_request(SMALL_REQUEST)
+        for _ in range(FEW_CALLS):
+            found: list[ToFetch] = []
+            await self._measure("next to fetch", [partial(_next_to_fetch, found, staging)])
+            jobs = [(each.job_id, stored) for each in found][:BATCH]
+            if jobs:
+                await self._measure(f"refill {BATCH}", [partial(staging.refill, found[0].flow, jobs)])
+        await self._measure("outbox", [partial(staging.outbox, 0, 0.0)] * FEW_CALLS)
+
+    async def _measure(self, action: str, calls: Sequence[Call]) -> None:
+        await self._meter.measure(self.situation, action, calls)
+
+    async def _pages(self) -> None:
+        owner, cursor = queue_steps.owner_by_number(0, self._population.count), None
+        for _ in range(2):
+            cursor = (await self._population.records.page(owner, PAGE, cursor)).next
+
+    async def _take(self, flows: int) -> None:
+        for flow in await queue_steps.take(self._flows, flows):
+            await queue_steps.give_back(self._flows, flow)
+
+    async def _lease(
+        self, action: str, n: int, then: Callable[[list[LeasedJob]], Awaitable[object]], times: int = FEW_CALLS
+    ) -> None:
+        """Lease so many jobs and do this with them; both are measured."""
+        for _ in range(times):
+            for flow in await queue_steps.take(self._flows, 1):
+                leased: list[LeasedJob] = []
+                await self._measure(f"lease {n}", [partial(queue_steps.lease_into, leased, self._flows, flow, n)])
+                await queue_steps.give_back(self._flows, flow)
+                if leased:
+                    await self._measure(f"{action} {n}", [partial(then, leased)])
+
+    async def _succeed(self, jobs: list[LeasedJob]) -> None:
+        await self._flows.settle([Settlement(job, JobStatus.SUCCEEDED, response=queue_steps.RESPONSE) for job in jobs])
+
+    async def _extend(self, jobs: list[LeasedJob]) -> None:
+        await self._flows.extend(jobs, "worker")
+
+    async def _retry(self, jobs: list[LeasedJob]) -> None:
+        for job in jobs:
+            await self._flows.retry(job, FOREVER_S, "app_server", "503", give_back=False)
+
+
+async def _begin(long: Awaitable[object], within_s: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(long, within_s)
+
+
+async def _next_to_fetch(into: list[ToFetch], staging: Staging) -> None:
+    into += (await staging.next_to_fetch(0, 0.001))[1]
+
+
+async def _if_dead(call: Callable[..., Awaitable[object]], *arguments: object) -> None:
+    with suppress(Conflict, NotFound):
+        await call(*arguments)
