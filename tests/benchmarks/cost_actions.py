@@ -8,7 +8,8 @@ from itertools import count
 
 from app.errors import Conflict, NotFound
 from app.jobs.model import JobStatus, encode_request
-from app.queue.kafka.staging import Staging, ToFetch
+from app.queue.kafka.model import SpilledJob
+from app.queue.kafka.staging import Staging
 from app.queue.model import LeasedJob, Settlement
 from tests.benchmarks import queue_steps
 from tests.benchmarks.cost_meter import Call, CostMeter
@@ -121,14 +122,14 @@ class Actions:
     async def sweep(self, within_s: float) -> None:
         """Cancel jobs whose messages never came, as many as can be within this time."""
         staging = self._population.staging
-        await staging.caught_up(0, await staging.now_ms() + 1000)
+        await staging.note_read_until(0, await staging.now_ms() + 1000)
         await self._measure("sweep", [partial(_begin, staging.sweep(1, 0.0), within_s)])
 
     async def refill(self) -> None:
         """What workers call to have requests fetched from Kafka."""
         staging, stored = self._population.staging, encode_request(SMALL_REQUEST)
         for _ in range(FEW_CALLS):
-            found: list[ToFetch] = []
+            found: list[SpilledJob] = []
             await self._measure("next to fetch", [partial(_next_to_fetch, found, staging)])
             jobs = [(each.job_id, stored) for each in found][:BATCH]
             if jobs:
@@ -175,8 +176,8 @@ async def _begin(long: Awaitable[object], within_s: float) -> None:
         await asyncio.wait_for(long, within_s)
 
 
-async def _next_to_fetch(into: list[ToFetch], staging: Staging) -> None:
-    into += (await staging.next_to_fetch(0, 0.001))[1]
+async def _next_to_fetch(into: list[SpilledJob], staging: Staging) -> None:
+    into += (await staging.next_to_fetch(0, 0.001)).jobs
 
 
 async def _if_dead(call: Callable[..., Awaitable[object]], *arguments: object) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from app.errors import QueueUnavailable
 from app.redis_wire.address import RedisAddress
-from app.redis_wire.connection import Answer
+from app.redis_wire.connection import FutureReply
 from app.redis_wire.node import Node
 from app.redis_wire.resp import command
 from app.redis_wire.scripts import source
@@ -79,7 +79,7 @@ class MeteredNode(Node):
         self.on_script: Callable[[str, float], None] | None = None
         """Is told the digest of each script that was called, and the microseconds that it took."""
 
-    def call(self, command: bytes) -> Answer:
+    def call(self, command: bytes) -> FutureReply:
         """Send a command; everything goes out together, so that nothing else comes between."""
         script = _SCRIPT.search(command, 0, 100)
         if self.on_script is None or script is None:
@@ -95,7 +95,7 @@ class MeteredNode(Node):
         return min(later - earlier for earlier, later in pairwise(used))
 
 
-def _tell(on_script: Callable[[str, float], None], digest: str, before: Answer, after: Answer) -> None:
+def _tell(on_script: Callable[[str, float], None], digest: str, before: FutureReply, after: FutureReply) -> None:
     on_script(digest, _used_us(after.result()) - _used_us(before.result()))
 
 

@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 from app.clients import queue_redis
 from app.jobs.model import JobStatus, encode_request
 from app.queue.flows import Flows
-from app.queue.kafka.staging import Arrived, Place, Staging
+from app.queue.kafka.model import IntakeMessage, MessageLocation
+from app.queue.kafka.staging import Staging
 from app.queue.model import Deferral, Enqueued, Full, LeasedJob, Settlement
 from app.queue.operations import Operations
 from app.queue.records import Records
@@ -109,14 +110,14 @@ class Population:
         return answer.job.id
 
     async def _recorded(self, deferral: Deferral) -> Enqueued | Full:
-        return (await self.staging.record(deferral))[0]
+        return (await self.staging.record(deferral)).answer
 
     async def admit(self, ids: Sequence[str]) -> None:
         """The intake has read the messages of these jobs."""
         stored = encode_request(SMALL_REQUEST)
-        messages = [Arrived(job_id, Place(0, next(self._offsets)), stored) for job_id in ids]
+        messages = [IntakeMessage(job_id, MessageLocation(0, next(self._offsets)), stored) for job_id in ids]
         admitted = await self.staging.admit(messages)
-        require(admitted.dealt_with == len(ids), f"{admitted} of {len(ids)} messages")
+        require(admitted.processed == len(ids), f"{admitted} of {len(ids)} messages")
 
     async def admit_all(self) -> None:
         """The intake has read everything."""
