@@ -90,11 +90,12 @@ def _settings() -> Iterator[str]:
             groups.setdefault(group, []).append(_setting(field[1], Settings.model_fields[field[1]]))
     for title, rows in groups.items():
         yield f"## {title}"
-        yield _table("setting", "meaning", "default", "allowed", rows=rows)
+        yield _table("setting", "meaning", "default", rows=rows)
 
 
 def _setting(name: str, field: FieldInfo) -> tuple[str, ...]:
-    return (f"`PENSTOCK_{name.upper()}`", field.description or "", _default(field), _allowed(field))
+    meaning, allowed = field.description or "", _allowed(field)
+    return (f"`PENSTOCK_{name.upper()}`", f"{meaning} Allowed: {allowed}." if allowed else meaning, _default(field))
 
 
 def _default(field: FieldInfo) -> str:
@@ -115,7 +116,9 @@ def _default(field: FieldInfo) -> str:
 
 def _allowed(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
-        return ", ".join(f"`{choice}`" for choice in get_args(field.annotation))
+        choices = [f"`{choice}`" for choice in get_args(field.annotation)]
+        explained = all(choice in (field.description or "") for choice in choices)
+        return "" if explained else ", ".join(choices)
     bounds = {
         name: getattr(one, name) for one in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(one, name)
     }
