@@ -23,14 +23,14 @@ from app.clients import (
     upstream_pools,
 )
 from app.edge.api import build_api
-from app.edge.deferral import Deferring
+from app.edge.deferral import JobSubmitter
 from app.edge.denial_cache import DenialCache
-from app.edge.gateway import Gateway, Parts
-from app.edge.job_view import JobView
+from app.edge.gateway import Gateway, GatewayParts
+from app.edge.heartbeat import EdgeHeartbeat
+from app.edge.job_renderer import JobRenderer
 from app.edge.limit_checker import LimitChecker
 from app.edge.metrics import EdgeMetrics
 from app.edge.poll_limit import PollLimit
-from app.edge.presence import Presence
 from app.edge.routes.dependencies import ApiParts
 from app.http1.server.asgi import as_application
 from app.identity.authentication import Authenticator
@@ -129,27 +129,27 @@ class EdgeComposition:
         self._clients = clients
         self._rules = RuleCache(clients.cache, settings, settings.counters_timeout_ms / 1000)
         self._limiter = RedisLimiter(clients.counter_scripts)
-        self._presence = Presence(clients.cache)
+        self._heartbeat = EdgeHeartbeat(clients.cache)
         self._verifier = TokenVerifier(settings, clients.http, settings.jwt_audience)
         self._authenticator = Authenticator(self._verifier, settings)
         self._identity_tokens = load_identity_tokens(settings.identity_key_file)
         self._disk = Disk(settings.queue_folder, settings.queue_min_free_bytes)
         self._job_queue = build_job_queue(clients.queue, clients.queue_scripts, settings)
-        self._view = JobView(settings)
+        self._job_renderer = JobRenderer(settings)
         self.metrics = EdgeMetrics(process.registry)
 
     def gateway(self, upstream: Upstream) -> Gateway:
         """The application that every request enters."""
         return Gateway(
-            Parts(
+            GatewayParts(
                 api=as_application(OwnHeadersMiddleware(self._api())),
-                identity=self._authenticator,
+                authenticator=self._authenticator,
                 rules=self._rules,
                 limit_checker=self._limit_checker(),
-                deferring=self._deferring(),
+                job_submitter=self._job_submitter(),
                 upstream=upstream,
                 identity_tokens=self._identity_tokens,
-                view=self._view,
+                job_renderer=self._job_renderer,
                 metrics=self.metrics,
                 settings=self._settings,
             )
@@ -159,7 +159,7 @@ class EdgeComposition:
         """What runs beside the server."""
         return [
             self._rules.run(self._process.stop),
-            self._presence.run(),
+            self._heartbeat.run(),
             _set_ready_with_rules(self._rules, self._process.ready),
             self._verifier.run(),
             self._disk.run(),
@@ -171,11 +171,11 @@ class EdgeComposition:
         """The routes below `/_penstock/`."""
         return build_api(
             ApiParts(
-                identity=self._authenticator,
+                authenticator=self._authenticator,
                 rules=self._rules,
                 limiter=self._limiter,
                 records=Records(self._clients.queue, self._clients.queue_scripts, self._settings),
-                view=self._view,
+                job_renderer=self._job_renderer,
                 identity_tokens=self._identity_tokens,
                 settings=self._settings,
                 poll_limit=PollLimit(self._settings.poll_limit_per_s),
@@ -187,23 +187,23 @@ class EdgeComposition:
         return LimitChecker(
             limiter=self._limiter,
             local=LocalLimiter(),
-            presence=self._presence,
+            heartbeat=self._heartbeat,
             metrics=self.metrics,
             denial_cache=DenialCache(),
         )
 
-    def _deferring(self) -> Deferring:
-        return Deferring(
+    def _job_submitter(self) -> JobSubmitter:
+        return JobSubmitter(
             queue=self._job_queue,
             disk=self._disk,
             limiter=self._limiter,
-            identity=self._authenticator,
+            authenticator=self._authenticator,
             settings=self._settings,
         )
 
 
 async def _set_ready_with_rules(rules: RuleCache, ready: asyncio.Event) -> None:
     """Set `ready` once the rules are known."""
-    while not rules.known:  # noqa: ASYNC110 - it happens once, at the start
+    while not rules.has_rules:  # noqa: ASYNC110 - it happens once, at the start
         await asyncio.sleep(0.05)
     ready.set()

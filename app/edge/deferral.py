@@ -1,4 +1,4 @@
-"""Deferring: a request becomes a job, stored durably before it is answered."""
+"""Deferral: turns a request into a job, which is stored durably before the request is answered."""
 
 import re
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from app.limiter.limiter import Limiter
 from app.queue.disk import Disk
 from app.queue.job_queue import JobQueue
 from app.queue.model import Deferral, Enqueued, Full
+from app.rules.active import ActiveRule
 from app.rules.match import Match
 from app.settings import Settings
 from app.web.headers import Headers, to_store, to_upstream
@@ -25,23 +26,23 @@ _KEY = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\])*)"|([!#$%&\'*+.^_`|~:/0-9A-Za-z-
 _ESCAPED = re.compile(rb'\\(["\\])')
 
 
-class Deferring:
-    """Puts requests into their flows, and finds those that were put there before."""
+class JobSubmitter:
+    """Submits requests as jobs to their flows, and finds the jobs of repeated requests."""
 
     def __init__(
-        self, queue: JobQueue, disk: Disk, limiter: Limiter, identity: Authenticator, settings: Settings
+        self, queue: JobQueue, disk: Disk, limiter: Limiter, authenticator: Authenticator, settings: Settings
     ) -> None:
         self._queue = queue
         self._disk = disk
         self._limiter = limiter
-        self._identity = identity
+        self._authenticator = authenticator
         self._has_key = bool(settings.envelope_keys)
-        self._most = settings.max_deferred_body_bytes
+        self._max_body_bytes = settings.max_deferred_body_bytes
 
-    async def known(self, request: Request, caller: Caller, matches: Sequence[Match]) -> Job | None:
-        """The job that the request's idempotency key stands for already, where a matching rule defers.
+    async def find_existing(self, request: Request, caller: Caller, matches: Sequence[Match]) -> Job | None:
+        """Find the job that was made with the request's idempotency key; None without a key or a rule that defers.
 
-        Raises MalformedRequest, InvalidInput for the anonymous, IdempotencyConflict, QueueUnavailable.
+        Raises MalformedRequest, InvalidInput for an anonymous caller, IdempotencyConflict, QueueUnavailable.
         """
         deferring = [match for match in matches if match.rule.defers]
         if not deferring:
@@ -55,14 +56,17 @@ class Deferring:
         flows = [(match.rule.rule_id, match.descriptor) for match in deferring]
         try:
             stored = await self._stored(request, caller, deferring[0])
-        except BodyTooLarge:  # then it was never deferred: the key may stand for another request alone
+        except BodyTooLarge:  # it cannot have been deferred, so the key can only belong to another request
             stored = None
         return await self._queue.find_by_idempotency_key(flows, owner, key, stored)
 
-    async def defer(
+    async def submit(
         self, request: Request, caller: Caller, decision: Defer, results: Sequence[RuleResult]
     ) -> Enqueued | Full:
-        """Raises BodyTooLarge, IdempotencyConflict, QueueUnavailable."""
+        """Enqueue the request under the rule that defers it, and set the backlog marker if its flow was empty.
+
+        Raises BodyTooLarge, IdempotencyConflict, QueueUnavailable.
+        """
         if not self._disk.has_room:
             raise QueueUnavailable("The queue's disk is nearly full.")
         match, matches = decision.by.match, [one.match for one in results]
@@ -76,32 +80,37 @@ class Deferring:
                 request=await self._stored(request, caller, match),
                 idempotency_key=idempotency_key(request.headers),
                 seal=self._seals(match),
-                due_in_us=0 if rule.has_own_drain_rate or rule.paused else decision.wait_us,  # a worker parks it
+                due_in_us=_due_in_us(match.rule, decision),
             )
         )
         if isinstance(answer, Enqueued) and answer.flow_was_empty and not rule.overtaking:
-            # Before the 202: it can't be too late, since this caller was just refused and no unit is free yet.
+            # Set before the 202. That is early enough: the caller was just refused, so no unit is free yet.
             counter = live_counter(rule.rule_id, match.descriptor)
-            with suppress(CountersUnavailable):  # the job is stored all the same; its worker sets the marker too
+            with suppress(CountersUnavailable):  # the job is stored already, and its worker sets the marker too
                 await self._limiter.set_backlog_marker(
                     counter, answer.job.id, rule.queue.max_wait_seconds + MARKER_SLACK_S
                 )
         return answer
 
     def _seals(self, match: Match) -> bool:
-        """Credentials are kept only where the rule says so and they can be encrypted."""
+        """Whether the request is stored encrypted, with its credentials: the rule must ask for it and a key be set."""
         return match.rule.queue.keep_credentials and self._has_key
 
     async def _stored(self, request: Request, caller: Caller, match: Match) -> StoredRequest:
-        trusted = self._identity.trusts(request.peer)
+        trusted = self._authenticator.trusts(request.peer)
         headers = to_upstream(request.headers, client=request.peer, scheme=SCHEME, trusted=trusted)
         subject = (caller.issuer, caller.subject) if caller.issuer and caller.subject else None
         kept = to_store(headers, match.rule.queue.drop_headers, keep_credentials=self._seals(match))
-        return StoredRequest(request.method, request.target, kept, await request.read(self._most), subject)
+        return StoredRequest(request.method, request.target, kept, await request.read(self._max_body_bytes), subject)
+
+
+def _due_in_us(rule: ActiveRule, decision: Defer) -> int:
+    """When a worker should look at the flow: at once if it has its own drain rate or is paused, which workers check."""
+    return 0 if rule.has_own_drain_rate or rule.paused else decision.wait_us
 
 
 def idempotency_key(headers: Headers) -> str | None:
-    """The value of `Idempotency-Key`: a structured field's string or a bare token; raises MalformedRequest."""
+    """Read `Idempotency-Key`, a string or a token of structured fields; None without one. Raises MalformedRequest."""
     values = [value for name, value in headers if name == b"idempotency-key"]
     if not values:
         return None

@@ -1,14 +1,13 @@
-"""The denial cache: who is known to be over a limit is told so from memory, until the next unit is free.
+"""The denial cache: refuses from memory the requests that the counters would refuse until their next unit is free.
 
-A counter only fills up: what others spend, live or drained, makes the next unit later, never earlier. So a refusal is
-true until the wait that came with it ends. Two things free a unit earlier: a changed rule, which is another object in
-the rule cache than the one that refused, whether a message named it or all were read again; and lost counters, for
-which nothing is kept for longer than LONGEST_S.
+What others spend, live or drained, makes the next unit later and never earlier, so a refusal holds until the wait that
+came with it ends. There are two exceptions. A changed rule is another object than the rule that refused, and the cache
+compares them. Lost counters forget what was spent, so nothing is kept for longer than MAX_AGE_S.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 
 from app.decision import RuleResult
@@ -17,61 +16,61 @@ from app.limiter.algorithms import ALGORITHMS
 from app.limiter.policy import Policy, QuotaState
 from app.rules.match import Match
 
-KEPT = 50_000
-LONGEST_S = 1.0
-STEP_S = 0.05
-"""What is said of a quota is at most so old; for that long it is the same object."""
+MAX_DENIALS = 50_000
+MAX_AGE_S = 1.0
+REFRESH_INTERVAL_S = 0.05
+"""The waits in a denial are at most so old; for that long `get` returns the same object."""
 
 Denial = tuple[RuleResult, ...]
 
 
 @dataclass(slots=True)
-class _Kept:
-    """A refusal as it was asked for; `now` is how it stands at `stands_at_s`."""
+class _Entry:
+    """A denial as the counters gave it at `decided_at_s`, and as it is at `aged_at_s`."""
 
     results: Denial
-    asked_at_s: float
+    decided_at_s: float
     until_s: float
-    stands_at_s: float = field(default=0.0)
-    now: Denial = field(default=())
+    aged_at_s: float
+    aged: Denial
 
 
 class DenialCache:
-    """Bounded; the least recently used goes first. Only for requests all of whose rules enforce and reject."""
+    """Denials of requests all of whose rules reject, by the requests' counters; evicts the least recently used."""
 
     def __init__(self, now_s: Callable[[], float] = monotonic) -> None:
         self._now_s = now_s
-        self._kept: OrderedDict[tuple[str, ...], _Kept] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, ...], _Entry] = OrderedDict()
 
-    def of(self, matches: Sequence[Match], counters: tuple[str, ...]) -> Denial | None:
-        """The refusal that these would be met with, as it stands now; None: the counters must be asked."""
-        kept = self._kept.get(counters)
-        if kept is None:
+    def get(self, matches: Sequence[Match], counters: tuple[str, ...]) -> Denial | None:
+        """The refusal that the counters would give now; None if they must decide."""
+        entry = self._entries.get(counters)
+        if entry is None:
             return None
         now = self._now_s()
-        if now >= kept.until_s or not _is_about(kept.results, matches):
-            del self._kept[counters]
+        if now >= entry.until_s or not _has_rules_of(entry.results, matches):
+            del self._entries[counters]
             return None
-        self._kept.move_to_end(counters)
-        if now - kept.stands_at_s >= STEP_S:
-            kept.now, kept.stands_at_s = _aged(kept.results, now - kept.asked_at_s), now
-        return kept.now
+        self._entries.move_to_end(counters)
+        if now - entry.aged_at_s >= REFRESH_INTERVAL_S:
+            entry.aged, entry.aged_at_s = _aged(entry.results, now - entry.decided_at_s), now
+        return entry.aged
 
-    def learn(self, results: Denial, counters: tuple[str, ...], asked_at_s: float) -> None:
-        """Keep what the counters, asked at this time, said of a request, where it is such a refusal."""
+    def remember(self, results: Denial, counters: tuple[str, ...], decided_at_s: float) -> None:
+        """Keep these results of the counters if they are such a refusal; `decided_at_s` is when they were asked."""
         waits_s = [one.state.wait_us / 1e6 for one in results if one.state.refused]
         if not waits_s or not all(one.match.rule.rejects for one in results):
             return
-        # Until the first of them would let it pass: from then on another one alone refuses, in other words.
-        until_s = asked_at_s + min(LONGEST_S, *waits_s)
-        self._kept[counters] = _Kept(results, asked_at_s, until_s, asked_at_s, results)
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+        # Until the first of the refusing rules allows it: from then on the refusal names fewer rules.
+        until_s = decided_at_s + min(MAX_AGE_S, *waits_s)
+        self._entries[counters] = _Entry(results, decided_at_s, until_s, decided_at_s, results)
+        if len(self._entries) > MAX_DENIALS:
+            self._entries.popitem(last=False)
 
 
-def _is_about(results: Denial, matches: Sequence[Match]) -> bool:
-    """Of the very same rules, as they were then."""
-    for one, match in zip(results, matches, strict=True):  # noqa: SIM110 - a generator costs more than all the rest
+def _has_rules_of(results: Denial, matches: Sequence[Match]) -> bool:
+    """Whether the results come from the very same versions of these rules."""
+    for one, match in zip(results, matches, strict=True):  # noqa: SIM110 - a generator would cost more than the rest of `get`
         if one.match.rule is not match.rule:
             return False
     return True

@@ -1,16 +1,19 @@
-"""The way of a request, top to bottom: who, which rules, decide; then forward, reject or defer."""
+"""The way of a request, from top to bottom: snapshot (who calls, which rules apply), check the limits, decide, act.
+
+What memory knows is answered without a task: a request of a known caller to known rules that the denial cache refuses.
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.decision import Defer, Forward, Reject, RuleResult, decide
-from app.edge.deferral import Deferring
-from app.edge.job_view import JobView
+from app.edge.deferral import JobSubmitter
+from app.edge.job_renderer import JobRenderer
 from app.edge.limit_checker import LimitCheck, LimitChecker
 from app.edge.metrics import EdgeMetrics
 from app.edge.rate_limit_headers import rate_limit
-from app.edge.refusal import Refusals, over_limit
+from app.edge.rejection import RejectionReplies, rejection
 from app.edge.request import SCHEME, Request
 from app.errors import ClientGone, Forbidden, NotFound, QueueUnavailable, RulesUnavailable, UpstreamError
 from app.http1.server.exchange import Application, Exchange, PendingResponse
@@ -31,51 +34,53 @@ OWN_PREFIX = OWN_PATH + "/"
 _OWN_PREFIX = OWN_PREFIX.encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the gateway is made of. `api` serves `/_penstock/`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayParts:
+    """What the gateway is made of. `api` serves `/_penstock/`. Construct it with keyword arguments."""
 
     api: Application
-    identity: Authenticator
+    authenticator: Authenticator
     rules: RuleCache
     limit_checker: LimitChecker
-    deferring: Deferring
+    job_submitter: JobSubmitter
     upstream: Upstream
     identity_tokens: IdentityTokens
-    view: JobView
+    job_renderer: JobRenderer
     metrics: EdgeMetrics
     settings: Settings
 
 
 class Gateway:
-    """An application of our server. All of it raises PenstockError, which becomes the answer."""
+    """The data plane as an application of the HTTP server, which turns a PenstockError into the response."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
-        self._identity = parts.identity
+        self._authenticator = parts.authenticator
         self._rules = parts.rules
-        self._judging = parts.limit_checker
+        self._limits = parts.limit_checker
         self._metrics = parts.metrics
         self._settings = parts.settings
-        self._refusals = Refusals()
+        self._rejections = RejectionReplies()
 
     def __call__(self, exchange: Exchange) -> PendingResponse | None:
-        """One request: answered at once where memory knows how; else what there is to wait for."""
+        """Handle one request: answer it now and return None, or return what the server must wait for."""
         if exchange.head.path.startswith(_OWN_PREFIX):
             return self._parts.api(exchange)
         request = Request(exchange)
         for path in request.paths:
-            if path.startswith(OWN_PATH) and _is_ours(path):  # another spelling; the app servers never see one
+            if path.startswith(OWN_PATH) and _is_own(path):  # spelled otherwise; app servers never get these paths
                 raise NotFound("There is nothing here.")
-        caller = self._identity.known(request)
+        caller = self._authenticator.cached_caller(request)
         if caller is None:
-            return self._look_up(request)
-        matches = self._rules.known_to_apply(caller, request.method, request.paths)
-        return self._look_up(request) if matches is None else self._judge(request, caller, matches)
+            return self._handle_uncached(request)
+        matches = self._rules.cached_applicable(caller, request.method, request.paths)
+        if matches is None:
+            return self._handle_uncached(request)
+        return self._apply_rules(request, caller, matches)
 
-    async def _look_up(self, request: Request) -> None:
-        """The same for whom memory does not know: the token is verified, the rules are read."""
-        caller = await self._identity.caller(request)
+    async def _handle_uncached(self, request: Request) -> None:
+        """Verify the token and read the rules, one of which is not in memory; then go on in the same way."""
+        caller = await self._authenticator.authenticate(request)
         try:
             matches = await self._rules.applicable(caller, request.method, request.paths)
         except RulesUnavailable:
@@ -83,37 +88,37 @@ class Gateway:
                 raise
             await self._forward(request, caller, ())
             return
-        answering = self._judge(request, caller, matches)
-        if answering is not None:
-            await answering
+        pending = self._apply_rules(request, caller, matches)
+        if pending is not None:
+            await pending
 
-    def _judge(self, request: Request, caller: Caller, matches: tuple[Match, ...]) -> PendingResponse | None:
+    def _apply_rules(self, request: Request, caller: Caller, matches: tuple[Match, ...]) -> PendingResponse | None:
         if not matches and self._settings.no_rule == "deny":
             raise Forbidden("No rule allows this request.")
-        check = self._judging.check(matches)
-        denial = self._judging.cached_denial(check)
+        check = self._limits.check(matches)
+        denial = self._limits.cached_denial(check)
         if denial is None:
-            return self._ask(request, caller, check)
+            return self._decide(request, caller, check)
         self._metrics.rejected += 1
-        request.exchange.reply(self._refusals.of(denial))
+        request.exchange.reply(self._rejections.of(denial))
         return None
 
-    async def _ask(self, request: Request, caller: Caller, check: LimitCheck) -> None:
-        """Decide by what the counters say, and do it."""
+    async def _decide(self, request: Request, caller: Caller, check: LimitCheck) -> None:
+        """Check the limits at the counters, decide, and act on the decision."""
         exchange = request.exchange
         if check.defers:
-            job = await self._parts.deferring.known(request, caller, check.matches)
+            job = await self._parts.job_submitter.find_existing(request, caller, check.matches)
             if job is not None:
-                exchange.reply(self._parts.view.accepted(job, request.scope, repeated=True))
+                exchange.reply(self._parts.job_renderer.accepted(job, request.scope, repeated=True))
                 return
-        results = await self._judging.evaluate(check)
+        results = await self._limits.evaluate(check)
         decision = decide(results)
         match decision:
             case Forward():
                 await self._forward(request, caller, results)
             case Reject(by):
                 self._metrics.rejected += 1
-                exchange.reply(over_limit(by, results))
+                exchange.reply(rejection(by, results))
             case Defer():
                 self._metrics.deferred += 1
                 exchange.reply(await self._defer(request, caller, decision, results))
@@ -134,7 +139,7 @@ class Gateway:
                     await exchange.drain()
                     chunk = await answer.read()
         except UpstreamError as error:
-            if request.abandoned:  # what the app server missed was the client's to send
+            if request.abandoned:  # the app server failed because the client did not send all of its body
                 raise ClientGone from error
             self._metrics.upstream_errors.labels(type(error).__name__).inc()
             raise
@@ -143,7 +148,7 @@ class Gateway:
         exchange.finish(chunk)
 
     def _headers(self, request: Request, caller: Caller) -> Headers:
-        trusted = self._identity.trusts(request.peer)
+        trusted = self._authenticator.trusts(request.peer)
         headers = to_upstream(request.headers, client=request.peer, scheme=SCHEME, trusted=trusted)
         if caller.subject is not None and caller.issuer is not None:
             token = self._parts.identity_tokens.token((caller.issuer, caller.subject))
@@ -152,14 +157,14 @@ class Gateway:
         return headers
 
     async def _defer(self, request: Request, caller: Caller, decision: Defer, results: Sequence[RuleResult]) -> Reply:
-        answer = await self._parts.deferring.defer(request, caller, decision, results)
+        answer = await self._parts.job_submitter.submit(request, caller, decision, results)
         if not isinstance(answer, Full):
-            return self._parts.view.accepted(answer.job, request.scope, results, repeated=answer.known)
+            return self._parts.job_renderer.accepted(answer.job, request.scope, results, repeated=answer.known)
         if answer.reason is FullReason.MEMORY:
             raise QueueUnavailable("The queue takes no more jobs.")
         why = {FullReason.DEPTH: "its queue is full", FullReason.WAIT: "it would wait for too long"}[answer.reason]
-        return over_limit((decision.by,), results, room_in_s=answer.retry_after_s, why=f"deferring it is no use: {why}")
+        return rejection((decision.by,), results, room_in_s=answer.retry_after_s, why=f"deferring it is no use: {why}")
 
 
-def _is_ours(path: str) -> bool:
+def _is_own(path: str) -> bool:
     return path == OWN_PATH or path.startswith(OWN_PREFIX)

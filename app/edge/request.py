@@ -48,7 +48,7 @@ class Request:
 
     @property
     def scope(self) -> Mapping[str, Any]:
-        """What addresses of ours are made of (JobView), in ASGI's words."""
+        """What addresses of ours are made of (JobRenderer), in ASGI's words."""
         return {"scheme": SCHEME, "headers": self.headers}
 
     def body(self) -> bytes | AsyncIterator[bytes] | None:

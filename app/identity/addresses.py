@@ -1,4 +1,4 @@
-"""Whose address counts: the peer's, or the one that our own proxies say is behind them."""
+"""Client addresses: the peer's, or the one that trusted proxies report, and how addresses are counted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ IPV6_PREFIX = 64
 
 @dataclass(frozen=True, slots=True)
 class ClientAddress:
-    """`counted`: IPv4 whole, IPv6 by its /64, empty where the text is no address. `trusted`: of a proxy of ours."""
+    """`counted` is the text by which it is counted, empty if there is no address. `trusted`: it is a trusted proxy."""
 
     counted: str
     trusted: bool
@@ -26,25 +26,28 @@ NO_CLIENT_ADDRESS = ClientAddress("", trusted=False)
 
 
 class ClientAddresses:
-    """Reads addresses, each text once while it is in use."""
+    """Reads addresses; each text is parsed once while it is in the cache."""
 
     def __init__(self, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
         self._trusted = trusted
         self._read: TwoGenerationLRUCache[str, ClientAddress] = TwoGenerationLRUCache(CACHE_SIZE)
 
     def trusts(self, peer: str) -> bool:
-        """Whether this peer is a proxy of ours, whose forwarding headers count."""
+        """Whether this peer is a trusted proxy, whose forwarding headers are believed."""
         return bool(self._trusted) and self._of(peer).trusted
 
     def client(self, peer: str, headers: Headers) -> str:
-        """The client's address as it is counted; raises MalformedRequest."""
+        """The text by which the client's address is counted; raises MalformedRequest."""
         address = self._of(peer)
-        if not address.counted:  # the connection ended before its address was asked for
+        if not address.counted:  # the connection was closed before its address was read
             raise MalformedRequest("The client has no address.")
         return self._behind_proxies(address, headers) if address.trusted else address.counted
 
     def _behind_proxies(self, nearest: ClientAddress, headers: Headers) -> str:
-        """Right to left: the first that is no proxy of ours; where the next is no address, whoever named it."""
+        """Read X-Forwarded-For from right to left, up to the first address that is not a trusted proxy.
+
+        If a text is no address, the client is whoever wrote it: the nearest address to the right of it.
+        """
         named = b",".join(value for name, value in headers if name == b"x-forwarded-for")
         for text in reversed(named.decode("latin-1").rsplit(",", MAX_PROXIES)):
             address = self._of(_without_port(text.strip(" \t")))
@@ -83,7 +86,7 @@ def counted_as(ip: IPv4Address | IPv6Address) -> str:
 
 
 def _without_port(text: str) -> str:
-    """Some proxies write `192.0.2.1:4711`, `[2001:db8::1]` or `[2001:db8::1]:4711`."""
+    """Remove the port and brackets that some proxies write: `192.0.2.1:4711`, `[2001:db8::1]:4711`."""
     if text.startswith("["):
         inside, bracket, port = text[1:].partition("]")
         return inside if bracket and ":" in inside and _is_port_or_none(port) else ""

@@ -1,4 +1,4 @@
-"""Who asks: the client's address, and the verified token's subject."""
+"""Authentication: who calls, by the client's address and the verified token."""
 
 import time
 from collections.abc import Callable
@@ -19,51 +19,51 @@ from app.web.headers import Headers
 CACHE_SIZE = 20_000
 TOKEN_CACHE_BYTES = 32 << 20
 TOKEN_OVERHEAD_BYTES = 1024
-COUNTED = 10_000
-MINUTE_S = 60
+MAX_ADDRESSES = 10_000
+BAD_TOKEN_WINDOW_S = 60
 
 
 class Credentials(Protocol):
-    """What is looked at of a request: the address that speaks to us, and its headers, of which one is named."""
+    """The parts of a request that say who calls. `peer` is the address of the connection."""
 
     peer: str
     headers: Headers
     authorization: bytes | None
 
 
-class BadTokens:
-    """The bad tokens of each address, minute by minute; an address is forgotten rather than memory run out."""
+class BadTokenLimit:
+    """Counts the bad tokens of each address in windows of a minute; it forgets addresses beyond MAX_ADDRESSES."""
 
-    def __init__(self, most_per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most = most_per_minute
-        self._counts: TTLCache[str, list[int]] = TTLCache(COUNTED, MINUTE_S, timer=clock)
+    def __init__(self, max_per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._max = max_per_minute
+        self._counts: TTLCache[str, list[int]] = TTLCache(MAX_ADDRESSES, BAD_TOKEN_WINDOW_S, timer=clock)
 
-    def refuse(self, address: str) -> None:
-        """Raises TooManyRequests where this minute's are too many."""
-        if self._counts.get(address, [0])[0] >= self._most:
-            raise TooManyRequests("Too many bad tokens came from this address.", retry_after_s=MINUTE_S)
+    def check(self, address: str) -> None:
+        """Raises TooManyRequests if the address has sent too many bad tokens within a minute."""
+        if self._counts.get(address, [0])[0] >= self._max:
+            raise TooManyRequests("Too many bad tokens came from this address.", retry_after_s=BAD_TOKEN_WINDOW_S)
 
     def count(self, address: str) -> None:
-        """One more. In place: setting the entry anew would begin its minute anew."""
+        """Count one bad token. The count changes in place, because storing it again would begin a new window."""
         self._counts.setdefault(address, [0])[0] += 1
 
 
 @dataclass(slots=True)
-class _Bearer:
-    """A verified token: until when and by which key it stands, and its caller as last seen, at one address."""
+class _VerifiedToken:
+    """A verified token, valid until `until_s` while its key is trusted, and its caller at the latest address."""
 
     until_s: float
     key: IssuerKey
     caller: Caller
 
-    def at(self, address: str) -> Caller:
+    def caller_at(self, address: str) -> Caller:
         if self.caller.address != address:
             self.caller = Caller(self.caller.subject, self.caller.issuer, self.caller.claims, address)
         return self.caller
 
 
 class Authenticator:
-    """Says who asks; verified tokens are remembered, never past their `exp` nor their key's withdrawal."""
+    """Finds the caller of a request. Verified tokens are cached until their `exp` or until their key is withdrawn."""
 
     def __init__(self, verifier: TokenVerifier, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._verifier = verifier
@@ -71,32 +71,32 @@ class Authenticator:
         self._required = settings.auth == "required"
         self._addresses = ClientAddresses(settings.trusted_proxies)
         self._anonymous: TwoGenerationLRUCache[str, Caller] = TwoGenerationLRUCache(CACHE_SIZE)
-        self._bearers: TwoGenerationLRUCache[bytes, _Bearer] = TwoGenerationLRUCache(TOKEN_CACHE_BYTES, _weight)
-        self._bad = BadTokens(settings.bad_tokens_per_minute)
+        self._tokens: TwoGenerationLRUCache[bytes, _VerifiedToken] = TwoGenerationLRUCache(TOKEN_CACHE_BYTES, _weight)
+        self._bad_tokens = BadTokenLimit(settings.bad_tokens_per_minute)
 
-    def known(self, request: Credentials) -> Caller | None:
-        """The caller, where nothing is to be verified: without a token, or with one seen before; None elsewhere.
+    def cached_caller(self, request: Credentials) -> Caller | None:
+        """The caller, if the request has no token or one in the cache; None if a token must be verified.
 
-        The hot path: no wait, nothing decoded or parsed. Raises Unauthenticated, MalformedRequest.
+        This is the hot path: nothing is awaited, decoded or parsed. Raises Unauthenticated, MalformedRequest.
         """
         address = self.address(request)
         if request.authorization is None:
             return self._without_token(address)
-        bearer = self._bearers.get(request.authorization)
-        if bearer is None or not bearer.key.trusted or self._clock() >= bearer.until_s:
+        token = self._tokens.get(request.authorization)
+        if token is None or not token.key.trusted or self._clock() >= token.until_s:
             return None
-        return bearer.at(address)
+        return token.caller_at(address)
 
-    async def caller(self, request: Credentials) -> Caller:
-        """Raises Unauthenticated, MalformedRequest, TooManyRequests, Unavailable."""
-        return self.known(request) or await self._verified(request)
+    async def authenticate(self, request: Credentials) -> Caller:
+        """The caller; raises Unauthenticated, MalformedRequest, TooManyRequests, Unavailable."""
+        return self.cached_caller(request) or await self._verified(request)
 
     def address(self, request: Credentials) -> str:
-        """The client's address as it is counted: IPv4 whole, IPv6 by its /64; raises MalformedRequest."""
+        """The text by which the client's address is counted (`counted_as`); raises MalformedRequest."""
         return self._addresses.client(request.peer, request.headers)
 
     def trusts(self, peer: str) -> bool:
-        """Whether this peer is a proxy of ours, whose forwarding headers count."""
+        """Whether this peer is a trusted proxy, whose forwarding headers are believed."""
         return self._addresses.trusts(peer)
 
     async def _verified(self, request: Credentials) -> Caller:
@@ -105,15 +105,15 @@ class Authenticator:
         token = bearer_token([authorization])
         if token is None:
             return self._without_token(address)
-        self._bad.refuse(address)
+        self._bad_tokens.check(address)
         try:
             verified = await self._verifier.verified(token)
         except Unauthenticated:
-            self._bad.count(address)
+            self._bad_tokens.count(address)
             raise
-        bearer = _bearer(verified, address)
-        self._bearers.put(authorization, bearer)
-        return bearer.caller
+        cached = _cacheable(verified, address)
+        self._tokens.put(authorization, cached)
+        return cached.caller
 
     def _without_token(self, address: str) -> Caller:
         if self._required:
@@ -125,12 +125,12 @@ class Authenticator:
         return caller
 
 
-def _bearer(verified: Verified, address: str) -> _Bearer:
-    """Of the claims only what rules can name is kept."""
+def _cacheable(verified: Verified, address: str) -> _VerifiedToken:
+    """Keep only those claims that rules can name."""
     claims = {name: value for name, value in verified.claims.items() if isinstance(value, str)}
-    return _Bearer(verified.claims["exp"], verified.key, Caller(claims["sub"], claims["iss"], claims, address))
+    return _VerifiedToken(verified.claims["exp"], verified.key, Caller(claims["sub"], claims["iss"], claims, address))
 
 
-def _weight(authorization: bytes, _: _Bearer) -> int:
-    """Bytes in memory, roughly: the header, the claims that it held, and what is around them."""
+def _weight(authorization: bytes, _: _VerifiedToken) -> int:
+    """Estimate the bytes that an entry takes: the header, its claims, and a fixed overhead."""
     return 2 * len(authorization) + TOKEN_OVERHEAD_BYTES

@@ -1,4 +1,4 @@
-"""Who calls: a value that rules, limits and jobs are decided by."""
+"""The caller of a request, by which rules, limits and the ownership of jobs are decided."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Caller:
-    """Who asks: the verified token's subject, issuer and claims, and the address as canonical text.
+    """The subject, issuer and claims of the verified token, if there is one, and the address as it is counted.
 
-    Known by identity: an edge keeps one for each token and address, and plans by it (RuleCache).
+    Compared by identity: an edge keeps one object for each token and address, and caches rules by it (RuleCache).
     """
 
     subject: str | None

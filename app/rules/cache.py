@@ -1,4 +1,4 @@
-"""The rules as edges and workers read them: from memory, else from the cache Redis in one round trip."""
+"""The rules as edges and workers read them: from memory, or from the cache Redis in one round trip."""
 
 import asyncio
 import contextlib
@@ -27,29 +27,29 @@ Listener = Callable[[frozenset[str] | None], None]
 
 VERSION_CHECK_S = 1.0
 RECONNECT_PAUSE_S = 0.25
-MOVES = 5
+MAX_MOVES = 5
 
 
 @dataclass(slots=True)
 class _Entry:
-    """What one key held when it was read; another generation's is kept only for when Redis is away."""
+    """The value of one key. One of an older generation is used only if Redis can't be reached."""
 
     value: Any
     generation: int
 
 
 class RuleCache:
-    """Bounded; an entry is dropped when a message names it, and all of them when a message may have been missed.
+    """A bounded cache: an entry is read again when a message names it, and all are when a message may have been missed.
 
-    No one waits for longer than `deadline_s`. What was read stays in force while the cache Redis is away or has lost
-    its rules.
+    While the cache Redis can't be reached, or has lost its rules, what was read before stays in force. No call waits
+    for longer than `deadline_s`.
     """
 
     def __init__(self, redis: Redis, settings: Settings, deadline_s: float | None = None) -> None:
         self._redis = redis
         self._deadline_s = deadline_s
         self._entries: LRUCache[str, _Entry] = LRUCache(settings.rule_cache_size)
-        self._plans: TwoGenerationLRUCache[Caller, tuple[CandidateRules, int]] = TwoGenerationLRUCache(
+        self._candidates_by_caller: TwoGenerationLRUCache[Caller, tuple[CandidateRules, int]] = TwoGenerationLRUCache(
             settings.rule_cache_size
         )
         self._generation = 0
@@ -60,46 +60,46 @@ class RuleCache:
 
     @property
     def version(self) -> int | None:
-        """The latest `rules:version` seen; None before the first."""
+        """The latest `rules:version` seen; None before the first read."""
         return self._version
 
     @property
-    def known(self) -> bool:
-        """Whether rules were ever read."""
+    def has_rules(self) -> bool:
+        """Whether the rules have been read at least once."""
         return self._version is not None
 
     def on_change(self, listener: Listener) -> None:
-        """Call `listener` with the ids of rules that changed, or with None where any may have."""
+        """Call `listener` after each change with the ids of the changed rules, or with None if any may have changed."""
         self._listeners.append(listener)
 
     async def applicable(self, caller: Caller, method: str, paths: Sequence[str]) -> tuple[Match, ...]:
-        """The rules that apply to a request; raises RulesUnavailable."""
-        known = self.known_to_apply(caller, method, paths)
-        return (await self._plan(caller)).matches(method, paths) if known is None else known
+        """The rules that apply to a request, from memory or the cache Redis; raises RulesUnavailable."""
+        matches = self.cached_applicable(caller, method, paths)
+        return (await self._candidates(caller)).matches(method, paths) if matches is None else matches
 
-    def known_to_apply(self, caller: Caller, method: str, paths: Sequence[str]) -> tuple[Match, ...] | None:
-        """The same from memory; None where they must be read.
+    def cached_applicable(self, caller: Caller, method: str, paths: Sequence[str]) -> tuple[Match, ...] | None:
+        """The rules that apply to a request, if memory has them; None if they must be read.
 
-        A plan is good for as long as no change of any rule was heard of.
+        A caller's candidate rules are used until any rule changes.
         """
-        known = self._plans.get(caller)
-        return known[0].matches(method, paths) if known is not None and known[1] == self._changes else None
+        cached = self._candidates_by_caller.get(caller)
+        return cached[0].matches(method, paths) if cached is not None and cached[1] == self._changes else None
 
-    async def _plan(self, caller: Caller) -> CandidateRules:
+    async def _candidates(self, caller: Caller) -> CandidateRules:
         changes = self._changes
         index = self._fresh(keys.INDEX)
         if index is None:
             index = (await self._values([keys.INDEX]))[keys.INDEX]
         wanted = caller_keys(caller, index)
-        plan = CandidateRules(wanted, await self._values(wanted.buckets))
+        candidates = CandidateRules(wanted, await self._values(wanted.buckets))
         if all(self._is_fresh(name) for name in (keys.INDEX, *wanted.buckets)):
-            self._plans.put(caller, (plan, changes))
-        return plan
+            self._candidates_by_caller.put(caller, (candidates, changes))
+        return candidates
 
     async def by_id(self, rule_id: str) -> ActiveRule | None:
-        """The enabled rule of this id; None: deleted or disabled. Raises RulesUnavailable."""
+        """The rule with this id, or None if it is deleted or disabled. Raises RulesUnavailable."""
         name = _state_name(rule_id)
-        for _ in range(MOVES):
+        for _ in range(MAX_MOVES):
             bucket = (await self._values([name]))[name]
             if bucket is None:
                 return None
@@ -110,10 +110,10 @@ class RuleCache:
             # It moved to another key between the two reads.
             self._mark_stale(name)
             self._mark_stale(bucket)
-        raise RulesUnavailable(f"The rule {rule_id} moves faster than it can be read.")
+        raise RulesUnavailable(f"The rule {rule_id} changes its key faster than it can be read.")
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow the changes until `stop` is set."""
+        """Follow the changes that sync publishes, until `stop` is set."""
         while not stop.is_set():
             try:
                 async with self._redis.pubsub() as channel:
@@ -131,12 +131,12 @@ class RuleCache:
         while not stop.is_set():
             message = await channel.get_message(ignore_subscribe_messages=True, timeout=VERSION_CHECK_S / 4)
             if message is not None:
-                self._heed(orjson.loads(message["data"]))
+                self._apply_change(orjson.loads(message["data"]))
             if loop.time() >= check_at:
                 await self._check_version(anything_missed=False)
                 check_at = loop.time() + VERSION_CHECK_S
 
-    def _heed(self, change: dict[str, Any]) -> None:
+    def _apply_change(self, change: dict[str, Any]) -> None:
         if self._version is None or change["version"] != self._version + 1:
             self._drop_all()
         self._version = change["version"]
@@ -146,10 +146,10 @@ class RuleCache:
 
     async def _check_version(self, *, anything_missed: bool) -> None:
         stored = await self._redis.get(keys.VERSION)
-        if stored is None:  # emptied: the last known rules stay in force until sync has published them again
+        if stored is None:  # Redis was emptied: the last known rules stay in force until sync publishes again
             return
         version = int(stored)
-        # A message may be on its way: only a version that nothing announced for a whole check is a missed one.
+        # The message for one new version may still be on its way; a gap of more means that messages were missed.
         if anything_missed or self._version is None or version < self._version or version > self._version + 1:
             self._drop_all()
             self._version = version
@@ -161,7 +161,7 @@ class RuleCache:
 
     def _mark_stale(self, name: str) -> None:
         self._changes += 1
-        self._reads.pop(name, None)  # what a read under way brings may be older than this
+        self._reads.pop(name, None)  # a read in progress may bring a value from before this change
         entry = self._entries.get(name)
         if entry is not None:
             entry.generation = -1
@@ -175,7 +175,7 @@ class RuleCache:
         return entry.value if entry is not None and entry.generation == self._generation else None
 
     def _in_memory(self, names: Sequence[str]) -> dict[str, Any] | None:
-        """All of them, or None where one must be read."""
+        """The values of all these names, or None if one of them must be read."""
         found = {}
         for name in names:
             entry = self._entries.get(name)
@@ -198,7 +198,7 @@ class RuleCache:
         failure: RulesUnavailable | None = None
         for read in reads:
             try:
-                # Single flight: a caller that goes away, or can't wait for longer, does not take it along.
+                # The read is shared, so it must go on if this caller is cancelled or reaches its deadline.
                 await asyncio.wait_for(asyncio.shield(read), self._deadline_s)
             except TimeoutError:
                 failure = RulesUnavailable("The cache Redis does not answer in time.")
@@ -224,7 +224,7 @@ class RuleCache:
             if self._version is None:
                 self._version = version
             for name, value in zip(names, values, strict=True):
-                # A change announced while it was read makes it stale at once.
+                # A change that was announced during the read makes the value stale at once.
                 is_latest = self._reads.get(name) is read
                 self._entries[name] = _Entry(value, generation if is_latest else -1)
         finally:

@@ -36,7 +36,7 @@ async def scripts_run(cache: Redis) -> int:
 async def test_it_says_what_the_counters_said_and_asks_them_no_more(
     edge: Edge, cache: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(denial_cache, "LONGEST_S", 60.0)
+    monkeypatch.setattr(denial_cache, "MAX_AGE_S", 60.0)
     who = edge.bearer("u")
     await edge.rule("mine", **EVERY_USER, limit=2, window_seconds=7200)
     await edge.rule("ours", **EVERY_ADDRESS, limit=100, window_seconds=3600)
@@ -72,7 +72,7 @@ async def test_retry_after_is_true_when_obeyed(edge: Edge) -> None:
 
 
 async def test_a_raised_rule_lets_go_at_once(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(denial_cache, "LONGEST_S", 3600.0)  # so that nothing but the change can free
+    monkeypatch.setattr(denial_cache, "MAX_AGE_S", 3600.0)  # so that nothing but the change can free
     await edge.rule("one", **EVERY_ADDRESS, limit=1, window_seconds=7200)
     await in_force(edge, "one")
     assert [(await edge.get("/")).status for _ in range(10)] == [200] + 9 * [429]
@@ -89,7 +89,7 @@ async def test_a_raised_rule_lets_go_at_once(edge: Edge, monkeypatch: pytest.Mon
 
 async def test_all_rules_read_again_let_go_too(edge: Edge, cache: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message was missed: the version alone says so."""
-    monkeypatch.setattr(denial_cache, "LONGEST_S", 3600.0)
+    monkeypatch.setattr(denial_cache, "MAX_AGE_S", 3600.0)
     await edge.rule("one", **EVERY_ADDRESS, limit=1, window_seconds=7200)
     await in_force(edge, "one")
     assert [(await edge.get("/")).status for _ in range(3)] == [200, 429, 429]

@@ -141,7 +141,7 @@ async def test_no_version_means_unavailable(settings: Settings, cache: Redis) ->
             await rules.applicable(caller(), "GET", ("/",))
         with pytest.raises(RulesUnavailable):
             await rules.by_id("r")
-        assert not rules.known
+        assert not rules.has_rules
 
 
 async def test_a_full_copy_removes_what_is_gone_and_late_events_do_not_return(

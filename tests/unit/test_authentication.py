@@ -10,7 +10,7 @@ import pytest
 from app.clients import http_client
 from app.errors import MalformedRequest, TooManyRequests
 from app.identity.addresses import CACHE_SIZE
-from app.identity.authentication import COUNTED, TOKEN_CACHE_BYTES, Authenticator, BadTokens
+from app.identity.authentication import MAX_ADDRESSES, TOKEN_CACHE_BYTES, Authenticator, BadTokenLimit
 from app.identity.issuer_keys import IssuerKey
 from app.identity.tokens import TokenVerifier, Verified
 from app.process.lru_cache import TwoGenerationLRUCache
@@ -134,48 +134,50 @@ def bearing(token: str, peer: str = "1.2.3.4") -> Asked:
 async def test_a_verified_token_is_not_verified_again_and_its_caller_is_the_same() -> None:
     believer = Believer()
     async with identity(believer, clock=lambda: 1000.0) as one:
-        assert one.known(bearing("a")) is None
-        caller = await one.caller(bearing("a"))
+        assert one.cached_caller(bearing("a")) is None
+        caller = await one.authenticate(bearing("a"))
         assert (caller.subject, caller.issuer, caller.address) == ("a", "i", "1.2.3.4")
         assert caller.claims == {"sub": "a", "iss": "i", "tier": "gold"}
-        assert one.known(bearing("a")) is caller
-        assert await one.caller(bearing("a")) is caller
-        elsewhere = one.known(bearing("a", "5.6.7.8"))
+        assert one.cached_caller(bearing("a")) is caller
+        assert await one.authenticate(bearing("a")) is caller
+        elsewhere = one.cached_caller(bearing("a", "5.6.7.8"))
         assert elsewhere is not None
         assert (elsewhere.subject, elsewhere.claims, elsewhere.address) == ("a", caller.claims, "5.6.7.8")
-        assert one.known(bearing("a", "5.6.7.8")) is elsewhere
-        assert one.known(request("1.2.3.4")) is one.known(request("1.2.3.4")), "nor are the anonymous made anew"
+        assert one.cached_caller(bearing("a", "5.6.7.8")) is elsewhere
+        assert one.cached_caller(request("1.2.3.4")) is one.cached_caller(request("1.2.3.4")), (
+            "nor are the anonymous made anew"
+        )
         assert believer.asked == 1
 
 
 async def test_a_remembered_token_ends_with_its_time_and_with_its_key() -> None:
     now_s, believer = 1000.0, Believer(exp=1500.0)
     async with identity(believer, clock=lambda: now_s) as one:
-        await one.caller(bearing("a"))
+        await one.authenticate(bearing("a"))
         now_s = 1499.9
-        assert one.known(bearing("a")) is not None
+        assert one.cached_caller(bearing("a")) is not None
         now_s = 1500.0
-        assert one.known(bearing("a")) is None
+        assert one.cached_caller(bearing("a")) is None
         now_s = 1000.0
-        assert one.known(bearing("a")) is not None
+        assert one.cached_caller(bearing("a")) is not None
         believer.key.trusted = False
-        assert one.known(bearing("a")) is None
+        assert one.cached_caller(bearing("a")) is None
         believer.key = IssuerKey({})
-        await one.caller(bearing("a"))
+        await one.authenticate(bearing("a"))
         assert believer.asked == 2
-        assert one.known(bearing("a")) is not None
+        assert one.cached_caller(bearing("a")) is not None
 
 
 async def test_a_hundred_thousand_callers_do_not_fill_the_memory() -> None:
     believer = Believer()
     async with identity(believer, clock=lambda: 1000.0) as one:
         for n in range(100_000):
-            await one.caller(bearing(f"{n:0200}", f"9.{n >> 16}.{n >> 8 & 255}.{n & 255}"))
-            one.known(request(f"8.{n >> 16}.{n >> 8 & 255}.{n & 255}"))
-        assert 10_000 < len(one._bearers) < 25_000
+            await one.authenticate(bearing(f"{n:0200}", f"9.{n >> 16}.{n >> 8 & 255}.{n & 255}"))
+            one.cached_caller(request(f"8.{n >> 16}.{n >> 8 & 255}.{n & 255}"))
+        assert 10_000 < len(one._tokens) < 25_000
         for n in range(2000):
-            await one.caller(bearing(f"{n:016000}"))
-        remembered = one._bearers._young | one._bearers._old
+            await one.authenticate(bearing(f"{n:016000}"))
+        remembered = one._tokens._young | one._tokens._old
         assert 100 < len(remembered) < 1200, "large tokens weigh more"
         assert sum(map(len, remembered)) < TOKEN_CACHE_BYTES
         assert 5000 < len(one._anonymous) <= CACHE_SIZE
@@ -202,23 +204,23 @@ def test_the_latest_are_remembered_and_never_more_than_may_be() -> None:
 
 
 async def test_bad_tokens_of_any_number_of_addresses_take_no_more_memory() -> None:
-    bad = BadTokens(3)
+    bad = BadTokenLimit(3)
     for n in range(100_000):
         bad.count(str(n))
-    assert len(bad._counts) == COUNTED
+    assert len(bad._counts) == MAX_ADDRESSES
 
 
 def test_bad_tokens_are_counted_by_the_minute() -> None:
     now = 0.0
-    bad = BadTokens(3, clock=lambda: now)
+    bad = BadTokenLimit(3, clock=lambda: now)
     for _ in range(10):  # one every half a minute, for five minutes: never too many
-        bad.refuse("a")
+        bad.check("a")
         bad.count("a")
         now += 30
     for _ in range(3):
         bad.count("b")
     with pytest.raises(TooManyRequests):
-        bad.refuse("b")
-    bad.refuse("c")
+        bad.check("b")
+    bad.check("c")
     now += 60
-    bad.refuse("b")
+    bad.check("b")

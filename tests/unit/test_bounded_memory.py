@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from app.edge.poll_limit import PollLimit
 from app.errors import TooManyRequests
-from app.identity.authentication import COUNTED, BadTokens
+from app.identity.authentication import MAX_ADDRESSES, BadTokenLimit
 from app.identity.caller import Caller
 from app.identity.identity_token import IdentityTokens
 from app.limiter.local_limiter import MAX_COUNTERS, LocalLimiter
@@ -52,14 +52,14 @@ def test_polls() -> None:
 
 
 def test_bad_tokens() -> None:
-    bad = BadTokens(3)
+    bad = BadTokenLimit(3)
 
     def sent_one(number: int) -> None:
         address = f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::/64"
-        bad.refuse(address)
+        bad.check(address)
         bad.count(address)
 
-    stays_bounded(sent_one, COUNTED, 100_000)
+    stays_bounded(sent_one, MAX_ADDRESSES, 100_000)
 
 
 def test_counters_of_this_edge_alone() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.decision import RuleResult, charge_of
 from app.edge import denial_cache
-from app.edge.denial_cache import LONGEST_S, STEP_S, DenialCache
+from app.edge.denial_cache import MAX_AGE_S, REFRESH_INTERVAL_S, DenialCache
 from app.limiter.policy import QuotaState
 from app.rules.active import ActiveRule
 from app.rules.match import Match
@@ -32,10 +32,10 @@ class Known:
         self.denial_cache = DenialCache(lambda: self.now_s)
 
     def of(self, *matches: Match) -> tuple[RuleResult, ...] | None:
-        return self.denial_cache.of(matches, counters(matches))
+        return self.denial_cache.get(matches, counters(matches))
 
     def learn(self, *results: RuleResult) -> None:
-        self.denial_cache.learn(results, counters([one.match for one in results]), self.now_s)
+        self.denial_cache.remember(results, counters([one.match for one in results]), self.now_s)
 
 
 def counters(matches: Any) -> tuple[str, ...]:  # noqa: ANN401
@@ -67,9 +67,9 @@ def test_a_refusal_counts_down_and_ends_with_its_wait() -> None:
 def test_nothing_is_known_for_longer_than_lost_counters_may_matter() -> None:
     known, it = Known(), match()
     known.learn(refused(it, 3_600_000_000))
-    known.now_s = 1000 + LONGEST_S - 0.001
+    known.now_s = 1000 + MAX_AGE_S - 0.001
     assert known.of(it) is not None
-    known.now_s = 1000 + LONGEST_S
+    known.now_s = 1000 + MAX_AGE_S
     assert known.of(it) is None
 
 
@@ -111,18 +111,18 @@ def test_what_passes_is_not_kept() -> None:
 def test_what_is_said_is_one_object_for_a_while() -> None:
     known, it = Known(), match()
     known.learn(refused(it, 900_000))
-    known.now_s += 1.1 * STEP_S
+    known.now_s += 1.1 * REFRESH_INTERVAL_S
     first = known.of(it)
-    known.now_s += STEP_S / 2
+    known.now_s += REFRESH_INTERVAL_S / 2
     assert known.of(it) is first
-    known.now_s += STEP_S
+    known.now_s += REFRESH_INTERVAL_S
     later = known.of(it)
     assert later is not None
     assert later is not first
 
 
 def test_it_is_bounded_and_forgets_who_was_not_seen_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(denial_cache, "KEPT", 3)
+    monkeypatch.setattr(denial_cache, "MAX_DENIALS", 3)
     known, matches = Known(), [match(f"r{number}") for number in range(5)]
     for it in matches[:3]:
         known.learn(refused(it, 500_000))

@@ -16,7 +16,7 @@ from app.clients import counter_scripts
 from app.decision import Forward, RuleResult, charge_of, decide, evaluate
 from app.edge.poll_limit import PollLimit
 from app.edge.rate_limit_headers import rate_limit
-from app.edge.refusal import over_limit
+from app.edge.rejection import rejection
 from app.errors import TooManyRequests
 from app.identity.caller import Caller
 from app.limiter.local_limiter import LocalLimiter
@@ -91,7 +91,7 @@ def clocked(cache_redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
 
 def refusal(results: tuple[RuleResult, ...]) -> tuple[int, dict[str, dict[str, int]]]:
     """`Retry-After`, and `RateLimit` by policy, from what the client gets."""
-    headers = dict(over_limit([one for one in results if one.refuses], results).headers)
+    headers = dict(rejection([one for one in results if one.refuses], results).headers)
     return int(headers[b"retry-after"]), parsed(headers[b"ratelimit"])
 
 

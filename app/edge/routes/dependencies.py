@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.edge.job_view import JobView
+from app.edge.job_renderer import JobRenderer
 from app.edge.poll_limit import PollLimit
 from app.identity.authentication import Authenticator
 from app.identity.caller import Caller
@@ -22,11 +22,11 @@ from app.web.headers import Headers, value_of
 class ApiParts:
     """What the routes use."""
 
-    identity: Authenticator
+    authenticator: Authenticator
     rules: RuleCache
     limiter: Limiter
     records: Records
-    view: JobView
+    job_renderer: JobRenderer
     identity_tokens: IdentityTokens
     settings: Settings
     poll_limit: PollLimit
@@ -40,7 +40,7 @@ def parts_of(request: Request) -> ApiParts:
 
 
 @dataclass(slots=True)
-class _Asking:
+class _ApiCredentials:
     peer: str
     headers: Headers
     authorization: bytes | None
@@ -49,8 +49,8 @@ class _Asking:
 async def caller_of(request: Request, parts: Annotated[ApiParts, Depends(parts_of)]) -> Caller:
     """Who asks, within the poll limit."""
     headers, client = request.scope["headers"], request.scope["client"]
-    credentials = _Asking(client[0] if client else "", headers, value_of(headers, b"authorization"))
-    caller = await parts.identity.caller(credentials)
+    credentials = _ApiCredentials(client[0] if client else "", headers, value_of(headers, b"authorization"))
+    caller = await parts.authenticator.authenticate(credentials)
     parts.poll_limit.spend(caller)
     return caller
 

@@ -19,6 +19,6 @@ async def healthz() -> Response:
 @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
 async def readyz(parts: PartsOf) -> Response:
     """Ready: the rules are known. A dead store must not take every edge out of the load balancer."""
-    ready = parts.rules.known and not parts.stopping.is_set()
+    ready = parts.rules.has_rules and not parts.stopping.is_set()
     fields = {"status": "ready" if ready else "not ready", "rules_version": parts.rules.version}
     return response_of(json_reply(200 if ready else 503, fields))

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app.edge.documents import ALWAYS, JobDocument, JobList, answers_job, answers_response
-from app.edge.job_view import pending_headers
+from app.edge.job_renderer import pending_headers
 from app.edge.routes.dependencies import CallerOf, PartsOf
 from app.errors import Conflict, NotFound, Unauthenticated
 from app.identity.caller import Caller
@@ -34,8 +34,8 @@ async def list_jobs(
     if caller.subject is None:
         raise Unauthenticated("Only the owner of a token has a list of jobs.")
     page = await parts.records.page(owner_of(caller.issuer, caller.subject), limit, before)
-    jobs = [parts.view.fields(job, request.scope) for job in page.jobs]
-    following = page.next and parts.view.page_url(request.scope, limit, page.next)
+    jobs = [parts.job_renderer.fields(job, request.scope) for job in page.jobs]
+    following = page.next and parts.job_renderer.page_url(request.scope, limit, page.next)
     return response_of(json_reply(200, {"jobs": jobs, "next": following}))
 
 
@@ -43,7 +43,7 @@ async def list_jobs(
 async def get_job(job_id: str, request: Request, parts: PartsOf, caller: CallerOf) -> Response:
     """Where a job stands."""
     job = await _own_job(parts.records, job_id, caller)
-    return response_of(json_reply(200, parts.view.fields(job, request.scope), pending_headers(job)))
+    return response_of(json_reply(200, parts.job_renderer.fields(job, request.scope), pending_headers(job)))
 
 
 @router.get("/jobs/{job_id}/response", response_class=Response, responses=answers_response(), openapi_extra=bearer())
@@ -52,7 +52,9 @@ async def get_response(job_id: str, request: Request, parts: PartsOf, caller: Ca
     job = await _own_job(parts.records, job_id, caller)
     status = (b"penstock-job-status", job.status.value.encode())
     if not job.status.final:
-        return response_of(json_reply(202, parts.view.fields(job, request.scope), [status, *pending_headers(job)]))
+        return response_of(
+            json_reply(202, parts.job_renderer.fields(job, request.scope), [status, *pending_headers(job)])
+        )
     if job.status is JobStatus.FAILED:
         failure = {"code": job.error_code, "message": job.error_message}
         code = 410 if job.error_code == "expired" else 502  # past its time: no app server is to blame

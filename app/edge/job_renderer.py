@@ -1,4 +1,4 @@
-"""Jobs as clients see them."""
+"""Jobs in the form that clients see: JSON documents, their addresses, and the headers of a pending job."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,18 +16,18 @@ LONGEST_RETRY_AFTER_S = 30
 UNKNOWN_RETRY_AFTER_S = 5
 
 
-class JobView:
-    """Writes jobs; absolute URLs come from `PENSTOCK_PUBLIC_URL`, else from the request."""
+class JobRenderer:
+    """Renders jobs. Absolute URLs begin with `PENSTOCK_PUBLIC_URL`, else with what the request in `scope` says."""
 
     def __init__(self, settings: Settings) -> None:
         self._public_url = str(settings.public_url).rstrip("/") if settings.public_url else None
 
     def url(self, job_id: str, scope: Mapping[str, Any]) -> str:
-        """The job's address."""
+        """The absolute URL of a job."""
         return f"{self._jobs_url(scope)}/{job_id}"
 
     def page_url(self, scope: Mapping[str, Any], limit: int, cursor: str) -> str:
-        """The address of the page of jobs that begins after this cursor."""
+        """The absolute URL of the page of jobs that begins after this cursor."""
         return f"{self._jobs_url(scope)}?limit={limit}&before={cursor}"
 
     def _jobs_url(self, scope: Mapping[str, Any]) -> str:
@@ -70,7 +70,7 @@ class JobView:
         *,
         repeated: bool = False,
     ) -> Reply:
-        """202 with the job; 200 for one known by its idempotency key that has ended."""
+        """Build the reply to a deferred request: 202 with the job; 200 if it repeats one whose job has ended."""
         url = self.url(job.id, scope)
         after_s = poll_after_s(job)
         headers = [(b"location", url.encode()), (b"operation-location", url.encode())]
@@ -81,7 +81,7 @@ class JobView:
 
 
 def poll_after_s(job: Job) -> int | None:
-    """In how many whole seconds a look at a pending job may be worth it; None: it is final."""
+    """In how many whole seconds a client should ask for a pending job again; None if the job is final."""
     if job.status.final:
         return None
     eta_s = 1.0 if job.status is JobStatus.RUNNING else job.eta_s
@@ -89,7 +89,7 @@ def poll_after_s(job: Job) -> int | None:
 
 
 def pending_headers(job: Job) -> list[tuple[bytes, bytes]]:
-    """`Retry-After` of a pending job."""
+    """The `Retry-After` of a pending job; nothing for a final one."""
     after_s = poll_after_s(job)
     return [] if after_s is None else [retry_after(after_s)]
 

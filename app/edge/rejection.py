@@ -1,4 +1,4 @@
-"""What a client over its limit is told."""
+"""The 429 that answers a request over a limit."""
 
 from collections.abc import Sequence
 
@@ -11,30 +11,31 @@ from app.web.problems import QUOTA_EXCEEDED, Reply, problem, retry_after
 CACHE_SIZE = 10_000
 
 
-class Refusals:
-    """429, written once for each refusal that the denial cache repeats: it is the same object then."""
+class RejectionReplies:
+    """Builds one reply for each denial, for as long as the denial cache returns the same object."""
 
     def __init__(self) -> None:
-        self._written: TwoGenerationLRUCache[int, tuple[Denial, Reply]] = TwoGenerationLRUCache(CACHE_SIZE)
+        self._replies: TwoGenerationLRUCache[int, tuple[Denial, Reply]] = TwoGenerationLRUCache(CACHE_SIZE)
 
     def of(self, denial: Denial) -> Reply:
-        """What a client is told who is known to be over its limit."""
-        known = self._written.get(id(denial))
-        if known is not None and known[0] is denial:
-            return known[1]
+        """The reply to a request that the denial cache refuses."""
+        cached = self._replies.get(id(denial))
+        if cached is not None and cached[0] is denial:
+            return cached[1]
         decision = decide(denial)
-        assert isinstance(decision, Reject), "nothing else is kept"
-        reply = over_limit(decision.by, denial)
-        self._written.put(id(denial), (denial, reply))
+        assert isinstance(decision, Reject), "the denial cache holds nothing else"
+        reply = rejection(decision.by, denial)
+        self._replies.put(id(denial), (denial, reply))
         return reply
 
 
-def over_limit(
+def rejection(
     by: Sequence[RuleResult], results: Sequence[RuleResult], *, room_in_s: float | None = None, why: str = ""
 ) -> Reply:
-    """429. `by`: the rules that refuse; after `Retry-After` none of them does for what is spent now.
+    """Build the 429. `Retry-After` is the longest wait of the rules in `by`, which refuse the request.
 
-    `room_in_s`: the request would be deferred, if its flow had room: until then, however long the quota is spent.
+    `room_in_s` takes the place of that wait if the request would be deferred but its flow is full: until it has room.
+    `why` says in the detail why the request was not deferred.
     """
     wait_s = max(one.state.wait_us / 1e6 for one in by) if room_in_s is None else room_in_s
     names = [one.match.rule.rule_id for one in by]
