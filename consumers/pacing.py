@@ -46,6 +46,8 @@ class Pacer:
         self._jobs: deque[LeasedJob] = deque()
         self._slots: deque[float] = deque()
         self._sending: asyncio.Task[None] | None = None
+        self.late_slots = 0
+        """How many slots were missed because they had passed, not because `may_send` was false."""
 
     def add(self, jobs: Sequence[LeasedJob], slots: Sequence[float]) -> None:
         """Add jobs, and at least as many slots: times of `time.monotonic`, in order."""
@@ -74,5 +76,7 @@ class Pacer:
             while (ahead_s := slot - monotonic()) > 0:
                 consecutive = 1
                 await asyncio.sleep(max(TIMER_RESOLUTION_S, ahead_s))
-            if monotonic() - slot <= self._grace_s and self._may_send():
+            if monotonic() - slot > self._grace_s:
+                self.late_slots += 1
+            elif self._may_send():
                 await self._send(self._jobs.popleft(), slot)

@@ -120,3 +120,14 @@ async def test_an_endless_flow_lets_the_event_loop_run_other_tasks() -> None:
     pacer.add(jobs(0, 1000), [time.monotonic()] * 1000)
     await asyncio.gather(pacer.finish(), others())
     assert turns > 1000 / MAX_CONSECUTIVE_SENDS / 2
+
+
+async def test_a_slot_at_which_nothing_may_be_sent_is_not_counted_as_late() -> None:
+    async def send(_: LeasedJob, __: float) -> None:
+        raise AssertionError("nothing may be sent")
+
+    now = time.monotonic()
+    pacer = Pacer(send, grace_s=0.5, may_send=lambda: False)
+    pacer.add(jobs(0, 3), [now - 1, now, now + 0.01])
+    assert [job.id for job in await pacer.finish()] == ["0", "1", "2"]
+    assert pacer.late_slots == 1

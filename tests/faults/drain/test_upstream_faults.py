@@ -1,4 +1,4 @@
-"""App servers that answer nothing, nonsense, half an answer, or too late: jobs end as their rule says."""
+"""App servers that answer nothing, nonsense, half an answer, or too late: jobs end as their rules say."""
 
 import asyncio
 import socket
@@ -47,7 +47,7 @@ NEVER = "/never"
 
 
 class Nonsense:
-    """An app server that answers as ANSWERS says, a request in `healed` well, and counts what arrives."""
+    """An app server that answers as ANSWERS says, answers targets in `healed` well, and counts what arrives."""
 
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
@@ -57,7 +57,7 @@ class Nonsense:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             await self._answer(head.split()[1].decode(), reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):  # it had enough
+        except (asyncio.IncompleteReadError, ConnectionError):  # the other side closed the connection
             pass
         finally:
             writer.transport.abort()
@@ -65,12 +65,12 @@ class Nonsense:
     async def _answer(self, path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.seen[path] += 1
         if path == NEVER:
-            await reader.read()  # until the other side has had enough
+            await reader.read()  # until the other side closes the connection
             return
         writer.write(FINE if path in self.healed else ANSWERS[path])
         await writer.drain()
         await asyncio.sleep(0.05)  # so that what was written is read before it is cut
-        with suppress(OSError):  # the other side was faster
+        with suppress(OSError):  # the other side closed first
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
@@ -82,10 +82,10 @@ async def nonsense() -> AsyncIterator[tuple[Nonsense, str]]:
         yield server, f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     finally:
         listening.close()
-        await asyncio.sleep(0.1)  # until those who were being served have been told
+        await asyncio.sleep(0.1)  # so that the handlers end before the event loop does
 
 
-async def deferring(system: System) -> None:
+async def know_rule(system: System) -> None:
     await system.put_rule("r", **RULE)
     await system.rule_is_known("r", "u")
 
@@ -95,7 +95,7 @@ async def test_each_bad_answer_uses_an_attempt_and_the_last_is_a_dead_letter(
 ) -> None:
     paths = [*ANSWERS, NEVER]
     async with nonsense() as (server, url), running(settings, tmp_path, PENSTOCK_UPSTREAMS=url, **QUICK) as system:
-        await deferring(system)
+        await know_rule(system)
         server.healed |= {"/live"}
         assert (await system.request("POST", "/live", "u")).status == 200
         jobs = {path: (await system.request("POST", path, "u")).json()["id"] for path in paths}
@@ -107,9 +107,9 @@ async def test_each_bad_answer_uses_an_attempt_and_the_last_is_a_dead_letter(
             assert (answer.status, answer.json()["error"]["code"]) == (502, "attempts_exhausted"), path
 
 
-async def test_what_heals_in_time_succeeds(settings: Settings, tmp_path: Path) -> None:
+async def test_a_job_succeeds_if_its_endpoint_heals_in_time(settings: Settings, tmp_path: Path) -> None:
     async with nonsense() as (server, url), running(settings, tmp_path, PENSTOCK_UPSTREAMS=url, **QUICK) as system:
-        await deferring(system)
+        await know_rule(system)
         server.healed |= {"/live"}
         await system.request("POST", "/live", "u")
         jobs = {path: (await system.request("POST", path, "u")).json()["id"] for path in ANSWERS}
@@ -121,11 +121,11 @@ async def test_what_heals_in_time_succeeds(settings: Settings, tmp_path: Path) -
         for path, job in jobs.items():
             ended = await system.ended(job, "u")
             assert (ended["status"], ended["attempts"] == server.seen[path] <= ATTEMPTS) == ("succeeded", True), path
-            assert ended["attempts"] >= 2, "the first attempt counts"
+            assert ended["attempts"] >= 2, "the first attempt was used"
             assert (await system.request("GET", f"/_penstock/jobs/{job}/response", "u")).body == b"fine"
 
 
-async def test_a_caller_who_waits_gets_a_502_a_504_or_a_cut_and_never_a_500(settings: Settings, tmp_path: Path) -> None:
+async def test_a_live_request_gets_a_502_a_504_or_a_cut_and_never_a_500(settings: Settings, tmp_path: Path) -> None:
     async with (
         nonsense() as (_, url),
         running(settings, tmp_path, workers=0, PENSTOCK_UPSTREAMS=url, **QUICK) as system,
@@ -136,16 +136,18 @@ async def test_a_caller_who_waits_gets_a_502_a_504_or_a_cut_and_never_a_500(sett
                 found[path] = (await system.request("GET", path)).status
             except aiohttp.ClientError:
                 found[path] = None
-        assert found.pop("/chunks") in {502, None}, "whether it had begun depends on how the bytes came"
+        assert found.pop("/chunks") in {502, None}, "it depends on how the bytes arrive whether the answer has begun"
         before = dict.fromkeys(["/nothing", "/garbage", "/headers", "/status"], 502)
-        assert found == {NEVER: 504, "/half": None} | before, "what had begun is cut: nobody takes it for whole"
+        assert found == {NEVER: 504, "/half": None} | before, (
+            "an answer that has begun is cut, so that it is not taken for complete"
+        )
 
 
 @pytest.mark.parametrize("fault", [Fault.REFUSE, Fault.RESET, Fault.HANG], ids=lambda fault: fault.value)
 async def test_app_servers_that_cannot_be_reached_for_a_while_cost_no_job(
     settings: Settings, tmp_path: Path, fault: Fault
 ) -> None:
-    """Refused connections use no attempt; those cut or silent do, and one that answers again in time loses nothing."""
+    """Refused connections use no attempt; connections that are cut or silent do, and no job is lost."""
     async with running(settings, tmp_path, workers=0, **QUICK) as system, proxied(system.upstream) as (url, proxy):
         patient = RULE | {"queue": {"max_attempts": 50}}
         await system.put_rule("r", **patient)
@@ -164,12 +166,14 @@ async def test_app_servers_that_cannot_be_reached_for_a_while_cost_no_job(
         found = await account(system, ledger)
         assert len(found.promised) == 99
         assert set(found.statuses) == {"succeeded"}
-        assert len(found.arrivals) > away, "some had to wait"
+        assert len(found.arrivals) > away, "some jobs had to wait"
         attempts = {job["attempts"] for job in found.outcomes.values()}
         print(f"{fault.value}: {found.duplicates} sent twice, attempts {sorted(attempts)}")
         if fault is Fault.REFUSE:
             in_doubt = [job for job in found.outcomes.values() if job["attempts"] > 1]
-            assert found.duplicates <= len(in_doubt) <= 20, "only what was under way as the connections were reset"
+            assert found.duplicates <= len(in_doubt) <= 20, (
+                "only jobs that were in flight when the connections were reset"
+            )
 
 
 def arrived(system: System) -> int:
@@ -177,19 +181,19 @@ def arrived(system: System) -> int:
 
 
 async def test_a_slow_app_server_delays_its_own_jobs_alone(settings: Settings, tmp_path: Path) -> None:
-    """Latency between worker and app server: every job arrives once, and leases are kept meanwhile."""
+    """With latency between worker and app server every job arrives once, because leases are extended."""
     slow: Any = {"PENSTOCK_LEASE_S": "1", "PENSTOCK_RECLAIM_INTERVAL_S": "0.3"}
     async with running(settings, tmp_path, workers=0, **slow) as system, proxied(system.upstream) as (url, proxy):
-        await deferring(system)
+        await know_rule(system)
         await system.ready(system.worker(PENSTOCK_UPSTREAMS=url))
         proxy.latency_s = 1.5
         ledger = Ledger(tmp_path / "promises.jsonl")
         client = Client(system, "u", ledger)
         for number in range(60):
             await client.send(number)
-        assert proxy.connections > 0, "the slow one began"
-        await system.ready(system.worker())  # it would take over what it could
+        assert proxy.connections > 0, "the worker behind the slow proxy has begun"
+        await system.ready(system.worker())  # it would take over jobs whose leases end
         found = await account(system, ledger)
         assert set(found.statuses) == {"succeeded"}
-        assert found.duplicates == 0, "a lease is kept for as long as its worker lives"
+        assert found.duplicates == 0, "a lease is extended for as long as its worker lives"
         assert {job["attempts"] for job in found.outcomes.values()} == {1}
