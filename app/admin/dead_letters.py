@@ -37,7 +37,7 @@ class DeadLetterSelection(BaseModel):
         return self
 
 
-class Failure(BaseModel):
+class FailureReason(BaseModel):
     """Why a job failed."""
 
     code: str
@@ -52,7 +52,7 @@ class DeadLetterSummary(BaseModel):
     descriptor: str
     died_at: str | None
     attempts: int
-    error: Failure
+    error: FailureReason
     response_status: int | None
 
 
@@ -87,7 +87,7 @@ class DeadLetterDocument(BaseModel):
     rule_id: str
     owner: str | None
     attempts: int
-    error: Failure
+    error: FailureReason
     submitted_at: str | None
     started_at: str | None
     died_at: str | None
