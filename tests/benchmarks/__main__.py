@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from tests.benchmarks import cost_situations, drain, edge, life, scale, stores
+from tests.benchmarks import cost_situations, drain, edge, life, polling, scale, stores
 from tests.benchmarks.baselines.running import own_python
 from tests.benchmarks.errors import CannotRun, WrongAnswer
 from tests.benchmarks.load import need_wrk
@@ -23,11 +23,16 @@ BENCHES = {
     "edge": edge.bench,
     "drain": drain.bench,
     "life": life.bench,
+    "polling": polling.bench,
     "costs": cost_situations.bench,
     "scale": scale.bench,
 }
-STORES_ALONE = {"life", "costs", "scale"}
-"""Benchmarks that start nothing but stores."""
+NEEDS = {
+    "edge": (need_wrk, need_nginx, own_python),
+    "drain": (need_wrk, need_nginx, own_python),
+    "polling": (need_nginx,),
+}
+"""What must be on this machine for a benchmark, besides the stores. Each raises CannotRun."""
 
 
 def main() -> int:
@@ -36,9 +41,9 @@ def main() -> int:
     plan = QUICK if arguments.quick else FULL
     plan = replace(plan, rounds=arguments.rounds or plan.rounds, seconds=arguments.seconds or plan.seconds)
     try:
-        if not STORES_ALONE.issuperset(arguments.which):
-            for needed in (need_wrk, need_nginx, own_python):
-                needed()
+        for name in arguments.which:
+            for need in NEEDS.get(name, ()):
+                need()
         cores = split(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores.rest)  # and with it all that is started here; servers under test are moved
         for name in arguments.which:

@@ -20,12 +20,15 @@ BODY = "x" * 400
 
 
 @asynccontextmanager
-async def penstock(settings: Settings, place: Path, upstream: str) -> AsyncIterator[System]:
+async def penstock(
+    settings: Settings, place: Path, upstream: str, poll_limit_per_s: int = 100_000
+) -> AsyncIterator[System]:
     """One edge and sync, before this app server; rules for users and addresses, `Penstock-Identity` on."""
     key_file = str(_new_identity_key(place))
     async with running(
-        settings, place, workers=0, PENSTOCK_UPSTREAMS=upstream, PENSTOCK_IDENTITY_KEY_FILE=key_file
-    ) as system:
+        settings, place, workers=0, PENSTOCK_UPSTREAMS=upstream, PENSTOCK_IDENTITY_KEY_FILE=key_file,
+        PENSTOCK_POLL_LIMIT_PER_S=str(poll_limit_per_s),
+    ) as system:  # fmt: skip
         await system.put_rule("ip", key_type="ip", key_value="*", **NEVER_THE_BOUND)
         await put_user_rule(system, "allowed", **NEVER_THE_BOUND)
         yield system

@@ -1,5 +1,6 @@
 """What was measured, and what follows from it; pure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -55,6 +56,11 @@ def difference(of: Row, over: Row, quantity: Quantity) -> float:
     """The median of the rounds' differences."""
     pairs = zip(of.values(quantity), over.values(quantity), strict=True)
     return median(one - other for one, other in pairs)
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The value that this share of the values, which are in order of size, do not exceed."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def within(times_s: Sequence[float], seconds: float) -> int:

@@ -11,7 +11,7 @@ from tests.benchmarks.errors import CannotRun, WrongAnswer
 from tests.benchmarks.life import Life, verdict
 from tests.benchmarks.load import parse, write_requests
 from tests.benchmarks.processes import Cores, cpu_s, split, ticks_in
-from tests.benchmarks.samples import Row, Sample, Verdict, difference, ratio, within, worst_window
+from tests.benchmarks.samples import Row, Sample, Verdict, difference, percentile, ratio, within, worst_window
 from tests.benchmarks.table import show, show_verdicts
 
 
@@ -104,3 +104,9 @@ def test_the_life_of_a_job_is_counted_in_floors() -> None:
     assert lives[0].sum_us == 50
     assert verdict(16, lives).value == 2.5
     assert verdict(16, lives).met
+
+
+def test_a_percentile_is_a_value_that_was_measured() -> None:
+    ordered = [float(value) for value in range(1, 201)]
+    assert (percentile(ordered, 0.5), percentile(ordered, 0.99), percentile(ordered, 1)) == (100, 198, 200)
+    assert percentile([7.0], 0.99) == 7

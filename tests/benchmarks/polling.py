@@ -1,0 +1,155 @@
+"""What callers who poll as fast as they may do to others: latencies of deferrals and forwards with and without them."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from app.clients import queue_redis, queue_scripts
+from app.jobs.model import StoredRequest, owner_of
+from app.limiter.keys import descriptor
+from app.queue.flows import Flows
+from app.queue.model import Deferral, Enqueued, FrozenCharge
+from app.rules.active import ActiveRule
+from app.rules.model import parse_rule
+from app.settings import Settings
+from tests.benchmarks import nginx, stores
+from tests.benchmarks.errors import require
+from tests.benchmarks.plan import Plan
+from tests.benchmarks.probe import ProbeRequest, probe
+from tests.benchmarks.processes import Cores, pin
+from tests.benchmarks.progress import say
+from tests.benchmarks.running import (
+    BODY,
+    NEVER_THE_BOUND,
+    USERS,
+    deferring,
+    penstock,
+    put_user_rule,
+    spend_the_first,
+)
+from tests.benchmarks.samples import Verdict, percentile
+from tests.benchmarks.table import show_cells, show_verdicts
+from tests.support.system import ROOT, System
+
+POLLERS = [f"poller-{number}" for number in range(3)]
+POLL_LIMIT_PER_S = 50
+POLLED_SHARE = 0.9
+"""Of the poll limit: at most this much is spent, so that no poll is refused."""
+
+PROBES_PER_S = 100
+AT_ONCE = 500
+BEGINS_AFTER_S = 1.0
+MOST_FACTOR = 1.2
+
+
+@dataclass(frozen=True)
+class Polled:
+    """Latencies of one kind of request, in order of size, without and with callers who poll."""
+
+    quiet_s: Sequence[float]
+    polled_s: Sequence[float]
+
+    @property
+    def p99_factor(self) -> float:
+        """How much longer the slowest hundredth takes."""
+        return percentile(self.polled_s, 0.99) / percentile(self.quiet_s, 0.99)
+
+
+async def bench(place: Path, cores: Cores, plan: Plan) -> None:
+    """Give three callers a backlog, measure others with and without their polling in rounds, and print."""
+    async with AsyncExitStack() as stack:
+        settings = await stack.enter_async_context(stores.all_stores(place))
+        app_server = stack.enter_context(nginx.app_server(place / "app-server"))
+        system = await stack.enter_async_context(
+            penstock(settings, place / "penstock", app_server.url, POLL_LIMIT_PER_S)
+        )
+        pin(next(part for part in system.parts if part.role == "edge").process.pid, cores.server)
+        await put_user_rule(system, "defer", **deferring(NEVER_THE_BOUND))
+        tokens = [system.auth(user) for user in USERS]
+        await spend_the_first(system, f"{system.url}/defer", tokens)
+        for poller in POLLERS:
+            await fill(settings, poller, plan.polled_jobs)
+        probes = {
+            "forwarded": [ProbeRequest("GET", f"{system.url}/allowed", token, "", 200) for token in tokens],
+            "deferred": [ProbeRequest("POST", f"{system.url}/defer", token, BODY, 202) for token in tokens],
+        }
+        found: dict[str, list[Polled]] = {name: [] for name in probes}
+        answered: list[float] = []
+        await measure(system, probes, 1.0)
+        for number in range(1, plan.rounds + 1):
+            quiet = await measure(system, probes, plan.probe_s)
+            polling = asyncio.create_task(poll(system, plan.probe_s + BEGINS_AFTER_S))
+            await asyncio.sleep(BEGINS_AFTER_S)
+            polled = await measure(system, probes, plan.probe_s)
+            answered.append(await polling)
+            for name, rows in found.items():
+                rows.append(Polled(quiet[name], polled[name]))
+            factors = ", ".join(f"{name} {rows[-1].p99_factor:.2f}" for name, rows in found.items())
+            say(f"round {number}: p99 with polling / without: {factors}, {answered[-1]:.0%} of the polls answered")
+    show(found, answered, plan)
+
+
+async def fill(settings: Settings, user: str, jobs: int) -> None:
+    """So many jobs of one caller, as edges would have put them there; no worker runs, so that they stay."""
+    rule = ActiveRule(
+        parse_rule({"rule_id": "backlog", "key_type": "user", "key_value": "*", **deferring(NEVER_THE_BOUND)}), 1
+    )
+    whom = descriptor("user", user)
+    request = StoredRequest("POST", b"/work", [(b"content-type", b"text/plain")], BODY.encode())
+    it = Deferral(rule, whom, (FrozenCharge("backlog", whom, 1),), owner_of("test", user), request)
+    async with queue_redis(settings) as redis:
+        scripts = queue_scripts(settings)
+        flows = Flows(redis, scripts, settings)
+        await flows.prepare()
+        for first in range(0, jobs, AT_ONCE):
+            answers = await asyncio.gather(*(flows.enqueue(it) for _ in range(min(AT_ONCE, jobs - first))))
+            require(all(isinstance(answer, Enqueued) for answer in answers), f"{user}: a job was not accepted")
+        await scripts.aclose()
+
+
+async def measure(system: System, probes: dict[str, list[ProbeRequest]], seconds: float) -> dict[str, list[float]]:
+    """The latencies of all kinds of requests, which are sent at the same time."""
+    found = await asyncio.gather(*(probe(system.http, some, PROBES_PER_S, seconds) for some in probes.values()))
+    return dict(zip(probes, found, strict=True))
+
+
+async def poll(system: System, seconds: float) -> float:
+    """Let every poller list its jobs as fast as it may, in pages of a hundred; the share of pages that they got."""
+    per_s = POLL_LIMIT_PER_S * POLLED_SHARE
+    url = f"{system.url}/_penstock/jobs?limit=100"
+    command = (sys.executable, "-m", "tests.benchmarks.poller", url, str(per_s), str(seconds))
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=os.environ, stdin=pipe, stdout=pipe)
+    tokens = "\n".join(system.issuer.token(poller) for poller in POLLERS)
+    output, _ = await process.communicate(tokens.encode())
+    require(process.returncode == 0, f"the pollers ended with {process.returncode}")
+    answers: dict[str, int] = json.loads(output)
+    require(set(answers) <= {"200", "503"}, f"answers to polls by status: {answers}")
+    return answers.get("200", 0) / sum(answers.values())
+
+
+def show(found: dict[str, list[Polled]], answered: Sequence[float], plan: Plan) -> None:
+    """Medians over the rounds."""
+    rows = []
+    for name, rounds in found.items():
+        for share in (0.5, 0.99):
+            quiet, polled = (
+                median(percentile(times, share) * 1000 for times in some)
+                for some in ([each.quiet_s for each in rounds], [each.polled_s for each in rounds])
+            )
+            rows.append([f"{name}, p{share * 100:.0f}", f"{quiet:.1f} ms", f"{polled:.1f} ms", f"{polled / quiet:.2f}"])
+    per_s = POLL_LIMIT_PER_S * POLLED_SHARE
+    title = f"Polling: {len(POLLERS)} callers with {plan.polled_jobs:,} jobs each list {per_s:.0f} pages a second each"
+    show_cells(title, ("requests of others", "without", "with", "ratio"), rows)
+    verdicts = [
+        Verdict(f"p99 of others' {name} requests, with polling / without", factor, MOST_FACTOR, at_least=False)
+        for name, rounds in found.items()
+        for factor in [median(each.p99_factor for each in rounds)]
+    ]
+    show_verdicts([*verdicts, Verdict("polls that were answered", median(answered) * 100, 100, unit="%")])

@@ -1,0 +1,47 @@
+"""Latency as a caller sees it: requests at fixed times, each counted from when it was due."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+import aiohttp
+
+from tests.benchmarks.errors import require
+
+
+@dataclass(frozen=True)
+class ProbeRequest:
+    """A request that is sent again and again, and the status of its answers."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str
+    status: int
+
+
+async def probe(
+    http: aiohttp.ClientSession, requests: Sequence[ProbeRequest], per_s: float, seconds: float
+) -> list[float]:
+    """Send these in turn, so many a second; the latencies in seconds, in order of size.
+
+    A 503 counts as an answer that never came. Raises WrongAnswer for any other unexpected status.
+    """
+    latencies_s: list[float] = []
+
+    async def send(request: ProbeRequest, due_s: float) -> None:
+        await asyncio.sleep(due_s - monotonic())
+        sent = http.request(request.method, request.url, headers=request.headers, data=request.body or None)
+        async with sent as response:
+            await response.read()
+            unavailable = response.status == 503
+            right = unavailable or response.status == request.status
+            require(right, f"{request.method} {request.url}: {response.status}")
+        latencies_s.append(math.inf if unavailable else monotonic() - due_s)
+
+    start_s = monotonic()
+    times = int(per_s * seconds)
+    await asyncio.gather(*(send(requests[at % len(requests)], start_s + at / per_s) for at in range(times)))
+    return sorted(latencies_s)
