@@ -126,6 +126,8 @@ def _allowed(field: FieldInfo) -> str:
 
 
 def _range(at_least: Any, more_than: Any, at_most: Any) -> str:  # noqa: ANN401 - numbers of any kind
+    if at_most is None and (at_least in {0, 1} or more_than == 0):
+        return ""  # as anybody would think
     if at_least is not None and at_most is not None:
         return f"{at_least} to {at_most}"
     low = f"at least {at_least}" if at_least is not None else f"more than {more_than}" if more_than is not None else ""
