@@ -1,13 +1,18 @@
 """App servers that are down, busy or slow."""
 
 import asyncio
+from contextlib import AsyncExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from redis.asyncio import Redis
 
 from app.settings import Settings
+from tests.support.ports import free_port
+from tests.support.raw_app_server import Asked, RawServer, echo, listening
 from tests.support.system import System, running
 
 RATE = 50
@@ -21,57 +26,140 @@ RULE: dict[str, Any] = {
 }
 
 
-async def defer(system: System, count: int, path: str = "/{}") -> list[str]:
-    """So many jobs of one user, after the one request that is within the limit."""
+async def know_rule(system: System, user: str = "u") -> None:
     await system.put_rule("r", **RULE)
-    await system.rule_is_known("r", "u")
-    assert (await system.request("POST", "/live", "u")).status == 200
-    answers = [await system.request("POST", path.format(number), "u") for number in range(count)]
+    await system.rule_is_known("r", user)
+
+
+async def defer(system: System, count: int, path: str = "/{}", user: str = "u") -> list[str]:
+    """Defer this many jobs of one user, after the one request that is within the limit."""
+    await know_rule(system, user)
+    assert (await system.request("POST", "/live", user)).status == 200
+    answers = [await system.request("POST", path.format(number), user) for number in range(count)]
     return [answer.json()["id"] for answer in answers]
 
 
-@pytest.mark.parametrize("how", ["down", "busy"])
-async def test_app_servers_that_are_away_cost_no_attempt_and_no_order(
-    settings: Settings, tmp_path: Path, how: str
-) -> None:
+async def drained(system: System) -> list[dict[str, Any]]:
+    """What workers have sent so far, in order of arrival."""
+    return [arrival for arrival in await system.arrivals() if arrival["job"]]
+
+
+async def answer_all_with(system: System, status: int) -> None:
+    """Let the app server give this answer to every request; 0: what each request asks for."""
+    await system.http.put(f"{system.upstream}/-/status/{status}")
+
+
+async def test_app_servers_that_are_down_cost_no_attempt_and_no_order(settings: Settings, tmp_path: Path) -> None:
     async with running(settings, tmp_path, workers=0) as system:
         jobs = await defer(system, 400)
         [server] = [part for part in system.parts if part.role == "app server"]
-        if how == "down":
-            server.kill()
-            server.process.wait()
-        else:
-            await system.http.put(f"{system.upstream}/-/status/503")
+        server.kill()
+        server.process.wait()
         await system.ready(system.worker())
         await asyncio.sleep(6)
-        if how == "down":
-            await system.ready(system.app_server())
-            away: list[dict[str, Any]] = []
-        else:
-            away = [a for a in await system.arrivals() if a["job"]]
-            assert 3 <= len(away) <= 3 + 5, "three in a row, then one probe a backoff"
-            await system.http.put(f"{system.upstream}/-/status/0")
+        await system.ready(system.app_server())
         await system.ended(jobs[-1], "u", 120)
-        arrivals = [a for a in await system.arrivals() if a["job"]][len(away) :]
+        arrivals = await drained(system)
         assert [a["target"] for a in arrivals] == [f"/{number}" for number in range(400)]
         assert {a["attempt"] for a in arrivals} == {"1"}
         since = [a["at"] - arrivals[0]["at"] for a in arrivals]
         first_second, last_second = sum(at < 1 for at in since), sum(at > since[-1] - 1 for at in since)
-        print(f"{how}: {first_second} in the first second, {last_second} in the last, all after {since[-1]:.1f} s")
-        assert first_second <= 10, "it begins with a few"
-        assert last_second > RATE / 2, "and is back at the full rate"
+        print(f"{first_second} in the first second, {last_second} in the last, all after {since[-1]:.1f} s")
+        assert first_second <= 10, "the ramp begins with a few"
+        assert last_second > RATE / 2, "the full rate is reached again"
         assert since[-1] < 400 / RATE + 30
+
+
+async def test_when_many_flows_are_turned_away_the_worker_only_probes_each_time_with_another_flow(
+    settings: Settings, tmp_path: Path
+) -> None:
+    users = [f"user-{number}" for number in range(20)]
+    async with running(settings, tmp_path, workers=0) as system:
+        jobs = {user: (await defer(system, 2, "/" + user + "/{}", user))[-1] for user in users}
+        await answer_all_with(system, 503)
+        await system.ready(system.worker())
+        await asyncio.sleep(8)
+        turned_away = [arrival["target"].split("/")[1] for arrival in await drained(system)]
+        assert len(turned_away) <= len(users) + 6, "one round at most, then probes after 0.5, 1.5, 3.5 and 7.5 s"
+        assert len(turned_away) >= 8
+        assert all(one != next_one for one, next_one in pairwise(turned_away[-3:]))
+        await answer_all_with(system, 0)
+        for user, job in jobs.items():
+            assert (await system.ended(job, user, 60))["status"] == "succeeded"
 
 
 async def test_retry_after_of_a_busy_app_server_is_honoured(settings: Settings, tmp_path: Path) -> None:
     async with running(settings, tmp_path) as system:
         [job] = await defer(system, 1, "/{}?status=503&retry_after=3")
-        first, second = [a["at"] for a in await system.arrived(3) if a["job"]][:2]
+        await system.arrived(3)
+        first, second = [arrival["at"] for arrival in await drained(system)][:2]
         assert second - first >= 3
         assert (await system.job(job, "u"))["attempts"] <= 1
 
 
-async def test_a_worker_that_is_asked_to_end_leaves_nothing_behind(
+@pytest.mark.parametrize(
+    "retry_after",
+    ["Fri, 31 Dec 10000 23:59:59 GMT", "Fri, 31 Dec 99999999999999999999 23:59:59 GMT", "99999999999999999999999999"],
+)
+async def test_a_retry_after_beyond_all_dates_is_passed_on_and_breaks_no_job(
+    settings: Settings, tmp_path: Path, retry_after: str
+) -> None:
+    rule = RULE | {"queue": {"max_wait_seconds": 6}}
+    async with running(settings, tmp_path) as system:
+        target = f"/?status=503&retry_after={quote(retry_after)}"
+        for _ in range(3):
+            answer = await system.request("GET", target)
+            assert (answer.status, answer.headers["Retry-After"]) == (503, retry_after)
+        await system.put_rule("r", **rule)
+        await system.rule_is_known("r", "u")
+        assert (await system.request("POST", "/live", "u")).status == 200
+        job = (await system.request("POST", target, "u")).json()["id"]
+        ended = await system.ended(job, "u", 15)
+        assert (ended["status"], ended["error"]["code"], ended["attempts"]) == ("failed", "expired", 0)
+
+
+async def test_live_requests_that_are_turned_away_move_no_traffic_and_a_dead_server_fails_few(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async def answer(asked: Asked) -> None:
+        busy = b"HTTP/1.1 503 Busy\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n"
+        await asked.wire.say(busy if asked.target == "/busy" else echo(b"fine"))
+
+    servers = [RawServer(answer), RawServer(answer)]
+    async with AsyncExitStack() as survivor, AsyncExitStack() as victim:
+        ports = [await victim.enter_async_context(listening(servers[0]))]
+        ports.append(await survivor.enter_async_context(listening(servers[1])))
+        urls = ",".join(f"http://127.0.0.1:{port}" for port in ports)
+        async with running(settings, tmp_path, workers=0, PENSTOCK_UPSTREAMS=urls) as system:
+            await know_rule(system)
+            assert [(await system.request("GET", "/busy")).status for _ in range(6)] == [503] * 6
+            before = [len(server.asked) for server in servers]
+            assert [(await system.request("GET", "/")).status for _ in range(20)] == [200] * 20
+            assert [len(server.asked) - count for server, count in zip(servers, before, strict=True)] == [10, 10]
+            servers[0].disconnect()
+            await victim.aclose()
+            assert [(await system.request("GET", "/")).status for _ in range(30)].count(200) >= 29
+
+
+async def test_with_all_app_servers_down_each_is_tried_again_as_soon_as_it_is_back(
+    settings: Settings, tmp_path: Path
+) -> None:
+    ports = free_port(), free_port()
+    urls = ",".join(f"http://127.0.0.1:{port}" for port in ports)
+    async with running(settings, tmp_path, workers=0, PENSTOCK_UPSTREAMS=urls) as system:
+        for port in ports:
+            assert [(await system.request("GET", "/")).status for _ in range(15)] == [502] * 15
+            server = RawServer()
+            listener = await asyncio.start_server(server.serve, "127.0.0.1", port)
+            try:
+                found = [(await system.request("GET", "/")).status for _ in range(12)]
+                assert found[2:] == [200] * 10, "the servers are tried in turn"
+            finally:
+                listener.close()
+                server.disconnect()
+
+
+async def test_a_worker_that_is_asked_to_stop_leaves_no_job_leased(
     settings: Settings, tmp_path: Path, queue: Redis
 ) -> None:
     async with running(settings, tmp_path) as system:
@@ -82,14 +170,14 @@ async def test_a_worker_that_is_asked_to_end_leaves_nothing_behind(
         assert await asyncio.to_thread(worker.process.wait, 30) == 0
         assert (await queue.xpending("{q0}:jobs", "workers"))["pending"] == 0
         states = [(await system.job(job, "u"))["status"] for job in jobs]
-        assert set(states) == {"succeeded", "queued"}, "finished and settled, or never begun"
+        assert set(states) == {"succeeded", "queued"}, "each job was finished and settled, or never sent"
         await system.ready(system.worker())
         await system.ended(jobs[-1], "u", 60)
-        arrivals = [a["target"] for a in await system.arrivals() if a["job"]]
-        assert arrivals == [f"/{number}?delay_ms=1500" for number in range(60)], "each once, in order"
+        arrivals = [arrival["target"] for arrival in await drained(system)]
+        assert arrivals == [f"/{number}?delay_ms=1500" for number in range(60)], "each job arrived once, in order"
 
 
-async def test_what_takes_too_long_to_finish_goes_back_to_its_flow(
+async def test_a_job_that_takes_too_long_to_finish_returns_to_its_flow(
     settings: Settings, tmp_path: Path, queue: Redis
 ) -> None:
     async with running(settings, tmp_path, PENSTOCK_FINISH_WITHIN_S="0.5") as system:
@@ -109,7 +197,7 @@ async def test_an_app_server_that_is_down_is_a_502(settings: Settings, tmp_path:
         assert (answer.status, answer.headers["Content-Type"]) == (502, "application/problem+json")
 
 
-async def test_an_app_server_too_slow_is_a_504(settings: Settings, tmp_path: Path) -> None:
+async def test_an_app_server_that_is_too_slow_is_a_504(settings: Settings, tmp_path: Path) -> None:
     async with running(settings, tmp_path, workers=0, PENSTOCK_UPSTREAM_READ_TIMEOUT_S="0.3") as system:
         assert (await system.request("GET", "/x?delay_ms=5000", "u")).status == 504
 
@@ -120,4 +208,4 @@ async def test_a_request_may_take_longer_than_a_lease(settings: Settings, tmp_pa
         [job] = await defer(system, 1, "/{}?delay_ms=4000")
         ended = await system.ended(job, "u")
         assert (ended["status"], ended["attempts"]) == ("succeeded", 1)
-        assert len([a for a in await system.arrivals() if a["job"]]) == 1, "nobody else took it"
+        assert len(await drained(system)) == 1, "no other worker took it over"

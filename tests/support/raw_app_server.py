@@ -70,10 +70,12 @@ class RawServer:
     open: int = 0
     asked: list[Asked] = field(default_factory=list)
     reads_bodies: bool = True
+    wires: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.open += 1
+        self.wires.add(writer)
         wire = Wire(self.connections, reader, writer)
         try:
             while not await self._one(wire):
@@ -82,6 +84,7 @@ class RawServer:
             pass
         finally:
             self.open -= 1
+            self.wires.discard(writer)
             writer.close()
 
     async def _one(self, wire: Wire) -> bool | None:
@@ -91,6 +94,11 @@ class RawServer:
             asked = Asked(wire, asked.head, await wire.reader.readexactly(length))
         self.asked.append(asked)
         return await self.handler(asked)
+
+    def disconnect(self) -> None:
+        """Reset all connections, as they are when the process is killed."""
+        for writer in self.wires:
+            writer.transport.abort()
 
     async def all_closed(self) -> None:
         async with asyncio.timeout(30):
