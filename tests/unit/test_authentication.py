@@ -168,10 +168,10 @@ async def test_a_remembered_token_ends_with_its_time_and_with_its_key() -> None:
         assert one.cached_caller(bearing("a")) is not None
 
 
-async def test_a_hundred_thousand_callers_do_not_fill_the_memory() -> None:
+async def test_many_callers_do_not_fill_the_memory() -> None:
     believer = Believer()
     async with identity(believer, clock=lambda: 1000.0) as one:
-        for n in range(100_000):
+        for n in range(40_000):
             await one.authenticate(bearing(f"{n:0200}", f"9.{n >> 16}.{n >> 8 & 255}.{n & 255}"))
             one.cached_caller(request(f"8.{n >> 16}.{n >> 8 & 255}.{n & 255}"))
         assert 10_000 < len(one._tokens) < 25_000
@@ -182,7 +182,7 @@ async def test_a_hundred_thousand_callers_do_not_fill_the_memory() -> None:
         assert sum(map(len, remembered)) < TOKEN_CACHE_BYTES
         assert 5000 < len(one._anonymous) <= CACHE_SIZE
         assert 5000 < len(one._addresses._read) <= CACHE_SIZE
-        assert believer.asked == 102_000
+        assert believer.asked == 42_000
 
 
 def test_the_latest_are_remembered_and_never_more_than_may_be() -> None:
@@ -205,7 +205,7 @@ def test_the_latest_are_remembered_and_never_more_than_may_be() -> None:
 
 async def test_bad_tokens_of_any_number_of_addresses_take_no_more_memory() -> None:
     bad = BadTokenLimit(3)
-    for n in range(100_000):
+    for n in range(40_000):
         bad.count(str(n))
     assert len(bad._counts) == MAX_ADDRESSES
 
