@@ -28,6 +28,7 @@ def build(ledger: Path) -> web.Application:
         at = time.monotonic()  # CLOCK_MONOTONIC: the same for all processes of a machine
         arrival = {
             "at": at,
+            "clock": time.time(),
             "method": request.method,
             "target": request.raw_path,
             "job": request.headers.get("Penstock-Job-Id"),
