@@ -5,14 +5,24 @@ from collections.abc import Sequence
 SEND_DELAY_S = 0.15
 """How much later than its slot a request may arrive here: the slot grace, the network, two busy cores."""
 
+SLOT_PRECISION_S = 2e-6
+
 
 def assert_within_rate(
     times_s: Sequence[float], rate_per_s: float, burst: float, send_delay_s: float = SEND_DELAY_S
 ) -> None:
     """Every stretch of T seconds holds at most burst + rate * (T + J) + 1 arrivals."""
+    _assert_bounded(times_s, rate_per_s, burst + rate_per_s * send_delay_s + 1)
+
+
+def assert_slots_within_rate(slots_s: Sequence[float], rate_per_s: float, burst: float) -> None:
+    """Every stretch of T seconds holds at most burst + rate * T slots: slots are granted to the microsecond."""
+    _assert_bounded(slots_s, rate_per_s, burst + rate_per_s * SLOT_PRECISION_S)
+
+
+def _assert_bounded(times_s: Sequence[float], rate_per_s: float, allowance: float) -> None:
     in_time = sorted(times_s)
     # With f(i) = i - rate * t(i), a stretch from i to j is too full where f(j) - f(i) + 1 exceeds the allowance.
-    allowance = burst + rate_per_s * send_delay_s + 1
     lowest = float("inf")
     for i, at in enumerate(in_time):
         f = i - rate_per_s * at

@@ -12,7 +12,7 @@ from hashlib import sha1
 import hiredis
 
 from app.redis_wire.scripts import source
-from tests.support.bounds import assert_within_rate
+from tests.support.bounds import assert_slots_within_rate
 
 CHUNK_BYTES = 65536
 ACQUIRE_SHA = sha1(source("app.limiter", "acquire").encode(), usedforsecurity=False).hexdigest().encode()
@@ -45,11 +45,17 @@ class GrantedSlots:
         for link in self._links:
             link.cancel()
         await asyncio.gather(*self._links, return_exceptions=True)
+        await asyncio.sleep(0)  # until the connections have been told
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = asyncio.create_task(self._join(reader, writer))
         self._links.add(link)
-        link.add_done_callback(self._links.discard)
+
+        def over(_: asyncio.Task[None]) -> None:  # also of one that was cancelled before it began
+            self._links.discard(link)
+            writer.transport.abort()
+
+        link.add_done_callback(over)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._redis_port)
@@ -61,11 +67,10 @@ class GrantedSlots:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            to_writer.transport.abort()
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            writer.close()
-            to_writer.close()
 
 
 class _Conversation:
@@ -120,7 +125,7 @@ def assert_sent_at_slots(arrived_s: Sequence[float], slots_s: Sequence[float], r
     A slot that was missed was given up: there may be more slots than requests. That the number of arrivals never
     exceeds the number of slots so far says that each arrival had a slot of its own.
     """
-    assert_within_rate(slots_s, rate_per_s, burst, 0)
+    assert_slots_within_rate(slots_s, rate_per_s, burst)
     in_time = sorted(slots_s)
     assert len(arrived_s) <= len(in_time)
     for number, (arrival, slot) in enumerate(zip(sorted(arrived_s), in_time, strict=False)):
