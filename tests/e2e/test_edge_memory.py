@@ -17,7 +17,7 @@ from tests.support.ports import free_port
 from tests.support.system import System, running
 
 MIB = 1 << 20
-BODY = int(os.environ.get("PENSTOCK_TEST_BODY_MIB", "1024")) * MIB
+BODY = int(os.environ.get("PENSTOCK_TEST_BODY_MIB", "256")) * MIB
 BLOCK = bytes(MIB)
 MOST_GROWTH = 100 * MIB * max(BODY, 256 * MIB) // (1024 * MIB)
 """In proportion, so that a smaller body does not hide what keeps a part of it; not below what the kernel's and our own

@@ -5,7 +5,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from tests.support.ports import free_port
@@ -36,18 +36,24 @@ class Cut:
     every: int = 1
     after_bytes: int = 0
     seen: int = 0
-    done: int = 0
+    lost: list[bytes] = field(default_factory=list)
+    """The requests whose replies were cut."""
+
+    @property
+    def done(self) -> int:
+        return len(self.lost)
 
 
 @dataclass
 class _Link:
-    """One connection; `left`: how much more of replies may pass."""
+    """One connection; `left`: how much more of replies may pass, if that is to a request that was looked for."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     to_reader: asyncio.StreamReader
     to_writer: asyncio.StreamWriter
     left: int | None = None
+    request: bytes = b""
 
 
 class FaultProxy:
@@ -143,7 +149,7 @@ class FaultProxy:
         for _ in range(found):
             cut.seen += 1
             if cut.seen % cut.every == 0:
-                link.left = cut.after_bytes
+                link.left, link.request = cut.after_bytes, data
         return data[-len(cut.request) + 1 :] if not found else b""
 
     async def _replies(self, link: _Link) -> None:
@@ -155,14 +161,14 @@ class FaultProxy:
                 passing = data if link.left is None else data[: link.left]
                 await self._pass_on(passing, link.writer)
                 if link.left is not None and len(data) >= link.left:
-                    self._count_cut()
+                    self._count_cut(link)
                     return
                 link.left = None if link.left is None else link.left - len(data)
 
-    def _count_cut(self) -> None:
+    def _count_cut(self, link: _Link) -> None:
         self.replies_lost += 1
         if self.cut is not None:
-            self.cut.done += 1
+            self.cut.lost.append(link.request)
 
     async def _pass_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
         if self.latency_s:

@@ -44,6 +44,8 @@ class Client:
         self._headers = system.auth(user)
         self.refused: Counter[int] = Counter()
         """Answers that promised nothing, by status; 0: none came."""
+        self.refused_numbers: Counter[int] = Counter()
+        """How often each request was refused before it was accepted."""
 
     async def send(self, number: int, path: str = "/{user}/{number}", **more: Any) -> str | None:  # noqa: ANN401
         """The job; None where the request was within the limit.
@@ -64,6 +66,7 @@ class Client:
                 return None
             assert answer is None or answer.status == 503, f"{answer.status}: {answer.body!r}"
             self.refused[answer.status if answer is not None else 0] += 1
+            self.refused_numbers[number] += 1
             await asyncio.sleep(0.05)
 
     async def cancel(self, job: str) -> None:

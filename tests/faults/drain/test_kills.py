@@ -16,7 +16,7 @@ from tests.support.draining import RATE, RULE, SHORT
 from tests.support.ledger import Client, Ledger
 from tests.support.supervised import Supervised, supervised
 
-KILLS = int(os.environ.get("PENSTOCK_TEST_KILLS", "200"))
+KILLS = int(os.environ.get("PENSTOCK_TEST_KILLS", "40"))
 SEED = int(os.environ.get("PENSTOCK_TEST_SEED", "0")) or random.randrange(1, 1 << 30)
 PAUSE_S = 0.5
 WEIGHTS = {
