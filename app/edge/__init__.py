@@ -1,1 +1,1 @@
-"""The edge: what stands in front of the app servers."""
+"""The edge: the reverse proxy in front of the app servers, which forwards, rejects or defers requests."""

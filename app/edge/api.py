@@ -1,4 +1,4 @@
-"""The FastAPI application behind the gateway: `/_penstock/`."""
+"""The FastAPI application that serves `/_penstock/` behind the gateway."""
 
 from fastapi import FastAPI
 
@@ -9,15 +9,15 @@ from app.web.problem_handlers import add_problem_handlers
 
 
 class EdgeApi(DocumentedApi):
-    """Tokens are read by the code that the gateway has too."""
+    """The edge's own API. It authenticates callers by the same code as the gateway."""
 
     def more_components(self) -> Components:
-        """By kind and name."""
+        """The security scheme of callers, by kind and name."""
         return {"securitySchemes": {CALLER: CALLER_SCHEME}}
 
 
 def build_api(parts: ApiParts) -> FastAPI:
-    """The application with all routes."""
+    """Build the application with all its routes."""
     api = EdgeApi(
         title="Penstock",
         docs_url=None,

@@ -1,4 +1,4 @@
-"""What the routes below `/_penstock/` answer, for their OpenAPI document."""
+"""The JSON documents of the routes below `/_penstock/`, as their OpenAPI description shows them."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ from app.jobs.model import JobStatus
 from app.web.openapi import RETRY_AFTER, Responses, problems
 
 ALWAYS = (400, 401, 422, 429, 503)
-"""What any route may answer that asks who calls."""
+"""The statuses that any route may answer that authenticates its caller."""
 
 _STATUS: dict[str, Any] = {
     "Penstock-Job-Status": {"schema": {"type": "string", "enum": [status.value for status in JobStatus]}}
@@ -18,21 +18,21 @@ _WHILE_PENDING: dict[str, Any] = {name: header | {"required": False} for name, h
 
 
 class StoredAnswer(BaseModel):
-    """The app server's answer; not `stored`: it was too large to be kept."""
+    """The app server's response; `stored` is false if it was too large to keep."""
 
     status: int
     stored: bool
 
 
-class Failure(BaseModel):
-    """Why a job failed."""
+class JobFailure(BaseModel):
+    """The reason why a job failed."""
 
     code: str
     message: str | None
 
 
 class Links(BaseModel):
-    """ClientAddresses of the job."""
+    """The URLs of a job."""
 
     self: str
     response: str
@@ -41,12 +41,12 @@ class Links(BaseModel):
 
 
 class JobDocument(BaseModel):
-    """Where a job stands."""
+    """A job with its status, position and ETA."""
 
     id: str
     status: JobStatus
     position: int | None = Field(description="1 for the next to be sent; null unless queued.")
-    eta_seconds: float | None = Field(description="Until it is sent.")
+    eta_seconds: float | None = Field(description="Seconds until it is sent; null if that is not known.")
     eta_known: bool
     attempts: int
     rule_id: str
@@ -55,8 +55,8 @@ class JobDocument(BaseModel):
     finished_at: str | None
     expires_at: str | None
     response: StoredAnswer | None
-    error: Failure | None
-    resourceLocation: str | None = Field(description="Where its response is, once it is final.")
+    error: JobFailure | None
+    resourceLocation: str | None = Field(description="The URL of its response, once the job is final.")
     links: Links
 
 
@@ -68,7 +68,7 @@ class JobList(BaseModel):
 
 
 class Limit(BaseModel):
-    """A rule that applies, and what is left of it."""
+    """A rule that applies to the caller, and what is left of its limit."""
 
     rule_id: str
     limit: int
@@ -81,19 +81,19 @@ class Limit(BaseModel):
 
 
 class Limits(BaseModel):
-    """One of each key type at most."""
+    """The rules that apply to the caller, at most one of each key type."""
 
     limits: list[Limit]
 
 
 class Health(BaseModel):
-    """Alive."""
+    """The process is alive."""
 
     status: Literal["ok"]
 
 
 class Readiness(BaseModel):
-    """Whether the rules are known."""
+    """Whether the edge can serve: it knows the rules and is not shutting down."""
 
     status: Literal["ready", "not ready"]
     rules_version: int | None
@@ -106,12 +106,12 @@ class KeySet(BaseModel):
 
 
 def answers_job() -> Responses:
-    """Of the route that says where a job stands."""
+    """The responses of the route that shows a job."""
     return {200: {"headers": _WHILE_PENDING}, **problems(*ALWAYS, 404)}
 
 
 def answers_response() -> Responses:
-    """Of the route that gives the app server's answer as it was: any status and any type may be that."""
+    """The responses of the route that replays an app server's response, which may have any status and content type."""
     ours = problems(*ALWAYS, 404, 410)
     for answer in ours.values():
         answer["content"] = answer["content"] | _ANYTHING

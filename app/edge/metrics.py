@@ -1,4 +1,4 @@
-"""What an edge counts."""
+"""The metrics of an edge."""
 
 from collections.abc import Iterable
 
@@ -13,9 +13,9 @@ DECIDED_WITHIN_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5)
 
 
 class EdgeMetrics(Collector):
-    """An edge's metrics, in its process's registry; label values are few and fixed.
+    """An edge's metrics in the registry of its process; label values are few and fixed.
 
-    What every request changes is a plain number here, read when someone asks: the library's counters take a lock.
+    What every request changes is a plain number, which is read at a scrape, because the library's counters take a lock.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -23,13 +23,21 @@ class EdgeMetrics(Collector):
         self.denied_from_memory = 0
         self.decided_in_s = Histogram(DECIDED_WITHIN_S)
         self.refusals = Counter(
-            "penstock_refusals_total", "Requests refused for another reason, by status.", ["status"], registry=registry
+            "penstock_refusals_total",
+            "Requests refused for a reason other than a limit, by status.",
+            ["status"],
+            registry=registry,
         )
         self.upstream_errors = Counter(
-            "penstock_upstream_errors_total", "Requests without an app server's answer.", ["kind"], registry=registry
+            "penstock_upstream_errors_total",
+            "Requests to which no app server responded, by kind of error.",
+            ["kind"],
+            registry=registry,
         )
         self.without_counters = Counter(
-            "penstock_without_counters_total", "Requests results while the counters were away.", registry=registry
+            "penstock_without_counters_total",
+            "Requests decided while the counters could not be reached.",
+            registry=registry,
         )
         self.shadow_refusals = Counter(
             "penstock_shadow_refusals_total",
@@ -40,14 +48,14 @@ class EdgeMetrics(Collector):
         registry.register(self)
 
     def refused(self, error: PenstockError) -> None:
-        """Count what became of a request that no rule decided."""
+        """Count a request that was refused for a reason other than a limit, or whose client has gone."""
         if isinstance(error, ClientGone):
             self.client_gone += 1
         else:
             self.refusals.labels(str(int(error.status))).inc()
 
     def collect(self) -> Iterable[CounterMetricFamily | HistogramMetricFamily]:
-        """prometheus_client's."""
+        """Called by prometheus_client at a scrape."""
         decisions = CounterMetricFamily("penstock_requests", "Requests by decision.", labels=["decision"])
         decisions.add_metric(["forward"], self.forwarded)
         decisions.add_metric(["reject"], self.rejected)
@@ -56,7 +64,7 @@ class EdgeMetrics(Collector):
         yield decisions
         yield CounterMetricFamily(
             "penstock_denied_from_memory",
-            "Requests refused without asking the counters, which had just refused the like.",
+            "Requests refused from the denial cache, without asking the counters.",
             value=self.denied_from_memory,
         )
-        yield self.decided_in_s.family("penstock_decision_seconds", "How long the counters took to decide.")
+        yield self.decided_in_s.family("penstock_decision_seconds", "How long decisions by the counters took.")

@@ -1,4 +1,4 @@
-"""A request as the edge sees it: what came, the forms in which its path may be read, and its body."""
+"""A request at the edge: its head, the forms in which its path may be read, and its body."""
 
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -10,13 +10,14 @@ from app.web.headers import Headers
 from app.web.paths import path_forms
 
 SCHEME = "http"
-"""Whoever speaks TLS with the client stands before the edge."""
+"""The edge speaks no TLS; a load balancer in front of it does."""
 
 
 class Request:
-    """Header names are in lower case. `paths`: the forms in which the app server may read the path.
+    """A client's request. Header names are in lower case.
 
-    `abandoned`: the client went away before all of the body had come.
+    `paths`: every form in which the app server may read the path. `abandoned`: the client closed the connection before
+    it had sent the whole body.
     """
 
     __slots__ = (
@@ -48,29 +49,29 @@ class Request:
 
     @property
     def scope(self) -> Mapping[str, Any]:
-        """What addresses of ours are made of (JobRenderer), in ASGI's words."""
+        """The parts of an ASGI scope from which absolute URLs are made (JobRenderer)."""
         return {"scheme": SCHEME, "headers": self.headers}
 
     def body(self) -> bytes | AsyncIterator[bytes] | None:
-        """The whole body, as it comes, or in one piece where it is here already; None where there is none."""
+        """The body: in one piece if all of it has been received, else as it comes; None if there is none."""
         if not self.has_body:
             return None
-        here = None if self._read else self.exchange.body.read_if_complete()
-        return _Chunks(self, self._read) if here is None else here
+        whole = None if self._read else self.exchange.body.read_if_complete()
+        return _Chunks(self, self._read) if whole is None else whole
 
-    async def read(self, most: int) -> bytes:
-        """The whole body; raises BodyTooLarge, ClientGone."""
+    async def read(self, max_bytes: int) -> bytes:
+        """Read the whole body; raises BodyTooLarge, ClientGone."""
         size = sum(map(len, self._read))
-        while self.has_body and not self.exchange.body.consumed and size <= most:
+        while self.has_body and not self.exchange.body.consumed and size <= max_bytes:
             chunk = await self.more()
             self._read.append(chunk)
             size += len(chunk)
-        if size > most:
-            raise BodyTooLarge(f"A request that is to be deferred has at most {most} bytes.")
+        if size > max_bytes:
+            raise BodyTooLarge(f"A request that is to be deferred has at most {max_bytes} bytes.")
         return b"".join(self._read)
 
     async def more(self) -> bytes:
-        """What has come of the body since; raises ClientGone."""
+        """Wait for the next part of the body; raises ClientGone."""
         try:
             return await self.exchange.body.read()
         except ClientGone:
@@ -79,7 +80,7 @@ class Request:
 
 
 class _Chunks:
-    """A request's body from its beginning; raises ClientGone. No generator: mypyc knows none that awaits_message."""
+    """Iterates over a request's body from its beginning; raises ClientGone. (mypyc cannot compile async generators.)"""
 
     def __init__(self, request: Request, read: Iterable[bytes]) -> None:
         self._request = request

@@ -1,1 +1,1 @@
-"""Who calls: bearer tokens, issuer keys, client addresses, and the Penstock-Identity token."""
+"""Who calls: bearer tokens, issuer keys, client addresses, and the `Penstock-Identity` token for app servers."""

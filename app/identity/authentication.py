@@ -11,7 +11,7 @@ from app.errors import TooManyRequests, Unauthenticated
 from app.identity.addresses import ClientAddresses
 from app.identity.caller import Caller
 from app.identity.issuer_keys import IssuerKey
-from app.identity.tokens import TokenVerifier, Verified, bearer_token
+from app.identity.tokens import TokenVerifier, VerifiedClaims, bearer_token
 from app.process.lru_cache import TwoGenerationLRUCache
 from app.settings import Settings
 from app.web.headers import Headers
@@ -125,7 +125,7 @@ class Authenticator:
         return caller
 
 
-def _cacheable(verified: Verified, address: str) -> _VerifiedToken:
+def _cacheable(verified: VerifiedClaims, address: str) -> _VerifiedToken:
     """Keep only those claims that rules can name."""
     claims = {name: value for name, value in verified.claims.items() if isinstance(value, str)}
     return _VerifiedToken(verified.claims["exp"], verified.key, Caller(claims["sub"], claims["iss"], claims, address))

@@ -1,4 +1,4 @@
-"""`Penstock-Identity`: tells the app server who the verified caller is, signed by us at the time of sending."""
+"""`Penstock-Identity`: a signed token that tells the app server who the verified caller is."""
 
 import re
 import time
@@ -24,9 +24,9 @@ _PEM = re.compile(rb"-----BEGIN (PRIVATE|PUBLIC) KEY-----.+?-----END \1 KEY-----
 
 
 class IdentityTokens:
-    """Mints one token per caller and half a minute. Without a key there are none.
+    """Signs tokens and reuses each for half a minute. Without a key there are no tokens.
 
-    `others`: keys that app servers are told of too, for those that signed before or will sign next.
+    `others` are published beside the signing key: keys that signed before a rotation, or will sign after it.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class IdentityTokens:
         self._minted: TwoGenerationLRUCache[tuple[str, str], tuple[bytes, float]] = TwoGenerationLRUCache(CACHE_SIZE)
 
     def token(self, caller: tuple[str, str] | None) -> bytes | None:
-        """For a verified caller (`iss`, `sub`); None for the anonymous."""
+        """The token of a verified caller (`iss`, `sub`); None for an anonymous caller or without a key."""
         if self._key is None or caller is None:
             return None
         now_s = self._clock()
@@ -52,7 +52,7 @@ class IdentityTokens:
         return minted[0]
 
     def jwks(self) -> dict[str, Any]:
-        """The public keys, for app servers to verify with."""
+        """The public keys as a JSON Web Key Set, for app servers to verify tokens with."""
         return {"keys": self._public}
 
     def _mint(self, key: Ed25519PrivateKey, caller: tuple[str, str], now_s: int) -> str:
@@ -63,13 +63,13 @@ class IdentityTokens:
 
 
 def _jwk(key: Ed25519PublicKey) -> dict[str, Any]:
-    """`kid`: short, and a function of the key, so that all edges and workers agree on it."""
+    """The public key as a JWK. Its `kid` is derived from the key, so that all edges and workers agree on it."""
     jwk = dict(OKPAlgorithm.to_jwk(key, as_dict=True))
     return jwk | {"kid": str(jwk["x"])[:16], "alg": "EdDSA", "use": "sig"}
 
 
 def load_identity_tokens(key_file: Path | None) -> IdentityTokens:
-    """From a PEM file: first the Ed25519 private key that signs, then any others, private or public.
+    """Load the keys from a PEM file: first the Ed25519 private key that signs, then any others, private or public.
 
     Raises StartupError.
     """

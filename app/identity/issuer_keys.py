@@ -1,4 +1,4 @@
-"""The issuer's published keys: fetched, kept while the issuer is away, and no longer trusted once it withdraws them."""
+"""The issuer's published keys (JWKS): fetched regularly, kept while the issuer is away, distrusted when withdrawn."""
 
 import asyncio
 import time
@@ -21,11 +21,11 @@ UNKNOWN_KID_PAUSE_S = 10.0
 NO_KEYS_PAUSE_S = 1.0
 FETCH_TIMEOUT_S = 5.0
 WAIT_TIMEOUT_S = 1.0
-"""How long a token of an unknown key waits for the issuer, where other keys are known."""
-MOST_WAITING = 1000
+"""How long a token with an unknown key waits for a fetch if other keys are known."""
+MAX_WAITING = 1000
 
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
-_FORMS: dict[str, tuple[str, set[str | None]]] = {
+_KEY_TYPES: dict[str, tuple[str, set[str | None]]] = {
     "ES256": ("EC", {"P-256"}),
     "ES384": ("EC", {"P-384"}),
     "ES512": ("EC", {"P-521"}),
@@ -35,7 +35,7 @@ _RSA: tuple[str, set[str | None]] = ("RSA", {None})
 
 
 class IssuerKey:
-    """One published key. `trusted` ends when the issuer withdraws it, and with it all that it has signed."""
+    """One published key. `trusted` becomes false when the issuer withdraws the key, which ends the tokens it signed."""
 
     def __init__(self, jwk: dict[str, Any]) -> None:
         self._jwk = jwk
@@ -44,18 +44,18 @@ class IssuerKey:
 
     @property
     def kid(self) -> str | None:
-        """The name that tokens call it by."""
+        """The key id that tokens name; None if the issuer published none."""
         kid = self._jwk.get("kid")
         return kid if isinstance(kid, str) else None
 
-    def fitting(self, algorithm: str) -> Any | None:  # noqa: ANN401 - cryptography's key, of whatever kind
-        """The key as this algorithm takes it; None where it is not for it, or is broken."""
+    def for_algorithm(self, algorithm: str) -> Any | None:  # noqa: ANN401 - cryptography's key, of whatever kind
+        """The key for use with this algorithm; None if it is for another algorithm, or is malformed."""
         if algorithm not in self._by_algorithm:
             self._by_algorithm[algorithm] = self._parse(algorithm) if self._fits(algorithm) else None
         return self._by_algorithm[algorithm]
 
     def _fits(self, algorithm: str) -> bool:
-        kty, curves = _FORMS.get(algorithm, _RSA)
+        kty, curves = _KEY_TYPES.get(algorithm, _RSA)
         curve = self._jwk.get("crv")
         named = curve if isinstance(curve, str) else None
         return self._jwk.get("alg", algorithm) == algorithm and self._jwk["kty"] == kty and named in curves
@@ -73,7 +73,7 @@ class IssuerKey:
 
 
 class IssuerKeys:
-    """The keys by `kid`. Asked for again every `refresh_s`, and for an unknown `kid` at most every 10 s."""
+    """The keys by `kid`, fetched every `refresh_s` seconds, and for an unknown `kid` at most every 10 seconds."""
 
     def __init__(
         self,
@@ -88,28 +88,28 @@ class IssuerKeys:
         self._clock = clock
         self._published: dict[bytes, IssuerKey] = {}
         self._by_kid: dict[str | None, IssuerKey] = {}
-        self._asked_at_s = -UNKNOWN_KID_PAUSE_S
-        self._asking: asyncio.Task[None] | None = None
-        self._answered = False
+        self._fetched_at_s = -UNKNOWN_KID_PAUSE_S
+        self._fetching: asyncio.Task[None] | None = None
+        self._fetch_succeeded = False
         self._waiting = 0
 
     async def run(self) -> None:
-        """Keep them as the issuer publishes them, from before the first token comes."""
+        """Fetch the keys regularly until cancelled, the first time before any token comes."""
         try:
             while True:
-                await self._ask_again(FETCH_TIMEOUT_S)
-                await asyncio.sleep(self._refresh_s if self._answered else self._pause_s)
+                await self._refresh(FETCH_TIMEOUT_S)
+                await asyncio.sleep(self._refresh_s if self._fetch_succeeded else self._pause_s)
         finally:
-            if self._asking is not None:
-                self._asking.cancel()
+            if self._fetching is not None:
+                self._fetching.cancel()
 
     async def key(self, kid: str | None) -> IssuerKey | None:
-        """The key of this id; raises Unavailable where none was ever obtained."""
+        """The key with this id, or None if the issuer has none; raises Unavailable if no keys were ever fetched."""
         found = self._by_kid.get(kid)
-        if found is None and self._waiting < MOST_WAITING:
+        if found is None and self._waiting < MAX_WAITING:
             self._waiting += 1
             try:
-                await self._ask_again(WAIT_TIMEOUT_S if self._published else FETCH_TIMEOUT_S)
+                await self._refresh(WAIT_TIMEOUT_S if self._published else FETCH_TIMEOUT_S)
             finally:
                 self._waiting -= 1
             found = self._by_kid.get(kid)
@@ -121,17 +121,17 @@ class IssuerKeys:
     def _pause_s(self) -> float:
         return UNKNOWN_KID_PAUSE_S if self._published else NO_KEYS_PAUSE_S
 
-    async def _ask_again(self, timeout_s: float) -> None:
-        """Unless it was asked a moment ago. Whoever comes while it is asked waits for the same answer, so long."""
-        if self._asking is None:
-            if self._clock() - self._asked_at_s < self._pause_s:
+    async def _refresh(self, timeout_s: float) -> None:
+        """Fetch the keys unless that was done a moment ago. All callers wait for one fetch, for at most `timeout_s`."""
+        if self._fetching is None:
+            if self._clock() - self._fetched_at_s < self._pause_s:
                 return
-            self._asked_at_s = self._clock()
-            self._asking = asyncio.create_task(self._ask())
-        await asyncio.wait({self._asking}, timeout=timeout_s)
+            self._fetched_at_s = self._clock()
+            self._fetching = asyncio.create_task(self._fetch())
+        await asyncio.wait({self._fetching}, timeout=timeout_s)
 
-    async def _ask(self) -> None:
-        self._answered = False
+    async def _fetch(self) -> None:
+        self._fetch_succeeded = False
         try:
             async with (
                 asyncio.timeout(FETCH_TIMEOUT_S),
@@ -139,28 +139,28 @@ class IssuerKeys:
             ):
                 response.raise_for_status()
                 self._replace(_usable(orjson.loads(await _whole(response))))
-            self._answered = True
+            self._fetch_succeeded = True
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError, KeyError, TypeError) as error:
             log.warning("jwks_not_fetched", url=self._url, error=str(error) or type(error).__name__)
         finally:
-            self._asking = None
+            self._fetching = None
 
     def _replace(self, jwks: list[dict[str, Any]]) -> None:
-        """A key that is published unchanged stays the same object, so that what it has signed stays known."""
+        """Take over a new key set. A key that has not changed stays the same object, so cached tokens stay valid."""
         before = self._published
         named = {orjson.dumps(jwk, option=orjson.OPT_SORT_KEYS): jwk for jwk in jwks}
         self._published = {text: before.get(text) or IssuerKey(jwk) for text, jwk in named.items()}
         for text in before.keys() - self._published.keys():
             before[text].trusted = False
         self._by_kid = {key.kid: key for key in self._published.values() if key.kid is not None}
-        if len(self._published) == 1:  # a single key may go without being named by the token
+        if len(self._published) == 1:  # with a single key, a token need not name it
             self._by_kid[None] = next(iter(self._published.values()))
         if before.keys() != self._published.keys():
             log.info("issuer_keys_changed", kids=[key.kid for key in self._published.values()])
 
 
 async def _whole(response: httpx.Response) -> bytes:
-    """The body as it was sent, without decoding any content coding; ValueError where it is too large for a key set."""
+    """Read the body without decoding any content coding; raises ValueError if it is too large for a key set."""
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
@@ -170,10 +170,10 @@ async def _whole(response: httpx.Response) -> bytes:
 
 
 def _usable(key_set: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - whatever the issuer sent
-    """ValueError where there are none: that is a broken issuer, not one that withdrew all its keys."""
+    """The keys for signatures. Raises ValueError if there are none, which means an issuer that is broken."""
     keys = [key for key in key_set["keys"] if isinstance(key, dict) and _is_for_signatures(key)]
     if not keys:
-        raise ValueError("it publishes no key that signs")
+        raise ValueError("the key set has no key for signatures")
     return keys
 
 

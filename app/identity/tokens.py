@@ -1,4 +1,4 @@
-"""Verifying tokens: strictly, with the issuer's published keys."""
+"""Verifies bearer tokens: strictly, with the issuer's published keys."""
 
 import re
 from base64 import urlsafe_b64decode
@@ -17,9 +17,9 @@ from app.web.strict_json import parse_json
 
 MAX_TOKEN_BYTES = 16_384
 MAX_SUBJECT_LENGTH = 1024
-"""As long as a rule's `key_value` may be."""
+"""The maximum length of a rule's `key_value` too."""
 END_OF_TIME_S = 253_402_300_800
-"""The year 10000: a later time is a mistake, such as milliseconds."""
+"""The start of the year 10000. A later time is a mistake, such as milliseconds instead of seconds."""
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -27,7 +27,10 @@ _NOT_UNDERSTOOD = frozenset({"crit", "b64", "zip", "enc"})
 
 
 def bearer_token(values: Iterable[bytes]) -> str | None:
-    """The token of `Authorization: Bearer …`; None without one, or with another scheme. Raises MalformedRequest."""
+    """Read the token of `Authorization: Bearer`; None without the header or with another scheme.
+
+    Raises MalformedRequest.
+    """
     found = list(values)
     if not found:
         return None
@@ -44,8 +47,8 @@ def bearer_token(values: Iterable[bytes]) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """A token's claims, and the key that vouches for them."""
+class VerifiedClaims:
+    """The claims of a valid token, and the key that verified its signature."""
 
     claims: dict[str, Any]
     key: IssuerKey
@@ -63,30 +66,30 @@ class TokenVerifier:
         self._leeway_s = settings.jwt_leeway_s
 
     async def run(self) -> None:
-        """Keep the issuer's keys up to date, from before the first token comes; no error where it is away."""
+        """Keep the issuer's keys up to date until cancelled; an issuer that can't be reached is no error."""
         if self._keys is not None:
             await self._keys.run()
 
     async def verify(self, token: str) -> dict[str, Any]:
-        """The claims of a valid token; raises Unauthenticated, or Unavailable where no key was ever obtained."""
+        """The claims of a valid token; raises Unauthenticated, or Unavailable if no keys were ever fetched."""
         return (await self.verified(token)).claims
 
-    async def verified(self, token: str) -> Verified:
-        """The same with the key, for who remembers them: they stand until `exp`, and while the key is trusted."""
+    async def verified(self, token: str) -> VerifiedClaims:
+        """The claims with the key, for callers that cache them: they are valid until `exp` while the key is trusted."""
         header = _header(token)
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
             raise _bad("its algorithm is not allowed")
         kid = header.get("kid")
         if "kid" in header and not isinstance(kid, str):
-            raise _bad("its kid is no string")
+            raise _bad("its kid is not a string")
         if self._keys is None or self._issuer is None:
             raise _bad("no issuer is configured")
         key = await self._keys.key(kid)
-        fitting = key.fitting(algorithm) if key is not None else None
-        if key is None or fitting is None:
+        public_key = key.for_algorithm(algorithm) if key is not None else None
+        if key is None or public_key is None:
             raise _bad("its key is not known or does not fit its algorithm")
-        return Verified(self._claims(token, algorithm, fitting), key)
+        return VerifiedClaims(self._claims(token, algorithm, public_key), key)
 
     def _claims(self, token: str, algorithm: str, key: Any) -> dict[str, Any]:  # noqa: ANN401 - cryptography's
         try:
@@ -108,9 +111,9 @@ class TokenVerifier:
 
 
 def _header(token: str) -> dict[str, Any]:
-    """What a token says of itself, once all of it is known to be written in the one way that is accepted.
+    """Read the header of a token, and check that the whole token is written in the one form that is accepted.
 
-    Where its keys are to be found (`jku`, `x5u`, `x5c`, `jwk`) is not asked of a token.
+    Header fields that say where to find keys (`jku`, `x5u`, `x5c`, `jwk`) are ignored.
     """
     parts = _COMPACT.fullmatch(token) if len(token) <= MAX_TOKEN_BYTES else None
     if parts is None:
@@ -123,8 +126,8 @@ def _header(token: str) -> dict[str, Any]:
     return found
 
 
-def _decoded(part: str) -> bytes:
-    """What writes the same bytes in another way than the canonical one is refused by PyJWT, later."""
+def _base64url_decode(part: str) -> bytes:
+    """Decode base64url. PyJWT refuses later what is not in canonical form."""
     try:
         return urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except ValueError as error:
@@ -133,7 +136,7 @@ def _decoded(part: str) -> bytes:
 
 def _json_object(part: str) -> dict[str, Any]:
     """Parse a part of a token more strictly than PyJWT does."""
-    text = _decoded(part)
+    text = _base64url_decode(part)
     try:
         found = parse_json(text)
     except ValueError as error:

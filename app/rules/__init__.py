@@ -1,1 +1,1 @@
-"""Rules: the model, where they are kept, and which of them apply to a request."""
+"""Rules: the model, the stores (MongoDB and the cache Redis), and which rules apply to a request."""

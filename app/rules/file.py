@@ -10,7 +10,7 @@ from app.rules.model import Rule, parse_rule
 
 
 def read_rules_file(path: Path) -> list[Rule]:
-    """All rules of a file; raises InvalidRule naming the file and the rule, before anything is used of it."""
+    """Read all rules of a file; raises InvalidRule, which names the file and the rule, if any of them is invalid."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Every key of the rules in the cache Redis."""
+"""The keys of the rules in the cache Redis."""
 
 from app.limiter.keys import escape, kind
 
@@ -6,7 +6,7 @@ INDEX = "rules:index"
 """Hash: `net4:<length>`, `net6:<length>` and `claim:<name>` to the number of rules that use it."""
 
 VERSION = "rules:version"
-"""Rises with each change. Missing: the rules are unavailable, which is not the same as "no rules"."""
+"""A number that rises with each change. If it is missing, the rules are unavailable, which is not "no rules"."""
 
 CHANGED = "rules:changed"
 """Channel: JSON `{"version": int, "buckets": [...], "rules": [...]}` for each change."""
@@ -15,10 +15,10 @@ STATE = "rules:state"
 """Hash: rule id to JSON `{"revision": int, "bucket": str | null, "digest": str}`; no bucket: deleted or disabled."""
 
 FLOOR = "rules:floor"
-"""The revision of the last full publish: nothing older is ever published after it."""
+"""The revision of the last full publish; nothing older is published after it."""
 
 EPOCH = "rules:epoch"
-"""A random word that stands as long as the cache is not emptied: a copy completes only in the epoch it began in."""
+"""A random word that is lost when the cache is emptied: a full publish completes only in the epoch it began in."""
 
 WILDCARD = "*"
 

@@ -1,4 +1,4 @@
-"""The rule that an operator writes: one model for the admin API, the CLI, MongoDB's documents and sync."""
+"""The rule model, by which the admin API, the CLI, the MongoDB store and sync validate rules."""
 
 import re
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ from app.rules.key_types import PATTERN as KEY_TYPE_PATTERN
 from app.rules.keys import WILDCARD
 
 DAY_S = 86_400
-MOST_VERSIONS = 2**53 - 1
-"""Beyond it JSON's readers disagree about what a number is."""
+MAX_VERSION = 2**53 - 1
+"""The largest integer that every JSON reader reads exactly."""
 
 _TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$"  # RFC 9110, 5.6.2
 
@@ -49,7 +49,7 @@ def _known_algorithm(value: str) -> str:
 
 
 def _integral(value: Any) -> Any:  # noqa: ANN401 - whatever a document holds
-    """Some MongoDB shells write every number as a double: 5.0 is 5."""
+    """Read 5.0 as 5, because some MongoDB shells write every number as a double."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -67,7 +67,7 @@ class _Strict(BaseModel):
 
 
 class MatchConditions(_Strict):
-    """Which requests of a caller a rule is about; nothing given means all."""
+    """The requests to which a rule applies; all of a caller's requests if nothing is given."""
 
     methods: Annotated[list[Token], Field(max_length=32)] | None = None
     """HTTP methods. Default: every method."""
@@ -76,7 +76,7 @@ class MatchConditions(_Strict):
 
 
 class Drain(_Strict):
-    """A drain rate of its own, beside the limit."""
+    """A drain rate of the rule's own, beside the limit."""
 
     limit: Units
     """Jobs (of cost 1) per window."""
@@ -87,7 +87,7 @@ class Drain(_Strict):
 
 
 class QueueOptions(_Strict):
-    """How a rule's deferred requests wait, and what happens when they can't be sent."""
+    """How a rule's jobs wait and how long their results are kept, and what happens if they can't be sent."""
 
     max_depth: Annotated[int, Field(ge=1, le=10_000_000), _INTEGRAL] = 1000
     """Jobs of one flow that may be waiting; a further request is answered 429."""
@@ -116,7 +116,7 @@ class QueueOptions(_Strict):
 
 
 class Rule(_Strict):
-    """One rule. The admin API keeps `version`, `updated_at` and `updated_by`; `version` is the ETag, nothing else."""
+    """One rule. The store sets `version` (the ETag), `updated_at` and `updated_by`."""
 
     rule_id: RuleId
     """The name of the rule: lower-case letters, digits, `_` and `-`, at most 64. In MongoDB it is the `_id`."""
@@ -164,7 +164,7 @@ class Rule(_Strict):
     """What happens while counters cannot be reached: `open` allows, `closed` answers 503, `local` lets each edge
     enforce `limit` divided by the number of edges last seen.
     """
-    version: Annotated[int, Field(ge=1, le=MOST_VERSIONS), _INTEGRAL] = 1
+    version: Annotated[int, Field(ge=1, le=MAX_VERSION), _INTEGRAL] = 1
     """Kept by the admin API. It rises with each change and is the `ETag`."""
     updated_at: datetime | None = None
     """Kept by the admin API: when the rule last changed."""
@@ -188,12 +188,12 @@ class Rule(_Strict):
 
     @property
     def effective_burst(self) -> int:
-        """How many units at once; `limit` unless the rule says otherwise."""
+        """How many units may be spent at once: `burst`, or `limit` if that is not given."""
         return self.limit if self.burst is None else self.burst
 
     @property
     def overtaking(self) -> bool:
-        """Whether live requests may pass the flow's backlog."""
+        """Whether live requests may pass jobs that wait: by default only if the rule has its own drain rate."""
         return self.drain is not None if self.queue.overtaking is None else self.queue.overtaking
 
 
@@ -205,7 +205,7 @@ def _require_valid_key_value(key_type: str, key_value: str) -> None:
 
 
 def parse_rule(fields: Any) -> Rule:  # noqa: ANN401 - whatever a person or a document holds
-    """Validate what a person or a document says; raises InvalidRule naming the field and what is allowed."""
+    """Validate a rule from JSON, YAML or MongoDB; raises InvalidRule, which names the field and what is allowed."""
     if isinstance(fields, dict) and "_id" in fields:
         fields = {"rule_id": fields["_id"]} | {name: value for name, value in fields.items() if name != "_id"}
     try:
@@ -224,7 +224,7 @@ def editable_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_json(rule: Rule) -> dict[str, Any]:
-    """A rule as the admin API and files write it: what is at its default is left out."""
+    """Write a rule as the admin API and rules files show it: fields at their defaults are left out."""
     fields = rule.model_dump(mode="json", exclude_defaults=True)
     return fields | {"version": rule.version}
 

@@ -9,7 +9,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def parse_rate(text: str) -> tuple[int, int]:
-    """Units and seconds; raises InvalidInput."""
+    """Read a rate as a number of units and a window in seconds; raises InvalidInput."""
     match = _RATE.fullmatch(text.strip())
     if match is None or int(match[1]) == 0 or match[2] == "0":
         raise InvalidInput(f"{text!r} is no rate: write 50/s, 100/m, 20/h or 5/30s")
@@ -17,7 +17,7 @@ def parse_rate(text: str) -> tuple[int, int]:
 
 
 def format_rate(limit: int, window_s: float) -> str:
-    """The inverse, as short as it can be."""
+    """Write a rate in the shortest form that `parse_rate` reads."""
     for unit in ("d", "h", "m"):
         if window_s == _SECONDS[unit]:
             return f"{limit}/{unit}"

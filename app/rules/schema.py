@@ -1,4 +1,4 @@
-"""The rule model as MongoDB validates it: a `$jsonSchema` made from the one model."""
+"""The `$jsonSchema` by which MongoDB validates rules, derived from the rule model."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _KEPT = ("enum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "m
 
 
 def mongodb_schema() -> dict[str, Any]:
-    """For `collMod`'s validator. What only the model can say (a cost above the burst) sync still refuses."""
+    """Build the validator for `collMod`. It cannot express checks across fields, which sync makes by the model."""
     schema = Rule.model_json_schema()
     converted = _convert(schema, schema.get("$defs", {}))
     converted["properties"]["_id"] = converted["properties"].pop("rule_id")
@@ -48,7 +48,7 @@ def _convert(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, A
 
 
 def _exclusive(schema: dict[str, Any]) -> dict[str, Any]:
-    """MongoDB follows draft 4, in which exclusiveness is a flag beside the bound."""
+    """Exclusive bounds as MongoDB reads them (JSON Schema draft 4): a flag beside the bound."""
     found: dict[str, Any] = {}
     for bound, flag in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if flag in schema:

@@ -1,4 +1,4 @@
-"""Rules in MongoDB: what operators write."""
+"""The store of rules in MongoDB, which the admin API writes and sync reads."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,40 +10,40 @@ from pymongo.write_concern import WriteConcern
 
 from app.clients import MongoDatabase
 from app.errors import Conflict, InvalidRule, NotFound, PreconditionFailed, RulesUnavailable
-from app.rules.model import MOST_VERSIONS, Rule, parse_rule
+from app.rules.model import MAX_VERSION, Rule, parse_rule
 from app.rules.schema import mongodb_schema
 
 COLLECTION = "rules"
 LAST_GOOD = "rules_good"
-"""The last good version of each rule, kept by sync."""
+"""Collection: the last valid version of each rule, written by sync."""
 
 HISTORY = "rules_history"
-"""Every version of each rule as sync saw it, for a year."""
+"""Collection: every version of each rule as sync saw it, kept for a year."""
 
-HISTORY_KEPT_S = 366 * 86_400
+HISTORY_TTL_S = 366 * 86_400
 
 
 class RuleStore:
-    """Every method raises RulesUnavailable where MongoDB can't be reached."""
+    """Reads and writes rules. Every method raises RulesUnavailable if MongoDB can't be reached."""
 
     def __init__(self, database: MongoDatabase) -> None:
         self._database = database
         self._rules = database.get_collection(COLLECTION, write_concern=WriteConcern("majority"))
 
     async def setup(self) -> None:
-        """Make the collection, where it is not there, with its validator and indexes."""
+        """Create the collection if it does not exist, and set its validator and indexes."""
         try:
             with suppress(CollectionInvalid):
                 await self._database.create_collection(COLLECTION)
             await self._database.command("collMod", COLLECTION, validator=mongodb_schema(), validationLevel="moderate")
             await self._rules.create_index([("key_type", 1), ("key_value", 1)])
             await self._database[HISTORY].create_index([("rule_id", 1), ("_id", -1)])
-            await self._database[HISTORY].create_index("at", expireAfterSeconds=HISTORY_KEPT_S)
+            await self._database[HISTORY].create_index("at", expireAfterSeconds=HISTORY_TTL_S)
         except PyMongoError as error:
             raise RulesUnavailable(f"MongoDB: {error}") from error
 
     async def all(self) -> tuple[list[Rule], dict[str, str]]:
-        """All rules by id, and what is wrong with the documents that are none."""
+        """All valid rules in order of their ids, and for each invalid document what is wrong with it."""
         rules, problems = [], {}
         try:
             async for document in self._rules.find().sort("_id"):
@@ -56,36 +56,36 @@ class RuleStore:
         return rules, problems
 
     async def get(self, rule_id: str) -> Rule:
-        """One rule; raises NotFound, InvalidRule."""
+        """One rule; raises NotFound, or InvalidRule if its document is invalid."""
         document = await self._find(rule_id)
         if document is None:
             raise NotFound(f"There is no rule {rule_id!r}.")
         return parse_rule(document)
 
     async def last_good(self, rule_ids: Iterable[str]) -> dict[str, Rule]:
-        """The versions that are in force although these rules' documents are none."""
+        """The versions of these rules that are in force although their documents are invalid."""
         found: dict[str, Rule] = {}
         try:
             async for document in self._database[LAST_GOOD].find({"_id": {"$in": list(rule_ids)}}):
-                with suppress(InvalidRule):  # the model has become stricter since
+                with suppress(InvalidRule):  # the model has become stricter since it was stored
                     found[document["_id"]] = parse_rule(document["rule"])
         except PyMongoError as error:
             raise RulesUnavailable(f"MongoDB: {error}") from error
         return found
 
     async def history(self, rule_id: str, limit: int) -> list[tuple[datetime, Rule | None]]:
-        """A rule's versions as they came into force, newest first; None: it was deleted."""
+        """The versions of a rule, newest first, with the time of each; None where the rule was deleted."""
         found: list[tuple[datetime, Rule | None]] = []
         try:
             async for entry in self._database[HISTORY].find({"rule_id": rule_id}).sort("_id", -1).limit(limit):
-                with suppress(InvalidRule):  # the model has become stricter since
+                with suppress(InvalidRule):  # the model has become stricter since it was stored
                     found.append((entry["at"], parse_rule(entry["rule"]) if entry["rule"] else None))
         except PyMongoError as error:
             raise RulesUnavailable(f"MongoDB: {error}") from error
         return found
 
     async def create(self, rule: Rule, by: str) -> Rule:
-        """Write a rule that is not there yet; raises Conflict."""
+        """Insert a new rule; raises Conflict if the id is taken."""
         new = _stamped(rule, 1, by)
         try:
             await self._rules.insert_one(to_document(new))
@@ -96,7 +96,10 @@ class RuleStore:
         return new
 
     async def put(self, rule: Rule, by: str, if_version: int | None = None) -> Rule:
-        """Write a rule whole; with `if_version` only over that version, 0 for none (PreconditionFailed)."""
+        """Replace or insert a rule.
+
+        With `if_version`, only if that version is stored (0: no document); raises PreconditionFailed.
+        """
         old = await self._find(rule.rule_id, {"version": 1})
         version = _version(old)
         if if_version is not None and version != if_version:
@@ -109,7 +112,7 @@ class RuleStore:
         return await self.put(rule, by)
 
     async def _replace(self, old: dict[str, Any] | None, new: dict[str, Any]) -> bool:
-        """Over `old` (None: nothing) and no other; False where something else stands there by now."""
+        """Write over `old` (None: no document) only; returns False if another document is stored by now."""
         try:
             if old is None:
                 await self._rules.insert_one(new)
@@ -122,11 +125,11 @@ class RuleStore:
         return bool(found.matched_count)
 
     async def version(self, rule_id: str) -> int:
-        """The version of what stands there, rule or not; 0 where there is nothing."""
+        """The version of the stored document, valid or not; 0 if there is none."""
         return _version(await self._find(rule_id, {"version": 1}))
 
     async def delete(self, rule_id: str, if_version: int | None = None) -> None:
-        """Delete a rule; with `if_version` only that version. Raises NotFound, PreconditionFailed."""
+        """Delete a rule, with `if_version` only that version; raises NotFound, PreconditionFailed."""
         old = await self._find(rule_id, {"version": 1})
         if old is None:
             raise NotFound(f"There is no rule {rule_id!r}.")
@@ -154,11 +157,11 @@ class RuleStore:
 
 
 def _version(document: dict[str, Any] | None) -> int:
-    """0 for none; a document written by hand may lack it, or have something else there."""
+    """The version of a document; 0 without one, and 1 if one that was written by hand has no valid version."""
     if document is None:
         return 0
     version = document.get("version")
-    if isinstance(version, bool) or not isinstance(version, int | float) or not 1 <= version < MOST_VERSIONS:
+    if isinstance(version, bool) or not isinstance(version, int | float) or not 1 <= version < MAX_VERSION:
         return 1
     return int(version)
 
@@ -169,6 +172,6 @@ def _stamped(rule: Rule, version: int, by: str) -> Rule:
 
 
 def to_document(rule: Rule) -> dict[str, Any]:
-    """A rule as it stands in MongoDB."""
+    """Write a rule as a MongoDB document."""
     fields = rule.model_dump(exclude_defaults=True, exclude={"rule_id"})
     return {"_id": rule.rule_id} | fields | {"version": rule.version}

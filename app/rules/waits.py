@@ -1,4 +1,4 @@
-"""The longest that any rule in force lets its jobs wait."""
+"""The longest time for which any rule in force lets its jobs wait."""
 
 import orjson
 from redis.asyncio import Redis
@@ -8,19 +8,19 @@ from app.errors import RulesUnavailable
 from app.rules import keys
 from app.rules.model import QueueOptions
 
-AT_ONCE = 500
+PAGE_SIZE = 500
 
 
 async def longest_wait_s(redis: Redis) -> float:
-    """Of all rules in the cache Redis; 0 without any. Raises RulesUnavailable."""
+    """The largest `max_wait_seconds` of all rules in the cache Redis; 0 without rules. Raises RulesUnavailable."""
     longest = 0.0
     try:
         if not await redis.exists(keys.VERSION):
             raise RulesUnavailable("The rules are not published.")
         page: list[bytes] = []
-        async for name in redis.scan_iter(match="rule:*", count=AT_ONCE):
+        async for name in redis.scan_iter(match="rule:*", count=PAGE_SIZE):
             page.append(name)
-            if len(page) == AT_ONCE:
+            if len(page) == PAGE_SIZE:
                 longest = max(longest, await _longest(redis, page))
                 page = []
         return max(longest, await _longest(redis, page)) if page else longest

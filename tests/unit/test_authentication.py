@@ -12,7 +12,7 @@ from app.errors import MalformedRequest, TooManyRequests
 from app.identity.addresses import CACHE_SIZE
 from app.identity.authentication import MAX_ADDRESSES, TOKEN_CACHE_BYTES, Authenticator, BadTokenLimit
 from app.identity.issuer_keys import IssuerKey
-from app.identity.tokens import TokenVerifier, Verified
+from app.identity.tokens import TokenVerifier, VerifiedClaims
 from app.process.lru_cache import TwoGenerationLRUCache
 from app.settings import Settings
 from app.web.headers import Headers
@@ -121,9 +121,9 @@ class Believer:
         self.asked = 0
         self.key = IssuerKey({})
 
-    async def verified(self, token: str) -> Verified:
+    async def verified(self, token: str) -> VerifiedClaims:
         self.asked += 1
-        return Verified({"sub": token, "iss": "i", "exp": self.exp, "tier": "gold", "many": ["x"] * 10}, self.key)
+        return VerifiedClaims({"sub": token, "iss": "i", "exp": self.exp, "tier": "gold", "many": ["x"] * 10}, self.key)
 
 
 def bearing(token: str, peer: str = "1.2.3.4") -> Asked:

@@ -288,11 +288,15 @@ async def test_broken_keys_among_good_ones_are_not_used() -> None:
         for jwk in more[:-1]:
             key = await keys.key(jwk["kid"])
             assert key is not None
-            assert [key.fitting(algorithm) for algorithm in ("ES256", "RS256", "EdDSA")] == [None] * 3, jwk
+            assert [key.for_algorithm(algorithm) for algorithm in ("ES256", "RS256", "EdDSA")] == [None] * 3, jwk
         good = await keys.key("ec")
         assert good is not None
-        assert good.fitting("ES256") is not None
-        assert (good.fitting("RS256"), good.fitting("ES384"), good.fitting("EdDSA")) == (None, None, None)
+        assert good.for_algorithm("ES256") is not None
+        assert (good.for_algorithm("RS256"), good.for_algorithm("ES384"), good.for_algorithm("EdDSA")) == (
+            None,
+            None,
+            None,
+        )
         assert await keys.key("enc") is None
 
 

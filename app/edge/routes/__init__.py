@@ -1,1 +1,1 @@
-"""The routes that an edge itself answers, all below `/_penstock/`."""
+"""The routes below `/_penstock/`, which an edge answers itself."""

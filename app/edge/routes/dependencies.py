@@ -1,4 +1,4 @@
-"""What the routes below `/_penstock/` depend on: the parts of the edge, and the verified caller."""
+"""The dependencies of the routes below `/_penstock/`: the parts of the edge, and the authenticated caller."""
 
 import asyncio
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from app.web.headers import Headers, value_of
 
 @dataclass(frozen=True, slots=True)
 class ApiParts:
-    """What the routes use."""
+    """The parts of the edge that the routes use. Construct it with keyword arguments."""
 
     authenticator: Authenticator
     rules: RuleCache
@@ -34,7 +34,7 @@ class ApiParts:
 
 
 def parts_of(request: Request) -> ApiParts:
-    """What `build_api` was given."""
+    """The parts that `build_api` was given."""
     parts: ApiParts = request.app.state.parts
     return parts
 
@@ -47,7 +47,7 @@ class _ApiCredentials:
 
 
 async def caller_of(request: Request, parts: Annotated[ApiParts, Depends(parts_of)]) -> Caller:
-    """Who asks, within the poll limit."""
+    """Authenticate the caller and count the request against its poll limit."""
     headers, client = request.scope["headers"], request.scope["client"]
     credentials = _ApiCredentials(client[0] if client else "", headers, value_of(headers, b"authorization"))
     caller = await parts.authenticator.authenticate(credentials)

@@ -12,13 +12,16 @@ router = APIRouter(tags=["health"])
 
 @router.get("/healthz", response_model=Health)
 async def healthz() -> Response:
-    """Alive."""
+    """Answer that the process is alive."""
     return response_of(json_reply(200, {"status": "ok"}))
 
 
 @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
 async def readyz(parts: PartsOf) -> Response:
-    """Ready: the rules are known. A dead store must not take every edge out of the load balancer."""
+    """Answer whether the edge is ready: it knows the rules and is not shutting down.
+
+    A store that can't be reached does not count, because it would take every edge out of the load balancer.
+    """
     ready = parts.rules.has_rules and not parts.stopping.is_set()
     fields = {"status": "ready" if ready else "not ready", "rules_version": parts.rules.version}
     return response_of(json_reply(200 if ready else 503, fields))

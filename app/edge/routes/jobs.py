@@ -1,4 +1,4 @@
-"""`/_penstock/jobs`: a client's own jobs."""
+"""`/_penstock/jobs`: a caller's own jobs."""
 
 from typing import Annotated
 
@@ -30,7 +30,7 @@ async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     before: Annotated[str | None, Query(pattern=CURSOR)] = None,
 ) -> Response:
-    """The caller's own jobs, newest first; `next`: the address of the next page, null on the last."""
+    """List the caller's own jobs, newest first; `next` is the URL of the next page, null on the last."""
     if caller.subject is None:
         raise Unauthenticated("Only the owner of a token has a list of jobs.")
     page = await parts.records.page(owner_of(caller.issuer, caller.subject), limit, before)
@@ -41,14 +41,14 @@ async def list_jobs(
 
 @router.get("/jobs/{job_id}", response_model=JobDocument, responses=answers_job(), openapi_extra=bearer())
 async def get_job(job_id: str, request: Request, parts: PartsOf, caller: CallerOf) -> Response:
-    """Where a job stands."""
+    """Show a job: its status, position and ETA."""
     job = await _own_job(parts.records, job_id, caller)
     return response_of(json_reply(200, parts.job_renderer.fields(job, request.scope), pending_headers(job)))
 
 
 @router.get("/jobs/{job_id}/response", response_class=Response, responses=answers_response(), openapi_extra=bearer())
 async def get_response(job_id: str, request: Request, parts: PartsOf, caller: CallerOf) -> Response:
-    """The app server's answer, as it was."""
+    """Replay the app server's response to a job."""
     job = await _own_job(parts.records, job_id, caller)
     status = (b"penstock-job-status", job.status.value.encode())
     if not job.status.final:
@@ -57,7 +57,7 @@ async def get_response(job_id: str, request: Request, parts: PartsOf, caller: Ca
         )
     if job.status is JobStatus.FAILED:
         failure = {"code": job.error_code, "message": job.error_message}
-        code = 410 if job.error_code == "expired" else 502  # past its time: no app server is to blame
+        code = 410 if job.error_code == "expired" else 502  # it waited for too long, which is no app server's failure
         return response_of(problem(code, job.error_message or "The job failed.", [status], error=failure))
     stored = await parts.records.response(job_id) if job.response_stored else None
     if stored is None or stored.body is None:
@@ -67,7 +67,7 @@ async def get_response(job_id: str, request: Request, parts: PartsOf, caller: Ca
 
 
 def _replayed(code: int, headers: Headers, body: bytes, status: tuple[bytes, bytes]) -> Reply:
-    """As it was, but for its framing, and that no cache keeps it."""
+    """The stored response with new framing headers, and `no-store` so that no cache keeps it."""
     kept = [(name, value) for name, value in headers if name not in REPLACED]
     length = [] if code in WITHOUT_BODY else [(b"content-length", str(len(body)).encode())]
     return Reply(code, [*kept, *length, (b"cache-control", b"no-store"), status], body)
@@ -78,13 +78,13 @@ async def cancel_job(job_id: str, parts: PartsOf, caller: CallerOf) -> Response:
     """Cancel a job that has not been sent."""
     job = await _own_job(parts.records, job_id, caller)
     if not await parts.records.cancel(job_id):
-        job = await _own_job(parts.records, job_id, caller)  # it went on since
+        job = await _own_job(parts.records, job_id, caller)  # it has changed since
         raise Conflict(f"The job is {job.status}.")
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
 async def _own_job(records: Records, job_id: str, caller: Caller) -> Job:
-    """Another owner's job is not there, nor told from one that is not."""
+    """The job if the caller may see it. Somebody else's job looks like a job that does not exist (NotFound)."""
     job = await records.get(job_id)
     if job is None or (job.owner and job.owner != owner_of(caller.issuer, caller.subject)):
         raise NotFound("There is no such job.")

@@ -12,5 +12,5 @@ router = APIRouter(tags=["identity"])
 
 @router.get("/jwks.json", response_model=KeySet)
 async def jwks(parts: PartsOf) -> Response:
-    """A JSON Web Key Set."""
+    """Publish the keys as a JSON Web Key Set (RFC 7517)."""
     return response_of(json_reply(200, parts.identity_tokens.jwks()))

@@ -1,4 +1,4 @@
-"""`/_penstock/limits`: what applies to the caller, and what is left."""
+"""`/_penstock/limits`: the limits that apply to the caller, and what is left of them."""
 
 from typing import Annotated, Any
 
@@ -22,7 +22,7 @@ async def get_limits(
     method: Annotated[str, Query(max_length=64)] = "GET",
     path: Annotated[str, Query(max_length=2048, pattern="^/")] = "/",
 ) -> Response:
-    """The rules that would apply to such a request of the caller; spends nothing."""
+    """List the limits that would apply to a request of the caller with this method and path; spends nothing."""
     matches = await parts.rules.applicable(caller, method, path_forms(path.encode()))
     verdict = await parts.limiter.inspect([charge_of(match) for match in matches]) if matches else None
     results = evaluate(matches, verdict) if verdict else ()
