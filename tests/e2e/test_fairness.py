@@ -1,6 +1,7 @@
 """Many flows, few workers: no flow's backlog delays another's, and priorities decide who goes first."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from app.rules.model import parse_rule
 from app.settings import Settings
 from tests.support.system import System, running
 
+FLOWS = int(os.environ.get("PENSTOCK_TEST_FLOWS", "2500"))
 AT_ONCE = 500
 RULE: dict[str, Any] = {"key_type": "user", "key_value": "*", "limit": 1, "window_seconds": 36_000, "on_limit": "defer"}
 RULE |= {"drain": {"limit": 1000, "window_seconds": 1}, "queue": {"max_depth": 100_000}}
@@ -48,22 +50,22 @@ async def targets(system: System, count: int) -> list[str]:
     return [arrival["target"] for arrival in await system.arrived(count, within_s=180)]
 
 
-async def test_ten_thousand_flows_beside_a_large_one(settings: Settings, tmp_path: Path, flows: Flows) -> None:
-    small = [f"small{number}" for number in range(10_000)]
+async def test_many_flows_beside_a_large_one(settings: Settings, tmp_path: Path, flows: Flows) -> None:
+    small = [f"small{number}" for number in range(FLOWS)]
     async with running(settings, tmp_path, edges=0, workers=0) as system:
         await system.put_rule("r", **RULE)
-        await enqueue(flows, "r", ["large"] * 20_000, "/large")
+        await enqueue(flows, "r", ["large"] * 2 * FLOWS, "/large")
         await enqueue(flows, "r", small, "/{}")
         await system.ready(system.worker())
-        arrived = await targets(system, 30_000)
+        arrived = await targets(system, 3 * FLOWS)
     seen = [target for target in arrived if target != "/large"]
     assert sorted(seen) == sorted(f"/{user}" for user in small)
     last = len(arrived) - 1 - arrived[::-1].index(seen[-1])
     beside = arrived[:last].count("/large")
-    print(f"beside 10,000 small flows the large one sent {beside} of 20,000")
-    assert 0 < beside < 15_000, "the large flow waits for nobody, and nobody for it"
+    print(f"beside {FLOWS} small flows the large one sent {beside} of {2 * FLOWS}")
+    assert 0 < beside < 1.5 * FLOWS, "the large flow waits for nobody, and nobody for it"
     displaced = max(abs(position - int(target.removeprefix("/small"))) for position, target in enumerate(seen))
-    assert displaced < 1000, "the flows go in the order in which they were due"
+    assert displaced < min(1000, FLOWS / 5), "the flows go in the order in which they were due"
 
 
 async def test_a_slow_flow_does_not_take_all_of_a_worker(settings: Settings, tmp_path: Path, flows: Flows) -> None:

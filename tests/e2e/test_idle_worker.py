@@ -6,6 +6,8 @@ import statistics
 import time
 from pathlib import Path
 
+import pytest
+
 from app.settings import Settings
 from tests.support.system import Part, running
 
@@ -22,6 +24,7 @@ def cpu_s(part: Part) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.alone
 async def test_an_idle_worker_sleeps_and_wakes_at_once(settings: Settings, tmp_path: Path) -> None:
     async with running(settings, tmp_path) as system:
         [worker] = [part for part in system.parts if part.role == "worker"]

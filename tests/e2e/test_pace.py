@@ -19,6 +19,7 @@ LIMIT, BURST = 20, 4
 DRAIN = 30
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("own_drain_rate", [False, True], ids=["shared_budget", "own_drain_rate"])
 async def test_the_rate_and_the_order_hold_over_many_processes(
     settings: Settings, tmp_path: Path, own_drain_rate: bool

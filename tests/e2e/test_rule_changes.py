@@ -18,6 +18,7 @@ HICCUP_S = 5.0
 """What a machine of two busy cores may add once; the median has to keep the promise."""
 
 
+@pytest.mark.alone
 async def test_edges_obey_a_changed_disabled_and_deleted_rule(settings: Settings, tmp_path: Path) -> None:
     async with running(settings, tmp_path, edges=4, workers=0) as system:
         rule = {"key_type": "user", "key_value": "u", "window_seconds": 60}

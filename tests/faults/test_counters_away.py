@@ -35,6 +35,7 @@ async def traffic(system: System, user: str, requests: int) -> tuple[Counter[int
     return statuses, took
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", ["hung", "killed"])
 async def test_each_rule_says_what_happens_without_counters(settings: Settings, tmp_path: Path, fault: str) -> None:
     store = cache_store(tmp_path / "cache", free_port())

@@ -21,6 +21,7 @@ class Up:
 
     def __init__(self, data_dir: Path, *options: str) -> None:
         self.data_dir = data_dir
+        self._tokens: dict[str, str] = {}
         self.port, self.admin_port = free_port(), free_port()
         self.output = data_dir.parent / f"{data_dir.name}.out"
         ports = ("--port", str(self.port), "--admin-port", str(self.admin_port))
@@ -51,8 +52,9 @@ class Up:
         return penstock(*arguments, "--data-dir", str(self.data_dir))
 
     def get(self, path: str, subject: str = "alice") -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self.penstock('token', subject).strip()}"}
-        return httpx.get(self.url + path, headers=headers, timeout=10)
+        if subject not in self._tokens:  # a command takes a second
+            self._tokens[subject] = self.penstock("token", subject).strip()
+        return httpx.get(self.url + path, headers={"Authorization": f"Bearer {self._tokens[subject]}"}, timeout=10)
 
 
 def penstock(*arguments: str) -> str:

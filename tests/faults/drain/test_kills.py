@@ -11,6 +11,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.account import account
 from tests.support.draining import RATE, RULE, SHORT
 from tests.support.ledger import Client, Ledger
@@ -36,6 +38,7 @@ SEND_DELAY_S = 0.5
 """How late the app server, which shares two cores with all that starts again, may note an arrival."""
 
 
+@pytest.mark.alone
 async def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path) -> None:
     print(f"seed {SEED}")
     randomness = random.Random(SEED)

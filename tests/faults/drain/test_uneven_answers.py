@@ -4,6 +4,8 @@ import asyncio
 import itertools
 from pathlib import Path
 
+import pytest
+
 from app.process.lifecycle import cancel
 from app.settings import Settings
 from tests.support.bounds import assert_within_rate
@@ -17,6 +19,7 @@ SLOWEST = 0.85
 slots of a late answer reach into those of the next, punctual one, which are over before those have been used."""
 
 
+@pytest.mark.alone
 async def test_uneven_answers_cost_no_slots(settings: Settings, tmp_path: Path) -> None:
     async with (
         proxied(settings.cache_redis_url) as (url, proxy),
