@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.limiter.algorithms import ALGORITHMS
 from app.redis_wire.scripts import source
 
 QUEUE = Path(__file__).parents[2] / "app" / "queue" / "lua"
@@ -44,3 +45,11 @@ def test_no_part_comes_twice_and_each_after_what_it_uses(name: str) -> None:
 def test_a_script_without_parts_is_as_it_is() -> None:
     folder = Path(__file__).parents[2] / "app" / "limiter" / "lua"
     assert source("app.limiter", "set_backlog_marker") == (folder / "set_backlog_marker.lua").read_text()
+
+
+def test_acquire_contains_the_part_of_every_registered_algorithm() -> None:
+    folder = Path(__file__).parents[2] / "app" / "limiter" / "lua"
+    parts = {file.stem.removeprefix("_algorithm_") for file in folder.glob("_algorithm_*.lua")}
+    assert parts == set(ALGORITHMS)
+    text = source("app.limiter", "acquire")
+    assert all(text.count(f"function algorithms.{name}()") == 1 for name in ALGORITHMS)
