@@ -79,7 +79,7 @@ class Gateway:
         return self._apply_rules(request, caller, matches)
 
     async def _handle_uncached(self, request: Request) -> None:
-        """Verify the token and read the rules, one of which is not in memory; then go on in the same way."""
+        """Verify the token or read the rules, whichever memory does not have; then go on in the same way."""
         caller = await self._authenticator.authenticate(request)
         try:
             matches = await self._rules.applicable(caller, request.method, request.paths)

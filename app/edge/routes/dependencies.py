@@ -18,7 +18,7 @@ from app.settings import Settings
 from app.web.headers import Headers, value_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiParts:
     """The parts of the edge that the routes use. Construct it with keyword arguments."""
 
