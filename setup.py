@@ -50,6 +50,8 @@ HOT = [
     "app/rules/cache.py",
     "app/rules/match.py",
     "app/upstream/breaker.py",
+    "app/upstream/response.py",
+    "app/upstream/server.py",
     "app/upstream/server_breaker.py",
     "app/upstream/upstream.py",
     "app/web/headers.py",

@@ -14,7 +14,8 @@ from app.jobs.model import JobStatus, StoredResponse
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
 from app.settings import Settings
-from app.upstream.upstream import Upstream, UpstreamResponse
+from app.upstream.response import UpstreamResponse
+from app.upstream.upstream import Upstream
 from app.web.headers import for_delivery
 from consumers.metrics import WorkerMetrics
 from consumers.retry import (

@@ -20,7 +20,8 @@ from app.queue.model import FrozenCharge, Lease, LeasedJob, Settlement, TakenFlo
 from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
 from app.settings import Settings
-from app.upstream.upstream import Upstream, UpstreamResponse
+from app.upstream.response import UpstreamResponse
+from app.upstream.upstream import Upstream
 from consumers.clock import CountersClock
 from consumers.concurrency_limit import ConcurrencyLimit
 from consumers.delivery import Delivery

@@ -10,7 +10,8 @@ from typing import Any
 from app.clients import upstream_pools
 from app.http1.client.pool import ConnectionPool
 from app.settings import Settings
-from app.upstream.upstream import Upstream, UpstreamResponse
+from app.upstream.response import UpstreamResponse
+from app.upstream.upstream import Upstream
 
 HEADERS = [(b"host", b"edge.test")]
 
