@@ -1,4 +1,4 @@
-"""The benchmarks. Start them as scripts/bench, which installs what is compared with."""
+"""Runs the benchmarks. Start them with scripts/bench, which installs the software that is compared with."""
 
 import argparse
 import asyncio
@@ -45,7 +45,7 @@ def main() -> int:
             for need in NEEDS.get(name, ()):
                 need()
         cores = split(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cores.rest)  # and with it all that is started here; servers under test are moved
+        os.sched_setaffinity(0, cores.rest)  # inherited by all children; servers under test are moved
         for name in arguments.which:
             with stores.folder() as place:
                 print(f"\n{_machine(place, cores, plan)}\n", flush=True)
@@ -54,19 +54,19 @@ def main() -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     except WrongAnswer as error:
-        print(f"bench: a wrong answer, so no table: {error}", file=sys.stderr)
+        print(f"bench: no table because of a wrong response: {error}", file=sys.stderr)
         return 1
     return 0
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/bench", description="Penstock's speed beside others'.")
-    parser.add_argument("which", nargs="*", choices=[[], *BENCHES], help="which (default: all)")
-    parser.add_argument("--quick", action="store_true", help="small and short: does it work")
-    parser.add_argument("--rounds", type=int, help="how often everything is measured (default 5)")
-    parser.add_argument("--seconds", type=int, help="how long each run of wrk takes (default 4)")
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure Penstock and other software.")
+    parser.add_argument("which", nargs="*", choices=[[], *BENCHES], help="which benchmarks (default: all but costs)")
+    parser.add_argument("--quick", action="store_true", help="small and short: only shows whether the benchmarks work")
+    parser.add_argument("--rounds", type=int, help="how often to measure everything (default 5)")
+    parser.add_argument("--seconds", type=int, help="the duration of each run of wrk (default 4)")
     arguments = parser.parse_args()
-    arguments.which = arguments.which or [name for name in BENCHES if name != "costs"]  # which takes plain Python
+    arguments.which = arguments.which or [name for name in BENCHES if name != "costs"]  # costs needs plain Python
     return arguments
 
 

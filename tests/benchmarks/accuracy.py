@@ -1,4 +1,4 @@
-"""How exactly a worker keeps a drain rate: counted where the requests arrive."""
+"""How exactly a worker keeps a drain rate, counted where the requests arrive."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,28 +8,28 @@ from tests.benchmarks import stores, table
 from tests.benchmarks.backlog import Backlog
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.processes import Cores, pin
-from tests.benchmarks.progress import say
+from tests.benchmarks.progress import log_progress
 from tests.benchmarks.running import USERS
 from tests.benchmarks.samples import within, worst_window
 
 RATES_PER_S = (100, 2_000)
 WITHIN = 0.99
-"""Of what the rate permits."""
+"""The smallest accepted share of what the rate permits."""
 
 BEGINS_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Arrivals of one flow: how many in the whole time, and in the fullest second."""
+class RateAccuracy:
+    """Arrivals of one flow: in the whole time, and in the fullest second."""
 
     per_s: int
     total: int
     worst_second: int
 
 
-async def measure(backlog: Backlog, cores: Cores, per_s: int, plan: Plan) -> Kept:
-    """One flow with one request at once (burst 1), drained at this rate by a worker of its own."""
+async def measure(backlog: Backlog, cores: Cores, per_s: int, plan: Plan) -> RateAccuracy:
+    """Drain one flow at this rate, with a burst of 1, by a worker that does nothing else."""
     system, app_server = backlog.system, backlog.app_server
     drain = {"limit": per_s, "window_seconds": 1}
     rule_id = await backlog.paused_rule(drain)
@@ -39,20 +39,20 @@ async def measure(backlog: Backlog, cores: Cores, per_s: int, plan: Plan) -> Kep
     await system.ready(worker)
     pin(worker.process.pid, cores.server)
     await backlog.resume(rule_id, drain)
-    # To the last: what was left would be drained beside what is measured next.
+    # All jobs must be gone, because jobs left over would be drained during the next measurement.
     async with asyncio.timeout(BEGINS_WITHIN_S + 2 * plan.accuracy_s):
         while await stores.jobs_waiting(backlog.queue):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
     worker.end()
     system.parts.remove(worker)
     times_s = app_server.times_s()
-    kept = Kept(per_s, within(times_s, plan.accuracy_s), worst_window(times_s, 1.0))
-    say(f"{kept}")
+    kept = RateAccuracy(per_s, within(times_s, plan.accuracy_s), worst_window(times_s, 1.0))
+    log_progress(f"{kept}")
     return kept
 
 
-def show(found: Sequence[Kept], plan: Plan) -> None:
-    """At most what the rate permits, and the one that is ready at once; at least 99 % of it."""
+def show(found: Sequence[RateAccuracy], plan: Plan) -> None:
+    """Print the results. A flow may send what the rate permits and one job at once; it must send 99 % of that."""
     rows = []
     for kept in found:
         permitted = kept.per_s * plan.accuracy_s
@@ -60,4 +60,4 @@ def show(found: Sequence[Kept], plan: Plan) -> None:
         total = f"{kept.total:,} of {permitted:,}"
         rows.append([f"{kept.per_s:,}/s", total, f"{kept.worst_second:,}", "met" if met else "missed"])
     head = ("drain rate", f"arrived in {plan.accuracy_s} s", "fullest second", "within 1 %, never above")
-    table.show_cells("Accuracy: one flow, burst 1", head, rows)
+    table.show_table("Accuracy: one flow, burst 1", head, rows)

@@ -1,4 +1,4 @@
-"""A backlog that is deferred by the edge, as clients do it, and then drained by a worker."""
+"""A backlog of jobs that the edge defers and a worker drains."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ DRAINED_WITHIN_S = 300.0
 
 @dataclass
 class Backlog:
-    """Fills and drains, a rule of its own each time: nothing is sent before that rule is resumed."""
+    """Fills and drains backlogs. Each has a rule of its own, and nothing is sent until that rule is resumed."""
 
     system: System
     queue: Redis
@@ -33,7 +33,7 @@ class Backlog:
     rules: int = 0
 
     async def drain(self, plan: Plan, users: Sequence[str]) -> Sample:
-        """`plan.jobs` jobs of these users, from the first arrival until the last outcome is stored."""
+        """Drain `plan.jobs` jobs of these users, measured from the first arrival until the last outcome is stored."""
         rule_id = await self.paused_rule(NEVER_THE_BOUND)
         ids = await self.fill(rule_id, plan.jobs, users)
         hits, cpu = await self.app_server.hits(self.system.http), cpu_s(self.worker_pid)
@@ -51,19 +51,19 @@ class Backlog:
         return Sample(plan.jobs / seconds, cpu / plan.jobs * 1e6)
 
     async def paused_rule(self, drain: dict[str, int]) -> str:
-        """A new rule that defers and does not drain."""
+        """Create a rule that defers and is paused. Returns its id."""
         self.rules += 1
         rule_id = f"drain-{self.rules}"
         await put_user_rule(self.system, rule_id, **deferring(drain, paused=True))
         return rule_id
 
     async def resume(self, rule_id: str, drain: dict[str, int]) -> None:
-        """Let the worker go."""
+        """Resume the rule, so that the worker begins to drain."""
         match = {"path_prefix": f"/{rule_id}"}
         await self.system.put_rule(rule_id, key_type="user", key_value="*", match=match, **deferring(drain))
 
     async def fill(self, rule_id: str, jobs: int, users: Sequence[str]) -> list[str]:
-        """Defer so many through the edge; their ids, in no order."""
+        """Defer this many requests through the edge. Returns the job ids, in no order."""
         url, ids = f"{self.system.url}/{rule_id}", []
         headers = [self.system.auth(user) for user in users]
         await spend_the_first(self.system, url, headers)
@@ -80,7 +80,7 @@ class Backlog:
         return ids
 
     async def require_succeeded(self, ids: Sequence[str]) -> None:
-        """Every job's record says so, and holds the answer."""
+        """Raise WrongAnswer unless every job succeeded with the app server's response."""
         remaining = iter(ids)
         while some := list(islice(remaining, 1000)):
             pipeline = self.queue.pipeline(transaction=False)

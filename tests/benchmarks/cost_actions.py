@@ -1,4 +1,4 @@
-"""What clients, workers and operators call where there are very many jobs in some state."""
+"""The calls of clients, edges, workers and operators whose costs are measured."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,10 +16,10 @@ from tests.benchmarks.cost_meter import Call, CostMeter
 from tests.benchmarks.population import SMALL_REQUEST, Population
 
 CALLS = 15
-"""How often most things are called."""
+"""How often most calls are made."""
 
 FEW_CALLS = 5
-"""How often what takes longer is called."""
+"""How often slower calls are made."""
 
 BATCH = 100
 MOST_LEASED = 500
@@ -29,7 +29,7 @@ FOREVER_S = 3600.0
 
 
 class Actions:
-    """The calls about one population, each measured under the name of the population's present situation."""
+    """The calls about one population. Their costs are noted under the name of its present situation."""
 
     def __init__(self, population: Population, meter: CostMeter) -> None:
         self.situation = ""
@@ -39,21 +39,21 @@ class Actions:
         self._numbers = count(2)
 
     async def clients(self) -> None:
-        """What clients call: look at, list and cancel jobs."""
+        """Look at, list and cancel jobs, as clients do."""
         records, sample = self._population.records, self._population.sample
         await self._measure("look at a job", [partial(records.get, job_id) for job_id in sample(CALLS)])
         await self._measure("list a page", [self._pages] * FEW_CALLS)
         await self._measure("cancel a job", [partial(records.cancel, job_id) for job_id in sample(CALLS + 2)[1:-1]])
 
     async def enqueue(self) -> None:
-        """What edges call."""
+        """Enqueue jobs, as edges do."""
         enqueue = self._population.enqueue
         keys = [f"key-{next(self._numbers)}" for _ in range(CALLS)]
         await self._measure("enqueue", [enqueue] * CALLS)
         await self._measure("enqueue with a key", [partial(enqueue, key) for key in keys])
 
     async def work(self) -> None:
-        """What workers call for jobs that wait."""
+        """Take flows, lease jobs and settle them, as workers do."""
         await self.take()
         await self._lease("release", 1, self._flows.release, CALLS)
         await self._lease("settle", BATCH, self._succeed)
@@ -64,7 +64,7 @@ class Actions:
         await self.expire()
 
     async def take(self) -> None:
-        """Take one flow, and very many at once."""
+        """Take one flow, and many at once."""
         for flows in (1, queue_steps.FLOWS_A_TAKE):
             await self._measure(f"take {flows}", [partial(self._take, flows)] * FEW_CALLS)
 
@@ -77,7 +77,7 @@ class Actions:
         await self._measure("expire", [partial(self._flows.expire, 0)] * FEW_CALLS)
 
     async def in_flight(self, leased: list[LeasedJob]) -> None:
-        """What workers call for jobs that they have leased."""
+        """Extend, settle, release and retry jobs that have been leased, and look for abandoned ones."""
         for first in range(0, min(len(leased), FEW_CALLS * BATCH), BATCH):
             batch = leased[first : first + BATCH]
             await self._measure(f"extend {BATCH}", [partial(self._extend, batch)])
@@ -87,18 +87,18 @@ class Actions:
         await self._measure("reclaim nothing", [partial(self._flows.reclaim, 0, "another", FOREVER_S)])
 
     async def reschedule(self) -> None:
-        """Change the rule's rate to and fro."""
+        """Change the rate of the rule several times."""
         for per_s in (1_000, 2_000_000, 1_000):
             rule = self._population.rule = queue_steps.user_rule(next(self._numbers), per_s)
             await self._measure("reschedule", [partial(self._flows.reschedule, rule.rule_id, rule)])
 
     async def purge(self, rule_id: str, within_s: float) -> None:
-        """Cancel a rule's jobs, as many as can be within this time."""
+        """Cancel jobs of a rule for this long."""
 
         await self._measure(f"purge {rule_id}", [partial(_begin, self._population.operations.purge(rule_id), within_s)])
 
     async def dead_letters(self) -> None:
-        """What operators do with dead letters."""
+        """List, discard and replay dead letters, as operators do."""
         operations, sample = self._population.operations, self._population.sample(2 * CALLS)
         await self._measure("list dead letters", [partial(operations.dead_letters, "", PAGE, "")] * FEW_CALLS)
         starts = [partial(operations.dead_letters, "", PAGE, job_id) for job_id in sample[:FEW_CALLS]]
@@ -110,7 +110,7 @@ class Actions:
         await self._lease("fail", 1, self._population.fail, CALLS)
 
     async def intake(self) -> None:
-        """What edges and intakes call about jobs whose messages have not been read."""
+        """Record, confirm, abandon and admit jobs whose messages have not been read, as edges and the intake do."""
         population, staging = self._population, self._population.staging
         await self._measure("record", [population.record] * CALLS)
         sample = population.sample(3 * CALLS)
@@ -120,13 +120,13 @@ class Actions:
         await self._measure(f"admit {BATCH}", [partial(population.admit, batch) for batch in batches])
 
     async def sweep(self, within_s: float) -> None:
-        """Cancel jobs whose messages never came, as many as can be within this time."""
+        """Cancel jobs whose messages never came, for this long."""
         staging = self._population.staging
         await staging.note_read_until(0, await staging.now_ms() + 1000)
         await self._measure("sweep", [partial(_begin, staging.sweep(1, 0.0), within_s)])
 
     async def refill(self) -> None:
-        """What workers call to have requests fetched from Kafka."""
+        """Refill flows with requests from Kafka, and publish dead letters, as workers do."""
         staging, stored = self._population.staging, encode_request(SMALL_REQUEST)
         for _ in range(FEW_CALLS):
             found: list[SpilledJob] = []
@@ -151,7 +151,7 @@ class Actions:
     async def _lease(
         self, action: str, n: int, then: Callable[[list[LeasedJob]], Awaitable[object]], times: int = FEW_CALLS
     ) -> None:
-        """Lease so many jobs and do this with them; both are measured."""
+        """Lease this many jobs and pass them to `then`. Both are measured."""
         for _ in range(times):
             for flow in await queue_steps.take(self._flows, 1):
                 leased: list[LeasedJob] = []

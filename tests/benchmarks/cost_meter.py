@@ -1,4 +1,4 @@
-"""How long each call of a Lua script keeps Redis busy: the CPU that the server has used before it and after it."""
+"""Measures the CPU time that each call of a Lua script takes in Redis."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ from app.redis_wire.resp import command
 from app.redis_wire.scripts import source
 
 NOISE_US = 50
-"""Calls that are shorter count as this long in ratios: a cold cache alone makes a difference there."""
+"""Cheaper calls count as this much in ratios, since a cold cache alone makes a difference there."""
 
 CALIBRATIONS = 50
 Call = Callable[[], Awaitable[object]]
@@ -32,7 +32,7 @@ _SCRIPT = re.compile(rb"\$7\r\nEVALSHA\r\n\$40\r\n([0-9a-f]{40})")
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the table: what there was a lot of, what was called, and the script that did it."""
+    """One line of the table: the situation, the call, and the script that it ran."""
 
     situation: str
     action: str
@@ -40,12 +40,12 @@ class Step:
 
 
 Costs = dict[Step, list[float]]
-"""The CPU of every call, in microseconds."""
+"""The CPU time of every call of a script, in microseconds."""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """The usual cost of a step with few and with many jobs, and its highest with many."""
+    """The median cost of a step with few jobs and with many, and the highest cost with many."""
 
     step: Step
     small_us: float
@@ -55,12 +55,12 @@ class Growth:
 
     @property
     def factor(self) -> float:
-        """How much more a call costs where there are many."""
+        """The ratio of the medians."""
         return max(NOISE_US, self.large_us) / max(NOISE_US, self.small_us)
 
 
 def compare(small: Costs, large: Costs) -> list[Growth]:
-    """Every step that was measured with both sizes, in the order in which they were."""
+    """Every step that was measured with both sizes, in the order of measurement."""
     return [
         Growth(step, median(small[step]), median(costs), max(costs), len(costs))
         for step, costs in large.items()
@@ -69,18 +69,18 @@ def compare(small: Costs, large: Costs) -> list[Growth]:
 
 
 class MeteredNode(Node):
-    """A connection that asks for the server's CPU directly before and after each script, while a meter wants it.
+    """A connection that asks Redis for its CPU time directly before and after each script.
 
-    Possible in plain Python only: classes that mypyc has compiled have no other subclasses.
+    It works in plain Python only, because a class that mypyc has compiled cannot have interpreted subclasses.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
         super().__init__(RedisAddress.parse(url), timeout_s, QueueUnavailable)
         self.on_script: Callable[[str, float], None] | None = None
-        """Is told the digest of each script that was called, and the microseconds that it took."""
+        """Called with the digest of each script and its microseconds. None: nothing is measured."""
 
     def call(self, command: bytes) -> FutureReply:
-        """Send a command; everything goes out together, so that nothing else comes between."""
+        """Send a command. The questions go out in the same write, so that Redis runs nothing else in between."""
         script = _SCRIPT.search(command, 0, 100)
         if self.on_script is None or script is None:
             return super().call(command)
@@ -89,7 +89,7 @@ class MeteredNode(Node):
         return answer
 
     async def info_us(self) -> float:
-        """What asking itself costs, at least."""
+        """The CPU time of asking, in microseconds."""
         answers = await asyncio.gather(*(super(MeteredNode, self).call(_INFO) for _ in range(CALIBRATIONS)))
         used = [_used_us(answer) for answer in answers]
         return min(later - earlier for earlier, later in pairwise(used))
@@ -104,7 +104,7 @@ def _used_us(info: Any) -> float:  # noqa: ANN401 - Redis' answers are untyped
 
 
 class CostMeter:
-    """Makes calls one at a time and notes what each script that they run costs Redis."""
+    """Makes calls one at a time and notes the cost of each script that they run."""
 
     def __init__(self, node: MeteredNode, package: str) -> None:
         self._node = node
@@ -112,7 +112,7 @@ class CostMeter:
         self.costs: defaultdict[Step, list[float]] = defaultdict(list)
 
     async def measure(self, situation: str, action: str, calls: Iterable[Call]) -> None:
-        """Make these calls one after the other; each may run several scripts, and each script several times."""
+        """Make these calls one after the other. Each may run several scripts, and a script several times."""
         overhead_us = await self._node.info_us()
 
         def note(digest: str, used_us: float) -> None:
@@ -131,6 +131,6 @@ def _digest(package: str, name: str) -> str:
 
 
 def scripts_of(package: str) -> list[str]:
-    """The names of a package's scripts; parts that scripts share are none."""
+    """The names of a package's scripts, without the parts that scripts share."""
     names = (file.name.removesuffix(".lua") for file in (files(package) / "lua").iterdir())
     return sorted(name for name in names if not name.startswith("_"))

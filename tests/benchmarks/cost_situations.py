@@ -1,4 +1,4 @@
-"""What each script costs where there are very many jobs in one flow, in backoff, in one owner's list, or dead."""
+"""Measures every script of the queue with few jobs and with very many, in each state that jobs can pile up in."""
 
 import asyncio
 import time
@@ -11,24 +11,24 @@ from tests.benchmarks.cost_meter import CostMeter, Costs, Growth, compare
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.population import Population
 from tests.benchmarks.processes import Cores, pin
-from tests.benchmarks.progress import say
-from tests.benchmarks.samples import Verdict
-from tests.benchmarks.table import show_cells, show_verdicts
+from tests.benchmarks.progress import log_progress
+from tests.benchmarks.samples import TargetCheck
+from tests.benchmarks.table import show_table, show_targets
 
 BACKS_OFF_S = 2.0
 STOPPED_AFTER_S = 0.5
 SOON_S = 2.0
 USED_UP = 1_000
-"""Jobs more than are said, which the calls use up."""
+"""Extra jobs, because the calls settle some."""
 
 MOST_US = 5_000
 MOST_GROWTH = 3.0
 
 
 async def measure(url: str, jobs: int, others: int) -> Costs:
-    """The costs of all scripts on this Redis, which is emptied, with so many jobs in one flow.
+    """Measure all scripts on this Redis, which is emptied, with this many jobs in one flow.
 
-    `others`: how many there are in situations that take longer to bring about.
+    `others`: the number of jobs in the situations that are not about one flow's backlog.
     """
     population = Population.on(url)
     meter = CostMeter(population.node, "app.queue")
@@ -46,7 +46,7 @@ async def measure(url: str, jobs: int, others: int) -> Costs:
 
 
 async def _one_flow(population: Population, actions: Actions, jobs: int) -> None:
-    """One owner's only flow, from its first job to its last dead letter."""
+    """The only flow of one owner, whose jobs wait, back off, return, are leased and fail."""
     await population.begin(queue_steps.user_rule())
     await population.fill(jobs + USED_UP)
     _enter(actions, "waiting", jobs)
@@ -76,7 +76,7 @@ async def _one_flow(population: Population, actions: Actions, jobs: int) -> None
 
 
 async def _many_flows(population: Population, actions: Actions, jobs: int) -> None:
-    """A job in each of so many flows of one rule."""
+    """One job in each of many flows of one rule."""
     await population.begin(queue_steps.user_rule(), jobs)
     await population.fill(jobs)
     _enter(actions, "a flow each", jobs)
@@ -88,7 +88,7 @@ async def _many_flows(population: Population, actions: Actions, jobs: int) -> No
 
 
 async def _expired(population: Population, actions: Actions, jobs: int, situation: str, flows: int) -> None:
-    """Jobs that have waited for too long."""
+    """Jobs that have waited longer than their rule allows."""
     await population.begin(queue_steps.user_rule(max_wait_seconds=SOON_S), flows)
     await population.fill(jobs)
     await asyncio.sleep(SOON_S)
@@ -100,7 +100,7 @@ async def _expired(population: Population, actions: Actions, jobs: int, situatio
 
 
 async def _by_kafka(population: Population, actions: Actions, jobs: int) -> None:
-    """One flow whose requests are on Kafka: first nobody has read them, then most are left there."""
+    """One flow whose requests come through Kafka: not read yet, then spilled, then missing."""
     await population.begin(queue_steps.user_rule())
     await population.fill(jobs, population.record)
     _enter(actions, "messages not read yet", jobs)
@@ -120,11 +120,11 @@ async def _by_kafka(population: Population, actions: Actions, jobs: int) -> None
 
 def _enter(actions: Actions, situation: str, jobs: int) -> None:
     actions.situation = situation
-    say(f"{jobs:,} jobs: {situation}")
+    log_progress(f"{jobs:,} jobs: {situation}")
 
 
 async def bench(place: Path, cores: Cores, plan: Plan) -> None:
-    """Measure with few jobs and with very many, and print."""
+    """Measure with few jobs and with very many, and print the table."""
     async with stores.queue_only(place) as (url, pid):
         pin(pid, cores.server)
         costs = [await measure(url, jobs, jobs) for jobs in plan.cost_jobs]
@@ -132,7 +132,7 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
 
 
 def show(found: Sequence[Growth], plan: Plan) -> None:
-    """A line for each script in each situation, and the two bounds."""
+    """Print a line for each script in each situation, and the two targets."""
     few, many = (f"{jobs:,}" for jobs in plan.cost_jobs)
     rows = [
         [
@@ -142,11 +142,11 @@ def show(found: Sequence[Growth], plan: Plan) -> None:
         for growth in found
     ]  # fmt: skip
     head = ("situation and call", "script", f"median, {few} jobs", f"median, {many} jobs", "growth", "highest", "calls")
-    show_cells("Scripts of the queue: CPU of Redis for one call", head, rows)
+    show_table("Scripts of the queue: CPU of Redis for one call", head, rows)
     highest, factor = max(growth.worst_us for growth in found), max(growth.factor for growth in found)
-    show_verdicts(
+    show_targets(
         [
-            Verdict(f"the most expensive call with {many} jobs", highest, MOST_US, at_least=False, unit="us"),
-            Verdict(f"the largest growth from {few} to {many} jobs", factor, MOST_GROWTH, at_least=False),
+            TargetCheck(f"the most expensive call with {many} jobs", highest, MOST_US, at_least=False, unit="us"),
+            TargetCheck(f"the largest growth from {few} to {many} jobs", factor, MOST_GROWTH, at_least=False),
         ]
     )

@@ -1,4 +1,4 @@
-"""One worker beside arq's, and how exactly it keeps a rate."""
+"""One worker compared with arq's, and the accuracy of its drain rates."""
 
 from contextlib import AsyncExitStack
 from functools import partial
@@ -16,16 +16,16 @@ from tests.benchmarks.plan import Plan
 from tests.benchmarks.processes import Cores, pin
 from tests.benchmarks.rounds import Measure, in_rounds
 from tests.benchmarks.running import USERS, penstock
-from tests.benchmarks.samples import Sample, Verdict, ratio
-from tests.benchmarks.table import show, show_verdicts
+from tests.benchmarks.samples import Sample, TargetCheck, ratio
+from tests.benchmarks.table import show_rates, show_targets
 from tests.support.stores import emptied
 
 ASYNQ_PER_S = 9_300
-"""On the machine where it was measured (README.md)."""
+"""As measured on another machine (README.md)."""
 
 
 async def bench(place: Path, cores: Cores, plan: Plan) -> None:
-    """Start everything, measure in rounds, then the accuracy; print."""
+    """Start everything, measure in rounds, measure the accuracy, and print the tables."""
     async with AsyncExitStack() as stack:
         settings = await stack.enter_async_context(stores.all_stores(place))
         app_server = stack.enter_context(nginx.app_server(place / "app-server"))
@@ -45,13 +45,13 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
         worker.end()
         system.parts.remove(worker)
         found = [await accuracy.measure(backlog, cores, per_s, plan) for per_s in accuracy.RATES_PER_S]
-    show(f"Drain: {plan.jobs:,} jobs, one worker on one core, median of {plan.rounds} rounds", "jobs", rows)
+    show_rates(f"Drain: {plan.jobs:,} jobs, one worker on one core, median of {plan.rounds} rounds", "jobs", rows)
     many, one, arq = rows
-    show_verdicts(
+    show_targets(
         [
-            Verdict(f"{many.name} / arq", ratio(many, arq), 10),
-            Verdict(f"{one.name} / arq", ratio(one, arq), 10),
-            Verdict(
+            TargetCheck(f"{many.name} / arq", ratio(many, arq), 10),
+            TargetCheck(f"{one.name} / arq", ratio(one, arq), 10),
+            TargetCheck(
                 f"{many.name}, where asynq does {ASYNQ_PER_S:,}", median(many.values("per_s")), 12_000, unit="jobs/s"
             ),
         ]
@@ -60,7 +60,7 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
 
 
 async def drain_with_arq(redis_url: str, cores: Cores, plan: Plan) -> Sample:
-    """arq's worker until nothing is left; every job must have its result."""
+    """Let arq's worker drain its queue. Raises WrongAnswer unless every job has a result."""
     emptied(redis_url)
     await baselines.arq(cores.rest, "fill", redis_url, plan.jobs)
     found = await baselines.arq(cores.server, "drain", redis_url)

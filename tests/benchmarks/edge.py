@@ -1,4 +1,4 @@
-"""The edge beside what it is compared with: who is measured, and what each answer must be."""
+"""The edge compared with other servers: what is measured, and the response that each must give."""
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -13,7 +13,7 @@ from app.settings import Settings
 from tests.benchmarks import nginx, stores
 from tests.benchmarks.baselines import running as baselines
 from tests.benchmarks.errors import WrongAnswer, require
-from tests.benchmarks.load import Expected, write_requests
+from tests.benchmarks.load import ExpectedResponse, write_requests
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.processes import Cores, pin
 from tests.benchmarks.rounds import Measure, in_rounds
@@ -27,23 +27,24 @@ from tests.benchmarks.running import (
     put_user_rule,
     spend_the_first,
 )
-from tests.benchmarks.samples import Row, Sample, Verdict, difference, ratio
-from tests.benchmarks.table import show, show_verdicts
+from tests.benchmarks.samples import Row, Sample, TargetCheck, difference, ratio
+from tests.benchmarks.table import show_rates, show_targets
 from tests.benchmarks.wrk_row import WrkRow
 from tests.support.stores import emptied
 from tests.support.system import System
 
 RATELIMIT = ("ratelimit", "ratelimit-policy")
-ALLOWED = Expected(200, nginx.BODY, RATELIMIT)
-REJECTED = Expected(429, "quota-exceeded", (*RATELIMIT, "retry-after"))
-DEFERRED = Expected(202, '"status":"queued"', (*RATELIMIT, "retry-after", "location", "operation-location"))
+ALLOWED = ExpectedResponse(200, nginx.BODY, RATELIMIT)
+REJECTED = ExpectedResponse(429, "quota-exceeded", (*RATELIMIT, "retry-after"))
+SLOWAPI_REJECTED = ExpectedResponse(429, "Rate limit")
+DEFERRED = ExpectedResponse(202, '"status":"queued"', (*RATELIMIT, "retry-after", "location", "operation-location"))
 
 ENVOY_OVER_NOTHING = 73 / 28
-"""CPU of envoyproxy/ratelimit's decision over that of uvicorn doing nothing, measured side by side once (README.md)."""
+"""CPU of a decision of envoyproxy/ratelimit divided by that of uvicorn doing nothing, as measured once (README.md)."""
 
 
 async def bench(place: Path, cores: Cores, plan: Plan) -> None:
-    """Start everything, measure in rounds, print."""
+    """Start everything, measure in rounds, and print the tables."""
     async with AsyncExitStack() as stack:
         settings = await stack.enter_async_context(stores.all_stores(place))
         app_server = stack.enter_context(nginx.app_server(place / "app-server"))
@@ -64,26 +65,28 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
             await spend_the_first(system, url, tokens)
         await require_identity(system)
 
-        def row(name: str, whom: tuple[int, str], path: str, expected: Expected, passed_on: bool) -> WrkRow:
+        def row(name: str, whom: tuple[int, str], path: str, expected: ExpectedResponse, passed_on: bool) -> WrkRow:
             url, file = f"{whom[1]}/{path}", place / f"{name}.requests"
             write_requests(file, url, tokens)
             return WrkRow(url, whom[0], file, expected, partial(app_server.hits, system.http), passed_on)
 
-        nginx_answer = Expected(200, nginx.BODY)
+        nginx_answer = ExpectedResponse(200, nginx.BODY)
         allowed = row("edge-allowed", edge, "allowed", ALLOWED, True)
         bare = row("app-server", (app_server.pid, app_server.url), "allowed", nginx_answer, True)
         deferred = row("edge-defer", edge, "defer", DEFERRED, True)
-        deferred.hits = partial(stores.jobs_waiting, queue)  # instead of at the app server, they must be there
+        deferred.hits = partial(stores.jobs_waiting, queue)  # they become jobs, and reach no app server
         write_requests(deferred.requests, deferred.url, tokens, "POST", BODY)
         measures: dict[str, Measure] = {
-            "uvicorn, doing nothing": row("nothing", nothing, "allowed", Expected(200, "nothing"), False).run,
+            "uvicorn, doing nothing": row("nothing", nothing, "allowed", ExpectedResponse(200, "nothing"), False).run,
             "nginx limit_req + proxy": row("nginx", limited, "allowed", nginx_answer, True).run,
             "edge: allowed and forwarded": allowed.run,
             "slowapi on FastAPI: allowed, decision only": row(
-                "slowapi", slowapi, "allowed", Expected(200, "allowed"), False
+                "slowapi", slowapi, "allowed", ExpectedResponse(200, "allowed"), False
             ).run,
             "edge: 429": row("edge-reject", edge, "reject", REJECTED, False).run,
-            "slowapi on FastAPI: 429": row("slowapi-429", slowapi, "reject", Expected(429, "Rate limit"), False).run,
+            "slowapi on FastAPI: 429": row(
+                "slowapi-429", slowapi, "reject", ExpectedResponse(429, "Rate limit"), False
+            ).run,
             "edge: 202": partial(defer, deferred, settings),
             "arq: enqueue": partial(enqueue_with_arq, arq_redis, cores),
             "app server alone, 1 connection": partial(bare.run, connections=1),
@@ -91,38 +94,38 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
         }
         rows = await in_rounds(measures, plan)
         await require_counters(system)
-    show(f"Edge: 32 connections (202: 64), server on one core, median of {plan.rounds} rounds", "requests", rows)
-    show_verdicts(verdicts(rows))
+    show_rates(f"Edge: 32 connections (202: 64), server on one core, median of {plan.rounds} rounds", "requests", rows)
+    show_targets(target_checks(rows))
 
 
-def verdicts(rows: Sequence[Row]) -> list[Verdict]:
-    """The targets of the edge."""
+def target_checks(rows: Sequence[Row]) -> list[TargetCheck]:
+    """The targets of the edge, in the order of the rows of `bench`."""
     nothing, limited, allowed, slowapi, rejected, slowapi_429, deferred, arq, bare_1, edge_1 = rows
     return [
-        Verdict("edge forwarding / slowapi only deciding", ratio(allowed, slowapi), 7),
-        Verdict("edge forwarding / nginx limit_req + proxy", ratio(allowed, limited), 0.33),
-        Verdict(
+        TargetCheck("edge forwarding / slowapi only deciding", ratio(allowed, slowapi), 7),
+        TargetCheck("edge forwarding / nginx limit_req + proxy", ratio(allowed, limited), 0.33),
+        TargetCheck(
             "CPU of edge forwarding / of uvicorn doing nothing (envoyproxy/ratelimit deciding: 2.6)",
             ratio(allowed, nothing, "cpu_us"),
             ENVOY_OVER_NOTHING,
             at_least=False,
         ),
-        Verdict("edge 429 / slowapi 429", ratio(rejected, slowapi_429), 8),
-        Verdict("edge 429 from its denial cache / uvicorn doing nothing", ratio(rejected, nothing), 0.8),
-        Verdict("edge 202 / arq enqueue", ratio(deferred, arq), 5),
-        Verdict("latency that the edge adds, 1 connection", difference(edge_1, bare_1, "p50_us"), 400, False, "us"),
+        TargetCheck("edge 429 / slowapi 429", ratio(rejected, slowapi_429), 8),
+        TargetCheck("edge 429 from its denial cache / uvicorn doing nothing", ratio(rejected, nothing), 0.8),
+        TargetCheck("edge 202 / arq enqueue", ratio(deferred, arq), 5),
+        TargetCheck("latency that the edge adds, 1 connection", difference(edge_1, bare_1, "p50_us"), 400, False, "us"),
     ]
 
 
 async def defer(row: WrkRow, settings: Settings, plan: Plan) -> Sample:
-    """202, and the queue emptied before the next round."""
+    """Measure deferring, and empty the queue for the next round."""
     sample = await row.run(plan, connections=64)
     emptied(settings.queue_redis_url)
     return sample
 
 
 async def enqueue_with_arq(redis_url: str, cores: Cores, plan: Plan) -> Sample:
-    """arq's own client, 64 at once, to a Redis that writes nothing to disk."""
+    """Measure arq's own client: 64 jobs at once, to a Redis that writes nothing to disk."""
     emptied(redis_url)
     found = await baselines.arq(cores.server, "enqueue", redis_url, plan.seconds, 64)
     async with Redis.from_url(redis_url) as redis:
@@ -132,7 +135,7 @@ async def enqueue_with_arq(redis_url: str, cores: Cores, plan: Plan) -> Sample:
 
 
 async def require_identity(system: System) -> None:
-    """The app server learns who it is, signed by this edge."""
+    """Raise WrongAnswer unless the app server gets the caller's identity, signed by this edge."""
     token = (await system.request("GET", "/identity", USERS[3])).body
     keys = jwt.PyJWKSet.from_dict((await system.request("GET", "/_penstock/jwks.json")).json())
     try:
@@ -143,9 +146,9 @@ async def require_identity(system: System) -> None:
 
 
 async def require_counters(system: System) -> None:
-    """No request was results without the counters, which would be faster."""
+    """Raise WrongAnswer if a request was decided without the counters, which would be faster."""
     edge = next(part for part in system.parts if part.role == "edge")
     async with system.http.get(f"{edge.ops_url}/metrics") as response:
         lines = (await response.text()).splitlines()
     counts = [line for line in lines if line.startswith("penstock_without_counters_total")]
-    require(bool(counts) and all(float(line.split()[1]) == 0 for line in counts), f"results without counters: {counts}")
+    require(bool(counts) and all(float(line.split()[1]) == 0 for line in counts), f"without counters: {counts}")

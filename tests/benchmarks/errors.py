@@ -1,15 +1,15 @@
-"""Why a benchmark ends without a table."""
+"""The reasons for which a benchmark ends without a table."""
 
 
 class CannotRun(Exception):
-    """Something that the benchmark needs is not here."""
+    """The machine lacks something that the benchmark needs."""
 
 
 class WrongAnswer(Exception):
-    """What was measured did not do its work, so its speed says nothing."""
+    """The server under test answered incorrectly, so its speed is meaningless."""
 
 
 def require(holds: bool, what: str) -> None:
-    """Raise WrongAnswer unless it holds."""
+    """Raise WrongAnswer with this message unless the condition holds."""
     if not holds:
         raise WrongAnswer(what)

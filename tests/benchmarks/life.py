@@ -1,4 +1,4 @@
-"""The life of a job: what its phases cost the queue Redis, beside the same bytes through a bare stream."""
+"""The CPU time that a job takes in the queue Redis, by phase, compared with the same bytes through a bare stream."""
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from tests.benchmarks import queue_steps, stores
 from tests.benchmarks.errors import require
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.processes import Cores, pin
-from tests.benchmarks.progress import say
-from tests.benchmarks.samples import Verdict
-from tests.benchmarks.table import show_cells, show_verdicts
+from tests.benchmarks.progress import log_progress
+from tests.benchmarks.samples import TargetCheck
+from tests.benchmarks.table import show_table, show_targets
 
 FLOWS = (16, 10_000)
 WARM_UP_JOBS = 1_000
@@ -26,7 +26,7 @@ AT_MOST_FLOORS = 2.8
 
 @dataclass(frozen=True)
 class Life:
-    """CPU of the queue Redis for one job, in microseconds, by phase; `floor_us` is that of the bare stream."""
+    """CPU time of the queue Redis for one job, in microseconds. `floor_us`: the same for the bare stream."""
 
     enqueue_us: float
     lease_us: float
@@ -35,17 +35,17 @@ class Life:
 
     @property
     def sum_us(self) -> float:
-        """The whole life."""
+        """The cost of all phases."""
         return self.enqueue_us + self.lease_us + self.settle_us
 
     @property
     def floors(self) -> float:
-        """The whole life over the floor, which was measured directly before it."""
+        """The cost of all phases divided by the floor, which was measured directly before."""
         return self.sum_us / self.floor_us
 
 
 class LifeMeter:
-    """Measures on one queue Redis, which is emptied before each life."""
+    """Measures on one queue Redis, which is emptied each time."""
 
     def __init__(self, redis: Redis, scripts: Scripts, settings: Settings) -> None:
         self._redis = redis
@@ -53,7 +53,7 @@ class LifeMeter:
         self._flows = Flows(redis, scripts, settings)
 
     async def measure(self, jobs: int, flows: int) -> Life:
-        """The floor, then the phases, with so many jobs of so many flows."""
+        """Measure the floor and then the phases with these numbers of jobs and flows."""
         await self._empty()
         floor_s = await self._cpu_of(queue_steps.bare_stream(self._scripts.execute, jobs))
         await self._empty()
@@ -77,13 +77,13 @@ class LifeMeter:
         return await self._cpu_s() - before
 
     async def _cpu_s(self) -> float:
-        """What the server's process has used; that of the client does not count."""
+        """The CPU time of the server's process, without that of the client."""
         cpu = await self._redis.info("cpu")
         return float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
 
 
 async def bench(place: Path, cores: Cores, plan: Plan) -> None:
-    """Measure with few flows and with many, in rounds, on a queue Redis of its own, and print."""
+    """Measure with few flows and with many, in rounds, and print the table."""
     async with stores.queue_only(place) as (url, pid):
         pin(pid, cores.server)
         settings = Settings(queue_redis_url=url, queue_timeout_ms=60_000)
@@ -96,14 +96,16 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
         for number in range(1, plan.rounds + 1):
             for flows, lives in found.items():
                 lives.append(await meter.measure(plan.life_jobs, flows))
-                say(f"round {number}: {flows:,} flows: {lives[-1].sum_us:.1f} us, {lives[-1].floors:.2f} floors")
+                log_progress(
+                    f"round {number}: {flows:,} flows: {lives[-1].sum_us:.1f} us, {lives[-1].floors:.2f} floors"
+                )
         await redis.aclose()
         await scripts.aclose()
     show(found, plan)
 
 
 def show(found: dict[int, list[Life]], plan: Plan) -> None:
-    """Medians of all rounds; a ratio is the median of the rounds' ratios."""
+    """Print medians over the rounds. The ratio is the median of the ratios of each round."""
     quantities = {
         "enqueue": [[life.enqueue_us for life in lives] for lives in found.values()],
         "take and lease": [[life.lease_us for life in lives] for lives in found.values()],
@@ -114,14 +116,14 @@ def show(found: dict[int, list[Life]], plan: Plan) -> None:
     rows = [[name, *(f"{median(values):.1f} us" for values in columns)] for name, columns in quantities.items()]
     rows.append(["sum / floor", *(_spread([life.floors for life in lives]) for lives in found.values())])
     title = f"The life of a job: CPU of the queue Redis, {plan.life_jobs:,} jobs, median of {plan.rounds} rounds"
-    show_cells(title, ("phase", *(f"{flows:,} flows" for flows in found)), rows)
-    show_verdicts([verdict(flows, lives) for flows, lives in found.items()])
+    show_table(title, ("phase", *(f"{flows:,} flows" for flows in found)), rows)
+    show_targets([target_check(flows, lives) for flows, lives in found.items()])
 
 
-def verdict(flows: int, lives: Sequence[Life]) -> Verdict:
-    """The target: the life of a job in so many flows, in floors."""
+def target_check(flows: int, lives: Sequence[Life]) -> TargetCheck:
+    """The target for the cost of a job, as a multiple of the floor."""
     ratio = median(life.floors for life in lives)
-    return Verdict(f"the life of a job / the bare stream, {flows:,} flows", ratio, AT_MOST_FLOORS, at_least=False)
+    return TargetCheck(f"the life of a job / the bare stream, {flows:,} flows", ratio, AT_MOST_FLOORS, at_least=False)
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -1,5 +1,5 @@
--- wrk sends the requests of a file (a NUL between them) in turn. With an expected status and text every answer is
--- checked, which costs wrk so much that it is done in a run of its own.
+-- Lets wrk send the requests of a file, separated by NUL, in turn. With an expected status and text it checks every
+-- response, which slows wrk down so much that it is done in a separate run.
 --   args: FILE [STATUS TEXT HEADER...]
 
 local threads = {}

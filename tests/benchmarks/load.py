@@ -1,4 +1,4 @@
-"""The load generator: wrk, and what it says."""
+"""Runs the load generator, wrk, and parses its report."""
 
 import asyncio
 import shutil
@@ -12,8 +12,8 @@ SCRIPT = Path(__file__).with_name("load.lua")
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What every answer of a row must be: its status, a text in its body, names of headers (in small letters)."""
+class ExpectedResponse:
+    """What every response of a row must have: a status, a text in the body, and headers (names in lower case)."""
 
     status: int
     text: str
@@ -21,25 +21,25 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Load:
-    """What one run of wrk counted."""
+class LoadResult:
+    """The counts of one run of wrk."""
 
     requests: int
     seconds: float
     bytes: int
     unanswered: int
     refused: int
-    """Answers with a status of 400 or more."""
+    """Responses with a status of 400 or more."""
     p50_us: int
 
     @property
     def answer_bytes(self) -> float:
-        """How long an answer was, on average."""
+        """The average size of a response."""
         return self.bytes / max(1, self.requests)
 
 
 def need_wrk() -> str:
-    """The program's path; raises CannotRun."""
+    """The path of wrk. Raises CannotRun if it is not installed."""
     path = shutil.which("wrk")
     if path is None:
         raise CannotRun("wrk is not on PATH (Debian: apt-get install wrk)")
@@ -49,7 +49,7 @@ def need_wrk() -> str:
 def write_requests(
     path: Path, url: str, header_sets: Iterable[dict[str, str]], method: str = "GET", body: str = ""
 ) -> None:
-    """One raw request for each set of headers, which wrk sends in turn."""
+    """Write one raw request for each set of headers. wrk sends them in turn."""
     host, _, target = url.removeprefix("http://").partition("/")
     requests = []
     for headers in header_sets:
@@ -59,8 +59,13 @@ def write_requests(
     path.write_text("\0".join(requests), newline="")
 
 
-async def run(url: str, requests: Path, connections: int, seconds: int, expected: Expected | None = None) -> Load:
-    """Keep so many connections busy for so long; with `expected`, every answer is checked (raises WrongAnswer)."""
+async def run(
+    url: str, requests: Path, connections: int, seconds: int, expected: ExpectedResponse | None = None
+) -> LoadResult:
+    """Send requests over this many connections for this long. With `expected`, check every response.
+
+    Raises WrongAnswer for a wrong or missing response.
+    """
     options = [f"-c{connections}", "-t1", f"-d{seconds}s", "--timeout", "10s", "--latency", "-s", str(SCRIPT)]
     check = [str(expected.status), expected.text, *expected.headers] if expected else []
     process = await asyncio.create_subprocess_exec(
@@ -75,11 +80,11 @@ async def run(url: str, requests: Path, connections: int, seconds: int, expected
     return load
 
 
-def parse(output: str) -> tuple[Load, int, str]:
-    """What load.lua printed last: the counts, how many answers were wrong, and the first of these."""
+def parse(output: str) -> tuple[LoadResult, int, str]:
+    """Parse what load.lua printed: the counts, the number of wrong responses, and the first of these."""
     line = next((line for line in output.splitlines() if line.startswith("LOAD ")), None)
     if line is None:
         raise WrongAnswer(f"wrk: {output.strip()}")
     _, requests, duration_us, received, unanswered, refused, p50_us, wrong, first = line.split(" ", 8)
-    load = Load(int(requests), int(duration_us) / 1e6, int(received), int(unanswered), int(refused), int(p50_us))
+    load = LoadResult(int(requests), int(duration_us) / 1e6, int(received), int(unanswered), int(refused), int(p50_us))
     return load, int(wrong), first

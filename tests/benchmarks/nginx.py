@@ -1,4 +1,4 @@
-"""nginx: the trivial app server, and the limiter to compare with."""
+"""nginx as the app server that does nothing, and as a rate limiter to compare with."""
 
 import asyncio
 import shutil
@@ -74,7 +74,7 @@ _LIMITER = """
 
 @dataclass
 class AppServer:
-    """The trivial app server: answers without doing anything, and counts."""
+    """An app server that answers at once and counts its requests."""
 
     folder: Path
     port: int
@@ -88,11 +88,11 @@ class AppServer:
 
     @property
     def timed_url(self) -> str:
-        """The same, but that it writes down when each request came."""
+        """The URL of the same app server with a log of arrival times."""
         return f"http://127.0.0.1:{self.timed_port}"
 
     async def hits(self, http: aiohttp.ClientSession) -> int:
-        """How many requests have come, without these questions."""
+        """The number of requests so far, without those that asked for it."""
         async with http.get(f"{self.url}/-/requests") as response:
             lines = (await response.text()).splitlines()
         self.asked += 1
@@ -102,7 +102,7 @@ class AppServer:
         (self.folder / "times.log").write_text("")
 
     def times_s(self) -> list[float]:
-        """When each request of the timed one came, in order, to a millisecond."""
+        """The arrival times of requests to `timed_url` in ascending order, to a millisecond."""
         return sorted(float(line) for line in (self.folder / "times.log").read_text().split())
 
 
@@ -117,7 +117,7 @@ def app_server(folder: Path) -> Iterator[AppServer]:
 
 @contextmanager
 def limiter(folder: Path, upstream: str) -> Iterator[tuple[int, str]]:
-    """`limit_req` for users and addresses, never refusing, before the app server: its process and its URL."""
+    """A proxy with `limit_req` for users and addresses that never refuses. Yields its process id and its URL."""
     port = free_port()
     http = _LIMITER.format(port=port, upstream=upstream.removeprefix("http://"))
     with _nginx(folder, http) as process:
@@ -138,7 +138,7 @@ def _nginx(folder: Path, http: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def need_nginx() -> str:
-    """The program's path; raises CannotRun."""
+    """The path of nginx. Raises CannotRun if it is not installed."""
     path = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if path is None:
         raise CannotRun("nginx is not on PATH (Debian: apt-get install nginx-light)")
@@ -146,7 +146,7 @@ def need_nginx() -> str:
 
 
 async def answering(url: str, within_s: float = 30.0) -> None:
-    """Wait until a server answers, whatever it says."""
+    """Wait until a server answers with any status. Raises CannotRun if it does not."""
     deadline = asyncio.get_running_loop().time() + within_s
     async with aiohttp.ClientSession() as http:
         while True:

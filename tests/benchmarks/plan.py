@@ -1,11 +1,11 @@
-"""How long and how often to measure."""
+"""The sizes of the benchmarks: how much, how long and how often to measure."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes of one benchmark; `--quick` has small ones, which say whether it works and not how fast it is."""
+    """The sizes of all benchmarks. Those of `--quick` only show whether the benchmarks work."""
 
     rounds: int
     seconds: int

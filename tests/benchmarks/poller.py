@@ -1,8 +1,8 @@
-"""Callers that list their jobs as fast as they may: a process of its own, so that it does not slow down the probe.
+"""Callers that list their jobs at a fixed rate, in a process of their own so that they do not slow down the probe.
 
     python -m tests.benchmarks.poller URL PER_S SECONDS    a token in each line of stdin
 
-Prints one line of JSON: how many answers had each status.
+Prints one line of JSON: the number of responses by status.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ TIMEOUT_S = 60.0
 
 
 async def poll(http: aiohttp.ClientSession, url: str, token: str, per_s: float, until_s: float) -> Counter[str]:
-    """One caller: a request at each of its times, whether or not the ones before have been answered."""
+    """Send the requests of one caller at fixed times, whether or not the earlier ones have been answered."""
     found: Counter[str] = Counter()
 
     async def once() -> None:

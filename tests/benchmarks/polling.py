@@ -1,4 +1,4 @@
-"""What callers who poll as fast as they may do to others: latencies of deferrals and forwards with and without them."""
+"""How much callers who poll as fast as they may slow down the deferrals and forwards of others."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from tests.benchmarks.errors import require
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.probe import ProbeRequest, probe
 from tests.benchmarks.processes import Cores, pin
-from tests.benchmarks.progress import say
+from tests.benchmarks.progress import log_progress
 from tests.benchmarks.running import (
     BODY,
     NEVER_THE_BOUND,
@@ -33,14 +33,14 @@ from tests.benchmarks.running import (
     put_user_rule,
     spend_the_first,
 )
-from tests.benchmarks.samples import Verdict, percentile
-from tests.benchmarks.table import show_cells, show_verdicts
+from tests.benchmarks.samples import TargetCheck, percentile
+from tests.benchmarks.table import show_table, show_targets
 from tests.support.system import ROOT, System
 
 POLLERS = [f"poller-{number}" for number in range(3)]
 POLL_LIMIT_PER_S = 50
 POLLED_SHARE = 0.9
-"""Of the poll limit: at most this much is spent, so that no poll is refused."""
+"""The share of the poll limit that is used, so that no poll is refused."""
 
 PROBES_PER_S = 100
 AT_ONCE = 500
@@ -49,20 +49,20 @@ MOST_FACTOR = 1.2
 
 
 @dataclass(frozen=True)
-class Polled:
-    """Latencies of one kind of request, in order of size, without and with callers who poll."""
+class PollingEffect:
+    """Latencies of one kind of request in ascending order, without and with polling."""
 
     quiet_s: Sequence[float]
     polled_s: Sequence[float]
 
     @property
     def p99_factor(self) -> float:
-        """How much longer the slowest hundredth takes."""
+        """The ratio of the 99th percentiles."""
         return percentile(self.polled_s, 0.99) / percentile(self.quiet_s, 0.99)
 
 
 async def bench(place: Path, cores: Cores, plan: Plan) -> None:
-    """Give three callers a backlog, measure others with and without their polling in rounds, and print."""
+    """Measure the requests of others with and without polling, in rounds, and print the table."""
     async with AsyncExitStack() as stack:
         settings = await stack.enter_async_context(stores.all_stores(place))
         app_server = stack.enter_context(nginx.app_server(place / "app-server"))
@@ -79,7 +79,7 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
             "forwarded": [ProbeRequest("GET", f"{system.url}/allowed", token, "", 200) for token in tokens],
             "deferred": [ProbeRequest("POST", f"{system.url}/defer", token, BODY, 202) for token in tokens],
         }
-        found: dict[str, list[Polled]] = {name: [] for name in probes}
+        found: dict[str, list[PollingEffect]] = {name: [] for name in probes}
         answered: list[float] = []
         await measure(system, probes, 1.0)
         for number in range(1, plan.rounds + 1):
@@ -89,14 +89,16 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
             polled = await measure(system, probes, plan.probe_s)
             answered.append(await polling)
             for name, rows in found.items():
-                rows.append(Polled(quiet[name], polled[name]))
+                rows.append(PollingEffect(quiet[name], polled[name]))
             factors = ", ".join(f"{name} {rows[-1].p99_factor:.2f}" for name, rows in found.items())
-            say(f"round {number}: p99 with polling / without: {factors}, {answered[-1]:.0%} of the polls answered")
+            log_progress(
+                f"round {number}: p99 with polling / without: {factors}, {answered[-1]:.0%} of the polls answered"
+            )
     show(found, answered, plan)
 
 
 async def fill(settings: Settings, user: str, jobs: int) -> None:
-    """So many jobs of one caller, as edges would have put them there; no worker runs, so that they stay."""
+    """Enqueue this many jobs of one caller. They stay because no worker runs."""
     rule = ActiveRule(
         parse_rule({"rule_id": "backlog", "key_type": "user", "key_value": "*", **deferring(NEVER_THE_BOUND)}), 1
     )
@@ -114,13 +116,13 @@ async def fill(settings: Settings, user: str, jobs: int) -> None:
 
 
 async def measure(system: System, probes: dict[str, list[ProbeRequest]], seconds: float) -> dict[str, list[float]]:
-    """The latencies of all kinds of requests, which are sent at the same time."""
+    """The latencies of all kinds of requests, sent at the same time."""
     found = await asyncio.gather(*(probe(system.http, some, PROBES_PER_S, seconds) for some in probes.values()))
     return dict(zip(probes, found, strict=True))
 
 
 async def poll(system: System, seconds: float) -> float:
-    """Let every poller list its jobs as fast as it may, in pages of a hundred; the share of pages that they got."""
+    """Let every poller list its jobs in pages of a hundred for this long. Returns the share of pages that they got."""
     per_s = POLL_LIMIT_PER_S * POLLED_SHARE
     url = f"{system.url}/_penstock/jobs?limit=100"
     command = (sys.executable, "-m", "tests.benchmarks.poller", url, str(per_s), str(seconds))
@@ -134,8 +136,8 @@ async def poll(system: System, seconds: float) -> float:
     return answers.get("200", 0) / sum(answers.values())
 
 
-def show(found: dict[str, list[Polled]], answered: Sequence[float], plan: Plan) -> None:
-    """Medians over the rounds."""
+def show(found: dict[str, list[PollingEffect]], answered: Sequence[float], plan: Plan) -> None:
+    """Print medians over the rounds, and the targets."""
     rows = []
     for name, rounds in found.items():
         for share in (0.5, 0.99):
@@ -146,10 +148,10 @@ def show(found: dict[str, list[Polled]], answered: Sequence[float], plan: Plan) 
             rows.append([f"{name}, p{share * 100:.0f}", f"{quiet:.1f} ms", f"{polled:.1f} ms", f"{polled / quiet:.2f}"])
     per_s = POLL_LIMIT_PER_S * POLLED_SHARE
     title = f"Polling: {len(POLLERS)} callers with {plan.polled_jobs:,} jobs each list {per_s:.0f} pages a second each"
-    show_cells(title, ("requests of others", "without", "with", "ratio"), rows)
-    verdicts = [
-        Verdict(f"p99 of others' {name} requests, with polling / without", factor, MOST_FACTOR, at_least=False)
+    show_table(title, ("requests of others", "without", "with", "ratio"), rows)
+    target_checks = [
+        TargetCheck(f"p99 of others' {name} requests, with polling / without", factor, MOST_FACTOR, at_least=False)
         for name, rounds in found.items()
         for factor in [median(each.p99_factor for each in rounds)]
     ]
-    show_verdicts([*verdicts, Verdict("polls that were answered", median(answered) * 100, 100, unit="%")])
+    show_targets([*target_checks, TargetCheck("polls that were answered", median(answered) * 100, 100, unit="%")])

@@ -1,4 +1,4 @@
-"""Very many jobs in one state, brought there through the queue's own interface."""
+"""Very many jobs in the same state, brought there through the interface of the queue."""
 
 import asyncio
 import time
@@ -27,17 +27,17 @@ AT_ONCE = 500
 """Calls in one turn of the event loop."""
 
 KAFKA_WINDOW = 200
-"""Requests of a flow that are not left on Kafka: fewer than there are jobs in the smallest population."""
+"""Requests of a flow that are held in the queue Redis: fewer than the smallest population has jobs."""
 
 PACE_JOBS = 100
-"""Jobs by which the pace of calls is found."""
+"""The number of jobs by which the duration of calls is estimated."""
 
 SMALL_REQUEST = queue_steps.request_of(0)
 
 
 @dataclass
 class Population:
-    """The jobs of one rule, in so many flows in turn, on a queue Redis of their own."""
+    """The jobs of one rule in one or many flows, on a queue Redis of their own."""
 
     redis: Redis
     node: MeteredNode
@@ -48,14 +48,14 @@ class Population:
     staging: Staging
     rule: ActiveRule
     count: int = 1
-    """How many flows they are in."""
+    """The number of flows."""
     ids: list[str] = field(default_factory=list)
-    """All jobs in the order in which they were accepted."""
+    """The ids of all jobs in the order in which they were accepted."""
     _offsets: Iterator[int] = field(default_factory=count_up)
 
     @classmethod
     def on(cls, url: str) -> "Population":
-        """No jobs yet. Nothing is written to disk; calls may take very long."""
+        """An empty population on this Redis. Its calls may take very long."""
         settings = Settings(queue_redis_url=url, queue_timeout_ms=600_000, kafka_window=KAFKA_WINDOW)
         redis, node = queue_redis(settings), MeteredNode(url, settings.queue_timeout_ms / 1000)
         scripts = Scripts(node, "app.queue")
@@ -64,7 +64,7 @@ class Population:
         return cls(redis, node, scripts, flows, records, operations, staging, queue_steps.user_rule())
 
     async def begin(self, rule: ActiveRule, count: int = 1) -> None:
-        """Empty the Redis, for jobs of this rule."""
+        """Empty the Redis, and prepare it for jobs of this rule. It writes nothing to disk."""
         await self.redis.flushall(asynchronous=False)
         for name, value in (("appendonly", "no"), ("maxmemory", 0)):
             await self.redis.config_set(name, value)
@@ -78,11 +78,11 @@ class Population:
         await self.scripts.aclose()
 
     async def enqueue(self, key: str | None = None) -> str:
-        """One more job; its id."""
+        """Enqueue one more job. Returns its id."""
         return await self._add(self.flows.enqueue(self.next(key)))
 
     async def record(self) -> str:
-        """One more job whose request comes by way of Kafka; its id."""
+        """Record one more job whose request comes through Kafka. Returns its id."""
         return await self._add(self._recorded(self.next()))
 
     def next(self, key: str | None = None) -> Deferral:
@@ -90,7 +90,7 @@ class Population:
         return queue_steps.deferral(len(self.ids), self.count, self.rule, SMALL_REQUEST, key)
 
     async def fill(self, jobs: int, add: Callable[[], Awaitable[str]] | None = None) -> None:
-        """So many jobs more; while Redis stores some, the next are made."""
+        """Add this many jobs. While Redis stores some, the next are prepared."""
         numbers = iter(range(0, jobs, AT_ONCE))
 
         async def lane() -> None:
@@ -113,14 +113,14 @@ class Population:
         return (await self.staging.record(deferral)).answer
 
     async def admit(self, ids: Sequence[str]) -> None:
-        """The intake has read the messages of these jobs."""
+        """Admit the messages of these jobs, as the intake does when it has read them."""
         stored = encode_request(SMALL_REQUEST)
         messages = [IntakeMessage(job_id, MessageLocation(0, next(self._offsets)), stored) for job_id in ids]
         admitted = await self.staging.admit(messages)
         require(admitted.processed == len(ids), f"{admitted} of {len(ids)} messages")
 
     async def admit_all(self) -> None:
-        """The intake has read everything."""
+        """Admit the messages of all jobs."""
         for first in range(0, len(self.ids), AT_ONCE):
             await self.admit(self.ids[first : first + AT_ONCE])
 
@@ -142,7 +142,10 @@ class Population:
         return leased
 
     async def back_off(self, jobs: Sequence[LeasedJob], at_least_s: float) -> float:
-        """Let all these back off until the same moment, that much after the last one began; when that is."""
+        """Let these jobs back off until the same moment, at least this long after the last one began.
+
+        Returns that moment in the time of `monotonic`.
+        """
         first, rest = jobs[:PACE_JOBS], jobs[PACE_JOBS:]
         start = time.monotonic()
         await self._retry(first, start + 3600)
@@ -158,13 +161,13 @@ class Population:
         require(all(await asyncio.gather(*waits)), "a lease was lost")
 
     async def fail(self, jobs: Sequence[LeasedJob]) -> None:
-        """End all these as dead letters."""
+        """Settle these jobs as failed, so that they become dead letters."""
         for first in range(0, len(jobs), 100):
             await self.flows.settle(
                 [Settlement(job, JobStatus.FAILED, "attempts_exhausted", "503") for job in jobs[first : first + 100]]
             )
 
     def sample(self, n: int) -> list[str]:
-        """So many ids, evenly from the first to the last job."""
+        """This many ids, spread evenly from the first job to the last."""
         step = max(1, (len(self.ids) - 1) // max(1, n - 1))
         return self.ids[::step][:n]

@@ -1,4 +1,4 @@
-"""Latency as a caller sees it: requests at fixed times, each counted from when it was due."""
+"""Measures latency with requests at fixed times, each counted from the time at which it was due."""
 
 import asyncio
 import math
@@ -13,7 +13,7 @@ from tests.benchmarks.errors import require
 
 @dataclass(frozen=True)
 class ProbeRequest:
-    """A request that is sent again and again, and the status of its answers."""
+    """A request that is sent repeatedly, and the status that is expected."""
 
     method: str
     url: str
@@ -25,9 +25,9 @@ class ProbeRequest:
 async def probe(
     http: aiohttp.ClientSession, requests: Sequence[ProbeRequest], per_s: float, seconds: float
 ) -> list[float]:
-    """Send these in turn, so many a second; the latencies in seconds, in order of size.
+    """Send these requests in turn at this rate. Returns the latencies in seconds, in ascending order.
 
-    A 503 counts as an answer that never came. Raises WrongAnswer for any other unexpected status.
+    A 503 counts as an infinite latency. Raises WrongAnswer for any other unexpected status.
     """
     latencies_s: list[float] = []
 

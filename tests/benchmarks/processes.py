@@ -1,4 +1,4 @@
-"""Processes as the kernel sees them: on which core each runs, and how much CPU it has used (Linux)."""
+"""The cores on which processes run, and the CPU time that they have used (Linux)."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -10,14 +10,14 @@ from tests.benchmarks.errors import CannotRun
 
 @dataclass(frozen=True)
 class Cores:
-    """One core for the server under test, the rest for everything else."""
+    """One core for the server under test and the remaining cores for everything else."""
 
     server: frozenset[int]
     rest: frozenset[int]
 
 
 def split(available: Iterable[int]) -> Cores:
-    """The first core is the server's; raises CannotRun where there is only one."""
+    """Give the first core to the server. Raises CannotRun if there is only one."""
     first, *rest = sorted(available)
     if not rest:
         raise CannotRun("needs two cores: one for the server under test, one for the load generator and the rest")
@@ -25,20 +25,20 @@ def split(available: Iterable[int]) -> Cores:
 
 
 def pin(pid: int, cores: frozenset[int]) -> None:
-    """Let a running process, its threads and its children run on these cores only, as `taskset -a` does."""
+    """Restrict a running process, its threads and its children to these cores, as `taskset -a` does."""
     for process in _with_children(pid):
         for task in Path(f"/proc/{process}/task").iterdir():
             os.sched_setaffinity(int(task.name), cores)
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of CPU that a process and its children have used, in the kernel's ticks of 10 ms."""
+    """The CPU time of a process and its children in seconds, in steps of the kernel's tick (10 ms)."""
     ticks = sum(ticks_in(Path(f"/proc/{process}/stat").read_text()) for process in _with_children(pid))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def ticks_in(stat: str) -> int:
-    """`utime` + `stime` of a /proc/PID/stat; the name before them may hold spaces and brackets."""
+    """`utime` + `stime` of a /proc/PID/stat. The process name before them may contain spaces and brackets."""
     fields = stat.rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
 

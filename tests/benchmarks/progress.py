@@ -1,7 +1,8 @@
-"""What is going on, to stderr: stdout has the tables alone."""
+"""Progress messages. They go to stderr because stdout is for the tables."""
 
 import sys
 
 
-def say(text: str) -> None:
+def log_progress(text: str) -> None:
+    """Print a line that says how far the benchmark is."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""How the queue scales: what a job costs as backlog and flows grow, its memory, and a rate changed for many flows."""
+"""How the queue scales: the cost and the memory of a job, and the time that a rate change needs to reach many flows."""
 
 import asyncio
 import time
@@ -15,19 +15,19 @@ from app.queue.model import Deferral, FrozenCharge, Settlement
 from app.rules.active import ActiveRule
 from app.rules.model import parse_rule
 from app.settings import Settings
-from tests.benchmarks import stores
+from tests.benchmarks import queue_steps, stores
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.processes import Cores, pin
-from tests.benchmarks.progress import say
-from tests.benchmarks.samples import Verdict
-from tests.benchmarks.table import show_cells, show_verdicts
+from tests.benchmarks.progress import log_progress
+from tests.benchmarks.samples import TargetCheck
+from tests.benchmarks.table import show_table, show_targets
 
 AT_ONCE = 500
 LEFT = 0.01
 HOUR_US = 3_600_000_000
 PROBE_FLOWS = 128
 FLOWS_BACKLOG = 100_000
-"""At least one job for each flow, and the same number whatever the flows."""
+"""The same number of jobs for any number of flows, with at least one job for each."""
 
 
 def rule(rule_id: str, revision: int, per_s: int) -> ActiveRule:
@@ -55,7 +55,7 @@ async def fill(flows: Flows, rule_id: str, jobs: range, count: int, due_in_us: i
 
 
 async def records(redis: Redis) -> int:
-    """How many jobs are remembered."""
+    """The number of job records."""
     return len([1 async for _ in redis.scan_iter("*:job:*", count=10_000)])
 
 
@@ -64,27 +64,26 @@ async def memory_mb(redis: Redis) -> float:
 
 
 async def drain(flows: Flows, count: int) -> None:
-    """Lease and settle so many jobs, a round over all flows at a time."""
+    """Lease and settle this many jobs, taking all flows in turn."""
     while count > 0:
-        _, taken = await flows.take(0, 128, 60_000_000, AT_ONCE)
         settlements: list[Settlement] = []
-        for flow in taken:
-            leased = await flows.lease(flow, min(flow.same_cost, count), consumer="c", due_in_us=0, look=AT_ONCE)
-            assert leased is not None
-            settlements += [Settlement(job, JobStatus.SUCCEEDED) for job in leased.jobs]
-            count -= len(leased.jobs)
+        for flow in await queue_steps.take(flows):
+            jobs, later = await queue_steps.lease(flows, flow, min(flow.same_cost, count))
+            await queue_steps.give_back(flows, later)
+            settlements += [Settlement(job, JobStatus.SUCCEEDED) for job in jobs]
+            count -= len(jobs)
         for first in range(0, len(settlements), 100):
             await flows.settle(settlements[first : first + 100])
 
 
 async def used_cpu_s(redis: Redis) -> float:
-    """CPU of the Redis and of this process: together what a job costs."""
+    """The CPU time of the Redis and of this process, which together is the cost of the jobs."""
     cpu = await redis.info("cpu")
     return float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"]) + time.process_time()
 
 
 async def job_us(flows: Flows, redis: Redis, probes: int) -> float:
-    """CPU of one job from its enqueueing to its outcome, in microseconds; as many wait afterwards as before."""
+    """The CPU time of one job from enqueueing to its outcome, in microseconds. The backlog is the same afterwards."""
     before = await used_cpu_s(redis)
     await fill(flows, "probe", range(probes), PROBE_FLOWS, 0)
     await drain(flows, probes)
@@ -92,31 +91,31 @@ async def job_us(flows: Flows, redis: Redis, probes: int) -> float:
 
 
 async def by_backlog(flows: Flows, redis: Redis, plan: Plan) -> list[tuple[int, float]]:
-    """What a job costs in flows that so many jobs wait in."""
+    """The cost of a job for each size of the backlog of its flows."""
     found, jobs = [], 0
     await job_us(flows, redis, plan.probes)
     for size in plan.backlogs:
         await fill(flows, "probe", range(jobs, size), PROBE_FLOWS, 0)
         jobs = size
         found.append((size, await job_us(flows, redis, plan.probes)))
-        say(f"{size:,} jobs wait: {found[-1][1]:.0f} us")
+        log_progress(f"{size:,} jobs wait: {found[-1][1]:.0f} us")
     return found
 
 
 async def by_flows(flows: Flows, redis: Redis, plan: Plan) -> list[tuple[int, float]]:
-    """What a job costs beside so many flows of others, which sleep."""
+    """The cost of a job for each number of other flows, which are not due."""
     found = []
     for count in plan.flows:
         await redis.flushall()
         await flows.prepare()
         await fill(flows, "others", range(min(FLOWS_BACKLOG, max(plan.flows))), count, HOUR_US)
         found.append((count, await job_us(flows, redis, plan.probes)))
-        say(f"{count:,} flows sleep: {found[-1][1]:.0f} us")
+        log_progress(f"{count:,} flows sleep: {found[-1][1]:.0f} us")
     return found
 
 
 async def memory(flows: Flows, redis: Redis, jobs: int, count: int) -> tuple[float, float, float]:
-    """Bytes a job; seconds until a changed rate reached all flows; the part of the memory that 1 % of the jobs take."""
+    """Bytes a job, seconds until a changed rate reached all flows, and the share of memory left with 1 % of jobs."""
     await redis.flushall()
     await flows.prepare()
     empty = await memory_mb(redis)
@@ -126,14 +125,14 @@ async def memory(flows: Flows, redis: Redis, jobs: int, count: int) -> tuple[flo
     await flows.reschedule("r", rule("r", 2, 1000))
     rescheduled_s = time.monotonic() - start
     await drain(flows, int(jobs * (1 - LEFT)))
-    await asyncio.sleep(3)  # the records of what is done have a second to live
-    while await records(redis) > 1.5 * jobs * LEFT:  # noqa: ASYNC110 - Redis forgets them at its own pace
+    await asyncio.sleep(3)  # the records of final jobs are kept for a second
+    while await records(redis) > 1.5 * jobs * LEFT:  # noqa: ASYNC110 - Redis removes expired records in its own time
         await asyncio.sleep(0.5)
     return (full - empty) * 1e6 / jobs, rescheduled_s, (await memory_mb(redis) - empty) / (full - empty)
 
 
 async def bench(place: Path, cores: Cores, plan: Plan) -> None:
-    """Measure all of it on a queue Redis of its own, and print."""
+    """Measure all of it on a queue Redis of its own, and print the tables."""
     async with stores.queue_only(place) as (url, pid):
         pin(pid, cores.server)
         settings = Settings(queue_redis_url=url, queue_timeout_ms=60_000)
@@ -149,19 +148,19 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
         await scripts.aclose()
     for title, what, found in (("Backlog", "jobs wait", backlogs), ("Flows", "flows sleep", others)):
         rows = [[f"{size:,}", f"{cost:.0f} us", f"{cost / found[0][1]:.2f}"] for size, cost in found]
-        show_cells(f"{title}: enqueue, take, lease and settle one job", (what, "CPU a job", "ratio"), rows)
+        show_table(f"{title}: enqueue, take, lease and settle one job", (what, "CPU a job", "ratio"), rows)
     print(
         f"{jobs:,} jobs of {count:,} flows: a changed rate reached all after {rescheduled_s:.2f} s;"
         f" with {LEFT:.0%} of the jobs left {left:.1%} of the memory is in use\n"
     )
-    show_verdicts(
+    show_targets(
         [
             _flat(f"a job's cost, {plan.backlogs[-1]:,} waiting / {plan.backlogs[0]:,}", backlogs),
             _flat(f"a job's cost, {plan.flows[-1]:,} flows / {plan.flows[0]:,}", others),
-            Verdict("memory of a waiting job with a body of 400 bytes", bytes_a_job, 1200, False, "bytes"),
+            TargetCheck("memory of a waiting job with a body of 400 bytes", bytes_a_job, 1200, False, "bytes"),
         ]
     )
 
 
-def _flat(what: str, found: list[tuple[int, float]]) -> Verdict:
-    return Verdict(what, found[-1][1] / found[0][1], 1.2, at_least=False)
+def _flat(what: str, found: list[tuple[int, float]]) -> TargetCheck:
+    return TargetCheck(what, found[-1][1] / found[0][1], 1.2, at_least=False)

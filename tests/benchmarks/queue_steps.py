@@ -1,6 +1,6 @@
-"""The steps of a job's life as edges and workers take them, in their batches.
+"""The steps of a job from enqueueing to its outcome, in the batches in which edges and workers take them.
 
-What `life.py` needs of the interface of `Flows` is all in this file.
+All that `life.py` needs of the interface of `Flows` is in this file.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ RESPONSE = StoredResponse(200, [(b"content-type", b"text/plain"), (b"x-request-i
 
 
 def user_rule(revision: int = 1, per_s: int = 1_000_000, **queue: float) -> ActiveRule:
-    """A rule that defers each user's requests into a flow that takes as many as come."""
+    """A rule that defers each user's requests into flows that are never full. `queue`: fields of the rule's `queue`."""
     fields = {"rule_id": "by-user", "key_type": "user", "key_value": "*", "limit": 1, "window_seconds": 3600}
     drain = {"limit": per_s, "window_seconds": 1}
     queue = {"max_depth": 10_000_000, "max_wait_seconds": 3_000_000} | queue
@@ -39,7 +39,7 @@ def user_rule(revision: int = 1, per_s: int = 1_000_000, **queue: float) -> Acti
 
 
 def request_of(size: int) -> StoredRequest:
-    """A request of so many bytes as it is stored."""
+    """A request of this size in bytes as it is stored."""
     headers = [(b"content-type", b"application/json"), (b"x-forwarded-for", b"10.0.0.1"), (b"accept", b"*/*")]
     bare = StoredRequest("POST", b"/work?item=1", headers, b"")
     return replace(bare, body=b"x" * max(0, size - len(encode_request(bare))))
@@ -49,13 +49,13 @@ USUAL_REQUEST = request_of(REQUEST_BYTES)
 
 
 def owner_by_number(number: int, flows: int) -> str:
-    """Whose job it is: so many users take turns."""
+    """The owner of a job. Users take turns, one for each flow."""
     return owner_of("https://issuer.example", f"user_{number % flows:07}")
 
 
 @lru_cache(maxsize=1024)
 def _charged(turn: int, rule_id: str) -> tuple[str, tuple[FrozenCharge, ...]]:
-    """One user's descriptor, and what the user's requests are charged for."""
+    """The descriptor and the charges of one user."""
     whom = descriptor("user", f"user_{turn:07}")
     address = descriptor("ip", f"10.{turn >> 16}.{turn >> 8 & 255}.{turn & 255}")
     return whom, (FrozenCharge(rule_id, whom, 1), FrozenCharge("by-address", address, 1))
@@ -64,13 +64,13 @@ def _charged(turn: int, rule_id: str) -> tuple[str, tuple[FrozenCharge, ...]]:
 def deferral(
     number: int, flows: int, rule: ActiveRule, request: StoredRequest = USUAL_REQUEST, key: str | None = None
 ) -> Deferral:
-    """One of the requests that go to so many flows in turn: a user's, charged to that user and to an address."""
+    """A request to defer, charged to a user and to an address. Users take turns, one for each flow."""
     whom, charges = _charged(number % flows, rule.rule_id)
     return Deferral(rule, whom, charges, owner_by_number(number, flows), request, key)
 
 
 async def enqueue(flows: Flows, jobs: int, count: int) -> None:
-    """Enqueue so many jobs, into `count` flows in turn."""
+    """Enqueue this many jobs into `count` flows in turn."""
     rule = user_rule()
     for first in range(0, jobs, ENQUEUED_AT_ONCE):
         some = range(first, min(first + ENQUEUED_AT_ONCE, jobs))
@@ -88,7 +88,7 @@ async def take(flows: Flows, most: int = FLOWS_A_TAKE) -> list[TakenFlow]:
 
 
 async def lease(flows: Flows, flow: TakenFlow, n: int, consumer: str = "worker") -> tuple[list[LeasedJob], TakenFlow]:
-    """Lease up to so many jobs of a flow that was taken, which is kept; and the flow as it stands then."""
+    """Lease up to `n` jobs of a taken flow, which stays taken. Also returns the flow as it is afterwards."""
     lease = await flows.lease(flow, n, consumer=consumer, due_in_us=FLOW_LEASE_US, look=n)
     assert lease is not None, "nobody else takes flows"
     later = replace(flow, same_cost=lease.same_cost, charges=lease.charges, depth=lease.depth)
@@ -96,17 +96,17 @@ async def lease(flows: Flows, flow: TakenFlow, n: int, consumer: str = "worker")
 
 
 async def lease_into(into: list[LeasedJob], flows: Flows, flow: TakenFlow, n: int) -> None:
-    """The same for a caller that needs the jobs later."""
+    """Lease jobs as `lease` does, and append them to `into`."""
     into += (await lease(flows, flow, n))[0]
 
 
 async def give_back(flows: Flows, flow: TakenFlow) -> None:
-    """Give a flow back, which is due at once if it has jobs."""
+    """Give a taken flow back. It is due at once if it has jobs."""
     await flows.lease(flow, 0, consumer="worker", due_in_us=0, look=1)
 
 
 async def take_and_lease(flows: Flows) -> list[LeasedJob]:
-    """Take flows and lease all their jobs, as a worker does whose rules permit any rate, until none are left."""
+    """Take flows and lease all their jobs until none are left, as a worker does if the rules permit any rate."""
     leased: list[LeasedJob] = []
     while taken := await take(flows):
         for jobs in await asyncio.gather(*(_lease_all(flows, flow) for flow in taken)):
@@ -115,7 +115,7 @@ async def take_and_lease(flows: Flows) -> list[LeasedJob]:
 
 
 async def _lease_all(flows: Flows, flow: TakenFlow) -> list[LeasedJob]:
-    """The jobs of one flow, which is given back at the end."""
+    """Lease all jobs of one flow, and give it back."""
     leased: list[LeasedJob] = []
     while flow.same_cost:
         jobs, flow = await lease(flows, flow, min(flow.same_cost, LEASED_AT_ONCE))
@@ -125,7 +125,7 @@ async def _lease_all(flows: Flows, flow: TakenFlow) -> list[LeasedJob]:
 
 
 async def settle(flows: Flows, jobs: Sequence[LeasedJob]) -> None:
-    """Store the outcomes of these jobs: the app server answered each."""
+    """Store the outcomes of these jobs, which have all succeeded."""
     for first in range(0, len(jobs), SETTLED_AT_ONCE):
         some = jobs[first : first + SETTLED_AT_ONCE]
         stored = await flows.settle([Settlement(job, JobStatus.SUCCEEDED, response=RESPONSE) for job in some])
@@ -133,11 +133,11 @@ async def settle(flows: Flows, jobs: Sequence[LeasedJob]) -> None:
 
 
 Ask = Callable[..., Awaitable[object]]
-"""Sends one plain command: the first of its keys, then its words."""
+"""Sends one plain command: takes a key and the words of the command."""
 
 
 async def bare_stream(ask: Ask, jobs: int) -> None:
-    """Bring the same bytes through a stream without anything around it, in the same batches: the floor."""
+    """Bring requests of the same size through a stream in the same batches. Its cost is the floor."""
     stream, request = "{q0}:bare", b"x" * REQUEST_BYTES
     await ask(stream, "XGROUP", "CREATE", stream, "workers", "0", "MKSTREAM")
     for first in range(0, jobs, ENQUEUED_AT_ONCE):

@@ -1,4 +1,4 @@
-"""How rules scale: copying many, their memory, what a decision costs among them, a burst of changes."""
+"""How rules scale: the time to copy them, their memory, the time of a decision, and a burst of changes."""
 
 import asyncio
 import statistics
@@ -25,15 +25,15 @@ from sync.watcher import SyncMetrics, Watcher
 from tests.benchmarks import stores
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.processes import Cores, pin
-from tests.benchmarks.progress import say
-from tests.benchmarks.samples import Verdict
-from tests.benchmarks.table import show_cells, show_verdicts
+from tests.benchmarks.progress import log_progress
+from tests.benchmarks.samples import TargetCheck
+from tests.benchmarks.table import show_table, show_targets
 
 BATCH = 10_000
 DECISIONS = 3_000
 BURST = 10_000
 AT_REST_S = 0.05
-"""Of CPU in a second, at most."""
+"""CPU seconds per second below which this process counts as idle."""
 
 
 async def fill(database: MongoDatabase, rules: int) -> None:
@@ -55,7 +55,7 @@ def document(number: int) -> dict[str, Any]:
 
 @asynccontextmanager
 async def syncing(database: MongoDatabase, redis: Redis, settings: Settings) -> AsyncIterator[float]:
-    """Yields how long the first copy took, in seconds."""
+    """Run sync. Yields the duration of the first copy in seconds."""
     stop, ready = asyncio.Event(), asyncio.Event()
     watcher = Watcher(database, Publisher(redis), settings, SyncMetrics(CollectorRegistry()))
     start = time.monotonic()
@@ -69,7 +69,7 @@ async def syncing(database: MongoDatabase, redis: Redis, settings: Settings) -> 
 
 
 async def at_rest() -> None:
-    """Until what follows a copy is over: sync, which shares this process, notes which rules it copied."""
+    """Wait until sync, which runs in this process, has finished the work that follows a copy."""
     used_s = 1.0
     while used_s > AT_REST_S:
         before = time.process_time()
@@ -78,7 +78,10 @@ async def at_rest() -> None:
 
 
 async def decision_us(rules: RuleCache, counting: Scripts, count: int) -> tuple[float, float, float]:
-    """Median microseconds, taken in turn: a PING, a decision whose rules are in memory, one whose rules are not."""
+    """Median microseconds of a PING, of a decision whose rules are in memory, and of one whose rules are not.
+
+    They are measured in turn.
+    """
     limiter = RedisLimiter(counting)
     ping: list[float] = []
     known: list[float] = []
@@ -102,7 +105,7 @@ async def decision_us(rules: RuleCache, counting: Scripts, count: int) -> tuple[
 
 
 async def burst_s(database: MongoDatabase, rules: RuleCache, count: int) -> float:
-    """Until the last of a burst of changes is in force, in seconds."""
+    """The seconds until the last of a burst of changes is in force."""
     changes = [UpdateOne({"_id": f"r{i % count}"}, {"$set": {"limit": 7 + i}}) for i in range(BURST)]
     last = (BURST - 1) % count
     start = time.monotonic()
@@ -114,8 +117,8 @@ async def burst_s(database: MongoDatabase, rules: RuleCache, count: int) -> floa
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was measured with so many rules."""
+class RulesResult:
+    """The measurements with one number of rules."""
 
     rules: int
     copied_s: float
@@ -127,12 +130,12 @@ class Found:
 
     @property
     def known(self) -> float:
-        """A decision in PINGs: the machine's phases change both."""
+        """The time of a decision divided by that of a PING, since the speed of the machine changes both."""
         return self.known_us / self.ping_us
 
 
-async def measure(database: MongoDatabase, redis: Redis, settings: Settings, size: int) -> Found:
-    """All of it, with so many rules."""
+async def measure(database: MongoDatabase, redis: Redis, settings: Settings, size: int) -> RulesResult:
+    """Measure everything with this many rules."""
     await fill(database, size)
     await redis.flushall()
     await database["sync_state"].delete_many({})
@@ -147,11 +150,11 @@ async def measure(database: MongoDatabase, redis: Redis, settings: Settings, siz
         took_s = await burst_s(database, rules, size)
         stop.set()
         await following
-    return Found(size, copied_s, memory, ping_us, known_us, new_us, took_s)
+    return RulesResult(size, copied_s, memory, ping_us, known_us, new_us, took_s)
 
 
 async def bench(place: Path, cores: Cores, plan: Plan) -> None:
-    """Measure each number of rules on stores of its own, and print."""
+    """Measure with each number of rules, and print the table."""
     async with stores.documents_only(place) as documents, stores.cache_only(place) as (cache, pid):
         pin(pid, cores.server)
         settings = Settings(
@@ -161,7 +164,7 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
         found = []
         for size in plan.rules:
             found.append(await measure(client[settings.mongodb_database], redis, settings, size))
-            say(f"{found[-1]}")
+            log_progress(f"{found[-1]}")
         client.close()
         await redis.aclose()
     head = (
@@ -187,6 +190,6 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
         ]
         for one in found
     ]
-    show_cells("Rules", head, rows)
+    show_table("Rules", head, rows)
     what = f"a decision among {found[-1].rules:,} rules / {found[0].rules:,}"
-    show_verdicts([Verdict(what, found[-1].known / found[0].known, 1.1, at_least=False)])
+    show_targets([TargetCheck(what, found[-1].known / found[0].known, 1.1, at_least=False)])

@@ -23,7 +23,7 @@ BODY = "x" * 400
 async def penstock(
     settings: Settings, place: Path, upstream: str, poll_limit_per_s: int = 100_000
 ) -> AsyncIterator[System]:
-    """One edge and sync, before this app server; rules for users and addresses, `Penstock-Identity` on."""
+    """Run an edge and sync in front of this app server, with rules for users and addresses and `Penstock-Identity`."""
     key_file = str(_new_identity_key(place))
     async with running(
         settings, place, workers=0, PENSTOCK_UPSTREAMS=upstream, PENSTOCK_IDENTITY_KEY_FILE=key_file,
@@ -43,7 +43,7 @@ def _new_identity_key(place: Path) -> Path:
 
 
 async def put_user_rule(system: System, rule_id: str, **fields: Any) -> None:  # noqa: ANN401
-    """A rule for each user's requests below `/<rule_id>`, in force when this returns."""
+    """Write a rule for each user's requests below `/<rule_id>`, and wait until it is in force."""
     match = {"path_prefix": f"/{rule_id}"}
     await system.put_rule(rule_id, key_type="user", key_value="*", match=match, **fields)
 
@@ -55,13 +55,13 @@ async def put_user_rule(system: System, rule_id: str, **fields: Any) -> None:  #
 
 
 async def spend_the_first(system: System, url: str, tokens: Sequence[dict[str, str]]) -> None:
-    """Use up what a limit of one request an hour allows each user."""
+    """Use up a limit of one request per hour for each user."""
     for token in tokens:
         async with system.http.get(url, headers=token) as response:
             require(response.status == 200, f"{url}: the first request got {response.status}")
 
 
 def deferring(drain: dict[str, Any], *, paused: bool = False) -> dict[str, Any]:
-    """A rule that defers all but the first request, into flows that take as many as come."""
+    """The fields of a rule that defers all requests of a user but the first, and whose flows are never full."""
     queue = {"max_depth": 10_000_000, "max_wait_seconds": 30_000_000}
     return USED_UP_AT_ONCE | {"on_limit": "defer", "drain": drain, "paused": paused, "queue": queue}

@@ -1,4 +1,4 @@
-"""What was measured, and what follows from it; pure."""
+"""Measured values, and the conclusions drawn from them: pure functions."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ Quantity = Literal["per_s", "cpu_us", "p50_us"]
 
 @dataclass(frozen=True)
 class Sample:
-    """One run: requests (or jobs) a second, CPU of the server's process for each, the median latency."""
+    """One run: requests or jobs per second, the server's CPU time for each, and the median latency."""
 
     per_s: float
     cpu_us: float
@@ -20,19 +20,19 @@ class Sample:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: the same thing measured in every round."""
+    """One line of a table: the samples of all rounds."""
 
     name: str
     samples: tuple[Sample, ...]
 
     def values(self, quantity: Quantity) -> list[float]:
-        """One value a round, in order; none where this is not measured."""
+        """The value of each round, in order. Empty if this quantity was not measured."""
         return [value for sample in self.samples if (value := getattr(sample, quantity)) is not None]
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A target, and how far this run got."""
+class TargetCheck:
+    """A target and the value that was measured for it."""
 
     what: str
     value: float
@@ -42,34 +42,34 @@ class Verdict:
 
     @property
     def met(self) -> bool:
-        """Whether the target is reached."""
+        """Whether the target is met."""
         return self.value >= self.target if self.at_least else self.value <= self.target
 
 
 def ratio(of: Row, over: Row, quantity: Quantity = "per_s") -> float:
-    """The median of the rounds' ratios: what is compared ran in the same minute, a drifting machine hardly tells."""
+    """The median of the ratios of each round, which a machine whose speed drifts hardly affects."""
     pairs = zip(of.values(quantity), over.values(quantity), strict=True)
     return median(one / other for one, other in pairs)
 
 
 def difference(of: Row, over: Row, quantity: Quantity) -> float:
-    """The median of the rounds' differences."""
+    """The median of the differences of each round."""
     pairs = zip(of.values(quantity), over.values(quantity), strict=True)
     return median(one - other for one, other in pairs)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The value that this share of the values, which are in order of size, do not exceed."""
+    """The nearest-rank percentile of values in ascending order. `share`: between 0 and 1."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def within(times_s: Sequence[float], seconds: float) -> int:
-    """How many came in the first `seconds` after the first, itself included."""
+    """The number of times within `seconds` of the first, including the first. The times are in ascending order."""
     return sum(1 for at in times_s if at < times_s[0] + seconds)
 
 
 def worst_window(times_s: Sequence[float], seconds: float) -> int:
-    """How many came in the fullest window of so many seconds, wherever it begins; the times are in order."""
+    """The highest number of times in any window of this length. The times are in ascending order."""
     worst = first = 0
     for last, at in enumerate(times_s):
         while at - times_s[first] >= seconds:

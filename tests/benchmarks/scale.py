@@ -1,4 +1,4 @@
-"""What grows, and what must not cost more then."""
+"""How cost depends on the number of jobs, flows and rules."""
 
 from pathlib import Path
 
@@ -8,6 +8,6 @@ from tests.benchmarks.processes import Cores
 
 
 async def bench(place: Path, cores: Cores, plan: Plan) -> None:
-    """The queue, then the rules."""
+    """Run the scale benchmarks of the queue and of the rules."""
     await queue_scale.bench(place / "queue-scale", cores, plan)
     await rules_scale.bench(place / "rules-scale", cores, plan)

@@ -22,7 +22,7 @@ IN_MEMORY = {"tmpfs", "ramfs"}
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """Where the stores keep their data (`TMPDIR` says where); raises CannotRun where that is no disk."""
+    """A folder for the data of the stores, below `TMPDIR`. Raises CannotRun if that is not on a disk."""
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
         kind = subprocess.check_output(["stat", "-f", "-c", "%T", name], text=True).strip()
         if kind in IN_MEMORY:
@@ -32,7 +32,7 @@ def folder() -> Iterator[Path]:
 
 @asynccontextmanager
 async def all_stores(place: Path) -> AsyncIterator[Settings]:
-    """mongod and both Redis."""
+    """Run mongod and both Redis. Yields settings for them."""
     async with AsyncExitStack() as stack:
         documents = await stack.enter_async_context(documents_only(place))
         cache, _ = await stack.enter_async_context(cache_only(place))
@@ -48,7 +48,7 @@ async def all_stores(place: Path) -> AsyncIterator[Settings]:
 
 @asynccontextmanager
 async def documents_only(place: Path) -> AsyncIterator[str]:
-    """mongod's URL."""
+    """Run mongod. Yields its URL."""
     port = free_port()
     store = rules_store(place / "mongodb", port)
     with started(store, place / "mongodb.log"):
@@ -58,14 +58,14 @@ async def documents_only(place: Path) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def cache_only(place: Path, name: str = "cache") -> AsyncIterator[tuple[str, int]]:
-    """The URL and process of a Redis that writes nothing to disk."""
+    """Run a Redis that writes nothing to disk. Yields its URL and its process id."""
     async with _redis(cache_store(place / name, free_port()), place / f"{name}.log") as found:
         yield found
 
 
 @asynccontextmanager
 async def queue_only(place: Path) -> AsyncIterator[tuple[str, int]]:
-    """The URL and process of a Redis that has every write on disk before it answers."""
+    """Run a Redis that writes everything to disk before it answers. Yields its URL and its process id."""
     async with _redis(queue_store(place / "queue", free_port()), place / "queue.log") as found:
         yield found
 
@@ -78,12 +78,12 @@ async def _redis(store: StoreProcess, log: Path) -> AsyncIterator[tuple[str, int
 
 
 async def jobs_waiting(queue: Redis) -> int:
-    """Jobs that are not final: what is in the stream of the only partition."""
+    """The number of jobs that are not final, which are in the stream of the only partition."""
     return int(await queue.xlen(f"{keys.prefix(0)}jobs"))
 
 
 def fsync_ms(place: Path, times: int = 50) -> float:
-    """The median time of writing 4 KB through to the disk: what `appendfsync always` waits for."""
+    """The median time of a synchronous write of 4 KB, which is what `appendfsync always` waits for."""
     taken: list[float] = []
     with (place / "fsync").open("wb", buffering=0) as file:
         for _ in range(times):

@@ -1,4 +1,4 @@
-"""The tables, as Markdown: what a terminal shows can be pasted into the README."""
+"""Prints results as Markdown tables, so that terminal output can be pasted into documents."""
 
 import sys
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.samples import Row, Verdict
+from tests.benchmarks.samples import Row, TargetCheck
 
 WIDTH = 160
-"""Where no terminal says how wide it is: no line is broken."""
+"""Columns to print where the output is no terminal; wide enough that no line is broken."""
 
 
-def show(title: str, unit: str, rows: Sequence[Row]) -> None:
-    """Medians and spread of all rows; `unit` is what is counted: requests, jobs."""
+def show_rates(title: str, unit: str, rows: Sequence[Row]) -> None:
+    """Print the median and the range of each row over the rounds. `unit`: what is counted, such as requests or jobs."""
     latency = any(row.values("p50_us") for row in rows)
     table = _table("what", f"{unit}/s", "min to max", f"CPU a {unit.removesuffix('s')}", *(["p50"] if latency else []))
     for row in rows:
@@ -26,20 +26,20 @@ def show(title: str, unit: str, rows: Sequence[Row]) -> None:
     _print(title, table)
 
 
-def show_verdicts(verdicts: Sequence[Verdict]) -> None:
-    """Each target, what was measured, and whether it is met."""
+def show_targets(target_checks: Sequence[TargetCheck]) -> None:
+    """Print each target, the measured value, and whether the target is met."""
     table = _table("to reach", "measured", "target", "")
-    for verdict in verdicts:
-        bound = "at least" if verdict.at_least else "at most"
-        measured, target = (f"{number:,.3g} {verdict.unit}" for number in (verdict.value, verdict.target))
-        if verdict.unit != "x":
-            measured, target = (f"{number:,.0f} {verdict.unit}" for number in (verdict.value, verdict.target))
-        table.add_row(verdict.what, measured, f"{bound} {target}", "met" if verdict.met else "missed")
+    for check in target_checks:
+        bound = "at least" if check.at_least else "at most"
+        measured, target = (f"{number:,.3g} {check.unit}" for number in (check.value, check.target))
+        if check.unit != "x":
+            measured, target = (f"{number:,.0f} {check.unit}" for number in (check.value, check.target))
+        table.add_row(check.what, measured, f"{bound} {target}", "met" if check.met else "missed")
     _print("", table)
 
 
-def show_cells(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Any other table."""
+def show_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table. Columns after the first are aligned to the right."""
     table = _table(*head)
     for row in rows:
         table.add_row(*row)

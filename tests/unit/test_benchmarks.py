@@ -1,4 +1,4 @@
-"""What the benchmarks conclude from what they measure."""
+"""The conclusions that the benchmarks draw from their measurements."""
 
 import os
 import time
@@ -8,33 +8,33 @@ import pytest
 
 from tests.benchmarks.cost_meter import Growth, Step, compare
 from tests.benchmarks.errors import CannotRun, WrongAnswer
-from tests.benchmarks.life import Life, verdict
+from tests.benchmarks.life import Life, target_check
 from tests.benchmarks.load import parse, write_requests
 from tests.benchmarks.processes import Cores, cpu_s, split, ticks_in
-from tests.benchmarks.samples import Row, Sample, Verdict, difference, percentile, ratio, within, worst_window
-from tests.benchmarks.table import show, show_verdicts
+from tests.benchmarks.samples import Row, Sample, TargetCheck, difference, percentile, ratio, within, worst_window
+from tests.benchmarks.table import show_rates, show_targets
 
 
 def row(*rates: float) -> Row:
     return Row("row", tuple(Sample(rate, 1e6 / rate, 1000 / rate) for rate in rates))
 
 
-def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
+def test_a_ratio_is_the_median_of_the_ratios_of_each_round() -> None:
     assert ratio(row(100, 400, 90), row(10, 20, 30)) == 10  # 10, 20, 3; the ratio of the medians would be 5
     assert ratio(row(100), row(50), "cpu_us") == 0.5
     assert difference(row(10, 10), row(20, 20), "p50_us") == 50
 
 
-def test_rows_of_unequal_rounds_are_not_compared() -> None:
+def test_rows_with_different_numbers_of_rounds_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="argument 2 is shorter"):
         ratio(row(1, 2), row(1))
 
 
-def test_a_verdict_knows_its_direction() -> None:
-    assert Verdict("", 7, 7).met
-    assert not Verdict("", 6.99, 7).met
-    assert Verdict("", 400, 400, at_least=False).met
-    assert not Verdict("", 401, 400, at_least=False).met
+def test_a_target_is_an_upper_or_a_lower_bound() -> None:
+    assert TargetCheck("", 7, 7).met
+    assert not TargetCheck("", 6.99, 7).met
+    assert TargetCheck("", 400, 400, at_least=False).met
+    assert not TargetCheck("", 401, 400, at_least=False).met
 
 
 def test_the_fullest_window_is_found_wherever_it_begins() -> None:
@@ -44,27 +44,27 @@ def test_the_fullest_window_is_found_wherever_it_begins() -> None:
     assert worst_window([], 1.0) == 0
 
 
-def test_cpu_is_read_whatever_the_process_is_called() -> None:
+def test_cpu_time_is_read_whatever_the_name_of_the_process() -> None:
     numbers = "S 1 1 1 0 -1 4194560 1 0 0 0 250 50 7 8 20 0 1 0 1"
     assert ticks_in(f"42 (nginx: worker) {numbers}") == 300
     assert ticks_in(f"42 (a ) b ( c)) {numbers}") == 300
 
 
-def test_cpu_of_this_process_is_what_python_says() -> None:
+def test_the_cpu_time_of_this_process_is_what_python_says() -> None:
     before, start = cpu_s(os.getpid()), time.process_time()
     while time.process_time() < start + 0.5:
         pass
-    # The kernel counts ticks: a process that shares its core is charged for those of others, now and then.
+    # The kernel counts ticks, so it sometimes charges a process for those of others on the same core.
     assert cpu_s(os.getpid()) - before == pytest.approx(0.5, rel=0.5)
 
 
-def test_the_server_has_a_core_for_itself() -> None:
+def test_the_server_gets_a_core_for_itself() -> None:
     assert split({3, 1, 2}) == Cores(frozenset({1}), frozenset({2, 3}))
     with pytest.raises(CannotRun, match="two cores"):
         split({0})
 
 
-def test_wrks_counts_are_read() -> None:
+def test_the_report_of_wrk_is_parsed() -> None:
     load, wrong, first = parse('noise\nLOAD 100 2000000 15000 1 7 250 3 500 {"a": 1}\n')
     assert (load.requests, load.seconds, load.unanswered, load.refused, load.p50_us) == (100, 2.0, 1, 7, 250)
     assert (load.answer_bytes, wrong, first) == (150, 3, '500 {"a": 1}')
@@ -81,8 +81,8 @@ def test_requests_are_written_as_they_are_sent(tmp_path: Path) -> None:
 
 
 def test_the_tables_are_markdown(capsys: pytest.CaptureFixture[str]) -> None:
-    show("Title", "requests", [row(1000, 3000, 2000), Row("other", (Sample(5, 6),))])
-    show_verdicts([Verdict("faster", 6.5, 7), Verdict("soon", 399.6, 400, False, "us")])
+    show_rates("Title", "requests", [row(1000, 3000, 2000), Row("other", (Sample(5, 6),))])
+    show_targets([TargetCheck("faster", 6.5, 7), TargetCheck("soon", 399.6, 400, False, "us")])
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     assert ["what", "requests/s", "min to max", "CPU a request", "p50"] in lines
     assert ["row", "2,000", "1,000 to 3,000", "500 us", "0 us"] in lines
@@ -102,8 +102,8 @@ def test_the_growth_of_a_cost_is_that_of_the_usual_call() -> None:
 def test_the_life_of_a_job_is_counted_in_floors() -> None:
     lives = [Life(20, 10, 20, floor_us) for floor_us in (10, 25, 20)]
     assert lives[0].sum_us == 50
-    assert verdict(16, lives).value == 2.5
-    assert verdict(16, lives).met
+    assert target_check(16, lives).value == 2.5
+    assert target_check(16, lives).met
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:

@@ -1,11 +1,11 @@
-"""arq's side of the comparison; runs in the baselines' own environment and prints one line of JSON.
+"""The jobs of arq to compare with. Runs in the environment of the baselines and prints one line of JSON.
 
     python arq_jobs.py enqueue REDIS_URL SECONDS CONCURRENCY    enqueue as many jobs as it can
     python arq_jobs.py fill REDIS_URL JOBS                      enqueue so many
     python arq_jobs.py drain REDIS_URL                          work until none is left
 
-A job has a body of 400 bytes and does nothing. The worker keeps results for an hour, as is arq's default; it may have
-256 jobs at once and hardly pauses between polls, which is faster than its defaults. The event loop is uvloop.
+A job has a body of 400 bytes and does nothing. The worker keeps results for an hour, as is arq's default. It runs up to
+256 jobs at once and hardly pauses between polls, which is faster than with its defaults. The event loop is uvloop.
 """
 
 import asyncio

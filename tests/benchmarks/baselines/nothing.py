@@ -1,4 +1,4 @@
-"""An ASGI application that does nothing: what uvicorn itself costs."""
+"""An ASGI application that does nothing, to measure the cost of uvicorn itself."""
 
 from typing import Any
 

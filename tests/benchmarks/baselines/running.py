@@ -19,7 +19,7 @@ UVICORN = ("-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-acc
 
 
 def own_python() -> str:
-    """The Python of the baselines' own environment, which scripts/bench makes; raises CannotRun."""
+    """The Python of the baselines' environment, which scripts/bench makes. Raises CannotRun if there is none."""
     found = os.environ.get("PENSTOCK_BENCH_PYTHON")
     if found is None:
         raise CannotRun("start it as scripts/bench, which installs what is compared with")
@@ -28,14 +28,14 @@ def own_python() -> str:
 
 @contextmanager
 def nothing() -> Iterator[tuple[int, str]]:
-    """Uvicorn, as the edge runs it, with an application that does nothing: its process and its URL."""
+    """Run uvicorn with an application that does nothing. Yields its process id and its URL."""
     with _uvicorn(sys.executable, "nothing:app", {}) as found:
         yield found
 
 
 @contextmanager
 def slowapi(redis_url: str) -> Iterator[tuple[int, str]]:
-    """slowapi's process and its URL."""
+    """Run slowapi. Yields its process id and its URL."""
     with _uvicorn(own_python(), "slowapi_app:app", {"REDIS_URL": redis_url}) as found:
         yield found
 
@@ -53,7 +53,7 @@ def _uvicorn(python: str, app: str, environment: dict[str, str]) -> Iterator[tup
 
 
 async def arq(cores: frozenset[int], *arguments: str | int) -> dict[str, float]:
-    """One command of arq_jobs.py on these cores, and what it measured. Raises WrongAnswer where it failed."""
+    """Run a command of arq_jobs.py on these cores. Returns what it measured. Raises WrongAnswer if it failed."""
     command = [own_python(), str(HERE / "arq_jobs.py"), *map(str, arguments)]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     pin(process.pid, cores)

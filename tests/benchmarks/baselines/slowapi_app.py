@@ -1,6 +1,6 @@
-"""slowapi on FastAPI with Redis, as its documentation shows it: only decides, forwards nothing.
+"""slowapi on FastAPI with Redis, as its documentation shows it. It only decides and forwards nothing.
 
-REDIS_URL says where it counts. Runs in the baselines' own environment.
+REDIS_URL: the Redis in which it counts. Runs in the environment of the baselines.
 """
 
 import os
