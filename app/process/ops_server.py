@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from app.errors import MethodNotAllowed, NotFound, PenstockError, StartupError
-from app.http1.server.connection import ServerConnection
+from app.http1.server.connection import connection_factory
 from app.http1.server.context import ServerContext
 from app.http1.server.exchange import Application, Exchange
 from app.http1.server.limits import ServerLimits
@@ -34,7 +34,7 @@ async def serve_ops(registry: CollectorRegistry, ready: asyncio.Event, port: int
     """Serve `/metrics` and `/healthz` on 127.0.0.1 and yield the port, a free one for `port` 0. Raises StartupError."""
     context = ServerContext(ops_application(registry, ready), LIMITS, _ignore)
     try:
-        server = await asyncio.get_running_loop().create_server(lambda: ServerConnection(context), HOST, port)
+        server = await asyncio.get_running_loop().create_server(connection_factory(context), HOST, port)
     except OSError as error:
         raise StartupError(f"cannot listen on {HOST}:{port}: {error.strerror}") from error
     timeouts = asyncio.create_task(enforce_timeouts(context))

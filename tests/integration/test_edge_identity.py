@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 import app.identity.issuer_keys
 from app.http1.server.asgi import as_application
-from app.http1.server.connection import ServerConnection
+from app.http1.server.connection import connection_factory
 from app.http1.server.context import ServerContext
 from app.http1.server.limits import ServerLimits
 from app.settings import Settings
@@ -325,7 +325,7 @@ async def test_a_rotation_of_our_own_key_is_never_a_refused_caller(
         context = ServerContext(
             as_application(demo_app.DemoApp(callers)), ServerLimits.from_settings(settings), lambda _: None
         )
-        server = await asyncio.get_running_loop().create_server(lambda: ServerConnection(context), "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(connection_factory(context), "127.0.0.1", 0)
         upstreams = (HttpUrl(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"),)
         try:
             for step in steps:

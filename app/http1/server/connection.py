@@ -1,6 +1,7 @@
 """One client's connection: its requests are read as they arrive, and answered one after another, in order."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from app.errors import (
@@ -15,7 +16,7 @@ from app.http1.server.context import ServerContext
 from app.http1.server.deadlines import Deadlines
 from app.http1.server.exchange import Exchange
 from app.http1.server.head import Head
-from app.http1.server.interface import Address
+from app.http1.server.interface import Address, ConnectionInterface
 from app.http1.server.limits import (
     MAX_BUFFERED_BODY_BYTES,
     MAX_DISCARDED_BYTES,
@@ -26,12 +27,12 @@ from app.http1.server.limits import (
 from app.http1.server.pipeline import Pipeline
 from app.http1.server.request_parser import RequestParser
 from app.http1.server.response_writer import encode_last_reply
-from app.http1.server.state import ConnectionState
+from app.http1.server.state import BODY, HEAD, IDLE, LINGERING, READ_CLOSED, ConnectionState
 from app.web.problems import Reply, error_reply
 
 
-class ServerConnection(asyncio.Protocol):
-    """Implements RequestReceiver for its parser and ConnectionInterface for its exchanges.
+class ServerConnection(ConnectionInterface):
+    """Implements asyncio.Protocol, but does not inherit from it: mypyc compiles only classes without such a base.
 
     After a request that is refused before it reaches the application nothing more is read, because nobody can know
     where it ends. Its refusal is the connection's last response.
@@ -43,13 +44,13 @@ class ServerConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser: RequestParser | None = RequestParser(self, context.limits)
         self._deadlines = Deadlines(context.limits)
-        self._state = ConnectionState.IDLE
+        self._state: ConnectionState = IDLE
         self._pipeline = Pipeline(context)
         self._receiving: Exchange | None = None
         self._refusal: Reply | None = None
         self._reading_paused = False
         self._discarded_bytes = 0
-        self.drain_waiter: asyncio.Future[None] | None = None
+        self.client = self.server = self.drain_waiter = None
 
     # Called by asyncio
 
@@ -69,7 +70,7 @@ class ServerConnection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         """Called by asyncio when the connection is closed."""
         self._context.connections.discard(self)
-        self._state = ConnectionState.READ_CLOSED
+        self._state = READ_CLOSED
         self._pipeline.disconnect()
         self._receiving = None
         self.resume_writing()
@@ -88,12 +89,15 @@ class ServerConnection(asyncio.Protocol):
             self.drain_waiter.set_result(None)
             self.drain_waiter = None
 
+    def eof_received(self) -> None:
+        """Called by asyncio when the client has closed its side; asyncio closes the connection then."""
+
     def data_received(self, data: bytes) -> None:
         """Called by asyncio when bytes have been received."""
-        if self._state is ConnectionState.LINGERING:
+        if self._state is LINGERING:
             self._discard(len(data))
             return
-        if self._state is ConnectionState.READ_CLOSED or self._parser is None:
+        if self._state is READ_CLOSED or self._parser is None:
             return
         try:
             self._parser.feed(data)
@@ -105,25 +109,25 @@ class ServerConnection(asyncio.Protocol):
     # Called by the parser
 
     def head_started(self) -> None:
-        """Implements RequestReceiver."""
+        """Called by the parser; see ConnectionInterface."""
         if not self._is_reading:
             raise MalformedRequest("Nothing may follow the last request of a connection.")
-        self._state = ConnectionState.HEAD
+        self._state = HEAD
         self._deadlines.expect_head(self._loop.time())
 
     def head_received(self, head: Head, *, keep_alive: bool) -> None:
-        """Implements RequestReceiver."""
+        """Called by the parser; see ConnectionInterface."""
         if len(self._pipeline) >= MAX_PIPELINED:
             raise TooManyRequests("Too many requests were sent at once.", retry_after_s=1)
         self._receiving = exchange = Exchange(self, head, keep_alive=keep_alive)
-        self._state = ConnectionState.BODY
+        self._state = BODY
         self._pipeline.append(exchange)
         self._deadlines.expect_body(self._loop.time())
         if len(self._pipeline) >= PIPELINED_BEFORE_PAUSE:
             self._balance_reading()
 
     def body_received(self, data: bytes) -> None:
-        """Implements RequestReceiver."""
+        """Called by the parser; see ConnectionInterface."""
         exchange = self._receiving
         if exchange is None:
             return
@@ -141,12 +145,12 @@ class ServerConnection(asyncio.Protocol):
                 self._balance_reading()
 
     def request_complete(self) -> None:
-        """Implements RequestReceiver."""
+        """Called by the parser; see ConnectionInterface."""
         exchange, self._receiving = self._receiving, None
         if exchange is None:
             return
         exchange.body.feed_eof()
-        self._state = ConnectionState.IDLE if exchange.response.keep_alive else ConnectionState.READ_CLOSED
+        self._state = IDLE if exchange.response.keep_alive else READ_CLOSED
         if self._pipeline:
             self._deadlines.expect_nothing()
         else:
@@ -155,25 +159,25 @@ class ServerConnection(asyncio.Protocol):
     # Called by exchanges
 
     def write(self, data: bytes) -> None:
-        """Implements ConnectionInterface."""
+        """Called by exchanges; see ConnectionInterface."""
         self._deadlines.written(len(data))
         self._transport.write(data)
 
     def body_requested(self) -> None:
-        """Implements ConnectionInterface."""
+        """Called by exchanges; see ConnectionInterface."""
         self._balance_reading()
 
     def request_refused(self, error: PenstockError) -> None:
-        """Implements ConnectionInterface."""
+        """Called by exchanges; see ConnectionInterface."""
         self._context.on_refused(error)
 
     def task_finished(self, task: asyncio.Task[None] | None) -> None:
-        """Implements ConnectionInterface."""
+        """Called by exchanges; see ConnectionInterface."""
         if task is not None:
             self._context.tasks.discard(task)
 
     def response_finished(self, *, keep_alive: bool) -> None:
-        """Implements ConnectionInterface."""
+        """Called by exchanges; see ConnectionInterface."""
         self._pipeline.pop()
         if self._transport.is_closing():
             return
@@ -186,7 +190,7 @@ class ServerConnection(asyncio.Protocol):
             self._pipeline.start_oldest()
         elif self._refusal is not None:
             self._end()
-        elif self._state is ConnectionState.IDLE:
+        elif self._state is IDLE:
             self._deadlines.expect_request(self._loop.time())
 
     def abort(self) -> None:
@@ -210,14 +214,14 @@ class ServerConnection(asyncio.Protocol):
             self.abort()
 
     def _read_overdue(self, now: float) -> None:
-        if self._state is ConnectionState.LINGERING:
+        if self._state is LINGERING:
             if self._transport.get_write_buffer_size():
                 self._deadlines.expect_close(now)
             else:
                 self.abort()
         elif self._reading_paused or self._body_may_take_longer():
             self._deadlines.expect_body(now)
-        elif self._state in (ConnectionState.HEAD, ConnectionState.BODY):
+        elif self._state in (HEAD, BODY):
             self._refuse(RequestTooSlow("The request was not received in time."))
         else:
             self._transport.close()
@@ -230,7 +234,7 @@ class ServerConnection(asyncio.Protocol):
 
     @property
     def _is_reading(self) -> bool:
-        return self._state is not ConnectionState.READ_CLOSED and self._state is not ConnectionState.LINGERING
+        return self._state is not READ_CLOSED and self._state is not LINGERING
 
     def _balance_reading(self) -> None:
         """Pause reading while too much has been received that the application has not taken; else resume it."""
@@ -260,7 +264,7 @@ class ServerConnection(asyncio.Protocol):
         if broken is not None and broken.response.finished:
             self._end()  # a second response would be taken for that to the next request
             return
-        self._state, self._receiving = ConnectionState.READ_CLOSED, None
+        self._state, self._receiving = READ_CLOSED, None
         self._deadlines.expect_nothing()
         if broken is not None:
             broken.disconnect()
@@ -275,19 +279,24 @@ class ServerConnection(asyncio.Protocol):
 
     def _end(self) -> None:
         """Close the connection; if the client may still be sending, only once it has had time to read the response."""
-        client_is_sending = self._refusal is not None or self._state in (ConnectionState.HEAD, ConnectionState.BODY)
+        client_is_sending = self._refusal is not None or self._state in (HEAD, BODY)
         if self._refusal is not None:
             self.write(encode_last_reply(self._refusal))
         self._pipeline.clear()
-        self._receiving, self._state = None, ConnectionState.READ_CLOSED
+        self._receiving, self._state = None, READ_CLOSED
         self._deadlines.expect_nothing()
         self._balance_reading()
         if not client_is_sending:
             self._transport.close()
         elif not self._transport.is_closing():
-            self._state = ConnectionState.LINGERING
+            self._state = LINGERING
             self._deadlines.expect_close(self._loop.time())
             self._transport.write_eof()
+
+
+def connection_factory(context: ServerContext) -> Callable[[], asyncio.Protocol]:
+    """What an event loop calls for each new connection of a server."""
+    return lambda: cast(asyncio.Protocol, ServerConnection(context))
 
 
 def _address(name: tuple[Any, ...] | None) -> Address | None:

@@ -1,40 +1,23 @@
 """Parses the requests of one connection with llhttp, and bounds the size of everything that is not a body."""
 
-from typing import Protocol
-
 import httptools
 
 from app.errors import HeadTooLarge, InvalidInput, MalformedRequest, TargetTooLong
-from app.http1.server.head import Head, read_head
+from app.http1.server.head import read_head
+from app.http1.server.interface import ConnectionInterface
 from app.http1.server.limits import ServerLimits
 from app.web.headers import Headers
 
 
-class RequestReceiver(Protocol):
-    """Receives the parts of requests in order. Whatever it raises ends the parsing, and is raised by `feed`."""
-
-    def head_started(self) -> None:
-        """The first byte of a request has been received."""
-
-    def head_received(self, head: Head, *, keep_alive: bool) -> None:
-        """A whole head has been received; `keep_alive`: whether the client may send another request after this one."""
-
-    def body_received(self, data: bytes) -> None:
-        """A piece of the body has been received."""
-
-    def request_complete(self) -> None:
-        """The whole request has been received."""
-
-
 class RequestParser:
-    """Feeds a RequestReceiver. Trailers are dropped: nothing in them could be trusted."""
+    """Tells a connection what it has received. Trailers are dropped: nothing in them could be trusted."""
 
-    def __init__(self, receiver: RequestReceiver, limits: ServerLimits) -> None:
+    def __init__(self, connection: ConnectionInterface, limits: ServerLimits) -> None:
         parser = httptools.HttpRequestParser(self)
         # Bytes after a request with `Connection: close` are ignored instead of being an error.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._parser: httptools.HttpRequestParser | None = parser
-        self._receiver = receiver
+        self._connection = connection
         self._limits = limits
         self._in_head = False
         self._url = b""
@@ -47,7 +30,7 @@ class RequestParser:
         self._parser = None
 
     def feed(self, data: bytes) -> None:
-        """Parse these bytes. Raises MalformedRequest, HeadTooLarge, TargetTooLong, and what the receiver raises."""
+        """Parse these bytes. Raises MalformedRequest, HeadTooLarge, TargetTooLong, and what the connection raises."""
         assert self._parser is not None
         self._bytes_since_progress += len(data)
         try:
@@ -66,7 +49,7 @@ class RequestParser:
         self._url = b""
         self._headers = []
         self._trailers = 0
-        self._receiver.head_started()
+        self._connection.head_started()
 
     def on_url(self, url: bytes) -> None:
         """Called by httptools for a piece of the target."""
@@ -93,19 +76,19 @@ class RequestParser:
             raise self._too_large()
         version = parser.get_http_version()
         head = read_head(parser.get_method().decode(), version, self._url, self._headers, limits.body_bytes)
-        self._receiver.head_received(head, keep_alive=version == "1.1" and parser.should_keep_alive())
+        self._connection.head_received(head, keep_alive=version == "1.1" and parser.should_keep_alive())
         self._in_head = False
         self._bytes_since_progress = 0
 
     def on_body(self, data: bytes) -> None:
         """Called by httptools for a piece of the body."""
         self._bytes_since_progress = 0
-        self._receiver.body_received(data)
+        self._connection.body_received(data)
 
     def on_message_complete(self) -> None:
         """Called by httptools at the end of a request."""
         self._bytes_since_progress = 0
-        self._receiver.request_complete()
+        self._connection.request_complete()
 
     def _head_bytes(self) -> int:
         return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
