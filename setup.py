@@ -38,8 +38,10 @@ HOT = [
     "app/limiter/script_calls.py",
     "app/process/histogram.py",
     "app/process/lru_cache.py",
+    "app/queue/batching.py",
     "app/queue/encoding.py",
     "app/queue/envelope.py",
+    "app/queue/flow_name.py",
     "app/queue/flow_parameters.py",
     "app/queue/flows.py",
     "app/queue/keys.py",
@@ -69,7 +71,10 @@ HOT = [
     "consumers/pacing.py",
     "consumers/retry.py",
     "consumers/send_gate.py",
+    "consumers/sender.py",
     "consumers/settling.py",
+    "consumers/slots.py",
+    "consumers/turn_taking.py",
 ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from app.limiter.keys import live_counter
+from app.limiter.keys import backlog_markers, live_counter
 from app.limiter.policy import Charge, QuotaState, Verdict
 from app.queue.model import FrozenCharge
 from app.rules.match import Match
@@ -53,8 +53,13 @@ def charge_of(match: Match) -> Charge:
         policy=rule.policy,
         cost=rule.cost,
         shadow=rule.shadow,
-        blocked_by_backlog=rule.defers and not rule.overtaking,
+        markers=backlog_markers_of(match) if rule.defers and not rule.overtaking else (),
     )
+
+
+def backlog_markers_of(match: Match) -> tuple[str, ...]:
+    """The backlog markers of the rule's counter and of the caller there; the last one is the caller's own."""
+    return backlog_markers(live_counter(match.rule.rule_id, match.descriptor), match.descriptor, match.caller)
 
 
 def frozen_charges(by: Match, matches: Sequence[Match]) -> tuple[FrozenCharge, ...]:

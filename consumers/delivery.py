@@ -59,7 +59,7 @@ class Delivery:
         self._attempts = metrics.attempts
         self._in_flight: dict[tuple[str, str], LeasedJob] = {}
 
-    def begin(self, flow: str, job: LeasedJob) -> UpstreamResponse | PenstockError:
+    def begin(self, job: LeasedJob) -> UpstreamResponse | PenstockError:
         """Send a job at once if a connection is idle; otherwise `attempt` opens a connection and sends it."""
         request = job.request
         headers = for_delivery(request.headers, job.id, job.attempt, self._identity.token(request.subject))
@@ -67,17 +67,17 @@ class Delivery:
             begun = self._upstream.begin(request.method, request.target, headers, request.body)
         except PenstockError as error:
             return error
-        self._gate.begin(flow, job.id)
+        self._gate.begin(job.flow, job.id)
         return begun
 
     async def attempt(
-        self, flow: str, job: LeasedJob, begun: UpstreamResponse | PenstockError, sent: Callable[[], None] | None
+        self, job: LeasedJob, begun: UpstreamResponse | PenstockError, sent: Callable[[], None] | None
     ) -> None:
         """Wait for the answer and store the outcome. Calls `sent` when the request is written, or at the end."""
         lease = (job.lease, job.id)
         self._in_flight[lease] = job
         try:
-            outcome = await self._outcome(flow, job, begun, sent)
+            outcome = await self._outcome(job, begun, sent)
             self._attempts[type(outcome)] += 1
             if not await self._stored(job, outcome):
                 self._lost_leases.inc()
@@ -107,7 +107,7 @@ class Delivery:
             await self._flows.extend(jobs, consumer)
 
     async def _outcome(
-        self, flow: str, job: LeasedJob, begun: UpstreamResponse | PenstockError, sent: Callable[[], None] | None
+        self, job: LeasedJob, begun: UpstreamResponse | PenstockError, sent: Callable[[], None] | None
     ) -> Outcome:
         try:
             if isinstance(begun, PenstockError):
@@ -122,7 +122,7 @@ class Delivery:
             log.exception("attempt_failed", job=job.id)
             result = UpstreamCut(f"The worker failed to handle the answer: {type(error).__name__}.")
         busy = result.status in BUSY_STATUSES if isinstance(result, StoredResponse) else None
-        self._gate.end(flow, job.id, busy=busy)
+        self._gate.end(job.flow, job.id, busy=busy)
         return outcome_of(result, job.attempt, job.max_attempts, self._backoff, random.random())
 
     async def _read(self, answer: UpstreamResponse) -> StoredResponse:
@@ -145,15 +145,11 @@ class Delivery:
                 return self._settling.settle(Settlement(job, JobStatus.FAILED, code, message, response))
             case Retry(delay_s, code, message):
                 return asyncio.shield(self._flows.retry(job, delay_s, code, message, give_back=False))
-            case FlowHeld():
-                return asyncio.shield(self._hold(job, outcome))
+            case FlowHeld(retry_after_s, code, message):
+                delays_s = (self._backoff.base_s, self._backoff.max_s, retry_after_s)
+                return asyncio.shield(self._flows.hold(job, *delays_s, code, message))
             case Released():
                 return asyncio.shield(self._release(job))
-
-    async def _hold(self, job: LeasedJob, held: FlowHeld) -> bool:
-        # Until flows can be held, only the job itself waits.
-        delay_s = max(held.retry_after_s, self._backoff.delay_s(job.attempt, random.random()))
-        return await self._flows.retry(job, delay_s, held.code, held.message, give_back=True)
 
     async def _release(self, job: LeasedJob) -> bool:
         await self._flows.release([job])

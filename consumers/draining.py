@@ -1,159 +1,124 @@
 """Draining one flow: acquire slots, lease as many jobs, send each at its slot, give the flow back."""
 
 import asyncio
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from itertools import groupby
 from time import monotonic
 
-from app.errors import RulesUnavailable
-from app.jobs.model import JobStatus
-from app.limiter.keys import drain_counter, live_counter
-from app.limiter.limiter import Limiter
-from app.limiter.policy import Charge, Slots
-from app.process.lifecycle import cancel
-from app.queue.encoding import decode_charges
-from app.queue.flows import Flows
-from app.queue.model import FrozenCharge, Lease, LeasedJob, Settlement, TakenFlow
+from app.queue.flows import MAX_LEASED_AT_ONCE, Flows
+from app.queue.model import Lease, TakenFlow, Wait
 from app.rules.active import ActiveRule
-from app.rules.cache import RuleCache
-from app.settings import Settings
-from app.upstream.response import UpstreamResponse
-from app.upstream.upstream import Upstream
-from consumers.clock import CountersClock
-from consumers.concurrency_limit import ConcurrencyLimit
-from consumers.delivery import Delivery
 from consumers.in_flight import InFlight
-from consumers.lead_time import LeadTime
-from consumers.metrics import WorkerMetrics
 from consumers.pacing import Pacer
-from consumers.send_gate import SendGate
-
-MAX_BATCH = 500
-"""Jobs a lease at most: Lua's stack bounds what a script may return at once."""
-FIRST_LOOK = 64
-"""How far it is looked into a flow for jobs that cost the same; then twice as far as was leased: looking costs time."""
+from consumers.rejecting import reject_flow
+from consumers.sender import Sender
+from consumers.slots import Grant, SlotSource
 
 UNKNOWN_RULES_WAIT_US = 500_000
 BUSY_WAIT_S = 0.05
 BUSY_CHECK_S = 0.002
 WORTH_ASKING = 16
-MARKER_SLACK_S = 60.0
-CLOCK_LOOKS = 5
 
 
 class Draining:
-    """What a worker does with a flow that it took, until the flow must wait or is empty."""
+    """Drains flows one by one, until each must wait or is empty."""
 
     def __init__(
-        self,
-        flows: Flows,
-        limiter: Limiter,
-        rules: RuleCache,
-        delivery: Delivery,
-        upstream: Upstream,
-        gate: SendGate,
-        in_flight: InFlight,
-        concurrency_limit: ConcurrencyLimit,
-        settings: Settings,
-        metrics: WorkerMetrics,
-        consumer: str,
+        self, flows: Flows, slots: SlotSource, sender: Sender, in_flight: InFlight, flow_lease_us: int, consumer: str
     ) -> None:
         self._flows = flows
-        self._limiter = limiter
-        self._rules = rules
-        self._delivery = delivery
-        self._upstream = upstream
-        self._gate = gate
+        self._slots = slots
+        self._sender = sender
         self._in_flight = in_flight
-        self._concurrency_limit = concurrency_limit
-        self._metrics = metrics
+        self._flow_lease_us = flow_lease_us
         self._consumer = consumer
-        self._clock = CountersClock()
-        self._lead_time = LeadTime(int(settings.slot_lead_ms * 1000), int(settings.horizon_ms * 1000))
-        self._flow_lease_us = int(settings.flow_lease_ms * 1000)
-        self._grace_s = settings.slot_grace_ms / 1000
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def prepare(self) -> None:
-        """Learn what the counters' clock says, before the first slots depend on it. Raises CountersUnavailable."""
-        for _ in range(CLOCK_LOOKS):
-            asked_at = monotonic()
-            self._clock.to_monotonic_s(asked_at, await self._limiter.now_us(), monotonic())
 
     async def drain(self, flow: TakenFlow, stopping: Callable[[], bool]) -> None:
-        """Drain a flow. Raises Unavailable; the flow is then due again after its flow-lease."""
-        rule, deleted = await self._rule_of(flow)
+        """Drain a flow. Raises Unavailable; the flow is then due again after its flow lease."""
+        rule = await self._slots.rule_of(flow.name)
         if rule is None:
-            await self._give_back(flow, UNKNOWN_RULES_WAIT_US)
-        elif deleted and rule.queue.on_delete == "reject":
-            await self._reject(flow)
-        elif rule.paused and not deleted:
-            await self._flows.lease(flow, 0, consumer=self._consumer, due_in_us=0, look=1, parked_at=rule.revision)
+            await self._flows.give_back(flow, Wait(UNKNOWN_RULES_WAIT_US))
+        elif rule.deleted and rule.active.queue.on_delete == "reject":
+            await reject_flow(self._flows, flow, self._consumer, self._flow_lease_us)
+        elif rule.active.paused and not rule.deleted:
+            await self._flows.park(flow.name, flow.token, rule.active.revision)
         else:
-            await self._send_at_slots(flow, rule, stopping)
+            await self._send_at_slots(flow, rule.active, stopping)
 
     async def _send_at_slots(self, flow: TakenFlow, rule: ActiveRule, stopping: Callable[[], bool]) -> None:
-        """Until the flow must wait, is empty or is lost; then nothing of it is left in hand."""
-        may_send = partial(self._gate.may_send, flow.name)
-        pacer = Pacer(partial(self._send, flow.name), self._grace_s, may_send, self._upstream.preconnect)
-        self._gate.begin_drain(flow.name)
+        """Send until the flow must wait, is empty or is lost; then nothing of it is left in hand."""
+        pacer = self._sender.begin(flow.name)
+        drained = _Drained(flow)
         try:
-            ask_at_s = await self._lease_while_due(flow, rule, pacer, stopping)
+            await self._lease_while_due(drained, rule, pacer, stopping)
         finally:
-            missed = await pacer.finish()
-            self._gate.end_drain(flow.name)
-            await self._return(flow.name, missed)
-        if ask_at_s is not None:
-            now = monotonic()
-            if missed and ask_at_s <= now:
-                ask_at_s = flow.due_at_s  # its slot was missed, and not its turn
-            await self._give_back(flow, int((ask_at_s - now) * 1e6), rule)
+            missed = await self._sender.end(flow.name, pacer)
+        if drained.lost:
+            return
+        if drained.rests and not missed:  # it is due no more, so it need not be given back
+            if drained.emptied_at_us:
+                await self._slots.clear_marker(flow.name, rule, drained.emptied_at_us)
+            return
+        wait_us = int((drained.ask_at_s - monotonic()) * 1e6)
+        if missed and wait_us <= 0:  # its slot was missed, and not its turn
+            wait_us = int((flow.due_at_s - monotonic()) * 1e6)
+        await self._flows.give_back(flow, replace(drained.wait, wait_us=wait_us))
 
     async def _lease_while_due(
-        self, flow: TakenFlow, rule: ActiveRule, pacer: Pacer, stopping: Callable[[], bool]
-    ) -> float | None:
-        """Lease jobs for the next slots, again and again; when to ask for more, or None where the flow was lost."""
-        await self._upstream.preconnect()  # before slots are asked for: what would be late shifts all that follows
+        self, drained: "_Drained", rule: ActiveRule, pacer: Pacer, stopping: Callable[[], bool]
+    ) -> None:
+        """Lease jobs for the next slots, again and again."""
+        flow = drained.flow
+        await self._sender.prepare()
+        at_us = flow.at_us
         while True:
-            if pause_s := self._gate.pause_s(flow.name):
-                return monotonic() + pause_s
+            if pause_s := self._sender.pause_s(flow.name):
+                drained.ask_at_s = monotonic() + pause_s
+                return
             reserved = await self._reserve(flow)
             leased = 0
             if reserved == 0:
-                return monotonic() + BUSY_WAIT_S if self._in_flight.holds(flow.name) else flow.due_at_s
+                busy = self._in_flight.holds(flow.name)
+                drained.ask_at_s = monotonic() + BUSY_WAIT_S if busy else flow.due_at_s
+                return
             try:
-                asked_at = monotonic()
-                slots = await self._acquire(flow, rule, reserved)
-                granted_at = self._clock.to_monotonic_s(asked_at, slots.given_us, monotonic())
-                ask_at_s = granted_at + (slots.next_wait_us - self._lead_time.request_us) / 1e6
-                if not slots.waits_us:
-                    return ask_at_s
-                lease = await self._lease(flow, slots)
+                grant = await self._slots.acquire(flow.head, rule, reserved, at_us)
+                drained.ask_at_s, drained.wait = grant.ask_at_s, grant.wait
+                if not grant.slots_s:
+                    return
+                lease = await self._flows.lease(
+                    flow, len(grant.slots_s), consumer=self._consumer, keep_us=self._keep_us(grant)
+                )
                 if lease is None:
-                    return None
+                    drained.lost = True
+                    return
                 leased = len(lease.jobs)
             finally:
                 self._in_flight.release(flow.name, reserved - leased)
-            self._lead_time.observe((monotonic() - granted_at) * 1e6)
-            pacer.add(lease.jobs, [granted_at + wait_us / 1e6 for wait_us in slots.waits_us])
-            flow = replace(flow, same_cost=lease.same_cost, charges=lease.charges, depth=lease.depth)
-            if flow.same_cost == 0 or slots.next_wait_us > 2 * self._lead_time.horizon_us or stopping():
-                return ask_at_s
+            self._slots.lead_time.observe((monotonic() - grant.granted_at_s) * 1e6)
+            pacer.add(lease.jobs, grant.slots_s)
+            flow = replace(flow, head=lease.head)
+            at_us = lease.at_us
+            drained.observe(lease)
+            far = grant.next_wait_us > 2 * self._slots.lead_time.horizon_us
+            if drained.rests or lease.must_take_turns or far or stopping():
+                return
             # The next slots are asked for before the last ones have passed, so that a fast flow has no gap.
-            await asyncio.sleep(ask_at_s - monotonic())
-            latest, deleted = await self._rule_of(flow)
-            if latest is None or deleted or latest.rule.paused:
-                return ask_at_s
-            rule = latest
+            await asyncio.sleep(drained.ask_at_s - monotonic())
+            latest = await self._slots.rule_of(flow.name)
+            if latest is None or latest.deleted or latest.active.paused:
+                return
+            rule = latest.active
+
+    def _keep_us(self, grant: Grant) -> int:
+        """The flow is kept until its last slot has passed, and a flow lease longer."""
+        return int((grant.slots_s[-1] - grant.granted_at_s) * 1e6) + self._flow_lease_us
 
     async def _reserve(self, flow: TakenFlow) -> int:
-        """Permits for the next jobs; a flow that has its share waits a little for more than a few."""
+        """Reserve permits for the next jobs; a flow that has its share waits a little for more than a few."""
         until = monotonic() + BUSY_WAIT_S
         while True:
-            most = int(min(flow.same_cost, MAX_BATCH, self._gate.capacity))
+            most = int(min(flow.head.same_cost, MAX_LEASED_AT_ONCE, self._sender.capacity))
             if (
                 self._in_flight.available_to(flow.name, most) >= min(most, WORTH_ASKING)
                 or not self._in_flight.holds(flow.name)
@@ -162,108 +127,24 @@ class Draining:
                 return self._in_flight.reserve(flow.name, most)
             await asyncio.sleep(BUSY_CHECK_S)
 
-    async def _acquire(self, flow: TakenFlow, rule: ActiveRule, n: int) -> Slots:
-        charges = await self._charges(flow, rule)
-        marker = "" if rule.overtaking else flow.token
-        horizon_us, lead_us = self._lead_time.horizon_us, self._lead_time.slot_us
-        return await self._limiter.acquire(charges, n, horizon_us, lead_us, marker, _marker_ttl_s(rule))
 
-    async def _lease(self, flow: TakenFlow, slots: Slots) -> Lease | None:
-        """The flow is kept until its last slot has passed, and a flow-lease longer."""
-        n, keep_us = len(slots.waits_us), slots.waits_us[-1] + self._flow_lease_us
-        look = min(MAX_BATCH, max(FIRST_LOOK, 2 * n))
-        return await self._flows.lease(flow, n, consumer=self._consumer, due_in_us=keep_us, look=look)
+class _Drained:
+    """How the draining of a flow ended: when to ask for more and for what it waits, or it was lost.
 
-    async def _charges(self, flow: TakenFlow, rule: ActiveRule) -> list[Charge]:
-        """The flow's own policy, then that of every other rule that applied and is still there."""
-        own, *others = decode_charges(flow.charges)
-        counter = drain_counter if rule.has_own_drain_rate else live_counter
-        charges = [Charge(counter(own.rule_id, own.descriptor), rule.drain_policy, own.cost)]
-        for frozen in others:
-            other = await self._rules.by_id(frozen.rule_id)
-            if other is not None and not other.rule.shadow:
-                charges.append(_live_charge(frozen, other))
-        return charges
+    `rests`: nothing of it can be leased now. `emptied_at_us`: when it was seen without any job, by the queue's clock.
+    """
 
-    async def _rule_of(self, flow: TakenFlow) -> tuple[ActiveRule | None, bool]:
-        """The flow's rule, and whether it is gone: then its last version. None: the rules are not known."""
-        try:
-            rule = await self._rules.by_id(flow.rule_id)
-        except RulesUnavailable:
-            return None, False
-        return (rule, False) if rule is not None else (await self._flows.snapshot(flow), True)
+    __slots__ = ("ask_at_s", "emptied_at_us", "flow", "lost", "rests", "wait")
 
-    async def _send(self, flow: str, job: LeasedJob, slot: float) -> None:
-        """Start one delivery; returns as soon as the request is on its way, so that the next can't overtake it."""
-        begun = self._delivery.begin(flow, job)
-        on_its_way = None if isinstance(begun, UpstreamResponse) and begun.is_sent else asyncio.Event()
-        task = asyncio.create_task(
-            self._delivery.attempt(flow, job, begun, None if on_its_way is None else on_its_way.set)
-        )
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._over, flow))
-        if on_its_way is not None:
-            await on_its_way.wait()
-        now = monotonic()
-        delay_s = max(0.0, now - slot)
-        self._metrics.send_delay_s.observe(delay_s)
-        self._concurrency_limit.observe(delay_s, now)
+    def __init__(self, flow: TakenFlow) -> None:
+        self.flow = flow
+        self.ask_at_s = flow.due_at_s
+        self.wait = Wait(0)
+        self.emptied_at_us = 0
+        self.lost = False
+        self.rests = False
 
-    def _over(self, flow: str, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._in_flight.release(flow)
-        if not task.cancelled():
-            task.result()
-
-    async def _return(self, flow: str, jobs: Sequence[LeasedJob]) -> None:
-        """Jobs without a slot go back to the head of the flow: the later lease first."""
-        by_lease = [list(group) for _, group in groupby(jobs, key=lambda job: job.lease)]
-        try:
-            for group in reversed(by_lease):
-                await self._flows.release(group)
-        finally:  # what did not get back is reclaimed when its lease ends
-            if jobs:
-                self._in_flight.release(flow, len(jobs))
-                self._metrics.missed_slots.inc(len(jobs))
-                self._concurrency_limit.observe(math.inf, monotonic())
-
-    async def _give_back(self, flow: TakenFlow, due_in_us: int, rule: ActiveRule | None = None) -> None:
-        left = await self._flows.lease(flow, 0, consumer=self._consumer, due_in_us=due_in_us, look=1)
-        if left is not None and left.depth == 0 and rule is not None and not rule.overtaking:
-            counter = live_counter(flow.rule_id, flow.descriptor)
-            await self._limiter.clear_backlog_marker(counter, flow.token, _marker_ttl_s(rule))
-
-    async def _reject(self, flow: TakenFlow) -> None:
-        """The rule is gone and its flow goes with it: its jobs end as dead letters, unsent."""
-        while flow.same_cost:
-            lease = await self._flows.lease(
-                flow,
-                min(flow.same_cost, MAX_BATCH),
-                consumer=self._consumer,
-                due_in_us=self._flow_lease_us,
-                look=MAX_BATCH,
-            )
-            if lease is None:
-                return
-            if lease.jobs:
-                message = "The rule that deferred it was deleted or disabled."
-                await self._flows.settle(
-                    [Settlement(job, JobStatus.FAILED, "rule_deleted", message) for job in lease.jobs]
-                )
-            flow = replace(flow, same_cost=lease.same_cost, charges=lease.charges)
-        await self._give_back(flow, 0)
-
-    async def finish(self, within_s: float) -> None:
-        """Wait for every delivery that was begun; what takes longer is given up, and its job goes back to its flow."""
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=within_s)
-        await cancel(self._tasks)
-
-
-def _live_charge(frozen: FrozenCharge, rule: ActiveRule) -> Charge:
-    return Charge(live_counter(frozen.rule_id, frozen.descriptor), rule.policy, frozen.cost)
-
-
-def _marker_ttl_s(rule: ActiveRule) -> float:
-    """A marker outlives everything that may wait in its flow."""
-    return rule.queue.max_wait_seconds + MARKER_SLACK_S
+    def observe(self, lease: Lease) -> None:
+        """Note what the flow has after a lease; jobs on Kafka wait there without being due."""
+        self.rests = lease.head.same_cost == 0
+        self.emptied_at_us = lease.at_us if lease.head.depth == 0 else 0

@@ -21,7 +21,7 @@ from app.process.lifecycle import Process, alongside
 from app.queue import keys
 from app.queue.checks import check_queue
 from app.queue.flows import Flows
-from app.queue.model import TakenFlow
+from app.queue.model import TakenFlow, TakenRing
 from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
 from app.settings import Settings
@@ -30,7 +30,7 @@ from consumers.answer_breaker import AnswerBreaker
 from consumers.brokers import run_intake
 from consumers.concurrency_limit import ConcurrencyLimit
 from consumers.delivery import Delivery
-from consumers.draining import FIRST_LOOK, Draining
+from consumers.draining import Draining
 from consumers.expiry import expire_periodically
 from consumers.in_flight import InFlight
 from consumers.intake import IntakeParts
@@ -38,10 +38,13 @@ from consumers.metrics import WorkerMetrics
 from consumers.reclaimer import reclaim_periodically
 from consumers.rescheduler import Rescheduler
 from consumers.send_gate import SendGate
+from consumers.sender import Sender
+from consumers.slots import SlotSource
+from consumers.turn_taking import TurnTaking
 
 log = structlog.get_logger()
 
-MAX_FLOWS_A_TAKE = 128
+MAX_UNITS_A_TAKE = 128
 LONGEST_SLEEP_S = 1.0
 """A wake-up may be lost with its connection: no worker sleeps longer than this."""
 
@@ -55,6 +58,7 @@ class Worker:
         self,
         flows: Flows,
         draining: Draining,
+        turn_taking: TurnTaking,
         gate: SendGate,
         in_flight: InFlight,
         concurrency_limit: ConcurrencyLimit,
@@ -64,6 +68,7 @@ class Worker:
         self._flows = flows
         self._gate = gate
         self._draining = draining
+        self._turn_taking = turn_taking
         self._in_flight = in_flight
         self._concurrency_limit = concurrency_limit
         self._queue = queue
@@ -109,11 +114,11 @@ class Worker:
 
     async def _take(self, partition: int, stop: asyncio.Event) -> float:
         """Begin to drain what is due; how long there is nothing to do."""
-        room = self._concurrency_limit.limit - len(self._drains)
-        most = int(min(MAX_FLOWS_A_TAKE, room, self._in_flight.free, self._gate.capacity))
-        wait_s, taken = await self._flows.take(partition, most, self._flow_lease_us, FIRST_LOOK)
-        for flow in taken:
-            task = asyncio.create_task(self._drain(flow, stop))
+        free = self._concurrency_limit.limit - len(self._drains)
+        most = int(min(MAX_UNITS_A_TAKE, free, self._in_flight.free, self._gate.capacity))
+        wait_s, taken = await self._flows.take(partition, most, self._flow_lease_us)
+        for unit in taken:
+            task = asyncio.create_task(self._drain(unit, stop))
             self._drains.add(task)
             task.add_done_callback(self._drained)
         if taken:
@@ -121,13 +126,16 @@ class Worker:
             return 0.0
         return LONGEST_SLEEP_S if wait_s is None else min(wait_s, LONGEST_SLEEP_S)
 
-    async def _drain(self, flow: TakenFlow, stop: asyncio.Event) -> None:
+    async def _drain(self, unit: TakenFlow | TakenRing, stop: asyncio.Event) -> None:
         try:
-            await self._draining.drain(flow, stop.is_set)
+            if isinstance(unit, TakenRing):
+                await self._turn_taking.drain(unit, stop.is_set)
+            else:
+                await self._draining.drain(unit, stop.is_set)
         except Unavailable as error:
-            log.warning("drain_interrupted", flow=flow.name, error=str(error))
+            log.warning("drain_interrupted", flow=unit.name, error=str(error))
         except ResponseError as error:
-            log.error("drain_failed", flow=flow.name, error=str(error))
+            log.error("drain_failed", flow=unit.name, error=str(error))
             if "NOGROUP" in str(error):
                 await self._flows.prepare()
 
@@ -157,10 +165,14 @@ async def run_worker(process: Process) -> None:
         in_flight, concurrency_limit = InFlight(settings.max_in_flight), ConcurrencyLimit(settings.slot_grace_ms / 2000)
         metrics.in_flight.set_function(lambda: settings.max_in_flight - in_flight.free)
         limiter = RedisLimiter(counting)
-        draining = Draining(
-            flows, limiter, rules, delivery, upstream, gate, in_flight, concurrency_limit, settings, metrics, consumer
+        slots = SlotSource(limiter, flows, rules, settings)
+        sender = Sender(
+            flows, delivery, upstream, gate, in_flight, concurrency_limit, metrics, settings.slot_grace_ms / 1000
         )
-        worker = Worker(flows, draining, gate, in_flight, concurrency_limit, queue, settings)
+        flow_lease_us = int(settings.flow_lease_ms * 1000)
+        draining = Draining(flows, slots, sender, in_flight, flow_lease_us, consumer)
+        turn_taking = TurnTaking(flows, slots, sender, in_flight, flow_lease_us, consumer)
+        worker = Worker(flows, draining, turn_taking, gate, in_flight, concurrency_limit, queue, settings)
         rescheduler = Rescheduler(flows, rules)
         rules.on_change(rescheduler.changed)
         await check_queue(queue, settings)
@@ -169,7 +181,7 @@ async def run_worker(process: Process) -> None:
             with suppress(Unavailable):  # then with the first call: only the first slots may be missed for it
                 await scripts.load()
         with suppress(Unavailable):
-            await draining.prepare()
+            await slots.prepare()
         partitions = range(settings.queue_partitions)
         background = alongside(
             process,
@@ -184,7 +196,7 @@ async def run_worker(process: Process) -> None:
         async with background:
             process.ready.set()
             await asyncio.gather(*(worker.run(partition, process.stop) for partition in partitions))
-            await draining.finish(settings.finish_within_s)
+            await sender.finish(settings.finish_within_s)
 
 
 @asynccontextmanager

@@ -4,13 +4,12 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
-from app.decision import Defer, RuleResult, frozen_charges
+from app.decision import Defer, RuleResult, backlog_markers_of, frozen_charges
 from app.edge.request import SCHEME, Request
 from app.errors import BodyTooLarge, CountersUnavailable, InvalidInput, MalformedRequest, QueueUnavailable
 from app.identity.authentication import Authenticator
 from app.identity.caller import Caller
 from app.jobs.model import Job, StoredRequest, owner_of
-from app.limiter.keys import live_counter
 from app.limiter.limiter import Limiter
 from app.queue.disk import Disk
 from app.queue.job_queue import JobQueue
@@ -74,10 +73,10 @@ class JobSubmitter:
         answer = await self._queue.enqueue(
             Deferral(
                 rule=rule,
-                descriptor=match.descriptor,
                 charges=frozen_charges(match, matches),
                 owner=owner_of(caller.issuer, caller.subject),
                 request=await self._stored(request, caller, match),
+                caller=match.caller,
                 idempotency_key=idempotency_key(request.headers),
                 seal=self._seals(match),
                 due_in_us=_due_in_us(match.rule, decision),
@@ -85,10 +84,10 @@ class JobSubmitter:
         )
         if isinstance(answer, Enqueued) and answer.flow_was_empty and not rule.overtaking:
             # Set before the 202. That is early enough: the caller was just refused, so no unit is free yet.
-            counter = live_counter(rule.rule_id, match.descriptor)
+            marker = backlog_markers_of(match)[-1]
             with suppress(CountersUnavailable):  # the job is stored already, and its worker sets the marker too
                 await self._limiter.set_backlog_marker(
-                    counter, answer.job.id, rule.queue.max_wait_seconds + MARKER_SLACK_S
+                    marker, answer.at_us, rule.queue.max_wait_seconds + MARKER_SLACK_S
                 )
         return answer
 

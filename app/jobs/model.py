@@ -62,6 +62,8 @@ class Job:
     id: str
     owner: str
     rule_id: str
+    flow: str
+    """The name of the flow that the job is, or was, in."""
     status: JobStatus
     attempts: int
     submitted_at_ms: int
@@ -76,6 +78,8 @@ class Job:
     """The job's place in its flow, 1 for the next to be sent; None unless the job is queued."""
     eta_s: float | None
     """Seconds until the job is sent; None where that is not known, as for a paused rule or a final job."""
+    waiting_for: str | None
+    """The rule whose counter the job waits for; None unless the job is queued."""
 
 
 @lru_cache(maxsize=4096)

@@ -44,3 +44,17 @@ def drain_counter(rule_id: str, descriptor: str) -> str:
 def backlog_of(counter: str) -> str:
     """The backlog marker beside a counter, which says that a flow that waits for the counter has jobs."""
     return "backlog:" + counter.removeprefix("counter:").removesuffix(":drain")
+
+
+def backlog_markers(counter: str, descriptor: str, caller: str) -> tuple[str, ...]:
+    """The backlog markers that hold back a caller's live requests: the counter's, and the caller's own if it is shared.
+
+    The last one says that the caller has jobs waiting.
+    """
+    own = backlog_of(counter)
+    return (own,) if not caller or caller == descriptor else (own, caller_backlog_of(counter, caller))
+
+
+def caller_backlog_of(counter: str, caller: str) -> str:
+    """The backlog marker of one caller beside a counter that several callers share."""
+    return f"{backlog_of(counter)}:{caller}"

@@ -21,11 +21,18 @@ class Limiter(Protocol):
         ...
 
     async def acquire(
-        self, charges: Sequence[Charge], n: int, horizon_us: int, lead_us: int, marker: str, marker_ttl_s: float
+        self,
+        charges: Sequence[Charge],
+        n: int,
+        horizon_us: int,
+        lead_us: int,
+        marker: str,
+        marker_at_us: int,
+        marker_ttl_s: float,
     ) -> Slots:
         """For a worker: up to `n` slots that all quotas grant, from `lead_us` to `horizon_us` ahead.
 
-        Sets the first quota's backlog marker to `marker`, unless that is empty.
+        Sets the backlog marker with this key, unless it is empty, for jobs that were seen at `marker_at_us`.
         """
         ...
 
@@ -33,10 +40,10 @@ class Limiter(Protocol):
         """The time in microseconds by the counters' clock."""
         ...
 
-    async def set_backlog_marker(self, counter: str, marker: str, ttl_s: float) -> None:
-        """Set the backlog marker beside this counter: a flow that waits for it has jobs."""
+    async def set_backlog_marker(self, marker: str, at_us: int, ttl_s: float) -> None:
+        """Set the backlog marker with this key for jobs that were seen waiting at `at_us`, by the queue's clock."""
         ...
 
-    async def clear_backlog_marker(self, counter: str, marker: str, ttl_s: float) -> None:
-        """Delete the backlog marker if it still has the value that was set with this `marker` and `ttl_s`."""
+    async def clear_backlog_marker(self, marker: str, at_us: int) -> None:
+        """Delete a backlog marker, unless it was set for jobs that were seen later than `at_us`."""
         ...

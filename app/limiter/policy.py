@@ -28,14 +28,19 @@ class Charge:
     """What one request costs one quota. Compared by identity, so that caches can use it as a key at no cost.
 
     `counter` is the Redis key of the counter (app/limiter/keys.py). `shadow`: the quota is counted and reported, but it
-    never refuses. `blocked_by_backlog`: a live request must not pass jobs that wait for the counter.
+    never refuses. `markers`: the keys of the backlog markers that hold back a live request.
     """
 
     counter: str
     policy: Policy
     cost: int = 1
     shadow: bool = False
-    blocked_by_backlog: bool = False
+    markers: tuple[str, ...] = ()
+
+    @property
+    def blocked_by_backlog(self) -> bool:
+        """Whether a live request must not pass jobs that wait."""
+        return bool(self.markers)
 
 
 class QuotaState(NamedTuple):
@@ -64,8 +69,10 @@ class Slots:
     """The answer to a worker: the granted slots, in order, as waits from the moment at which they were granted.
 
     `next_wait_us`: from that moment until the next slot after these. `given_us`: that moment by the counters' clock.
+    `quota_waits_us`: how long each quota by itself lets the next slot wait, in the order of the charges.
     """
 
     waits_us: tuple[int, ...]
     next_wait_us: int
     given_us: int
+    quota_waits_us: tuple[int, ...] = ()

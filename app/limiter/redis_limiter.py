@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from app.limiter import keys
 from app.limiter.policy import Charge, Slots, Verdict
 from app.limiter.script_calls import (
     AcquireOptions,
@@ -45,30 +44,39 @@ class RedisLimiter:
         return _verdict(await self._scripts.run(self._acquire, charges[0].counter, packed))
 
     async def acquire(
-        self, charges: Sequence[Charge], n: int, horizon_us: int, lead_us: int, marker: str, marker_ttl_s: float
+        self,
+        charges: Sequence[Charge],
+        n: int,
+        horizon_us: int,
+        lead_us: int,
+        marker: str,
+        marker_at_us: int,
+        marker_ttl_s: float,
     ) -> Slots:
         """For a worker: up to `n` slots that all quotas grant, from `lead_us` to `horizon_us` ahead.
 
-        Sets the first quota's backlog marker to `marker`, unless that is empty.
+        Sets the backlog marker with this key, unless it is empty, for jobs that were seen at `marker_at_us`.
         """
-        value, ttl_ms = _marker(marker, marker_ttl_s) if marker else ("", 0)
-        packed = acquire_call(self._acquire, charges, AcquireOptions(n, horizon_us, lead_us, 0, value, ttl_ms))
+        value, ttl_ms = _marker(marker_at_us, marker_ttl_s) if marker else ("", 0)
+        options = AcquireOptions(n, horizon_us, lead_us, 0, value, ttl_ms)
+        packed = acquire_call(self._acquire, charges, options, marker)
         reply = acquire_reply(await self._scripts.run(self._acquire, charges[0].counter, packed))
-        return Slots(reply.waits_us, reply.next_wait_us, reply.now_us)
+        waits_us = tuple([state.wait_us for state in reply.states])
+        return Slots(reply.waits_us, reply.next_wait_us, reply.now_us, waits_us)
 
     async def now_us(self) -> int:
         """The time in microseconds by the clock of the counters' Redis."""
         seconds, microseconds = await self._scripts.execute("", "TIME")
         return int(seconds) * 1_000_000 + int(microseconds)
 
-    async def set_backlog_marker(self, counter: str, marker: str, ttl_s: float) -> None:
-        """Set the backlog marker beside this counter: a flow that waits for it has jobs."""
-        value, ttl_ms = _marker(marker, ttl_s)
-        await self._scripts.call("set_backlog_marker", [keys.backlog_of(counter)], [value, ttl_ms])
+    async def set_backlog_marker(self, marker: str, at_us: int, ttl_s: float) -> None:
+        """Set the backlog marker with this key for jobs that were seen waiting at `at_us`, by the queue's clock."""
+        value, ttl_ms = _marker(at_us, ttl_s)
+        await self._scripts.call("set_backlog_marker", [marker], [value, ttl_ms])
 
-    async def clear_backlog_marker(self, counter: str, marker: str, ttl_s: float) -> None:
-        """Delete the backlog marker if it still has the value that was set with this `marker` and `ttl_s`."""
-        await self._scripts.call("clear_backlog_marker", [keys.backlog_of(counter)], [_marker(marker, ttl_s)[0]])
+    async def clear_backlog_marker(self, marker: str, at_us: int) -> None:
+        """Delete a backlog marker, unless it was set for jobs that were seen later than `at_us`."""
+        await self._scripts.call("clear_backlog_marker", [marker], [at_us])
 
     def _decide_call(self, charges: Sequence[Charge]) -> tuple[Script, bytes]:
         if fits_decide_script(charges):
@@ -82,7 +90,7 @@ def _verdict(reply: list[int]) -> Verdict:
     return Verdict(len(acquired.waits_us) == 1, acquired.states)
 
 
-def _marker(marker: str, ttl_s: float) -> tuple[str, int]:
+def _marker(at_us: int, ttl_s: float) -> tuple[str, int]:
     """A marker's value and time to live in ms; the value begins with the latter, so that decisions can renew it."""
     ttl_ms = int(ttl_s * 1000)
-    return f"{ttl_ms} {marker}", ttl_ms
+    return f"{ttl_ms} {at_us}", ttl_ms

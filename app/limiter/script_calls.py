@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from app.limiter import keys
 from app.limiter.algorithms import ALGORITHMS
 from app.limiter.policy import Charge, QuotaState, Verdict
 from app.redis_wire.resp import bulk, bulks
 from app.redis_wire.scripts import Argument, Script
 
-SHADOW_FLAG, BACKLOG_FLAG = 1, 2
+SHADOW_FLAG, MARKER_FLAG = 1, 2
 
 _DECIDE_HEADER_FIELDS = 1
-_ACQUIRE_HEADER_FIELDS = 6
+_ACQUIRE_HEADER_FIELDS = 7
 _ACQUIRE_QUOTA_FIELDS = 6
 
 _STATE_FIELDS = 5
@@ -21,7 +20,7 @@ _ACQUIRE_SLOTS_AT = 3
 
 
 class AcquireOptions(NamedTuple):
-    """The arguments of acquire.lua before the quotas, in its order; an empty `marker` sets no backlog marker."""
+    """The arguments of acquire.lua before the quotas, in its order; an empty `marker` sets none."""
 
     n: int = 1
     horizon_us: int = 0
@@ -48,19 +47,21 @@ def fits_decide_script(charges: Sequence[Charge]) -> bool:
 def decide_call(script: Script, charges: Sequence[Charge]) -> bytes:
     """A call of decide.lua."""
     names = [charge.counter for charge in charges]
-    names += [keys.backlog_of(charge.counter) for charge in charges if charge.blocked_by_backlog]
+    names += [marker for charge in charges for marker in charge.markers]
     parameters = [parameter for charge in charges for parameter in _decide_parameters(charge)]
     head = script.head(len(names), _DECIDE_HEADER_FIELDS + len(parameters))
     return head + bulks((*names, len(charges), *parameters))
 
 
-def acquire_call(script: Script, charges: Sequence[Charge], options: AcquireOptions) -> bytes:
-    """A call of acquire.lua."""
-    count = len(charges)
-    head = script.head(2 * count, _ACQUIRE_HEADER_FIELDS + _ACQUIRE_QUOTA_FIELDS * count)
-    names = [bulk(name) for charge in charges for name in (charge.counter, keys.backlog_of(charge.counter))]
+def acquire_call(script: Script, charges: Sequence[Charge], options: AcquireOptions, set_marker: str = "") -> bytes:
+    """A call of acquire.lua; `set_marker` is the key of the backlog marker that gets the options' value."""
+    names = [charge.counter for charge in charges]
+    names += [marker for charge in charges for marker in charge.markers]
+    if options.marker:
+        names.append(set_marker)
+    head = script.head(len(names), _ACQUIRE_HEADER_FIELDS + _ACQUIRE_QUOTA_FIELDS * len(charges))
     parameters = [bulk(parameter) for charge in charges for parameter in _acquire_parameters(charge)]
-    return b"".join((head, *names, bulks(options), *parameters))
+    return b"".join((head, bulks(names), bulks(options), bulk(len(charges)), *parameters))
 
 
 def decide_reply(reply: list[int]) -> Verdict:
@@ -101,4 +102,4 @@ def _acquire_parameters(charge: Charge) -> tuple[Argument, ...]:
 
 
 def _flags(charge: Charge) -> int:
-    return SHADOW_FLAG * charge.shadow + BACKLOG_FLAG * charge.blocked_by_backlog
+    return SHADOW_FLAG * charge.shadow + MARKER_FLAG * len(charge.markers)

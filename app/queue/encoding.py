@@ -1,69 +1,96 @@
 """How jobs and flows are written for the scripts, and their answers read."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from app.jobs.model import Job, JobStatus, StoredRequest, encode_response
 from app.queue import keys
 from app.queue.flow_parameters import FLOW_PARAMETERS, flow_parameters
-from app.queue.model import Deferral, FrozenCharge, Settlement
-from app.redis_wire.resp import bulks
+from app.queue.model import Deferral, FlowHead, Settlement, TakenFlow, TakenRing
+from app.redis_wire.resp import bulk, bulks
 from app.redis_wire.scripts import Argument, Script
+from app.rules.active import ActiveRule
 
-_ENQUEUE_OWN, _ENQUEUE_CAPS = 8, 4
-
-
-def encode_charges(charges: Sequence[FrozenCharge]) -> str:
-    """As they stand in a flow's entries; no part holds a separator (app/limiter/keys.py)."""
-    return ";".join(f"{charge.rule_id}|{charge.descriptor}|{charge.cost}" for charge in charges)
+_HEADER_ARGUMENTS, _JOB_ARGUMENTS = 5, 9
 
 
-def decode_charges(text: str) -> tuple[FrozenCharge, ...]:
-    """The inverse of `encode_charges`."""
-    parts = (charge.split("|") for charge in text.split(";"))
-    return tuple(FrozenCharge(rule_id, descriptor, int(cost)) for rule_id, descriptor, cost in parts)
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A deferral on its way into its flow; `stored` is the encoded request, empty if it goes to Kafka."""
+
+    id: str
+    flow: str
+    deferral: Deferral
+    stored: bytes
 
 
-def enqueue_caps(most_jobs: int, most_bytes: int, most_memory: float, *, by_kafka: bool) -> bytes:
-    """ARGV 9 to 12 of enqueue.lua."""
-    return bulks((most_jobs, most_bytes, most_memory, int(by_kafka)))
+def enqueue_limits(max_jobs: int, max_bytes: int, max_memory: float, *, by_kafka: bool) -> bytes:
+    """The first arguments of enqueue.lua."""
+    return bulks((max_jobs, max_bytes, max_memory, int(by_kafka)))
 
 
-def enqueue_call(
-    script: Script, prefix: str, job_id: str, flow: str, deferral: Deferral, stored: bytes, caps: bytes
-) -> bytes:
-    """A call of enqueue.lua; `stored` is the encoded request. What is the same for every job is bytes already."""
-    key, request = deferral.idempotency_key, deferral.request
-    own = (
-        prefix, job_id, flow, deferral.owner or "-", encode_charges(deferral.charges), stored, deferral.due_in_us,
-        "" if key is None else keys.idempotency_name(deferral.owner, key), fingerprint(request) if key else "",
-    )  # fmt: skip
-    head = script.head(1, _ENQUEUE_OWN + _ENQUEUE_CAPS + FLOW_PARAMETERS)
-    return b"".join((head, bulks(own), caps, flow_parameters(deferral.rule)))
+def enqueue_call(script: Script, prefix: str, jobs: Sequence[NewJob], limits: bytes) -> bytes:
+    """A call of enqueue.lua. What jobs of one rule share is sent once."""
+    numbers: dict[ActiveRule, int] = {}
+    parts = []
+    for job in jobs:
+        number = numbers.setdefault(job.deferral.rule, len(numbers) + 1)
+        parts.append(_job_arguments(job, number))
+    rules = [flow_parameters(rule) for rule in numbers]
+    count = _HEADER_ARGUMENTS + FLOW_PARAMETERS * len(rules) + _JOB_ARGUMENTS * len(jobs)
+    return b"".join((script.head(1, count), bulk(prefix), limits, bulk(len(rules)), *rules, *parts))
 
 
-def queued(job_id: str, deferral: Deferral, answer: list[Any]) -> Job:
-    """The job as enqueue.lua answered it."""
+def _job_arguments(job: NewJob, rule_number: int) -> bytes:
+    deferral = job.deferral
+    key = deferral.idempotency_key
+    return bulks((
+        rule_number, job.id, job.flow, deferral.owner or "-", deferral.costs, job.stored, deferral.due_in_us,
+        "" if key is None else keys.idempotency_name(deferral.owner, key),
+        "" if key is None else fingerprint(deferral.request),
+    ))  # fmt: skip
+
+
+def queued_job(new: NewJob, answer: Sequence[Any]) -> Job:
+    """A job as enqueue.lua stored it; `answer` is {"queued", position, was empty, eta_us, submitted_ms, now_us}."""
+    deferral = new.deferral
+    _, position, _, eta_us, submitted_ms, _ = answer
     return Job(
-        id=job_id, owner=deferral.owner, rule_id=deferral.rule.rule_id, status=JobStatus.QUEUED, attempts=0,
-        submitted_at_ms=int(answer[4]), started_at_ms=None, finished_at_ms=None, expires_at_ms=None, error_code=None,
-        error_message=None, response_status=None, response_stored=False, position=answer[1],
-        eta_s=None if deferral.rule.paused else int(answer[3]) / 1e6,
+        id=new.id, owner=deferral.owner, rule_id=deferral.rule.rule_id, flow=new.flow, status=JobStatus.QUEUED,
+        attempts=0, submitted_at_ms=int(submitted_ms), started_at_ms=None, finished_at_ms=None, expires_at_ms=None,
+        error_code=None, error_message=None, response_status=None, response_stored=False, position=position,
+        eta_s=None if deferral.rule.paused else int(eta_us) / 1e6, waiting_for=deferral.rule.rule_id,
     )  # fmt: skip
+
+
+def read_head(fields: Sequence[Any]) -> FlowHead:
+    """A flow as _flows.lua describes it."""
+    name, depth, same_cost, costs = fields
+    return FlowHead(name.decode(), depth, same_cost, costs.decode())
+
+
+def read_taken(fields: Sequence[Any], token: str, now_s: float, at_us: int) -> TakenFlow | TakenRing:
+    """A unit as take.lua returns it: {name, late_us, flows in it, flow...}."""
+    name, late_us, size, *heads = fields
+    due_at_s = now_s - late_us / 1e6
+    if name.startswith(b"~"):
+        return TakenRing(name.decode(), token, due_at_s, at_us, size, tuple(map(read_head, heads)))
+    return TakenFlow(read_head(heads[0]), token, due_at_s, at_us)
 
 
 def settle_arguments(settlement: Settlement) -> list[Argument]:
-    """One job's part of the ARGV of settle.lua."""
+    """One job's arguments of settle.lua."""
     job, response = settlement.job, settlement.response
-    answer, stored = "", b""
+    answer: tuple[Argument, ...] = ("", "0", b"")
     if response is not None:
-        answer, stored = f"{response.status} {int(response.body is not None)}", encode_response(response)
-    return [job.id, job.lease, settlement.status.value, settlement.code, settlement.message, answer, stored]
+        answer = (response.status, int(response.body is not None), encode_response(response))
+    return [job.id, job.lease, settlement.status.value, settlement.code, settlement.message, *answer]
 
 
 def fingerprint(request: StoredRequest) -> str:
-    """What must be the same where an idempotency key is used again."""
+    """What must be the same if an idempotency key is used again."""
     content_type = next((value for name, value in request.headers if name.lower() == b"content-type"), b"")
     digest = sha256()
     for part in (request.method.encode(), request.target, content_type, request.body):

@@ -1,22 +1,35 @@
-"""What a flow must know of its rule: the last arguments of enqueue.lua, encoded once for each version of a rule."""
+"""What a flow must know of its rule: arguments of enqueue.lua and replay.lua."""
 
 from functools import lru_cache
 
 from app.redis_wire.resp import bulks
+from app.redis_wire.scripts import Argument
 from app.rules.active import ActiveRule
 
-FLOW_PARAMETERS = 9
+FLOW_PARAMETERS = 11
 """The number of arguments that `flow_parameters` encodes."""
 
 CACHE_SIZE = 4096
 
 
+def flow_arguments(rule: ActiveRule) -> tuple[Argument, ...]:
+    """The rule's queue options, pacing and snapshot, in the order of enqueue.lua."""
+    queue = rule.queue
+    return (
+        int(queue.max_wait_seconds * 1000), queue.max_attempts, queue.result_ttl_seconds * 1000,
+        queue.dead_letter_ttl_seconds * 1000, queue.max_depth, queue.max_bytes, rule.drain_interval_us, rule.priority,
+        rule.revision, rule.snapshot, pace(rule),
+    )  # fmt: skip
+
+
 @lru_cache(CACHE_SIZE)
 def flow_parameters(rule: ActiveRule) -> bytes:
-    """Encode the rule's queue options, pacing and snapshot as bulk strings, in the order of enqueue.lua."""
-    queue = rule.queue
-    return bulks((
-        int(queue.max_wait_seconds * 1000), queue.max_attempts, queue.result_ttl_seconds * 1000,
-        queue.dead_letter_ttl_seconds * 1000, queue.max_depth, rule.drain_interval_us, rule.priority, rule.revision,
-        rule.snapshot,
-    ))  # fmt: skip
+    """`flow_arguments` as bulk strings."""
+    return bulks(flow_arguments(rule))
+
+
+def pace(rule: ActiveRule) -> str:
+    """What besides the rate decides when a flow may go on: which counter it drains from, and how much that may owe."""
+    policy = rule.drain_policy
+    kind = "drain" if rule.has_own_drain_rate else "live"
+    return f"{kind} {policy.algorithm} {policy.burst} {rule.cost}"

@@ -1,22 +1,26 @@
-"""Every key of the queue Redis. A partition's keys share its hash tag, so that a script may touch them."""
+"""The keys of the queue Redis that Python code names; the scripts name the others (app/queue/lua/_names.lua).
+
+All keys of a partition share its hash tag, so that one script may touch them.
+"""
 
 from hashlib import sha256
 from zlib import crc32
 
 
 def prefix(partition: int) -> str:
-    """What all keys of a partition begin with; the scripts append the rest (app/queue/lua/_names.lua)."""
+    """What all keys of a partition begin with; the scripts append the rest."""
     return f"{{q{partition}}}:"
 
 
-def flow(rule_id: str, descriptor: str) -> str:
-    """The name of the flow of one rule's jobs for one descriptor."""
-    return f"{rule_id}|{descriptor}"
-
-
 def partition_of_flow(name: str, partitions: int) -> int:
-    """The partition that holds a flow."""
-    return crc32(name.encode()) % partitions
+    """The partition that holds a flow: that of its own counter, so that all flows which share it are in one place."""
+    own_counter = name.partition(">")[0].partition(";")[0]
+    return crc32(own_counter.encode()) % partitions
+
+
+def jobs_stream(partition: int) -> str:
+    """The stream of all jobs that are not final."""
+    return prefix(partition) + "jobs"
 
 
 def wake_channel(partition: int) -> str:
@@ -25,8 +29,13 @@ def wake_channel(partition: int) -> str:
 
 
 def record(partition: int, job_id: str) -> str:
-    """A job's record, a hash."""
+    """A job's record, a string."""
     return f"{prefix(partition)}job:{job_id}"
+
+
+def rule(partition: int, rule_id: str) -> str:
+    """A rule as its flows know it, a hash."""
+    return f"{prefix(partition)}rule:{rule_id}"
 
 
 def idempotency_name(owner: str, key: str) -> str:
@@ -37,8 +46,3 @@ def idempotency_name(owner: str, key: str) -> str:
 def idempotency(partition: int, owner: str, key: str) -> str:
     """The job that an idempotency key stands for."""
     return f"{prefix(partition)}idem:{idempotency_name(owner, key)}"
-
-
-def owned(partition: int, owner: str) -> str:
-    """One owner's jobs by the time of their submission, a sorted set."""
-    return f"{prefix(partition)}owner:{owner}"

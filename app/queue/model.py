@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.jobs.model import Job, JobStatus, StoredRequest, StoredResponse
+from app.queue.flow_name import encode_costs, flow_name, own_rule
 from app.rules.active import ActiveRule
 
 
 @dataclass(frozen=True, slots=True)
 class FrozenCharge:
-    """What an attempt of a job costs one rule's quota, as decided when it was deferred."""
+    """What an attempt of a job costs one rule's quota, as decided when the job was deferred."""
 
     rule_id: str
     descriptor: str
@@ -21,27 +22,42 @@ class Deferral:
     """A request to be enqueued, with all that its flow must know."""
 
     rule: ActiveRule
-    """The rule that deferred it; with the descriptor it names the flow."""
-    descriptor: str
+    """The rule that deferred it."""
     charges: tuple[FrozenCharge, ...]
-    """What each attempt costs, the flow's own rule first."""
+    """What each attempt costs, the deferring rule first."""
     owner: str
     """Who may see the job; empty: whoever knows its id."""
     request: StoredRequest
+    caller: str = ""
+    """The descriptor of the caller, `user:alice` or `ip:192.0.2.1`: callers have flows of their own."""
     idempotency_key: str | None = None
     seal: bool = False
     """Store it encrypted: it holds credentials."""
     due_in_us: int = 0
     """When the flow may next be worth a look; the edge knows it from the refusal."""
 
+    @property
+    def flow(self) -> str:
+        """The name of the flow that the job joins."""
+        return flow_name([(charge.rule_id, charge.descriptor) for charge in self.charges], self.caller)
+
+    @property
+    def costs(self) -> str:
+        """What the job costs, as its flow's FIFO has it."""
+        return encode_costs([charge.cost for charge in self.charges])
+
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """An accepted job. `known`: the idempotency key had been used for the same request before."""
+    """An accepted job. `known`: the idempotency key had been used for the same request before.
+
+    `at_us`: when the job was stored, by the queue's clock.
+    """
 
     job: Job
     flow_was_empty: bool
     known: bool = False
+    at_us: int = 0
 
 
 class FullReason(StrEnum):
@@ -49,8 +65,10 @@ class FullReason(StrEnum):
 
     DEPTH = "depth"
     """The flow has `queue.max_depth` jobs."""
+    BYTES = "bytes"
+    """The requests of the flow have `queue.max_bytes` bytes."""
     WAIT = "wait"
-    """It would wait longer than `queue.max_wait_seconds`."""
+    """The job would wait longer than `queue.max_wait_seconds`."""
     MEMORY = "memory"
     """The queue Redis is over its share of memory."""
 
@@ -64,22 +82,65 @@ class Full:
 
 
 @dataclass(frozen=True, slots=True)
-class TakenFlow:
-    """A flow that this worker holds for a flow-lease. `run`: how many jobs at its head cost the same."""
+class FlowHead:
+    """What waits in a flow. `same_cost`: how many of its next jobs cost the same, and `costs` is what they cost."""
 
     name: str
-    rule_id: str
-    token: str
-    same_cost: int
-    charges: str
     depth: int
-    due_at_s: float
-    """Since when it was due, by the event loop's clock: its turn, if it can't be served now."""
+    same_cost: int
+    costs: str
+
+    @property
+    def rule_id(self) -> str:
+        """The rule that deferred the flow's jobs."""
+        return own_rule(self.name).rule_id
 
     @property
     def descriptor(self) -> str:
-        """Whom the flow is about."""
-        return self.name.partition("|")[2]
+        """Who is counted by that rule."""
+        return own_rule(self.name).descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class TakenFlow:
+    """A flow that this worker holds for a flow lease."""
+
+    head: FlowHead
+    token: str
+    due_at_s: float
+    """Since when the flow was due, in times of `time.monotonic`: its turn, if it can't be served now."""
+    at_us: int
+    """When it was taken, by the queue's clock."""
+
+    @property
+    def name(self) -> str:
+        """The flow's name."""
+        return self.head.name
+
+    @property
+    def rule_id(self) -> str:
+        """The rule that deferred the flow's jobs."""
+        return self.head.rule_id
+
+
+@dataclass(frozen=True, slots=True)
+class TakenRing:
+    """Flows that take turns because they wait for the same counter; this worker holds all of them.
+
+    `heads` are the next ones to have their turn; `size` is how many there are.
+    """
+
+    name: str
+    token: str
+    due_at_s: float
+    at_us: int
+    size: int
+    heads: tuple[FlowHead, ...]
+
+    @property
+    def counter(self) -> str:
+        """The counter that the flows wait for, `<rule id>|<descriptor>`."""
+        return self.name.removeprefix("~")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +148,7 @@ class LeasedJob:
     """A job that this worker may send. `lease` is compared when its outcome is stored."""
 
     id: str
+    flow: str
     lease: str
     attempt: int
     max_attempts: int
@@ -94,13 +156,43 @@ class LeasedJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """How long until a flow is worth a look, for which counter it waits, and how long a job takes there.
+
+    `counter` is `<rule id>|<descriptor>`, empty if it waits for none.
+    """
+
+    wait_us: int
+    counter: str = ""
+    interval_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What happens to a flow of a ring: `n` of its jobs are leased, or it waits for another counter from now on."""
+
+    flow: str
+    n: int
+    costs: str
+    elsewhere: Wait | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
-    """The jobs leased, and what stands at the flow's head after them."""
+    """The jobs leased, and what waits after them: in the flow, or in the next flows of a ring.
+
+    `must_take_turns`: others wait for a counter of the flow. `at_us`: when, by the queue's clock.
+    """
 
     jobs: tuple[LeasedJob, ...]
-    depth: int
-    same_cost: int
-    charges: str
+    heads: tuple[FlowHead, ...]
+    must_take_turns: bool
+    at_us: int
+
+    @property
+    def head(self) -> FlowHead:
+        """What waits in the flow; only for a lease of a flow."""
+        return self.heads[0]
 
 
 @dataclass(frozen=True, slots=True)

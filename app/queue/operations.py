@@ -8,21 +8,22 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from app.errors import Conflict, NotFound
-from app.jobs.model import Job, JobStatus, StoredRequest, StoredResponse, decode_response, is_job_id, partition_of_job
+from app.jobs.model import Job, JobStatus, StoredRequest, StoredResponse, is_job_id, partition_of_job
 from app.queue import keys
 from app.queue.envelope import Envelope, UnreadableRequest
-from app.queue.reads import read, rows
-from app.queue.records import view
+from app.queue.flow_name import own_rule
+from app.queue.flow_parameters import flow_arguments
+from app.queue.reads import read
+from app.queue.records import stored_request, stored_response, view
 from app.redis_wire.scripts import Argument, Scripts
 from app.rules.active import ActiveRule
 from app.settings import Settings
 
 PURGE_PAGE_SIZE = 200
-LIST_SCAN_LIMIT = 1000
+LIST_SCAN_LIMIT = 500
 """How many dead letters, of whichever rules, one call of the script looks at."""
 
 UNKNOWN_JOB = "There is no such job."
-_DEAD_LETTER_FIELDS = 7
 
 
 class DeadLetterCode(IntEnum):
@@ -102,8 +103,8 @@ class Operations:
         for partition in range(self._partition(after) if after else 0, self._partitions):
             while len(found) < limit:
                 arguments: list[Argument] = [after, limit - len(found), rule_id, LIST_SCAN_LIMIT]
-                next_after, *fields = await self._scripts.call("dead_letters", [keys.prefix(partition)], arguments)
-                found += [_dead_letter(row) for row in rows(fields, _DEAD_LETTER_FIELDS)]
+                next_after, *rows = await self._scripts.call("dead_letters", [keys.prefix(partition)], arguments)
+                found += [_dead_letter(row) for row in rows]
                 after = next_after.decode()
                 if not after:
                     break
@@ -120,11 +121,10 @@ class Operations:
             raise NotFound(UNKNOWN_JOB)
         if job.status is not JobStatus.FAILED:
             raise Conflict(f"The job is not a dead letter: it is {job.status}.")
-        request, response = await read(self._redis.hmget(key, ["request", "response"]))
+        record = await read(self._redis.get(key)) or b""
+        request = stored_request(record)
         return DeadLetterDetails(
-            job,
-            None if request is None else self._readable(job_id, request),
-            None if response is None else decode_response(response),
+            job, None if request is None else self._readable(job_id, request), stored_response(record)
         )
 
     async def replay(self, job_id: str, rule: ActiveRule) -> None:
@@ -133,19 +133,7 @@ class Operations:
         `rule` is the current version of the job's rule. Raises NotFound, and Conflict where the job is not a dead
         letter, belongs to a different rule, or has lost its request.
         """
-        queue = rule.queue
-        arguments: list[Argument] = [
-            rule.rule_id,
-            rule.priority,
-            rule.revision,
-            rule.snapshot,
-            rule.drain_interval_us,
-            int(queue.max_wait_seconds * 1000),
-            queue.max_attempts,
-            queue.result_ttl_seconds * 1000,
-            queue.dead_letter_ttl_seconds * 1000,
-        ]
-        await self._call("replay", job_id, *arguments)
+        await self._call("replay", job_id, *flow_arguments(rule), rule.rule_id)
 
     async def discard(self, job_id: str) -> None:
         """Delete a dead letter and its record. Raises NotFound, and Conflict where the job is not a dead letter."""
@@ -180,15 +168,14 @@ class Operations:
 
 def _dead_letter(row: Sequence[Any]) -> DeadLetter:
     job_id, flow, died_us, attempts, code, message, answer = (field.decode() for field in row)
-    rule_id, _, descriptor = flow.partition("|")
-    status, _, _ = answer.partition(" ")
+    own = own_rule(flow)
     return DeadLetter(
         job_id=job_id,
-        rule_id=rule_id,
-        descriptor=descriptor,
+        rule_id=own.rule_id,
+        descriptor=own.descriptor,
         died_at_ms=int(float(died_us)) // 1000,
         attempts=int(attempts),
         code=code,
         message=message,
-        response_status=int(status) if status else None,
+        response_status=None if answer == "-" else int(answer),
     )

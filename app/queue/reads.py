@@ -1,6 +1,6 @@
-"""Plain reads of the queue Redis, and what reads of script replies share."""
+"""Plain reads of the queue Redis by redis-py, for what no script does."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -14,8 +14,3 @@ async def read(reply: Awaitable[Any]) -> Any:  # noqa: ANN401 - redis-py's repli
         return await reply
     except (RedisError, OSError, TimeoutError) as error:
         raise QueueUnavailable(f"Redis: {error}") from error
-
-
-def rows(reply: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    """Split a script's flat reply into rows of `size` fields."""
-    return [reply[at : at + size] for at in range(0, len(reply), size)]

@@ -5,24 +5,28 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
 from app.errors import InvalidInput
-from app.jobs.model import Job, JobStatus, StoredResponse, decode_response, partition_of
+from app.jobs.model import Job, JobStatus, StoredResponse, decode_response, is_job_id, partition_of_job
 from app.queue import keys
+from app.queue.flow_name import own_rule
 from app.queue.reads import read
-from app.redis_wire.scripts import Scripts
+from app.redis_wire.scripts import Argument, Scripts
 from app.settings import Settings
 
 CURSOR = r"^[0-9]{1,16}-[0-9a-f]{1,3}-[A-Za-z0-9_-]{22}$"
 _CURSOR = re.compile(CURSOR[1:-1])
-PASSES = 10
-"""How often a page is filled up, where records ended that the list still names."""
+_RESPONSE_BYTES = re.compile(rb"\|([0-9]+) ")
 
-Place = tuple[int, str]
-"""Where a job stands in its owner's list: the microsecond of its submission, and its id."""
+
+class _Place(NamedTuple):
+    """Where a job stands in its owner's list: the microsecond of its submission, and its id."""
+
+    submitted_us: int
+    job_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class JobPage:
 
 
 class Records:
-    """Every method raises QueueUnavailable where the queue Redis can't be reached."""
+    """Every method raises QueueUnavailable if the queue Redis can't be reached."""
 
     def __init__(self, redis: Redis, scripts: Scripts, settings: Settings) -> None:
         self._redis = redis
@@ -43,22 +47,20 @@ class Records:
 
     async def get(self, job_id: str) -> Job | None:
         """The job as it stands now."""
-        return await view(self._scripts, job_id) if self._known_partition(job_id) else None
+        return await view(self._scripts, job_id) if self._is_ours(job_id) else None
 
     async def response(self, job_id: str) -> StoredResponse | None:
-        """The app server's answer; None where there is none, `body` None where it was too large to keep."""
-        partition = partition_of(job_id)
-        if partition is None or not self._known_partition(job_id):
+        """The app server's answer; None if there is none. Its `body` is None if it was too large to keep."""
+        if not self._is_ours(job_id):
             return None
-        key = keys.record(partition, job_id)
-        stored = await read(self._redis.hget(key, "response"))
-        return None if stored is None else decode_response(stored)
+        text: bytes | None = await read(self._redis.get(keys.record(partition_of_job(job_id), job_id)))
+        return None if text is None else stored_response(text)
 
     async def cancel(self, job_id: str) -> bool:
-        """Cancel a job that has not been sent; False where it runs, is final or is not known."""
-        if not self._known_partition(job_id):
+        """Cancel a job that has not been sent. False if it is being sent, final or not known."""
+        if not self._is_ours(job_id):
             return False
-        answer = await self._scripts.call("cancel", [keys.prefix(_partition(job_id))], [job_id])
+        answer = await self._scripts.call("cancel", [keys.prefix(partition_of_job(job_id))], [job_id])
         return bool(answer == 1)
 
     async def page(self, owner: str, limit: int, cursor: str | None = None) -> JobPage:
@@ -66,81 +68,86 @@ class Records:
 
         A cursor is a place in time: jobs that come or go meanwhile neither repeat one nor leave one out.
         """
-        after = None if cursor is None else _place(cursor)
-        jobs: list[Job] = []
-        for _ in range(PASSES):
-            places = await self._places(owner, limit + 1, after)
-            chosen = places[: limit - len(jobs)]
-            found = await asyncio.gather(*(self.get(job_id) for _, job_id in chosen))
-            jobs += [job for job in found if job is not None]
-            if len(chosen) == len(places):
-                return JobPage(jobs, None)
-            after = chosen[-1]
-            if len(jobs) == limit:
-                break
-        return JobPage(jobs, None if after is None else f"{after[0]}-{after[1]}")
+        after: tuple[Argument, Argument] = ("", "") if cursor is None else _place(cursor)
+        pages = await asyncio.gather(
+            *(
+                self._scripts.call("page", [keys.prefix(partition)], [owner, limit + 1, *after])
+                for partition in range(self._partitions)
+            )
+        )
+        found = sorted(
+            ((_Place(int(score), fields[0].decode()), fields) for page in pages for score, fields in page), reverse=True
+        )
+        chosen = found[:limit]
+        following = chosen[-1][0] if len(found) > limit else None
+        jobs = [_job(fields) for _, fields in chosen]
+        return JobPage(jobs, None if following is None else f"{following.submitted_us}-{following.job_id}")
 
-    async def _places(self, owner: str, most: int, after: Place | None) -> list[Place]:
-        """The next in an owner's list. The highest score is included, in case two jobs share a microsecond."""
-        highest = "+inf" if after is None else after[0]
-        pipeline = self._redis.pipeline(transaction=False)
-        for partition in range(self._partitions):
-            key = keys.owned(partition, owner)
-            pipeline.zrevrangebyscore(key, highest, "-inf", start=0, num=most + 1, withscores=True)
-        answers = await read(pipeline.execute())
-        places = [(int(score), member.decode()) for answer in answers for member, score in answer]
-        return sorted((place for place in places if after is None or place < after), reverse=True)[:most]
-
-    def _known_partition(self, job_id: str) -> bool:
-        partition = partition_of(job_id)
-        return partition is not None and partition < self._partitions
+    def _is_ours(self, job_id: str) -> bool:
+        return is_job_id(job_id, self._partitions)
 
 
 async def view(scripts: Scripts, job_id: str) -> Job | None:
-    """One job, in one round trip; `job_id` must name a partition."""
-    fields = await scripts.call("view", [keys.prefix(_partition(job_id))], [job_id])
-    return _job(job_id, fields) if fields else None
+    """One job, in one round trip; `job_id` must be a job's id."""
+    fields = await scripts.call("view", [keys.prefix(partition_of_job(job_id))], [job_id])
+    return _job(fields) if fields else None
 
 
-def _place(cursor: str) -> Place:
+def stored_response(record: bytes) -> StoredResponse | None:
+    """The app server's answer in the record of a final job (app/queue/lua/_records.lua); None if there is none."""
+    line, _, rest = record.partition(b"\n")
+    # The place on Kafka is the last field that a bar ends; a flow's name has bars, but no spaces after a number.
+    sizes = _RESPONSE_BYTES.findall(line) if line[:2] in {b"s ", b"f ", b"c "} else []
+    size = int(sizes[-1]) if sizes else 0
+    return decode_response(rest[:size]) if size else None
+
+
+def stored_request(record: bytes) -> bytes | None:
+    """The request in the record of a dead letter or of a waiting job; None if it is not there."""
+    line, _, rest = record.partition(b"\n")
+    sizes = _RESPONSE_BYTES.findall(line) if line.startswith(b"f ") else []
+    return rest[int(sizes[-1]) if sizes else 0 :] or None
+
+
+def _place(cursor: str) -> _Place:
     if _CURSOR.fullmatch(cursor) is None:
         raise InvalidInput("This is no cursor of ours.")
     submitted_us, _, job_id = cursor.partition("-")
-    return int(submitted_us), job_id
+    return _Place(int(submitted_us), job_id)
 
 
-def _partition(job_id: str) -> int:
-    partition = partition_of(job_id)
-    assert partition is not None, "checked by the caller"
-    return partition
-
-
-def _job(job_id: str, fields: list[Any]) -> Job:
-    status, flow, owner, submitted, attempts, started, finished, code, message, answer, position, eta, ttl = fields
-    job_status = JobStatus(status.decode())
+def _job(fields: Sequence[Any]) -> Job:
+    """A job as _views.lua returns it."""
+    texts: list[Any] = [field.decode() if isinstance(field, bytes) else field for field in fields]
+    (
+        job_id, status, flow, owner, submitted, attempts, started, finished, code, message, answer, stored, position,
+        eta_us, ttl_ms, waiting_for,
+    ) = texts  # fmt: skip
+    job_status = JobStatus(status)
     failed = job_status is JobStatus.FAILED
-    response_status, _, stored = answer.partition(b" ")
     return Job(
         id=job_id,
-        owner="" if owner == b"-" else owner.decode(),
-        rule_id=flow.decode().partition("|")[0],
+        owner="" if owner == "-" else owner,
+        rule_id=own_rule(flow).rule_id,
+        flow=flow,
         status=job_status,
         attempts=int(attempts),
         submitted_at_ms=int(submitted),
         started_at_ms=_optional_int(started),
         finished_at_ms=_optional_int(finished),
-        expires_at_ms=_now_ms() + ttl if ttl >= 0 else None,
-        error_code=code.decode() if failed else None,
-        error_message=message.decode() if failed else None,
-        response_status=_optional_int(response_status),
-        response_stored=stored == b"1",
+        expires_at_ms=_now_ms() + ttl_ms if ttl_ms >= 0 else None,
+        error_code=code if failed else None,
+        error_message=message if failed else None,
+        response_status=_optional_int(answer),
+        response_stored=stored == "1",
         position=position or None,
-        eta_s=None if eta < 0 else eta / 1e6,
+        eta_s=None if int(eta_us) < 0 else int(eta_us) / 1e6,
+        waiting_for=waiting_for or None,
     )
 
 
-def _optional_int(text: bytes) -> int | None:
-    return int(text) if text else None
+def _optional_int(text: str) -> int | None:
+    return None if text == "-" else int(text)
 
 
 def _now_ms() -> int:

@@ -21,6 +21,8 @@ class Match:
 
     rule: ActiveRule
     descriptor: str
+    caller: str = ""
+    """The descriptor of the caller, whoever the rule counts: `user:alice`, or `ip:192.0.2.1` without a token."""
 
 
 _Candidate = tuple[frozenset[str], str | None, str | None, Match]
@@ -53,9 +55,9 @@ class CandidateRules:
     __slots__ = ("_by_type", "_default", "_interned")
 
     def __init__(self, keys: CallerKeys, rules: Mapping[str, Sequence[ActiveRule]]) -> None:
-        by_type = (_candidates(of_type, rules) for of_type in keys.by_type)
+        by_type = (_candidates(of_type, rules, keys.default.descriptor) for of_type in keys.by_type)
         self._by_type = tuple(candidates for candidates in by_type if candidates)
-        self._default = _candidates((keys.default,), rules)
+        self._default = _candidates((keys.default,), rules, keys.default.descriptor)
         self._interned: dict[tuple[Match, ...], tuple[Match, ...]] = {}
 
     def matches(self, method: str, paths: Sequence[str]) -> tuple[Match, ...]:
@@ -75,9 +77,9 @@ class CandidateRules:
         return self._interned.setdefault(matches, matches)
 
 
-def _candidates(keys: Iterable[Key], rules: Mapping[str, Sequence[ActiveRule]]) -> tuple[_Candidate, ...]:
+def _candidates(keys: Iterable[Key], rules: Mapping[str, Sequence[ActiveRule]], caller: str) -> tuple[_Candidate, ...]:
     found = [(key, rule) for key in keys for rule in rules.get(key.bucket, ())]
-    return tuple(_candidate(Match(rule, key.descriptor)) for key, rule in sorted(found, key=_precedence))
+    return tuple(_candidate(Match(rule, key.descriptor, caller)) for key, rule in sorted(found, key=_precedence))
 
 
 def _candidate(match: Match) -> _Candidate:

@@ -104,7 +104,7 @@ async def fill(settings: Settings, user: str, jobs: int) -> None:
     )
     whom = descriptor("user", user)
     request = StoredRequest("POST", b"/work", [(b"content-type", b"text/plain")], BODY.encode())
-    it = Deferral(rule, whom, (FrozenCharge("backlog", whom, 1),), owner_of("test", user), request)
+    it = Deferral(rule, (FrozenCharge("backlog", whom, 1),), owner_of("test", user), request)
     async with queue_redis(settings) as redis:
         scripts = queue_scripts(settings)
         flows = Flows(redis, scripts, settings)

@@ -68,7 +68,7 @@ async def drain(flows: Flows, count: int) -> None:
     while count > 0:
         settlements: list[Settlement] = []
         for flow in await queue_steps.take(flows):
-            jobs, later = await queue_steps.lease(flows, flow, min(flow.same_cost, count))
+            jobs, later = await queue_steps.lease(flows, flow, min(flow.head.same_cost, count))
             await queue_steps.give_back(flows, later)
             settlements += [Settlement(job, JobStatus.SUCCEEDED) for job in jobs]
             count -= len(jobs)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from app.jobs.model import JobStatus, StoredRequest, StoredResponse, encode_request, owner_of
 from app.limiter.keys import descriptor
 from app.queue.flows import Flows
-from app.queue.model import Deferral, Enqueued, FrozenCharge, Full, LeasedJob, Settlement, TakenFlow
+from app.queue.model import Deferral, Enqueued, FrozenCharge, Full, LeasedJob, Settlement, TakenFlow, Wait
 from app.rules.active import ActiveRule
 from app.rules.model import parse_rule
 from tests.benchmarks.errors import require
@@ -54,19 +54,19 @@ def owner_by_number(number: int, flows: int) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _charged(turn: int, rule_id: str) -> tuple[str, tuple[FrozenCharge, ...]]:
-    """The descriptor and the charges of one user."""
+def _charged(turn: int, rule_id: str) -> tuple[FrozenCharge, ...]:
+    """What the jobs of one user are charged for."""
     whom = descriptor("user", f"user_{turn:07}")
     address = descriptor("ip", f"10.{turn >> 16}.{turn >> 8 & 255}.{turn & 255}")
-    return whom, (FrozenCharge(rule_id, whom, 1), FrozenCharge("by-address", address, 1))
+    return (FrozenCharge(rule_id, whom, 1), FrozenCharge("by-address", address, 1))
 
 
 def deferral(
     number: int, flows: int, rule: ActiveRule, request: StoredRequest = USUAL_REQUEST, key: str | None = None
 ) -> Deferral:
     """A request to defer, charged to a user and to an address. Users take turns, one for each flow."""
-    whom, charges = _charged(number % flows, rule.rule_id)
-    return Deferral(rule, whom, charges, owner_by_number(number, flows), request, key)
+    charges = _charged(number % flows, rule.rule_id)
+    return Deferral(rule, charges, owner_by_number(number, flows), request, idempotency_key=key)
 
 
 async def enqueue(flows: Flows, jobs: int, count: int) -> None:
@@ -84,15 +84,15 @@ def _full(answers: Sequence[Enqueued | Full]) -> Full | None:
 
 async def take(flows: Flows, most: int = FLOWS_A_TAKE) -> list[TakenFlow]:
     """Take flows that are due."""
-    return (await flows.take(0, most, FLOW_LEASE_US, LEASED_AT_ONCE))[1]
+    _, taken = await flows.take(0, most, FLOW_LEASE_US)
+    return [unit for unit in taken if isinstance(unit, TakenFlow)]
 
 
 async def lease(flows: Flows, flow: TakenFlow, n: int, consumer: str = "worker") -> tuple[list[LeasedJob], TakenFlow]:
     """Lease up to `n` jobs of a taken flow, which stays taken. Also returns the flow as it is afterwards."""
-    lease = await flows.lease(flow, n, consumer=consumer, due_in_us=FLOW_LEASE_US, look=n)
+    lease = await flows.lease(flow, n, consumer=consumer, keep_us=FLOW_LEASE_US)
     assert lease is not None, "nobody else takes flows"
-    later = replace(flow, same_cost=lease.same_cost, charges=lease.charges, depth=lease.depth)
-    return list(lease.jobs), later
+    return list(lease.jobs), replace(flow, head=lease.head)
 
 
 async def lease_into(into: list[LeasedJob], flows: Flows, flow: TakenFlow, n: int) -> None:
@@ -102,7 +102,7 @@ async def lease_into(into: list[LeasedJob], flows: Flows, flow: TakenFlow, n: in
 
 async def give_back(flows: Flows, flow: TakenFlow) -> None:
     """Give a taken flow back. It is due at once if it has jobs."""
-    await flows.lease(flow, 0, consumer="worker", due_in_us=0, look=1)
+    await flows.give_back(flow, Wait(0))
 
 
 async def take_and_lease(flows: Flows) -> list[LeasedJob]:
@@ -115,12 +115,11 @@ async def take_and_lease(flows: Flows) -> list[LeasedJob]:
 
 
 async def _lease_all(flows: Flows, flow: TakenFlow) -> list[LeasedJob]:
-    """Lease all jobs of one flow, and give it back."""
+    """Lease all jobs of one flow, which is due no more then."""
     leased: list[LeasedJob] = []
-    while flow.same_cost:
-        jobs, flow = await lease(flows, flow, min(flow.same_cost, LEASED_AT_ONCE))
+    while flow.head.same_cost:
+        jobs, flow = await lease(flows, flow, min(flow.head.same_cost, LEASED_AT_ONCE))
         leased += jobs
-    await give_back(flows, flow)
     return leased
 
 

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import jwt
@@ -231,8 +231,7 @@ async def test_no_credential_is_stored(system: System, queue_url: str) -> None:
     headers = {"Cookie": canary, "X-Api-Key": canary, "Proxy-Authorization": canary}
     job = await defer(system, "paused", data=b"x", headers=headers)
     async with Redis.from_url(queue_url) as redis:
-        record = await redis.hgetall(f"{{q0}}:job:{job}")
-        stored = b" ".join(bytes(part) for pair in record.items() for part in pair if isinstance(part, bytes))
+        stored = cast("bytes", await redis.get(f"{{q0}}:job:{job}"))
     assert b"/x" in stored
     assert canary.encode() not in stored
     assert b"Bearer" not in stored

@@ -41,9 +41,7 @@ async def enqueue(flows: Flows, rule_id: str, users: list[str], target: str) -> 
 
 def deferral(rule: ActiveRule, user: str, target: str) -> Deferral:
     whom = descriptor("user", user)
-    return Deferral(
-        rule, whom, (FrozenCharge(rule.rule_id, whom, 1),), "", StoredRequest("POST", target.encode(), [], b"")
-    )
+    return Deferral(rule, (FrozenCharge(rule.rule_id, whom, 1),), "", StoredRequest("POST", target.encode(), [], b""))
 
 
 async def targets(system: System, count: int) -> list[str]:

@@ -25,9 +25,9 @@ async def limiter(settings: Settings) -> AsyncIterator[RedisLimiter]:
 async def test_a_decision_renews_it_and_a_look_does_not(limiter: RedisLimiter, cache: Redis, algorithm: str) -> None:
     policy = Policy(100, 60, 100, 1, algorithm)
     passes = Charge(live_counter("ip-rule", "ip:127.0.0.1"), policy)
-    heeds = Charge(live_counter("r", "user:alice"), policy, blocked_by_backlog=True)
-    marker = backlog_of(heeds.counter)
-    await limiter.set_backlog_marker(heeds.counter, "job", TTL_S)
+    heeds = Charge(live_counter("r", "user:alice"), policy, markers=(backlog_of(live_counter("r", "user:alice")),))
+    [marker] = heeds.markers
+    await limiter.set_backlog_marker(marker, 1, TTL_S)
     await cache.expire(marker, NEARLY_OVER_S)
     assert [state.backlog for state in (await limiter.inspect((passes, heeds))).states] == [False, True]
     assert await cache.ttl(marker) <= NEARLY_OVER_S

@@ -72,4 +72,4 @@ async def test_what_is_past_its_time_makes_room_for_others_in_the_same_lease(
     found = [await records.get(job_id) for job_id in late]
     assert [job.error_code for job in found if job] == ["expired", "expired"]
     assert (await pending(queue), await _totals(queue)) == (3, (3, 3 * REQUEST_BYTES))
-    assert (leased.same_cost, leased.depth) == (0, 0)
+    assert (leased.head.same_cost, leased.head.depth) == (0, 0)

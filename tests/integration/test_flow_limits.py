@@ -16,7 +16,6 @@ from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from tests.support.flow_steps import (
     LEASE_US,
-    LOOK,
     REQUEST_BYTES,
     accepted,
     active,
@@ -86,7 +85,7 @@ async def test_jobs_that_wait_for_too_long_end_where_no_worker_looks(flows: Flow
     fresh = await accepted(flows, deferral(3, active(drain={"limit": 1000, "window_seconds": 1})))
     other = await accepted(flows, deferral(4, short, user="v"))
     [flow] = [flow for flow in await take(flows) if flow.name == "r|user:u"]
-    await give_back(flows, flow, parked_at=5)
+    await flows.park(flow.name, flow.token, 5)
     assert await flows.expire(0) == 0
     await asyncio.sleep(0.1)
     assert await flows.expire(0) == 4
@@ -155,7 +154,7 @@ async def test_names_of_workers_that_are_gone_do_not_pile_up(flows: Flows, queue
         await queue.xgroup_createconsumer(stream, "workers", name)
     await accepted(flows, deferral(0))
     [flow] = await take(flows)
-    assert await flows.lease(flow, 1, consumer="busy", due_in_us=LEASE_US, look=LOOK)
+    assert await flows.lease(flow, 1, consumer="busy", keep_us=LEASE_US)
     await flows.reclaim(0, "here", 3600, forgotten_after_s=0)
     assert {one["name"] for one in await queue.xinfo_consumers(stream, "workers")} == {b"here", b"busy"}
 
@@ -168,8 +167,8 @@ async def test_a_sealed_request_that_was_changed_ends_unsent(
     changed = await accepted(flows, deferral(0, seal=True))
     whole = await accepted(flows, deferral(1, seal=True))
     key = keys.record(0, changed)
-    stored = cast("bytes", await queue.hget(key, "request"))
-    await queue.hset(key, "request", stored[:-1] + bytes([stored[-1] ^ 1]))
+    record = cast("bytes", await queue.get(key))
+    await queue.set(key, record[:-1] + bytes([record[-1] ^ 1]))
     [flow] = await take(flows)
     [job] = (await lease(flows, flow, 5)).jobs
     assert (job.id, job.request.body) == (whole, b"body 1")

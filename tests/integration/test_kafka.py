@@ -54,7 +54,7 @@ async def sent_requests(kafka: Kafka, count: int) -> list[StoredRequest]:
 
     async def enough() -> bool:
         for flow in await take(kafka.flows):
-            leased = await lease(kafka.flows, flow, flow.same_cost)
+            leased = await lease(kafka.flows, flow, flow.head.same_cost)
             found.extend(job.request for job in leased.jobs)
             await give_back(kafka.flows, flow)
         return len(found) >= count
@@ -167,7 +167,7 @@ async def test_a_repeated_key_produces_the_message_of_a_job_whose_edge_failed_be
     it = deferral(0, idempotency_key="k")
     answer = (await kafka.staging.record(it)).answer
     assert isinstance(answer, Enqueued)
-    found = await kafka.queue.find_by_idempotency_key([("r", it.descriptor)], it.owner, "k", it.request)
+    found = await kafka.queue.find_by_idempotency_key([("r", "user:u")], it.owner, "k", it.request)
     assert found is not None
     assert found.id == answer.job.id
     again = await kafka.queue.enqueue(it)
@@ -195,7 +195,7 @@ async def test_a_message_larger_than_the_topic_allows_is_refused_and_the_next_is
 
 def deferral_of(request: StoredRequest) -> Any:  # noqa: ANN401
     it = deferral(0)
-    return type(it)(it.rule, it.descriptor, it.charges, it.owner, request)
+    return type(it)(it.rule, it.charges, it.owner, request)
 
 
 async def _accepted(kafka: Kafka) -> bool:

@@ -73,10 +73,10 @@ async def drained(flows: Flows) -> list[str]:
     """The ids of all jobs that may be sent now, in order."""
     found: list[str] = []
     for flow in await take(flows):
-        while flow.same_cost:
-            leased = await lease(flows, flow, flow.same_cost)
+        while flow.head.same_cost:
+            leased = await lease(flows, flow, flow.head.same_cost)
             found += ids(leased.jobs)
-            if leased.same_cost == 0:
+            if leased.head.same_cost == 0:
                 break
         await give_back(flows, flow)
     return found
@@ -245,7 +245,7 @@ async def test_a_flow_is_not_empty_while_it_has_spilled_and_awaiting_jobs(
     await messages_of(staging, 1, first=5)
     [flow] = await take(flows)
     leased = await lease(flows, flow, 2)
-    assert (leased.same_cost, leased.depth) == (0, 2), "live requests may not overtake them"
+    assert (leased.head.same_cost, leased.head.depth) == (0, 2), "live requests may not overtake them"
 
 
 @pytest.mark.parametrize("where", ["awaiting", "spilled"])

@@ -24,7 +24,7 @@ async def test_a_debt_of_a_thousand_years(settings: Settings, by_workers: bool) 
     try:
         one = charge(revision=1)
         if by_workers:
-            granted = [await limiter.acquire((one,), 400, 1000, 0, "", 1) for _ in range(3)]
+            granted = [await limiter.acquire((one,), 400, 1000, 0, "", 0, 1) for _ in range(3)]
             assert [len(slots.waits_us) for slots in granted] == [400, 400, 200]
             assert granted[-1].next_wait_us == pytest.approx(YEAR_S * 1e6, rel=1e-3)
         else:

@@ -8,11 +8,10 @@ from app.jobs.model import StoredRequest, encode_request
 from app.limiter.keys import descriptor
 from app.queue import keys
 from app.queue.flows import Flows
-from app.queue.model import Deferral, Enqueued, FrozenCharge, Lease, LeasedJob, TakenFlow
+from app.queue.model import Deferral, Enqueued, FrozenCharge, Lease, LeasedJob, TakenFlow, TakenRing, Wait
 from app.rules.active import ActiveRule
 from app.rules.model import parse_rule
 
-LOOK = 100
 LEASE_US = 200_000
 
 
@@ -26,7 +25,7 @@ def deferral(number: int = 0, rule: ActiveRule | None = None, user: str = "u", *
     rule = rule or active()
     request = StoredRequest("POST", b"/x?%d" % number, [(b"content-type", b"text/plain")], b"body %d" % number)
     charges = more.pop("charges", (FrozenCharge(rule.rule_id, whom, 1),))
-    return Deferral(rule, whom, charges, more.pop("owner", "own"), request, **more)
+    return Deferral(rule, charges, more.pop("owner", "own"), request, **more)
 
 
 REQUEST_BYTES = len(encode_request(deferral(0).request))
@@ -39,17 +38,21 @@ async def accepted(flows: Flows, it: Deferral) -> str:
 
 
 async def take(flows: Flows) -> list[TakenFlow]:
-    return (await flows.take(0, 100, LEASE_US, LOOK))[1]
+    return [unit for unit in await take_units(flows) if isinstance(unit, TakenFlow)]
+
+
+async def take_units(flows: Flows) -> list[TakenFlow | TakenRing]:
+    return (await flows.take(0, 100, LEASE_US))[1]
 
 
 async def lease(flows: Flows, flow: TakenFlow, n: int) -> Lease:
-    answer = await flows.lease(flow, n, consumer="c", due_in_us=LEASE_US, look=LOOK)
+    answer = await flows.lease(flow, n, consumer="c", keep_us=LEASE_US)
     assert answer is not None
     return answer
 
 
-async def give_back(flows: Flows, flow: TakenFlow, **more: Any) -> None:  # noqa: ANN401
-    await flows.lease(flow, 0, consumer="c", due_in_us=more.pop("due_in_us", 0), look=LOOK, **more)
+async def give_back(flows: Flows, flow: TakenFlow, due_in_us: int = 0) -> None:
+    await flows.give_back(flow, Wait(due_in_us))
 
 
 def ids(jobs: tuple[LeasedJob, ...]) -> list[str]:

@@ -121,8 +121,9 @@ class LimiterMachine(RuleBasedStateMachine):
                 self.granted[quota.name] += [(self.now + wait, quota.cost) for wait in expected.waits]
 
     def _ask_redis(self, quotas: list[Quota], n: int, horizon: int, lead: int) -> list[int]:
-        keys = [key for quota in quotas for key in (f"counter:{quota.name}", f"backlog:{quota.name}")]
-        args: list[str | int] = [n, horizon, lead, 0, "", 0]
+        keys = [f"counter:{quota.name}" for quota in quotas]
+        keys += [f"backlog:{quota.name}" for quota in quotas if quota.blocked_by_backlog]
+        args: list[str | int] = [n, horizon, lead, 0, "", 0, len(quotas)]
         for quota in quotas:
             args += ["gcra", repr(quota.e), quota.burst, quota.revision, quota.cost, flags(quota)]
         return self._call(self.acquire, keys, args, quotas)

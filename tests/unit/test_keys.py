@@ -11,8 +11,7 @@ from app.identity.caller import Caller
 from app.jobs.model import owner_of
 from app.limiter.keys import MAX_VALUE_BYTES, backlog_of, descriptor, drain_counter, escape, live_counter
 from app.queue import keys as queue_keys
-from app.queue.encoding import decode_charges, encode_charges
-from app.queue.model import FrozenCharge
+from app.queue.flow_name import charged_rules, decode_costs, encode_costs, flow_name, own_rule, shared_with
 from app.rules.key_types import KeyIndex, exact_bucket
 from app.rules.keys import bucket
 from app.rules.match import caller_keys
@@ -95,7 +94,7 @@ def test_no_two_share_a_counter_or_a_flow(
 ) -> None:
     mine, theirs = (rule, descriptor(kind, value)), (other_rule, descriptor(other_kind, other))
     same = (rule, kind, value) == (other_rule, other_kind, other)
-    for name in (live_counter, drain_counter, queue_keys.flow):
+    for name in (live_counter, drain_counter, lambda *one: flow_name([one], "")):
         assert (name(*mine) == name(*theirs)) == same
     assert live_counter(*mine) != drain_counter(*theirs)
     assert (backlog_of(live_counter(*mine)) == backlog_of(drain_counter(*theirs))) == same
@@ -112,10 +111,29 @@ def test_a_counter_has_one_hash_tag_that_no_value_moves(rule: str, kind: str, va
 
 @given(st.lists(st.tuples(rule_ids, key_types, values, st.integers(1, 9)), min_size=1, max_size=4))
 def test_charges_are_read_as_they_were_written(charges: list[tuple[str, str, str, int]]) -> None:
-    frozen = tuple(FrozenCharge(rule, descriptor(kind, value), cost) for rule, kind, value, cost in charges)
-    written = encode_charges(frozen)
-    assert decode_charges(written) == frozen
-    assert not re.search(r"\s", written), "a flow's entries are split at spaces"
+    charged = [(rule, descriptor(kind, value)) for rule, kind, value, _ in charges]
+    costs = tuple(cost for _, _, _, cost in charges)
+    flow = flow_name(charged, descriptor("user", "alice"))
+    assert list(charged_rules(flow)) == charged
+    assert own_rule(flow) == charged[0]
+    assert decode_costs(encode_costs(costs), len(costs)) == costs
+    assert not re.search(r"\s", flow + encode_costs(costs)), "records and members are split at spaces"
+
+
+@pytest.mark.parametrize(
+    ("charged", "caller", "name", "shared"),
+    [
+        ([("r", "user:a")], "user:a", "r|user:a", ""),
+        ([("r", "user:a"), ("i", "ip:1")], "user:a", "r|user:a;i|ip:1", ""),
+        ([("i", "ip:1")], "ip:1", "i|ip:1", ""),
+        ([("i", "ip:1")], "user:a", "i|ip:1>user:a", "user:a"),
+        ([("n", "ip:10.0.0.0/8"), ("r", "user:a")], "user:a", "n|ip:10.0.0.0/8;r|user:a", "user:a"),
+        ([("n", "ip:10.0.0.0/8")], "ip:10.0.0.1", "n|ip:10.0.0.0/8>ip:10.0.0.1", "ip:10.0.0.1"),
+    ],
+)
+def test_a_flow_is_one_callers(charged: list[tuple[str, str]], caller: str, name: str, shared: str) -> None:
+    assert flow_name(charged, caller) == name
+    assert shared_with(name) == shared
 
 
 @given(values, values, values, values)

@@ -12,7 +12,7 @@ REQUEST = StoredRequest("GET", b"/", [], b"")
 
 
 def jobs(first: int, count: int) -> list[LeasedJob]:
-    return [LeasedJob(str(number), "lease", 1, 5, REQUEST) for number in range(first, first + count)]
+    return [LeasedJob(str(number), "flow", "lease", 1, 5, REQUEST) for number in range(first, first + count)]
 
 
 async def test_each_job_is_sent_at_its_slot_in_order() -> None:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.plain  # compiled code accepts no substitute for Flows
 
 
 def leased(job_id: str, lease: str = "lease") -> LeasedJob:
-    return LeasedJob(job_id, lease, 1, 5, StoredRequest("GET", b"/", [], b""))
+    return LeasedJob(job_id, "flow", lease, 1, 5, StoredRequest("GET", b"/", [], b""))
 
 
 class Failing:
@@ -73,7 +73,7 @@ async def test_a_job_that_is_leased_again_while_its_first_outcome_is_stored_keep
     delivery = Delivery(cast(Flows, flows), upstream, gate, IdentityTokens(None), Settings(), metrics)
 
     async def attempt(lease: str) -> None:
-        await delivery.attempt("flow", leased("0-a", lease), UpstreamCut("cut"), lambda: None)
+        await delivery.attempt(leased("0-a", lease), UpstreamCut("cut"), lambda: None)
 
     first, second = asyncio.create_task(attempt("first")), asyncio.create_task(attempt("second"))
     async with asyncio.timeout(5):

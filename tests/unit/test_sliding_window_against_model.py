@@ -100,6 +100,7 @@ class SlidingMachine(RuleBasedStateMachine):
             0,
             "",
             0,
+            1,
             "sliding_window",
             repr(window),
             limit,
@@ -107,7 +108,7 @@ class SlidingMachine(RuleBasedStateMachine):
             cost,
             0,
         ]
-        reply: list[int] = self.script(["counter:a", "backlog:a"], arguments)
+        reply: list[int] = self.script(["counter:a"], arguments)
         for key in ("counter:a:log", "counter:a:log:policy"):  # Redis's own clock is not the test's
             assert reply[0] == 0 or self.client.pttl(key) > 0, "no key without a TTL"
             self.client.persist(key)

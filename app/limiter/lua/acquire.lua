@@ -4,39 +4,46 @@
 -- stands that a quota must not pass, there is none.
 --
 -- USES   _now _algorithm_*
--- KEYS   for each quota two: its counter, its backlog marker
+-- KEYS   for each quota its counter; then the backlog markers of each quota, as many as its flags say; then the backlog
+--        marker to set, if any
 -- ARGV   1 n              the most slots to grant
 --        2 horizon_us     how far ahead a slot may lie
 --        3 lead_us        how far ahead a slot must lie
 --        4 peek           1: nothing is written
---        5 marker         the value that the first quota's backlog marker is set to; empty: it stays as it is
+--        5 marker         the value of the backlog marker to set; empty: none is set
 --        6 marker_ttl_ms
+--        7 count          how many quotas
 --        then for each quota six:
 --          algorithm, interval_us, units (what these mean, the algorithm says), revision, cost,
---          flags: 1 SHADOW (the quota refuses nothing) + 2 BACKLOG (its backlog marker refuses the request)
+--          flags: 1 SHADOW (the quota refuses nothing) + 2 * how many backlog markers refuse the request if they stand
 -- RETURN integers: how many slots are granted, next_wait_us (until the slot after those), now in microseconds of TIME; the
 --        slots as waits in microseconds; then for each quota five:
 --          remaining, wait_us, reset_us, refused (0 or 1), backlog (0 or 1)
 -- COST   O(n) for each quota; for a sliding window besides O(log limit) reads, each of which may walk its log
 
-local HEADER, PER_QUOTA, PER_STATE = 6, 6, 5
-local SHADOW, BACKLOG = 1, 2
+local HEADER, PER_QUOTA, PER_STATE = 7, 6, 5
+local SHADOW = 1
 
 local call, max, ceil = redis.call, math.max, math.ceil
 
 local n, horizon, lead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local peek, new_marker, marker_ttl_ms = ARGV[4] == '1', ARGV[5], ARGV[6]
-local count = #KEYS / 2
+local count = tonumber(ARGV[7])
+local last_marker = count
 
-local function backlog_at(key)
-  local marker = call('GET', key)
-  if not marker then
-    return 0
+local function backlog_at(markers)
+  local found = 0
+  for i = last_marker + 1, last_marker + markers do
+    local marker = call('GET', KEYS[i])
+    if marker then
+      found = 1
+      if not peek then -- it must stand for as long as requests are deferred because of it
+        call('PEXPIRE', KEYS[i], (string.match(marker, '^(%d+)')))
+      end
+    end
   end
-  if not peek then -- it must stand for as long as requests are deferred because of it
-    call('PEXPIRE', key, (string.match(marker, '^(%d+)')))
-  end
-  return 1
+  last_marker = last_marker + markers
+  return found
 end
 
 local quotas, blocked = { nil, nil }, false
@@ -48,14 +55,14 @@ for i = 1, count do
   made[name] = made[name] or algorithms[name]()
   local quota = {
     algorithm = made[name],
-    key = KEYS[2 * i - 1],
+    key = KEYS[i],
     interval = tonumber(interval),
     units = tonumber(units),
     revision = tonumber(revision),
     parameters = interval .. ' ' .. units .. ' ' .. revision,
     cost = tonumber(ARGV[first + 5]),
     enforced = flags % 2 ~= SHADOW,
-    backlog = flags >= BACKLOG and backlog_at(KEYS[2 * i]) or 0,
+    backlog = backlog_at((flags - flags % 2) / 2),
     refused = 0,
     changed = false,
   }
@@ -109,6 +116,6 @@ for i = 1, count do
   end
 end
 if new_marker ~= '' and not peek then
-  call('SET', KEYS[2], new_marker, 'PX', marker_ttl_ms)
+  call('SET', KEYS[#KEYS], new_marker, 'PX', marker_ttl_ms)
 end
 return reply

@@ -1,11 +1,14 @@
--- Delete a backlog marker if it still has the value that the caller set (compare and delete).
+-- Delete a backlog marker, unless it was set for jobs that were seen later (compare and delete).
 --
 -- KEYS   1 the backlog marker
--- ARGV   1 value  the value that the caller set
+-- ARGV   1 at_us  when it was seen that no jobs wait, by the queue's clock
 -- RETURN 1 if it was deleted, else 0
 -- COST   O(1)
 
-if redis.call('GET', KEYS[1]) == ARGV[1] then
+local at_us = tonumber(ARGV[1])
+local marker = redis.call('GET', KEYS[1])
+local set_at_us = marker and tonumber(string.match(marker, '%d+$'))
+if set_at_us and set_at_us <= at_us then
   return redis.call('DEL', KEYS[1])
 end
 return 0

@@ -3,16 +3,16 @@
 -- functions, and makes its tables in their final size for up to two quotas.
 --
 -- USES   _gcra
--- KEYS   for each quota its counter; then the backlog marker of each quota that has the flag BACKLOG
+-- KEYS   for each quota its counter; then the backlog markers of each quota, as many as its flags say
 -- ARGV   1 how many quotas; then for each quota five:
 --          parameters ("e_us burst revision"), e_us, burst, cost,
---          flags: 1 SHADOW (the quota refuses nothing) + 2 BACKLOG (a backlog marker refuses the request)
+--          flags: 1 SHADOW (the quota refuses nothing) + 2 * how many backlog markers refuse the request if they stand
 -- RETURN integers: 1 if the request is allowed, else 0; then for each quota five:
 --          remaining, wait_us, reset_us, refused (0 or 1), backlog (0 or 1)
 -- COST   one MGET of all keys, and one SET for each quota that is spent
 
 local HEADER, PER_QUOTA, PER_STATE = 1, 5, 5
-local SHADOW, BACKLOG = 1, 2
+local SHADOW = 1
 
 local ceil, floor = math.ceil, math.floor
 
@@ -20,13 +20,17 @@ local count = tonumber(ARGV[1])
 local stored = redis.call('MGET', unpack(KEYS))
 local last_marker, allowed = count, true
 
-local function has_backlog()
-  last_marker = last_marker + 1
-  local marker = stored[last_marker]
-  if marker then -- it must stand for as long as requests are deferred because of it
-    redis.call('PEXPIRE', KEYS[last_marker], (string.match(marker, '^(%d+)')))
+local function has_backlog(markers)
+  local found = false
+  for key = last_marker + 1, last_marker + markers do
+    local marker = stored[key]
+    if marker then -- it must stand for as long as requests are deferred because of it
+      redis.call('PEXPIRE', KEYS[key], (string.match(marker, '^(%d+)')))
+      found = true
+    end
   end
-  return marker
+  last_marker = last_marker + markers
+  return found
 end
 
 local quotas = { nil, nil }
@@ -50,7 +54,7 @@ for i = 1, count do
   if refused and flags % 2 ~= SHADOW then
     allowed = false
   end
-  if flags >= BACKLOG and has_backlog() then
+  if flags > SHADOW and has_backlog((flags - flags % 2) / 2) then
     backlog, allowed = 1, false
   end
   quotas[i] = {

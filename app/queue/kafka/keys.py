@@ -11,3 +11,8 @@ def read_until(partition: int) -> str:
 def dead_letter_outbox(partition: int) -> str:
     """A sorted set: the dead letters to publish, by the time at which a worker may take them (microseconds)."""
     return keys.prefix(partition) + "outbox"
+
+
+def message_states(partition: int) -> str:
+    """Where the message of each job from Kafka is, a hash."""
+    return keys.prefix(partition) + "kafka"

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from app.errors import InvalidInput
 from app.jobs.model import StoredRequest, is_job_id, owner_of
+from app.limiter.keys import descriptor
 from app.queue.model import Deferral, FrozenCharge
 from app.rules.active import ActiveRule
 from app.rules.model import RuleId, Token
@@ -67,10 +68,10 @@ class SubmittedJob(BaseModel):
         """
         return Deferral(
             rule=rule,
-            descriptor=self.descriptor,
             charges=(FrozenCharge(rule.rule_id, self.descriptor, rule.cost),),
             owner=owner_of(self.issuer, self.subject),
             request=self.request(rule.queue.drop_headers),
+            caller="" if self.subject is None else descriptor("user", self.subject),
             idempotency_key=f"kafka {location}" if self.idempotency_key is None else self.idempotency_key,
         )
 

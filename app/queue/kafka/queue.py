@@ -13,7 +13,6 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from app.errors import BodyTooLarge, QueueUnavailable
 from app.jobs.model import Job, JobStatus, StoredRequest
-from app.queue import keys
 from app.queue.envelope import Envelope
 from app.queue.flows import Flows
 from app.queue.job_queue import IdempotencyIndex
@@ -70,9 +69,8 @@ class KafkaQueue:
             if recorded.awaits_message:
                 await self._produce_again(answer.job, deferral.request, seal=deferral.seal)
             return answer
-        flow = keys.flow(deferral.rule.rule_id, deferral.descriptor)
         try:
-            await self._produce(answer.job.id, flow, deferral.request, seal=deferral.seal)
+            await self._produce(answer.job.id, answer.job.flow, deferral.request, seal=deferral.seal)
         except (QueueUnavailable, BodyTooLarge):
             if await self._abandon(answer.job.id):
                 raise
@@ -101,7 +99,7 @@ class KafkaQueue:
 
     async def _produce_again(self, job: Job, request: StoredRequest, *, seal: bool) -> None:
         """Produce the message of a job whose edge may have failed before it did. The intake skips a second message."""
-        await self._produce(job.id, await self._staging.flow_of(job), request, seal=seal)
+        await self._produce(job.id, job.flow, request, seal=seal)
         if not await self._staging.confirm_produced(job.id):
             raise QueueUnavailable("The job of this idempotency key was not accepted.")
 

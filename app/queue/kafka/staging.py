@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from app.errors import IdempotencyConflict, QueueUnavailable
 from app.jobs.model import Job, new_job_id, partition_of_job
 from app.queue import keys
-from app.queue.encoding import enqueue_call, enqueue_caps, queued
-from app.queue.kafka.keys import dead_letter_outbox, read_until
+from app.queue.encoding import NewJob, enqueue_call, enqueue_limits, queued_job
+from app.queue.kafka.keys import dead_letter_outbox, message_states, read_until
 from app.queue.kafka.model import (
     AdmitResult,
     IntakeMessage,
@@ -26,7 +26,7 @@ from app.queue.kafka.model import (
     SpilledJob,
 )
 from app.queue.model import Deferral, Enqueued, Full, FullReason
-from app.queue.reads import read, rows
+from app.queue.reads import read
 from app.queue.records import view
 from app.redis_wire.scripts import Argument, Scripts
 from app.settings import Settings
@@ -36,7 +36,7 @@ OUTBOX_PAGE_SIZE = 100
 SWEEP_MAX_FLOWS, SWEEP_MAX_JOBS = 200, 200
 
 AWAITING = b"-"
-"""What a record holds in place of its message's location until the message is read."""
+"""What stands for the location of a job's message until it is read."""
 
 
 class Staging:
@@ -47,7 +47,7 @@ class Staging:
         self._partitions = settings.queue_partitions
         max_jobs = -(-settings.queue_max_jobs // settings.queue_partitions)
         enqueue_memory = settings.queue_max_memory
-        self._caps = enqueue_caps(max_jobs, 0, enqueue_memory, by_kafka=True)
+        self._limits = enqueue_limits(max_jobs, 0, enqueue_memory, by_kafka=True)
         # Edges stop enqueueing at `enqueue_memory`. The references of accepted jobs must find room above that, and the
         # outcomes of jobs above those.
         reference_memory = (1 + enqueue_memory) / 2
@@ -58,15 +58,15 @@ class Staging:
 
     async def record(self, deferral: Deferral) -> Recorded:
         """Write the record of a job whose message is to be produced next. Raises IdempotencyConflict."""
-        flow = keys.flow(deferral.rule.rule_id, deferral.descriptor)
+        flow = deferral.flow
         partition = keys.partition_of_flow(flow, self._partitions)
-        job_id = new_job_id(partition)
+        new = NewJob(new_job_id(partition), flow, deferral, b"")
         prefix = keys.prefix(partition)
-        call = enqueue_call(self._enqueue, prefix, job_id, flow, deferral, b"", self._caps)
-        answer = await self._scripts.run(self._enqueue, prefix, call)
+        call = enqueue_call(self._enqueue, prefix, [new], self._limits)
+        [answer] = await self._scripts.run(self._enqueue, prefix, call)
         match answer[0]:
             case b"queued":
-                return Recorded(Enqueued(queued(job_id, deferral, answer), flow_was_empty=bool(answer[2])))
+                return Recorded(Enqueued(queued_job(new, answer), flow_was_empty=bool(answer[2]), at_us=int(answer[5])))
             case b"full":
                 return Recorded(Full(FullReason(answer[1].decode()), max(1, math.ceil(int(answer[2]) / 1e6))))
             case b"conflict":
@@ -78,15 +78,8 @@ class Staging:
 
     async def awaits_message(self, job: Job) -> bool:
         """Whether the job's message has not been read yet. It may not even have been produced."""
-        at = await read(self._redis.hget(_record(job.id), "at"))
-        return bool(at == AWAITING)
-
-    async def flow_of(self, job: Job) -> str:
-        """The name of the job's flow."""
-        meta = await read(self._redis.hget(_record(job.id), "meta"))
-        if meta is None:
-            raise QueueUnavailable("The job has just ended.")
-        return str(meta.decode().partition(" ")[0])
+        state = await read(self._redis.hget(message_states(partition_of_job(job.id)), job.id))
+        return bool(state == AWAITING)
 
     async def abandon(self, job_id: str) -> bool:
         """Cancel a job whose message Kafka did not acknowledge. False if it has been accepted or sent after all."""
@@ -107,7 +100,7 @@ class Staging:
         """The spilled jobs to fetch from Kafka next. Others do not get these until `timeout_s` is over."""
         arguments = [*self._room, int(timeout_s * 1e6), FETCH_MAX_FLOWS, FETCH_MAX_BYTES]
         wait_us, *jobs = await self._call("kafka_next_to_fetch", partition, arguments)
-        return NextToFetch(None if wait_us < 0 else wait_us / 1e6, [_spilled_job(*row) for row in rows(jobs, 2)])
+        return NextToFetch(None if wait_us < 0 else wait_us / 1e6, [_spilled_job(*row) for row in jobs])
 
     async def refill(self, flow: str, requests: Iterable[tuple[str, bytes | None]]) -> RefillResult:
         """Put the requests of spilled jobs, as (job id, encoded request), into their flow, in order.
@@ -149,7 +142,7 @@ class Staging:
     async def outbox(self, partition: int, timeout_s: float) -> list[OutboxEntry]:
         """Some dead letters that have not been published. Others do not get these until `timeout_s` is over."""
         reply = await self._call("kafka_outbox", partition, [OUTBOX_PAGE_SIZE, int(timeout_s * 1e6)])
-        return [_outbox_entry(*row) for row in rows(reply, len(OutboxEntry._fields))]
+        return [_outbox_entry(*row) for row in reply]
 
     async def mark_published(self, entry: OutboxEntry) -> None:
         """Remove a dead letter from the outbox: Kafka has it."""
@@ -159,14 +152,10 @@ class Staging:
         return await self._scripts.call(name, [keys.prefix(partition)], arguments)
 
 
-def _record(job_id: str) -> str:
-    return keys.record(partition_of_job(job_id), job_id)
-
-
-def _spilled_job(flow: bytes, reference: bytes) -> SpilledJob:
-    """`reference`: `<job id> <partition> <offset> <bytes>`."""
-    job_id, partition, offset, _ = reference.decode().split(" ")
-    return SpilledJob(flow.decode(), job_id, MessageLocation(int(partition), int(offset)))
+def _spilled_job(flow: bytes, job_id: bytes, location: bytes) -> SpilledJob:
+    """`location`: `<partition> <offset> <bytes>`."""
+    partition, offset, _ = location.split(b" ")
+    return SpilledJob(flow.decode(), job_id.decode(), MessageLocation(int(partition), int(offset)))
 
 
 def _outbox_entry(

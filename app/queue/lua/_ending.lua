@@ -2,34 +2,48 @@
 --
 -- USES _names _records _flows _owners
 
--- Out of where it waits in its flow.
-local function leave(id, meta)
-  if meta.stream_id then
-    call('LREM', list_key(meta.flow), 1, write_entry(id, meta.stream_id, meta.charges))
-    return
-  end
-  local at = call('HGET', job_key(id), 'at')
-  if at == '-' then
-    call('ZREM', awaiting_key(meta.flow), id)
-  elseif at then
-    call('LREM', spilled_key(meta.flow), 1, id .. ' ' .. at)
+-- Out of where a job waits in its flow.
+local function leave_flow(id, job)
+  if job.stream_id then
+    call('ZREM', fifo_key(job.flow), fifo_member(id, job.costs))
+  else
+    call('ZREM', spilled_key(job.flow), id)
+    call('ZREM', awaiting_key(job.flow), id)
   end
 end
 
--- Some jobs of a flow less to be done; the last one takes the flow with it.
-local function close(flow, ends)
-  local key = flow_key(flow)
-  if call('HINCRBY', key, 'open', int(-ends)) > 0 then
-    return
-  end
-  call('ZREM', due_key(flow), flow)
+-- The last open job of a flow takes the flow with it.
+local function close_flow(flow)
+  rest(flow)
   call('ZREM', P .. 'expiry', flow)
   call('ZREM', P .. 'spilled', flow)
-  call('DEL', key)
-  local rule = rule_key(rule_of(flow))
-  call('SREM', rule .. ':flows', flow)
-  if call('EXISTS', rule .. ':flows') == 0 then
-    call('DEL', rule)
+  call('DEL', flow_key(flow))
+  for _, counter in ipairs(counters_of(flow)) do
+    if call('HINCRBY', P .. 'counters', counter, -1) <= 0 then
+      call('HDEL', P .. 'counters', counter)
+    end
+    local rule = rule_key(rule_of(counter))
+    call('SREM', rule .. ':flows', flow)
+    if call('EXISTS', rule .. ':flows') == 0 then
+      call('DEL', rule)
+    end
+  end
+end
+
+-- closing: flow to {ends =, bytes =, succeeded =} of jobs that are no longer open
+local function close_in_flows(closing)
+  for flow, sum in pairs(closing) do
+    local key = flow_key(flow)
+    local open, bytes, refusals = unpack(call('HMGET', key, 'open', 'bytes', 'refusals'))
+    open = tonumber(open or 0) - sum.ends
+    if open <= 0 then
+      close_flow(flow)
+    else
+      call('HSET', key, 'open', int(open), 'bytes', int(math.max(0, tonumber(bytes or 0) - sum.bytes)))
+      if refusals and sum.succeeded then
+        call('HDEL', key, 'refusals', 'hold_until', 'hold_code')
+      end
+    end
   end
 end
 
@@ -41,23 +55,32 @@ local function close_in_totals(ends, bytes)
   end
 end
 
--- What is kept of a job, and for how many milliseconds; these are returned.
-local function store_end(id, meta, status, now, now_ms, fields)
-  local key, ttl = job_key(id), meta.result_ttl
-  call('HSET', key, 'status', status, 'finished', now_ms, unpack(fields))
-  if status == 'failed' then
-    ttl = meta.dead_letter_ttl
-    call('HDEL', key, 'lease', 'retry_at')
-    call('ZADD', P .. 'dead', int(now), id)
-    if call('HEXISTS', key, 'at') == 1 then
+local function request_of(id)
+  local text = call('GET', job_key(id))
+  return text and after_line(text) or ''
+end
+
+-- What is kept of a job. Returns for how many milliseconds.
+--
+-- one: id, job, status; answer, stored, response, code, message where there are any
+local function store_end(one, now, now_ms)
+  local id, job = one.id, one.job
+  local ttl, request, response, place = job.result_ttl, '', one.response or '', '-'
+  if one.status == 'failed' then
+    ttl, request = job.dead_letter_ttl, request_of(id) -- only a dead letter may be sent again
+    if job.from_kafka then
+      place = string.match(call('HGET', P .. 'kafka', id) or '', '^%d+ %d+ %d+$') or '-'
       call('ZADD', P .. 'outbox', int(now), id)
     end
-  else
-    call('HDEL', key, 'lease', 'retry_at', 'request', 'at') -- only a dead letter may be sent again
+    call('ZADD', P .. 'dead', int(now), id)
   end
-  call('PEXPIRE', key, ttl)
-  if meta.idem then
-    call('PEXPIRE', P .. 'idem:' .. meta.idem, ttl)
+  local line = table.concat({
+    LETTERS[one.status], job.flow, job.owner, job.submitted, job.started, now_ms, int(job.attempts), one.answer or '-',
+    one.stored or '0', job.costs, job.idem or '-', place .. '|' .. #response, one.code or '-', one_line(one.message or ''),
+  }, ' ')
+  call('SET', job_key(id), line .. '\n' .. response .. request, 'PX', ttl)
+  if job.idem then
+    call('PEXPIRE', P .. 'idem:' .. job.idem, ttl)
   end
   return tonumber(ttl)
 end
@@ -65,28 +88,39 @@ end
 -- Jobs reach their ends: out of the stream, their records kept for as long as their rules said. What they have in common
 -- is written once.
 --
--- ends: for each job {id =, meta =, status =, fields = what else is stored}
+-- ends: for each job what store_end takes
 local function finish_all(ends, now)
   local now_ms = int(now / 1000)
-  local from_stream, bytes, dead, of_flow, of_owner, kept_ms = {}, 0, 0, {}, {}, {}
-  for _, one in ipairs(ends) do
-    local flow, owner = one.meta.flow, one.meta.owner
-    from_stream[#from_stream + 1] = one.meta.stream_id
-    bytes = bytes + call('HSTRLEN', job_key(one.id), 'request')
-    dead = dead + (one.status == 'failed' and 1 or 0)
-    local ttl = store_end(one.id, one.meta, one.status, now, now_ms, one.fields)
-    of_flow[flow] = (of_flow[flow] or 0) + 1
-    of_owner[owner] = (of_owner[owner] or 0) + 1
-    kept_ms[owner] = math.max(kept_ms[owner] or 0, ttl)
+  local ids, from_stream, from_kafka, bytes, dead, closing, of_owner, kept_ms = {}, {}, {}, 0, 0, {}, {}, {}
+  for i, one in ipairs(ends) do
+    local job = one.job
+    ids[i] = one.id
+    from_stream[#from_stream + 1] = job.stream_id
+    if job.from_kafka then
+      from_kafka[#from_kafka + 1] = one.id
+    end
+    bytes, dead = bytes + job.bytes, dead + (one.status == 'failed' and 1 or 0)
+    local ttl = store_end(one, now, now_ms)
+    local sum = closing[job.flow]
+    if not sum then
+      sum = { ends = 0, bytes = 0 }
+      closing[job.flow] = sum
+    end
+    sum.ends, sum.bytes = sum.ends + 1, sum.bytes + job.bytes
+    sum.succeeded = sum.succeeded or one.status == 'succeeded'
+    of_owner[job.owner] = (of_owner[job.owner] or 0) + 1
+    kept_ms[job.owner] = math.max(kept_ms[job.owner] or 0, ttl)
+  end
+  call('HDEL', P .. 'state', unpack(ids))
+  if #from_kafka > 0 then
+    call('HDEL', P .. 'kafka', unpack(from_kafka))
   end
   if #from_stream > 0 then
     call('XACK', P .. 'jobs', 'workers', unpack(from_stream))
     call('XDEL', P .. 'jobs', unpack(from_stream))
   end
   close_in_totals(#ends, bytes)
-  for flow, count in pairs(of_flow) do
-    close(flow, count)
-  end
+  close_in_flows(closing)
   of_owner['-'] = nil
   for owner, count in pairs(of_owner) do
     keep_owned(owner, kept_ms[owner])
@@ -97,21 +131,21 @@ local function finish_all(ends, now)
   end
 end
 
-local function finish(id, meta, status, now, fields)
-  finish_all({ { id = id, meta = meta, status = status, fields = fields } }, now)
+local function finish(one, now)
+  finish_all({ one }, now)
 end
 
-local EXPIRED = { 'code', 'expired', 'message', 'The job waited longer than its rule allows.' }
+local function expired(id, job)
+  return { id = id, job = job, status = 'failed', code = 'expired', message = 'The job waited longer than its rule allows.' }
+end
 
--- A job that nobody was promised: as if it had never been, but that its record says that it is not to be sent.
-local function cancel_unsent(id, now)
-  local meta = read_meta(id)
-  leave(id, meta)
-  if meta.idem then
-    call('DEL', P .. 'idem:' .. meta.idem)
-    call('HDEL', job_key(id), 'idem')
-    meta.idem = nil
+-- A job that nobody was promised is canceled as if it had never been, except that its record says that it must not be sent.
+local function cancel_unsent(id, job, now)
+  leave_flow(id, job)
+  if job.idem then
+    call('DEL', P .. 'idem:' .. job.idem)
+    job.idem = nil
   end
-  call('ZREM', P .. 'owner:' .. meta.owner, id)
-  finish(id, meta, 'canceled', now, {})
+  call('ZREM', P .. 'owner:' .. job.owner, id)
+  finish({ id = id, job = job, status = 'canceled' }, now)
 end

@@ -1,74 +1,203 @@
--- Flows: how many jobs wait there, what the next cost, when they are worth a look.
+-- Flows: when they are worth a look, and how those take turns that wait for the same counter.
+--
+-- A flow that has waiting jobs stands in `due`, or in the ring of the counter that it waits for where other open flows are
+-- charged for that counter too. A ring is due as one: a worker takes it and serves its flows in turns, so that what
+-- waits for a shared counter gets its slots round robin, whatever the depths.
 --
 -- USES _names _records
 
-local function due_key(flow)
-  return P .. 'due:' .. (call('HGET', flow_key(flow), 'priority') or '0')
+local function due_key(unit)
+  return P .. 'due:' .. (call('HGET', flow_key(unit), 'priority') or '0')
 end
 
--- How many jobs wait in a flow, those on Kafka too.
 local function waiting(flow)
-  return call('LLEN', list_key(flow)) + call('LLEN', spilled_key(flow))
-    + call('ZCARD', awaiting_key(flow))
+  return call('ZCARD', fifo_key(flow)) + call('ZCARD', spilled_key(flow)) + call('ZCARD', awaiting_key(flow))
 end
 
--- How many of a flow's first entries cost the same as the very first, and what that is.
-local function same_cost_prefix(entries)
-  if #entries == 0 then
-    return 0, ''
+-- How many of the next jobs cost the same as the very first, at most n, and what that is.
+local function same_cost_prefix(flow, n)
+  local members = call('ZRANGE', fifo_key(flow), 0, n - 1)
+  if #members == 0 then
+    return 0, '-'
   end
-  local _, _, charges = parse_entry(entries[1])
-  local tail, run = ' ' .. charges, 1 -- which holds no other space
-  while run < #entries and string.sub(entries[run + 1], -#tail) == tail do
-    run = run + 1
+  local _, costs = parse_member(members[1])
+  local same = 1
+  while same < #members do
+    local _, next_costs = parse_member(members[same + 1])
+    if next_costs ~= costs then
+      break
+    end
+    same = same + 1
   end
-  return run, charges
+  return same, costs
 end
 
--- The same of the next n jobs.
-local function peek_same_cost_prefix(flow, n)
-  return same_cost_prefix(call('LRANGE', list_key(flow), 0, n - 1))
+-- A flow as a worker is told of it: {name, depth, same_cost, costs}. depth: how many jobs wait, those on Kafka too;
+-- same_cost: how many of the next jobs cost the same, looking at `look` jobs at most where not all do; costs: what they
+-- cost.
+local function describe(flow, look)
+  local here = call('ZCARD', fifo_key(flow))
+  local mixed, kafka = unpack(call('HMGET', flow_key(flow), 'mixed', 'kafka'))
+  local depth = kafka and waiting(flow) or here
+  if mixed then
+    return { flow, depth, same_cost_prefix(flow, look) }
+  end
+  return { flow, depth, here, '-' }
 end
 
--- A flow is in `due` while it has jobs that may be sent, or while a worker holds it.
-local function make_due(flow, at, only_if_absent)
-  local key = flow_key(flow)
-  if call('HEXISTS', key, 'parked') == 1 then
+-- The counter of a flow for which others wait in a ring, nil without any.
+local function contended_counter(flow)
+  for _, counter in ipairs(counters_of(flow)) do
+    if call('SISMEMBER', P .. 'rings', counter) == 1 then
+      return counter
+    end
+  end
+end
+
+local function leave_ring(flow, counter)
+  local ring = ring_key(counter)
+  call('ZREM', ring, flow)
+  call('HDEL', flow_key(flow), 'ring')
+  if call('EXISTS', ring) == 0 then
+    local unit = '~' .. counter
+    call('ZREM', due_key(unit), unit)
+    call('DEL', flow_key(unit))
+    call('SREM', P .. 'rings', counter)
+  end
+end
+
+-- The ring gets the highest priority of its flows.
+local function raise_ring(unit, priority)
+  local key = flow_key(unit)
+  local old = call('HGET', key, 'priority')
+  if not old then
+    call('HSET', key, 'priority', priority)
+  elseif tonumber(priority) > tonumber(old) then
+    local due = call('ZSCORE', P .. 'due:' .. old, unit)
+    call('HSET', key, 'priority', priority)
+    if due then
+      call('ZREM', P .. 'due:' .. old, unit)
+      call('ZADD', P .. 'due:' .. priority, due, unit)
+    end
+  end
+end
+
+-- due: when the ring may be worth a look, nil where it is there already; since: the time of the flow's last turn
+local function join_ring(flow, counter, due, since, interval)
+  local unit = '~' .. counter
+  local priority = call('HGET', flow_key(flow), 'priority') or '0'
+  call('ZREM', P .. 'due:' .. priority, flow)
+  call('HSET', flow_key(flow), 'ring', counter)
+  call('ZADD', ring_key(counter), int(since), flow)
+  call('SADD', P .. 'rings', counter)
+  raise_ring(unit, priority)
+  if interval then
+    call('HSET', flow_key(unit), 'interval', interval)
+  end
+  if due and call('HEXISTS', flow_key(unit), 'token') == 0 then
+    call('ZADD', due_key(unit), 'LT', int(due), unit)
+  end
+end
+
+-- A flow has nothing more to wait for: out of `due` and of its ring.
+local function rest(flow)
+  local ring = call('HGET', flow_key(flow), 'ring')
+  if ring then
+    leave_ring(flow, ring)
+  else
+    call('ZREM', due_key(flow), flow)
+  end
+end
+
+-- A flow waits until `due`, for the counter that is named; in its ring where other flows are charged for it.
+local function wait_for(flow, counter, due, since, interval)
+  if counter and tonumber(call('HGET', P .. 'counters', counter) or 0) > 1 then
+    join_ring(flow, counter, due, since, interval)
+  else
+    call('ZADD', due_key(flow), int(due), flow)
+  end
+end
+
+-- A flow has a waiting job: it is due at `at`, unless it is due, parked, held by a worker or in a ring already. What its
+-- app server asked for is waited for.
+local function make_due(flow, at)
+  local priority, parked, ring, hold_until, held = unpack(
+    call('HMGET', flow_key(flow), 'priority', 'parked', 'ring', 'hold_until', 'held'))
+  if parked or ring then
     return
   end
-  if only_if_absent then
-    if call('ZADD', due_key(flow), 'NX', int(at), flow) == 1 then
-      call('PUBLISH', P .. 'wake', '')
-    end
-  else
-    call('ZADD', due_key(flow), int(at), flow)
+  at = math.max(at, tonumber(hold_until or 0), tonumber(held or 0))
+  if call('ZADD', P .. 'due:' .. (priority or '0'), 'NX', int(at), flow) == 1 then
+    call('PUBLISH', P .. 'wake', '')
   end
 end
 
--- `deadline` as text.
-local function watch_expiry(flow, deadline)
-  call('ZADD', P .. 'expiry', 'LT', deadline, flow)
+-- Back to its place in its flow, which is that of its number, to wait there for its next attempt.
+local function return_to_flow(id, job, now)
+  call('ZADD', fifo_key(job.flow), job.seq, fifo_member(id, job.costs))
+  call('ZADD', P .. 'expiry', 'LT', int(job.deadline), job.flow)
+  make_due(job.flow, now)
 end
 
--- A flow that may be new, and what it must know of its rule; `known` is the revision that it has. Returns whether the
--- caller's is behind one that the flows were rescheduled for: such a caller can't know when a flow may go on.
+local RETURNED_AT_ONCE = 100
+
+-- Jobs that backed off for long enough return to their flows. Returns whether there may be more.
+local function return_retries(now)
+  local ids = call('ZRANGEBYSCORE', P .. 'retry', '-inf', int(now), 'LIMIT', 0, RETURNED_AT_ONCE)
+  for _, id in ipairs(ids) do
+    call('ZREM', P .. 'retry', id)
+    local job = read_job(id)
+    if job and job.status == 'retrying' then
+      return_to_flow(id, job, now)
+    end
+  end
+  return #ids == RETURNED_AT_ONCE
+end
+
+-- What a new flow must know of its rule, and what knows the flow. `revision` is the caller's.
+local function open_flow(flow, rule, is_behind)
+  for index, counter in ipairs(counters_of(flow)) do
+    call('SADD', rule_key(rule_of(counter)) .. ':flows', flow)
+    call('HINCRBY', P .. 'counters', counter, 1)
+  end
+  call('HSET', flow_key(flow), 'revision', is_behind and '0' or rule.revision, 'priority', rule.priority, 'max_wait',
+    rule.max_wait)
+  call('ZADD', P .. 'priorities', rule.priority, rule.priority)
+end
+
+-- A flow that may be new learns of its rule. known: the revision that it has, nil for a new one. Returns whether the
+-- caller's rule is behind one that the flows were rescheduled for: such a caller can't know when a flow may go on.
 --
--- A later revision than the flows know is the workers' to bring, who look at them then; unless they are past it.
-local function enter_flow(flow, known, priority, revision, rule_json, interval)
-  if known == revision then
+-- A later revision than the flows know is for the workers to bring, who look at the flows then; unless they did already.
+--
+-- rule: revision, priority, json, pace, interval, max_wait
+local function enter_flow(flow, known, rule)
+  if known == rule.revision then
     return false
   end
-  local rule = rule_of(flow)
-  local of_rule = call('HGET', rule_key(rule), 'revision')
-  local rescheduled = tonumber(call('HGET', P .. 'revisions', rule) or 0)
-  local is_behind = tonumber(revision) < rescheduled
+  local id = rule_of(flow)
+  local known_to_flows = call('HGET', rule_key(id), 'revision')
+  local rescheduled = tonumber(call('HGET', P .. 'revisions', id) or 0)
+  local is_behind = tonumber(rule.revision) < rescheduled
   if not known then
-    call('SADD', rule_key(rule) .. ':flows', flow)
-    call('HSET', flow_key(flow), 'revision', is_behind and '0' or revision, 'priority', priority)
-    call('ZADD', P .. 'priorities', priority, priority)
+    open_flow(flow, rule, is_behind)
   end
-  if not of_rule or tonumber(revision) > tonumber(of_rule) and tonumber(revision) <= rescheduled then
-    call('HSET', rule_key(rule), 'revision', revision, 'json', rule_json, 'interval', interval)
+  if not known_to_flows or tonumber(rule.revision) > tonumber(known_to_flows) and tonumber(rule.revision) <= rescheduled then
+    call('HSET', rule_key(id), 'revision', rule.revision, 'json', rule.json, 'pace', rule.pace, 'interval', rule.interval)
   end
   return is_behind
+end
+
+-- When a flow's first waiting job may be sent, nil where that is not known; and how long each job takes after it in a ring,
+-- where it waits for the turns of the others, nil where the flow's own rule says it. Both in microseconds.
+local function pace_of(flow, priority, ring, now)
+  if not ring then
+    local due = call('ZSCORE', P .. 'due:' .. (priority or '0'), flow)
+    return due and math.max(0, due - now)
+  end
+  local unit = '~' .. ring
+  local interval = tonumber(call('HGET', flow_key(unit), 'interval') or 0)
+  local due = call('ZSCORE', due_key(unit), unit) or now
+  local rank = call('ZRANK', ring_key(ring), flow) or 0
+  return math.max(0, due - now) + rank * interval, interval * call('ZCARD', ring_key(ring))
 end

@@ -1,34 +1,44 @@
--- Names and times. Each script gets the partition's prefix, `{q0}:`, as KEYS[1] and appends the rest; the prefix is a hash
--- tag, so all of a partition's keys live in one slot.
+-- Names of keys, and times. Each script gets the partition's prefix, `{q0}:`, as KEYS[1] and appends the rest. The prefix
+-- is a hash tag, so all keys of a partition live in one slot.
 --
---   jobs               stream: one entry a job, field `id`; its group's pending list holds what is in flight
---   job:<id>           hash: meta, status, request, attempts, lease, started, finished, code, message, answer,
---                      response, retry_at, idem; few fields, and short ones, because there may be millions. Of one
---                      that came by way of Kafka also: at ('-' while its message was not read, then "<partition> <offset>
---                      <bytes>"), confirmed
---   flow:<flow>        hash: priority, revision, open, token, held, parked, kafka (1: it has had jobs from there); a flow's
---                      name is "<rule id>|<descriptor>"
---   flow:<flow>:jobs   list: "<id> <stream id> <charges>", the next to be sent first
---   flow:<flow>:spilled list: "<id> <partition> <offset> <bytes>": behind those, their requests left on Kafka's disk
---   flow:<flow>:awaiting  sorted set: behind those, jobs whose message was not read from Kafka yet, by submission
---   behind             sorted set: flows with jobs left on Kafka's disk, by the time at which they are worth a look
---   unread             sorted set: flows by the submission of a job that may be awaiting its message
---   caught_up          hash: a Kafka partition to the time (milliseconds) up to which it has been read
---   letters            sorted set: dead letters to be told to Kafka, by the time at which to try
---   due:<priority>     sorted set: flows by the time at which they are worth a look
---   priorities         sorted set: the priorities in use
---   retry              sorted set: jobs that back off, by the time at which they return to their flow
---   expiry             sorted set: flows by the time at which a job that waits there may have waited for too long
---   totals             hash: jobs and request bytes of all that are not final; how many bytes may come until the memory
---                      in use is looked at again (spare), and when it was (looked)
---   dead               sorted set: dead letters by the time at which they died
---   rule:<id>          hash: revision, json, interval: the rule as its flows know it, while it has any
---   rule:<id>:flows    set: the flows of a rule
---   revisions          hash: the revision up to which the flows of a rule that changed have been rescheduled
---   owner:<owner>      sorted set: an owner's jobs by submission; goes with the last of their records
---   idem:<owner>:<key> string: "<job id> <fingerprint>"
+--   job:<id>              string: a header line, then the request; once the job is final, then what is kept of it
+--                         (_records.lua)
+--   state                 hash: for each job that was leased and is not final: what changes of it, and its header
+--   jobs                  stream: one entry for each job that is not final; the pending list of the group `workers`
+--                         holds what is in flight
+--   flow:<flow>           hash: open (jobs that are not final), bytes (of their requests), seq (the last number given to
+--                         a job), priority, revision, token, held, parked, ring, waits_for, hold_until, hold_code,
+--                         refusals, mixed (1: not all jobs cost the same), max_wait (mixed: not all may wait for as
+--                         long), kafka (1: it has had jobs from Kafka)
+--   flow:<flow>:jobs      sorted set: the FIFO. "<id>" or "<id> <costs>" by number in the flow, the next to be sent first
+--   flow:<flow>:spilled   sorted set: behind those, jobs whose requests stay on Kafka's disk, by number in the flow
+--   flow:<flow>:awaiting  sorted set: behind those, jobs whose message was not read from Kafka yet, by number in the flow
+--   counters              hash: "<rule id>|<descriptor>" to the number of open flows that are charged for it
+--   ring:<counter>        sorted set: flows that wait for a counter which several share, by the time of their last turn
+--   flow:~<counter>       hash: priority, token, held, interval of a ring, which is due and taken as one
+--   rings                 set: the counters that have a ring
+--   due:<priority>        sorted set: flows, and rings as "~<counter>", by the time at which they are worth a look
+--   priorities            sorted set: the priorities in use
+--   retry                 sorted set: jobs that back off, by the time at which they return to their flow
+--   expiry                sorted set: flows by the time (milliseconds) at which a waiting job may have waited too long
+--   totals                hash: jobs and request bytes of all that are not final; how many bytes may come until the
+--                         memory in use is looked at again (spare), and when it was (looked)
+--   dead                  sorted set: dead letters by the time at which they failed
+--   rule:<id>             hash: revision, json, pace, interval: the rule as its flows know it, while there are any
+--   rule:<id>:flows       set: the flows that are charged for a rule
+--   revisions             hash: the revision up to which the flows of a rule that changed have been rescheduled
+--   owner:<owner>         sorted set: an owner's jobs by submission; goes with the last of their records
+--   idem:<owner>:<key>    string: "<job id> <fingerprint>"
+--   kafka                 hash: for each job from Kafka that is not final: "-" while its message was not read, "+" once
+--                         its message is known to be in Kafka, then "<partition> <offset> <bytes>"
+--   spilled               sorted set: flows with spilled jobs, by the time at which they are worth a look
+--   unread                sorted set: flows by the submission of a job that may be awaiting its message
+--   caught_up             hash: a Kafka partition to the time (milliseconds) up to which it has been read
+--   outbox                sorted set: dead letters to be published to Kafka, by the time at which to try
 --
--- All times are microseconds of TIME, but for those in records, which are milliseconds.
+-- The name of a flow says what its jobs are charged for: "<rule id>|<descriptor>;<rule id>|<descriptor>>caller", the
+-- rule that deferred them first, the caller only where no descriptor names it. All times are microseconds of TIME, except
+-- for those in records, which are milliseconds.
 
 local P = KEYS[1]
 local call = redis.call
@@ -38,8 +48,8 @@ local function now_us()
   return time[1] * 1000000 + time[2]
 end
 
--- Whole, as text. What is left a number becomes text by way of its seventeen digits, which takes several times as long;
--- so does %.0f, but a quota of a few units a year may owe for longer than %d can tell.
+-- A whole number as text. Lua writes a number with seventeen digits, which takes several times as long as %d; %.0f is as
+-- slow, but the debt of a quota of a few units a year may be longer than %d can tell.
 local function int(number)
   return string.format(number < 9e15 and '%d' or '%.0f', number)
 end
@@ -48,7 +58,7 @@ local function flow_key(flow)
   return P .. 'flow:' .. flow
 end
 
-local function list_key(flow)
+local function fifo_key(flow)
   return P .. 'flow:' .. flow .. ':jobs'
 end
 
@@ -58,6 +68,10 @@ end
 
 local function awaiting_key(flow)
   return P .. 'flow:' .. flow .. ':awaiting'
+end
+
+local function ring_key(counter)
+  return P .. 'ring:' .. counter
 end
 
 local function job_key(id)
@@ -70,4 +84,13 @@ end
 
 local function rule_key(rule)
   return P .. 'rule:' .. rule
+end
+
+-- The counters that a flow's jobs are charged for, the flow's own first.
+local function counters_of(flow)
+  local counters = {}
+  for counter in string.gmatch(string.match(flow, '^[^>]+'), '[^;]+') do
+    counters[#counters + 1] = counter
+  end
+  return counters
 end

@@ -1,12 +1,12 @@
--- Sets of jobs by owner, and of dead letters: they are weeded, for nothing tells them when a record's time is over.
+-- Sets of jobs by owner, and of dead letters. They are pruned, since nothing tells them when a record's time is over.
 --
 -- USES _names
 
 local FEW = 4
 
--- From one of its members on, the jobs whose records are gone are forgotten, until so many were met that are not. Returns
--- how long the longest of these lasts, nil where one has no end yet. To look at a record costs the queue more than all
--- else here: it is somewhere in a large memory.
+-- Forgets jobs whose records are gone, from the member at `from` on, until it has met `present` that are not, and has
+-- looked at `look` at most. Returns how long the longest of these lasts (milliseconds), nil where one has no end yet.
+-- Looking at a record is dear: it may be anywhere in a large memory.
 local function prune(set, from, present, look)
   local longest, met = 0, 0
   while met < present and look > 0 do
@@ -28,8 +28,9 @@ local function prune(set, from, present, look)
   return longest
 end
 
--- A set of which some jobs have ended. Mostly the oldest are the first to go; and somewhere else, now and then, lest a few
--- that stay keep all the others: so it stays in proportion to the records, whatever their times are.
+-- Prunes a set of which some jobs have ended. Mostly the oldest are the first to go, so it looks there; every other time it
+-- looks somewhere else, so that a few records that stay don't keep all the others. So a set stays in proportion to the
+-- records, whatever their times to live are.
 local function prune_after(set, ends, now)
   local look = math.max(16, 4 * ends)
   if now % 2 == 0 then
@@ -39,22 +40,23 @@ local function prune_after(set, ends, now)
   end
 end
 
--- An owner's list lasts for as long as the last record in it may; a little longer, not to be told so with every job.
+-- An owner's list lasts for as long as the last record in it may, and a minute longer, so that not every job has to
+-- lengthen it.
 local function keep_owned(owner, at_least_ms)
-  local index = P .. 'owner:' .. owner
-  if call('PTTL', index) < at_least_ms then
-    call('PEXPIRE', index, int(at_least_ms + 60000))
+  local owned = P .. 'owner:' .. owner
+  if call('PTTL', owned) < at_least_ms then
+    call('PEXPIRE', owned, int(at_least_ms + 60000))
   end
 end
 
 local function prune_owned(owner, ends, now)
-  local index = P .. 'owner:' .. owner
-  if call('ZCARD', index) > FEW then
-    prune_after(index, ends, now)
+  local owned = P .. 'owner:' .. owner
+  if call('ZCARD', owned) > FEW then
+    prune_after(owned, ends, now)
     return
   end
-  local longest = prune(index, 0, FEW, FEW)
+  local longest = prune(owned, 0, FEW, FEW)
   if longest and longest > 0 then
-    call('PEXPIRE', index, int(longest))
+    call('PEXPIRE', owned, int(longest))
   end
 end

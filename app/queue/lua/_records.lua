@@ -1,40 +1,112 @@
--- Job records, and the entries that stand for jobs in flows.
+-- Job records. What never changes of a job that is not final is its header, the first line of `job:<id>`:
+--
+--   w|k flow owner submitted deadline max_attempts result_ttl dead_letter_ttl stream_id seq bytes costs idem
+--
+-- w for a job that came by an edge alone, k for one that came from Kafka; times in milliseconds; '-' for no owner, no stream id (its request is on Kafka), no idempotency key, and for costs of one
+-- unit each. Once it was leased, `state` holds for it "status lease attempts started retry_at code message", a line feed
+-- and its header. Once it is final, `job:<id>` holds one line
+--
+--   s|f|c flow owner submitted started finished attempts answer stored costs idem place response_bytes code message
+--
+-- for succeeded, failed and canceled, then the response, then (of a dead letter alone) the request.
 --
 -- USES _names
 
--- A job as it stands in its flow's list.
-local function write_entry(id, stream_id, charges)
-  return id .. ' ' .. stream_id .. ' ' .. charges
+local HEADER_BYTES = 8192 -- more than any first line has: descriptors and messages are bounded
+local MESSAGE_BYTES = 300
+
+local HEADER = '^([wk]) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)'
+local STATE = '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) ([^\n]*)\n(.*)$'
+local FINAL = '^([sfc]) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S[^|]*)|(%d+) (%S+) ([^\n]*)'
+local KINDS = { s = 'succeeded', f = 'failed', c = 'canceled' }
+local LETTERS = { succeeded = 's', failed = 'f', canceled = 'c' }
+
+local function write_header(job)
+  return table.concat({ job.from_kafka and 'k' or 'w', job.flow, job.owner, job.submitted, job.deadline, job.max_attempts, job.result_ttl,
+    job.dead_letter_ttl, job.stream_id or '-', job.seq, job.bytes, job.costs, job.idem or '-' }, ' ')
 end
 
--- id, stream id, charges
-local function parse_entry(entry)
-  return string.match(entry, '^(%S+) (%S+) (.*)$')
-end
-
--- What never changes of a job, in one field: "flow owner submitted deadline max_attempts result_ttl dead_letter_ttl
--- stream_id charges", times in milliseconds, '-' for no owner, and for the stream id of a job on Kafka.
-local function write_meta(...)
-  return table.concat({ ... }, ' ')
-end
-
-local function parse_meta(text)
-  local flow, owner, submitted, deadline, max_attempts, result_ttl, dead_letter_ttl, stream_id, charges = string.match(
-    text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
+-- nil for what is no header.
+local function parse_header(text)
+  local kind, flow, owner, submitted, deadline, max_attempts, result_ttl, dead_letter_ttl, stream_id, seq, bytes, costs,
+    idem = string.match(text, HEADER)
+  if not kind then
+    return nil
+  end
   return {
-    flow = flow, owner = owner, submitted = submitted, deadline = tonumber(deadline),
+    status = 'queued', lease = '-', attempts = 0, started = '-', retry_at = '-', code = '-', message = '',
+    from_kafka = kind == 'k', flow = flow, owner = owner, submitted = submitted, deadline = tonumber(deadline),
     max_attempts = tonumber(max_attempts), result_ttl = result_ttl, dead_letter_ttl = dead_letter_ttl,
-    stream_id = stream_id ~= '-' and stream_id or nil, charges = charges,
+    stream_id = stream_id ~= '-' and stream_id or nil, seq = seq, bytes = tonumber(bytes), costs = costs,
+    idem = idem ~= '-' and idem or nil,
   }
 end
 
--- nil for a job that is not there. With it the lease under which the job is, and its idempotency key, where there is one.
-local function read_meta(id)
-  local text, lease, idem = unpack(call('HMGET', job_key(id), 'meta', 'lease', 'idem'))
-  if not text then
+local function one_line(text)
+  return string.sub(string.gsub(text, '[%c|]', ' '), 1, MESSAGE_BYTES)
+end
+
+-- header: the header as text, where the caller has it
+local function write_state(job, header)
+  return table.concat({ job.status, job.lease, int(job.attempts), job.started, job.retry_at, job.code, job.message }, ' ')
+    .. '\n' .. (header or write_header(job))
+end
+
+local function parse_state(text)
+  local status, lease, attempts, started, retry_at, code, message, header = string.match(text, STATE)
+  local job = parse_header(header)
+  job.status, job.lease, job.attempts, job.started = status, lease, tonumber(attempts), started
+  job.retry_at, job.code, job.message = retry_at, code, message
+  return job
+end
+
+local function parse_final(text)
+  local kind, flow, owner, submitted, started, finished, attempts, answer, stored, costs, idem, place, response_bytes,
+    code, message = string.match(text, FINAL)
+  if not kind then
     return nil
   end
-  local meta = parse_meta(text)
-  meta.lease, meta.idem = lease, idem
-  return meta
+  return {
+    is_final = true, status = KINDS[kind], flow = flow, owner = owner, submitted = submitted, started = started,
+    finished = finished, attempts = tonumber(attempts), answer = answer, stored = stored, costs = costs,
+    idem = idem ~= '-' and idem or nil, place = place ~= '-' and place or nil,
+    response_bytes = tonumber(response_bytes), code = code, message = message,
+  }
+end
+
+-- A job from the beginning of its record; nil where there is none.
+local function parse_record(text)
+  return parse_header(text) or parse_final(text)
+end
+
+-- A job as it stands; nil where there is none.
+local function read_job(id)
+  local state = call('HGET', P .. 'state', id)
+  if state then
+    return parse_state(state)
+  end
+  return parse_record(call('GETRANGE', job_key(id), 0, HEADER_BYTES - 1))
+end
+
+local function save_state(id, job)
+  call('HSET', P .. 'state', id, write_state(job))
+end
+
+-- A job as a member of its flow's FIFO.
+local function fifo_member(id, costs)
+  return costs == '-' and id or id .. ' ' .. costs
+end
+
+-- The id of a member, and its costs.
+local function parse_member(member)
+  local space = string.find(member, ' ', 1, true)
+  if space then
+    return string.sub(member, 1, space - 1), string.sub(member, space + 1)
+  end
+  return member, '-'
+end
+
+-- What follows the first line of a record.
+local function after_line(text)
+  return string.sub(text, string.find(text, '\n', 1, true) + 1)
 end

@@ -1,23 +1,23 @@
--- Cancel a job that has not been sent.
+-- Cancels a job that has not been sent.
 --
 -- USES  _ending
 -- KEYS  1 the partition's prefix
 -- ARGV  1 id
--- RETURN 1 canceled (now or before), 0 it runs or is final, -1 no such job
+-- RETURN 1 canceled (now or before), 0 it is being sent or is final, -1 no such job
+-- COST  O(log n)
 
-local key = job_key(ARGV[1])
-local status = call('HGET', key, 'status')
-if not status then
+local id = ARGV[1]
+local job = read_job(id)
+if not job then
   return -1
 end
-if status == 'canceled' then
+if job.status == 'canceled' then
   return 1
 end
-if status ~= 'queued' and status ~= 'retrying' then
+if job.status ~= 'queued' and job.status ~= 'retrying' then
   return 0
 end
-local meta = read_meta(ARGV[1])
-leave(ARGV[1], meta)
-call('ZREM', P .. 'retry', ARGV[1])
-finish(ARGV[1], meta, 'canceled', now_us(), {})
+leave_flow(id, job)
+call('ZREM', P .. 'retry', id)
+finish({ id = id, job = job, status = 'canceled' }, now_us())
 return 1

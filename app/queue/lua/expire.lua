@@ -1,44 +1,64 @@
 -- Jobs that have waited for too long end, wherever they wait: in a paused flow, or for app servers that are away.
 --
--- USES  _returning _ending
+-- USES  _flows _ending
 -- KEYS  1 the partition's prefix
--- ARGV  1 how many flows at most   2 how far to look into a flow
+-- ARGV  1 look: how many jobs to look at
 -- RETURN {how many ended, 1 if there may be more now}
+-- COST  O(log n) a job, 200 jobs a call at most
 
+local look = tonumber(ARGV[1])
 local now = now_us()
 local now_ms = now / 1000
-local look = tonumber(ARGV[2])
-return_retries(now)
+local more = return_retries(now) and 1 or 0
+local ends = {}
 
-local ended, more = 0, 0
-local flows = call('ZRANGEBYSCORE', P .. 'expiry', '-inf', int(now_ms), 'LIMIT', 0, ARGV[1])
-for _, flow in ipairs(flows) do
-  local next_ms
-  local function look_at(id)
-    local meta = read_meta(id)
-    if meta.deadline < now_ms then
-      leave(id, meta)
-      finish(id, meta, 'failed', now, EXPIRED)
-      ended = ended + 1
+-- Looks at the first jobs that wait in one place; returns the earliest deadline of those that stay, nil where all end.
+-- Where all jobs may wait for as long as each other, the first that stays has it.
+local function look_at(key, mixed)
+  local earliest
+  for _, member in ipairs(call('ZRANGE', key, 0, look - 1)) do
+    local id = parse_member(member)
+    local job = read_job(id)
+    look = look - 1
+    if job.deadline < now_ms then
+      ends[#ends + 1] = expired(id, job)
+      leave_flow(id, job)
     else
-      next_ms = math.min(next_ms or meta.deadline, meta.deadline)
+      earliest = math.min(earliest or job.deadline, job.deadline)
+      if not mixed then
+        break
+      end
     end
   end
-  for _, key in ipairs({ list_key(flow), spilled_key(flow) }) do
-    for _, entry in ipairs(call('LRANGE', key, 0, look - 1)) do
-      look_at(string.match(entry, '^%S+'))
+  return earliest
+end
+
+local function expire_in(flow)
+  local mixed = call('HEXISTS', flow_key(flow), 'mixed_waits') == 1
+  local earliest
+  for _, key in ipairs({ fifo_key(flow), spilled_key(flow), awaiting_key(flow) }) do
+    if look > 0 then
+      local found = look_at(key, mixed)
+      earliest = math.min(earliest or found or math.huge, found or math.huge)
     end
-  end
-  for _, id in ipairs(call('ZRANGE', awaiting_key(flow), 0, look - 1)) do
-    look_at(id)
   end
   if waiting(flow) == 0 then
     call('ZREM', P .. 'expiry', flow)
-  elseif next_ms then
-    call('ZADD', P .. 'expiry', int(next_ms), flow)
-  else
-    more = 1
+  elseif earliest and earliest < math.huge then
+    call('ZADD', P .. 'expiry', int(earliest), flow)
   end
 end
+
+local flows = call('ZRANGEBYSCORE', P .. 'expiry', '-inf', int(now_ms), 'LIMIT', 0, look)
+for _, flow in ipairs(flows) do
+  if look <= 0 then
+    more = 1
+    break
+  end
+  expire_in(flow)
+end
+if #ends > 0 then
+  finish_all(ends, now)
+end
 prune_after(P .. 'dead', 16, now)
-return { ended, #flows == tonumber(ARGV[1]) and 1 or more }
+return { #ends, #ends > 0 and 1 or more }

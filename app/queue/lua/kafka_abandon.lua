@@ -5,14 +5,15 @@
 -- KEYS  1 the partition's prefix
 -- ARGV  1 id
 -- RETURN 1 canceled, 0 the job stands
+-- COST  O(log n)
 
 local id = ARGV[1]
-local status, confirmed = unpack(call('HMGET', job_key(id), 'status', 'confirmed'))
-if not status or status == 'canceled' then
+local job = read_job(id)
+if not job or job.status == 'canceled' then
   return 1
 end
-if status ~= 'queued' or confirmed then
+if job.status ~= 'queued' or call('HGET', P .. 'kafka', id) == '+' then
   return 0
 end
-cancel_unsent(id, now_us())
+cancel_unsent(id, job, now_us())
 return 1

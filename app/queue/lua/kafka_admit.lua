@@ -1,43 +1,52 @@
--- Messages of one Kafka partition, in its order, move into their flows: with their requests where there is room, else as
+-- Messages of one Kafka partition, in its order, move into their flows: with their requests where there is capacity, else as
 -- references to what stays on Kafka's disk. What was admitted before, and what is final or gone, is skipped.
 --
 -- USES  _kafka
 -- KEYS  1 the partition's prefix
--- ARGV  1 window: most jobs of a flow that are held with their requests   2 most request bytes held, of all flows
+-- ARGV  1 window: most jobs of a flow that are resident   2 most request bytes resident, of all flows
 --       3 most of `maxmemory` for requests, a fraction   4 the same for references
 --       then for each message four: id, Kafka partition, offset, request
--- RETURN {how many were dealt with; there is no room for the rest, how many are in flows, left behind, skipped}
+-- RETURN {how many were dealt with; there is no capacity for the rest, how many are resident, spilled, skipped}
+-- COST  O(log n) a message
 
+local capacity = read_capacity(ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 local now = now_us()
-local room = room_of(ARGV[1], ARGV[2], ARGV[3], ARGV[4])
-local done, held, behind, skipped = 0, 0, 0, 0
+local done, resident, spilled, skipped = 0, 0, 0, 0
+
+-- A job may have failed before its message was read. It may be sent again: this is where its request is.
+local function remember_place(id, place)
+  local text = call('GET', job_key(id))
+  local job = text and parse_final(text)
+  if job and job.status == 'failed' and not job.place then
+    call('SET', job_key(id), (string.gsub(text, ' %-|', ' ' .. place .. '|', 1)), 'KEEPTTL')
+  end
+end
+
 for i = 5, #ARGV, 4 do
   local id, request = ARGV[i], ARGV[i + 3]
-  local at = ARGV[i + 1] .. ' ' .. ARGV[i + 2] .. ' ' .. #request
-  local status, known_at = unpack(call('HMGET', job_key(id), 'status', 'at'))
-  if known_at ~= '-' then
-    skipped = skipped + 1
-  elseif status ~= 'queued' then -- a dead letter may be sent again: this is where its request is
-    call('HSET', job_key(id), 'at', at)
+  local place = ARGV[i + 1] .. ' ' .. ARGV[i + 2] .. ' ' .. #request
+  local known_place = call('HGET', P .. 'kafka', id)
+  if known_place ~= '-' and known_place ~= '+' then
+    remember_place(id, place) -- a dead letter may be sent again: this is where its request is
     skipped = skipped + 1
   else
-    local meta = read_meta(id)
-    local depth = call('LLEN', list_key(meta.flow))
-    local may = may_be_resident(room, depth, #request)
+    local job = read_job(id)
+    local depth = call('ZCARD', fifo_key(job.flow))
+    local may = may_be_resident(capacity, depth, #request)
     if may == nil then
       break
     end
-    call('ZREM', awaiting_key(meta.flow), id)
-    if may and call('LLEN', spilled_key(meta.flow)) == 0 then
-      call('HSET', job_key(id), 'at', at)
-      put_in(id, meta, request, now)
-      room.used, room.bytes = room.used + #request, room.bytes + #request
-      held = held + 1
+    call('ZREM', awaiting_key(job.flow), id)
+    if may and call('EXISTS', spilled_key(job.flow)) == 0 then
+      call('HSET', P .. 'kafka', id, place)
+      make_resident(id, job, request, now)
+      capacity.used, capacity.bytes = capacity.used + #request, capacity.bytes + #request
+      resident = resident + 1
     else
-      spill(id, meta, at, now)
-      behind = behind + 1
+      spill(id, job, place, now)
+      spilled = spilled + 1
     end
   end
   done = done + 1
 end
-return { done, held, behind, skipped }
+return { done, resident, spilled, skipped }

@@ -1,54 +1,72 @@
--- A dead letter becomes a job again, at the end of its flow: the same id, owner and idempotency key, all attempts anew.
+-- A dead letter becomes a job again, at the end of its flow: with the same id, owner and idempotency key, and all its
+-- attempts.
 --
 -- USES  _owners _kafka
 -- KEYS  1 the partition's prefix
--- ARGV  1 id            2 rule id       3 priority        4 revision        5 rule_json   6 interval_us
---       7 max_wait_ms   8 max_attempts  9 result_ttl_ms  10 dead_letter_ttl_ms
+-- ARGV  1 id   then of its rule as app/queue/flow_parameters.py: 2 max_wait_ms   3 max_attempts   4 result_ttl_ms
+--       5 dead_letter_ttl_ms   6 max_depth   7 max_flow_bytes   8 interval_us   9 priority   10 revision   11 json   12 pace
+--       13 rule id
 -- RETURN 1, 0 if it is no dead letter (any more), -1 where there is no such job, -2 where it is another rule's,
 --        -3 where its request is nowhere any more
+-- COST  O(log n)
 
-local id = ARGV[1]
-local key = job_key(id)
-local meta = read_meta(id)
-if not meta then
+local id, rule_id = ARGV[1], ARGV[13]
+local rule = {
+  max_wait = ARGV[2], priority = ARGV[9], revision = ARGV[10], json = ARGV[11], pace = ARGV[12], interval = ARGV[8],
+}
+local dead = read_job(id)
+if not dead then
   return -1
 end
-if call('HGET', key, 'status') ~= 'failed' then
+if dead.status ~= 'failed' then
   return 0
 end
-if rule_of(meta.flow) ~= ARGV[2] then
+if rule_of(dead.flow) ~= rule_id then
   return -2
+end
+-- A request that is here stays here, before those of its flow that are on Kafka: Kafka may have forgotten it.
+local request = string.sub(after_line(call('GET', job_key(id))), dead.response_bytes + 1)
+if request == '' and not dead.place then
+  return -3
 end
 
 local now = now_us()
-local at = call('HGET', key, 'at')
--- What is here stays here, before those of its flow that are on Kafka: Kafka may have forgotten it.
-local goes_in = call('HEXISTS', key, 'request') == 1
-if not goes_in and (not at or at == '-') then
-  return -3
+local flow = dead.flow
+local seq = call('HINCRBY', flow_key(flow), 'seq', 1)
+local job = {
+  from_kafka = dead.place ~= nil, flow = flow, owner = dead.owner, submitted = dead.submitted,
+  deadline = int(now / 1000 + tonumber(ARGV[2])), max_attempts = ARGV[3], result_ttl = ARGV[4],
+  dead_letter_ttl = ARGV[5], seq = int(seq), bytes = int(#request), costs = dead.costs, idem = dead.idem,
+}
+if request ~= '' then
+  job.stream_id = call('XADD', P .. 'jobs', '*', 'id', id)
 end
-local stream_id = goes_in and call('XADD', P .. 'jobs', '*', 'id', id) or '-'
-local deadline = int(now / 1000 + tonumber(ARGV[7]))
-call('HSET', key, 'status', 'queued', 'meta',
-  write_meta(meta.flow, meta.owner, meta.submitted, deadline, ARGV[8], ARGV[9], ARGV[10], stream_id, meta.charges))
-call('HDEL', key, 'attempts', 'started', 'finished', 'code', 'message', 'answer', 'response')
-call('PERSIST', key)
+call('SET', job_key(id), write_header(job) .. '\n' .. request)
 call('ZREM', P .. 'dead', id)
-if meta.idem then
-  call('PERSIST', P .. 'idem:' .. meta.idem)
+call('ZREM', P .. 'outbox', id)
+if job.idem then
+  call('PERSIST', P .. 'idem:' .. job.idem)
 end
-if meta.owner ~= '-' then
-  keep_owned(meta.owner, ARGV[7] + math.max(ARGV[9], ARGV[10]))
+if job.owner ~= '-' then
+  keep_owned(job.owner, ARGV[2] + math.max(ARGV[4], ARGV[5]))
 end
-enter_flow(meta.flow, call('HGET', flow_key(meta.flow), 'revision'), ARGV[3], ARGV[4], ARGV[5], ARGV[6])
-call('HINCRBY', flow_key(meta.flow), 'open', '1')
-call('HINCRBY', P .. 'totals', 'jobs', '1')
-call('HINCRBY', P .. 'totals', 'bytes', call('HSTRLEN', key, 'request'))
-watch_expiry(meta.flow, deadline)
-if goes_in then
-  call('RPUSH', list_key(meta.flow), write_entry(id, stream_id, meta.charges))
-  make_due(meta.flow, now, true)
+enter_flow(flow, call('HGET', flow_key(flow), 'revision'), rule)
+call('HINCRBY', flow_key(flow), 'open', 1)
+call('HINCRBY', flow_key(flow), 'bytes', #request)
+call('HSET', flow_key(flow), 'mixed_waits', '1')
+if job.costs ~= '-' then
+  call('HSET', flow_key(flow), 'mixed', '1')
+end
+call('HINCRBY', P .. 'totals', 'jobs', 1)
+call('HINCRBY', P .. 'totals', 'bytes', #request)
+call('ZADD', P .. 'expiry', 'LT', job.deadline, flow)
+if dead.place then
+  call('HSET', P .. 'kafka', id, dead.place)
+end
+if request ~= '' then
+  call('ZADD', fifo_key(flow), job.seq, fifo_member(id, job.costs))
+  make_due(flow, now)
 else
-  spill(id, meta, at, now)
+  spill(id, job, dead.place, now)
 end
 return 1

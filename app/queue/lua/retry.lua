@@ -2,22 +2,22 @@
 --
 -- USES  _records
 -- KEYS  1 the partition's prefix
--- ARGV  1 id   2 lease   3 delay_us   4 1: the attempt is given back   5 code   6 message
+-- ARGV  1 id   2 lease   3 delay_us   4 1: the attempt does not count   5 code   6 message
 -- RETURN 1, or 0 if the lease is no longer held
+-- COST  O(log n)
 
-local id = ARGV[1]
-local key = job_key(id)
-local meta = read_meta(id)
-if not meta or meta.lease ~= ARGV[2] then
+local id, lease, delay, gives_back, code, message = unpack(ARGV)
+local job = read_job(id)
+if not job or job.lease ~= lease then
   return 0
 end
-local at = math.min(now_us() + tonumber(ARGV[3]), meta.deadline * 1000) -- nothing waits past its time
-call('XACK', P .. 'jobs', 'workers', meta.stream_id)
-call('HDEL', key, 'lease')
-call('HSET', key, 'status', 'retrying', 'retry_at', int(at), 'code', ARGV[5], 'message', ARGV[6])
-if ARGV[4] == '1' then
-  call('HINCRBY', key, 'attempts', -1)
+local at = math.min(now_us() + tonumber(delay), job.deadline * 1000) -- nothing waits past its time
+call('XACK', P .. 'jobs', 'workers', job.stream_id)
+job.status, job.lease, job.retry_at, job.code, job.message = 'retrying', '-', int(at), code, one_line(message)
+if gives_back == '1' then
+  job.attempts = job.attempts - 1
 end
+save_state(id, job)
 call('ZADD', P .. 'retry', int(at), id)
 call('PUBLISH', P .. 'wake', '')
 return 1

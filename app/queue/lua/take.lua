@@ -1,19 +1,23 @@
--- Take flows that are due: each is pushed a flow-lease ahead and gets a new token, without which no one leases its jobs.
+-- Takes what is due: flows, and rings of flows that take turns. Each is pushed a flow lease ahead and gets a new token,
+-- without which nobody leases its jobs.
 --
--- USES  _returning
+-- USES  _flows
 -- KEYS  1 the partition's prefix
--- ARGV  1 max_flows   2 flow_lease_us   3 token, unique to this call   4 n: how far to look into a flow
--- RETURN {wait_us until something is due, -1 for never, then for each flow: flow, rule id, run, charges, depth, late_us}
---        late_us: for how long it had been due   run: how many jobs at the head cost the same, at most n
+-- ARGV  1 max_units   2 flow_lease_us   3 token, unique to this call   4 look: how many jobs of a flow to look at
+--       5 turns: how many flows of a ring to name
+-- RETURN {wait_us until something is due, -1 for never, now_us, then for each unit {name, late_us, flows in it, flow...}}
+--        late_us: for how long it had been due   flow: {name, depth, same_cost, costs} (describe in _flows.lua)
+-- COST  O(log n) a flow taken, 128 units of 64 flows at most; returns at most 100 jobs from backoff
+
+local max_units, flow_lease, token = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local look, turns = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local now = now_us()
-local left = tonumber(ARGV[1])
-local n = tonumber(ARGV[4])
+local more_retries = return_retries(now)
+local held = int(now + flow_lease)
+local has_rings = call('EXISTS', P .. 'rings') == 1
+local reply, wait = { 0, int(now) }, -1
 
-return_retries(now)
-
-local reply = { 0 }
-local wait = -1
 local function sooner(score)
   if score then
     local from_now = math.max(0, score - now)
@@ -21,30 +25,62 @@ local function sooner(score)
   end
 end
 
-for _, priority in ipairs(call('ZREVRANGE', P .. 'priorities', 0, -1)) do
-  local key = P .. 'due:' .. priority
-  local flows = left > 0 and call('ZRANGEBYSCORE', key, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, left) or {}
-  for at = 1, #flows, 2 do
-    local flow, due = flows[at], tonumber(flows[at + 1])
-    local run, charges = peek_same_cost_prefix(flow, n)
-    if run == 0 then
-      call('ZREM', key, flow)
+local function hold(key, unit)
+  call('ZADD', key, held, unit)
+  call('HSET', flow_key(unit), 'token', token, 'held', held)
+end
+
+-- A flow that is due joins the ring of a counter for which others wait: it would pass them otherwise.
+local function joins_a_ring(flow)
+  local counter = has_rings and contended_counter(flow)
+  if counter then
+    join_ring(flow, counter, nil, now)
+  end
+  return counter
+end
+
+local function take_flow(key, flow, due)
+  local described = describe(flow, look)
+  if described[3] == 0 then
+    call('ZREM', key, flow)
+  elseif not joins_a_ring(flow) then
+    hold(key, flow)
+    reply[#reply + 1] = { flow, math.floor(now - due), 1, described }
+  end
+end
+
+local function take_ring(key, unit, due)
+  local counter = string.sub(unit, 2)
+  local unit_reply = { unit, math.floor(now - due), call('ZCARD', ring_key(counter)) }
+  for _, flow in ipairs(call('ZRANGE', ring_key(counter), 0, turns - 1)) do
+    local described = describe(flow, look)
+    if described[3] == 0 then
+      leave_ring(flow, counter)
     else
-      left = left - 1
-      local held = int(now + tonumber(ARGV[2]))
-      call('ZADD', key, held, flow)
-      call('HSET', flow_key(flow), 'token', ARGV[3], 'held', held)
-      reply[#reply + 1] = flow
-      reply[#reply + 1] = rule_of(flow)
-      reply[#reply + 1] = run
-      reply[#reply + 1] = charges
-      reply[#reply + 1] = call('LLEN', list_key(flow))
-      reply[#reply + 1] = math.floor(now - due)
+      unit_reply[#unit_reply + 1] = described
     end
   end
-  local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  sooner(first[2])
+  if #unit_reply == 4 and unit_reply[3] == 1 and tonumber(call('HGET', P .. 'counters', counter) or 0) <= 1 then
+    local flow = unit_reply[4][1] -- nobody to take turns with any more
+    leave_ring(flow, counter)
+    hold(due_key(flow), flow)
+    reply[#reply + 1] = { flow, unit_reply[2], 1, unit_reply[4] }
+  elseif #unit_reply > 3 then
+    hold(key, unit)
+    reply[#reply + 1] = unit_reply
+  end
 end
-sooner(call('ZRANGE', P .. 'retry', 0, 0, 'WITHSCORES')[2])
+
+for _, priority in ipairs(call('ZREVRANGE', P .. 'priorities', 0, -1)) do
+  local key = P .. 'due:' .. priority
+  local left = max_units - (#reply - 2)
+  local units = left > 0 and call('ZRANGEBYSCORE', key, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, left) or {}
+  for at = 1, #units, 2 do
+    local take = string.sub(units[at], 1, 1) == '~' and take_ring or take_flow
+    take(key, units[at], tonumber(units[at + 1]))
+  end
+  sooner(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
+end
+sooner(more_retries and now or call('ZRANGE', P .. 'retry', 0, 0, 'WITHSCORES')[2])
 reply[1] = math.ceil(wait)
 return reply

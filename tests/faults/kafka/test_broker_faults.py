@@ -185,7 +185,7 @@ async def test_a_job_whose_append_was_not_acknowledged_is_never_sent(
         assert (await kafka.job(job_id)).status is JobStatus.CANCELED, "its message was appended"
         async with kafka.intake():
             await eventually(lambda: is_one(kafka.intake_count("skipped")), 30, "its message is skipped")
-        assert (await kafka.flows.take(0, 10, 1000, 10))[1] == []
+        assert (await kafka.flows.take(0, 10, 1000))[1] == []
 
 
 async def ready(queue: KafkaQueue) -> bool:

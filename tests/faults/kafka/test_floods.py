@@ -57,7 +57,7 @@ async def enqueue(kafka: Kafka, rule: ActiveRule, user: str, count: int, at_once
 
     async def one(number: int) -> None:
         request = StoredRequest("POST", f"/{user}/{number}".encode(), [], BODY)
-        deferral = Deferral(rule, whom, (FrozenCharge(rule.rule_id, whom, 1),), "", request)
+        deferral = Deferral(rule, (FrozenCharge(rule.rule_id, whom, 1),), "", request)
         assert isinstance(await kafka.queue.enqueue(deferral), Enqueued)
 
     for first in range(0, count, at_once):

@@ -1,0 +1,62 @@
+"""Names of flows: what the jobs of a flow are charged for, and whose they are.
+
+A flow's name is `<rule id>|<descriptor>` for the rule that deferred its jobs, then the same of every other rule that
+they are charged for, separated by `;`. If no descriptor names the caller, `>` and the caller follow: callers who are
+counted together still have flows of their own. No part holds a separator (app/limiter/keys.py).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+ALL_COST_ONE = "-"
+"""How costs of one unit for every rule are written."""
+
+
+class ChargedRule(NamedTuple):
+    """A rule that a flow's jobs are charged for, and who is counted."""
+
+    rule_id: str
+    descriptor: str
+
+    @property
+    def counter(self) -> str:
+        """The counter as the queue's scripts name it."""
+        return f"{self.rule_id}|{self.descriptor}"
+
+
+def flow_name(charged: Sequence[tuple[str, str]], caller: str) -> str:
+    """Name the flow of a caller's jobs; `charged` are pairs of rule id and descriptor, the flow's own rule first."""
+    name = ";".join(f"{rule_id}|{descriptor}" for rule_id, descriptor in charged)
+    return name if not caller or any(caller == descriptor for _, descriptor in charged) else f"{name}>{caller}"
+
+
+def charged_rules(flow: str) -> tuple[ChargedRule, ...]:
+    """The rules that a flow's jobs are charged for, the flow's own first."""
+    return tuple(ChargedRule(*part.split("|")) for part in flow.partition(">")[0].split(";"))
+
+
+def own_rule(flow: str) -> ChargedRule:
+    """The rule that deferred a flow's jobs."""
+    own = flow.partition(">")[0].partition(";")[0]
+    return ChargedRule(*own.split("|"))
+
+
+def shared_with(flow: str) -> str:
+    """The caller of a flow whose own counter is shared with other callers; empty if it is the caller's own."""
+    caller = flow.partition(">")[2]
+    if caller:
+        return caller
+    own, *others = charged_rules(flow)
+    if own.descriptor.startswith("user:"):
+        return ""
+    return next((rule.descriptor for rule in others if rule.descriptor.startswith("user:")), "")
+
+
+def encode_costs(costs: Sequence[int]) -> str:
+    """Write what a job costs each of its flow's rules."""
+    return ALL_COST_ONE if all(cost == 1 for cost in costs) else ",".join(map(str, costs))
+
+
+def decode_costs(text: str, rules: int) -> tuple[int, ...]:
+    """Read what `encode_costs` wrote for so many rules."""
+    return (1,) * rules if text == ALL_COST_ONE else tuple(map(int, text.split(",")))

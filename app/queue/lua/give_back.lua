@@ -1,0 +1,42 @@
+-- Gives back flows and rings that the caller took, to be due again after a time.
+--
+-- USES  _flows
+-- KEYS  1 the partition's prefix
+-- ARGV  for each unit five: name, token, wait_us, the counter that the flow waits for (or ''), interval_us of that counter
+-- RETURN for each unit 1, or 0 where another worker took it
+-- COST  O(log n) a unit, 128 units a call at most
+
+local now = now_us()
+local reply = {}
+
+local function give_back(unit, due, counter, interval)
+  call('HDEL', flow_key(unit), 'token', 'held')
+  if string.sub(unit, 1, 1) == '~' then
+    call('HSET', flow_key(unit), 'interval', interval)
+    call('ZADD', due_key(unit), int(due), unit)
+    return
+  end
+  if call('EXISTS', fifo_key(unit)) == 0 then
+    call('ZREM', due_key(unit), unit)
+    return
+  end
+  local hold_until = tonumber(call('HGET', flow_key(unit), 'hold_until') or 0)
+  if hold_until > due then
+    call('ZADD', due_key(unit), int(hold_until), unit)
+    return
+  end
+  if counter ~= '' then
+    call('HSET', flow_key(unit), 'waits_for', rule_of(counter))
+  end
+  wait_for(unit, counter ~= '' and counter, due, now, interval)
+end
+
+for at = 1, #ARGV, 5 do
+  local unit, token, wait_us, counter, interval = unpack(ARGV, at, at + 4)
+  local is_held = call('HGET', flow_key(unit), 'token') == token
+  if is_held then
+    give_back(unit, now + tonumber(wait_us), counter, interval)
+  end
+  reply[#reply + 1] = is_held and 1 or 0
+end
+return reply

@@ -1,0 +1,160 @@
+"""Slots: a worker asks the limiter for permission to send jobs of a flow, for all rules that they are charged for."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from app.errors import RulesUnavailable
+from app.limiter.keys import backlog_of, caller_backlog_of, drain_counter, live_counter
+from app.limiter.limiter import Limiter
+from app.limiter.policy import Charge, Slots
+from app.queue.flow_name import ChargedRule, charged_rules, decode_costs, own_rule, shared_with
+from app.queue.flows import Flows
+from app.queue.model import FlowHead, Wait
+from app.rules.active import ActiveRule
+from app.rules.cache import RuleCache
+from app.settings import Settings
+from consumers.clock import CountersClock
+from consumers.lead_time import LeadTime
+
+MARKER_SLACK_S = 60.0
+WAITING_MARKER_S = 1.0
+"""How long a counter is marked, beyond the next slot, as one that flows wait for."""
+
+CLOCK_LOOKS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOfFlow:
+    """The rule that deferred a flow's jobs; `deleted`: it is gone, and this is its last version."""
+
+    active: ActiveRule
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Slots of a flow, in times of `time.monotonic`.
+
+    `next_wait_us`: from the grant until the slot after the last one. `ask_at_s`: when to ask for it. `wait`: for which
+    counter the flow waits then. `waits`: the same for each counter that its jobs are charged for, by itself.
+    """
+
+    slots_s: tuple[float, ...]
+    granted_at_s: float
+    next_wait_us: int
+    ask_at_s: float
+    wait: Wait
+    waits: tuple[Wait, ...]
+
+    def wait_for(self, counter: str) -> Wait | None:
+        """How long one counter by itself lets the next job wait; None: the jobs are not charged for it any more."""
+        return next((wait for wait in self.waits if wait.counter == counter), None)
+
+
+class SlotSource:
+    """Acquires slots. Methods raise CountersUnavailable; without counters nothing is sent."""
+
+    def __init__(self, limiter: Limiter, flows: Flows, rules: RuleCache, settings: Settings) -> None:
+        self._limiter = limiter
+        self._flows = flows
+        self._rules = rules
+        self._clock = CountersClock()
+        self.lead_time = LeadTime(int(settings.slot_lead_ms * 1000), int(settings.horizon_ms * 1000))
+
+    async def prepare(self) -> None:
+        """Learn what the counters' clock says, before the first slots depend on it."""
+        for _ in range(CLOCK_LOOKS):
+            asked_at = monotonic()
+            self._clock.to_monotonic_s(asked_at, await self._limiter.now_us(), monotonic())
+
+    async def rule_of(self, flow: str) -> RuleOfFlow | None:
+        """The rule that deferred a flow's jobs; None: the rules are not known now."""
+        try:
+            rule = await self._rules.by_id(own_rule(flow).rule_id)
+        except RulesUnavailable:
+            return None
+        if rule is not None:
+            return RuleOfFlow(rule, deleted=False)
+        last = await self._flows.snapshot(flow)
+        return None if last is None else RuleOfFlow(last, deleted=True)
+
+    async def acquire(self, head: FlowHead, rule: ActiveRule, n: int, at_us: int) -> Grant:
+        """Up to `n` slots for the next jobs of a flow. `at_us`: when the flow was last seen, by the queue's clock."""
+        charged, charges = await self._charges(head, rule)
+        marker = "" if rule.overtaking else caller_marker(head.name)
+        asked_at = monotonic()
+        slots = await self._limiter.acquire(
+            charges, n, self.lead_time.horizon_us, self.lead_time.slot_us, marker, at_us, marker_ttl_s(rule)
+        )
+        granted_at = self._clock.to_monotonic_s(asked_at, slots.given_us, monotonic())
+        return self._grant(charged, charges, slots, granted_at)
+
+    def _grant(
+        self, charged: Sequence[ChargedRule], charges: Sequence[Charge], slots: Slots, granted_at_s: float
+    ) -> Grant:
+        waits = tuple(
+            [
+                Wait(wait_us, rule.counter, math.ceil(charge.policy.emission_interval_us * charge.cost))
+                for rule, charge, wait_us in zip(charged, charges, slots.quota_waits_us, strict=True)
+            ]
+        )
+        return Grant(
+            tuple([granted_at_s + slot_us / 1e6 for slot_us in slots.waits_us]),
+            granted_at_s,
+            slots.next_wait_us,
+            granted_at_s + (slots.next_wait_us - self.lead_time.request_us) / 1e6,
+            max(waits, key=_wait_us),
+            waits,
+        )
+
+    async def _charges(self, head: FlowHead, rule: ActiveRule) -> tuple[list[ChargedRule], list[Charge]]:
+        """The flow's own policy, then that of every other rule that its jobs are charged for and that is in force.
+
+        A job costs at most a burst: one that was deferred under a larger burst would wait for ever.
+        """
+        rules = charged_rules(head.name)
+        costs = decode_costs(head.costs, len(rules))
+        own = rules[0]
+        counter = drain_counter if rule.has_own_drain_rate else live_counter
+        policy = rule.drain_policy
+        charged, charges = [own], [Charge(counter(*own), policy, min(costs[0], policy.burst))]
+        for other, cost in zip(rules[1:], costs[1:], strict=True):
+            active = await self._rules.by_id(other.rule_id)
+            if active is not None and not active.shadow:
+                charged.append(other)
+                charges.append(Charge(live_counter(*other), active.policy, min(cost, active.policy.burst)))
+        return charged, charges
+
+    async def mark_waiting(self, counter: str, at_us: int, next_wait_us: int) -> None:
+        """Say that flows of several callers wait for a counter, so that no live request passes them.
+
+        Only where the rule of the counter defers and lets nobody overtake.
+        """
+        rule_id, _, descriptor = counter.partition("|")
+        rule = await self._rules.by_id(rule_id)
+        if rule is not None and rule.defers and not rule.overtaking:
+            marker = backlog_of(live_counter(rule_id, descriptor))
+            await self._limiter.set_backlog_marker(marker, at_us, WAITING_MARKER_S + next_wait_us / 1e6)
+
+    async def clear_marker(self, flow: str, rule: ActiveRule, at_us: int) -> None:
+        """Say that a flow has no jobs any more, as it was seen at `at_us`."""
+        if not rule.overtaking:
+            await self._limiter.clear_backlog_marker(caller_marker(flow), at_us)
+
+
+def _wait_us(wait: Wait) -> int:
+    return wait.wait_us
+
+
+def caller_marker(flow: str) -> str:
+    """The backlog marker of a flow: that of its own counter, or of the caller if others are counted there too."""
+    own, caller = own_rule(flow), shared_with(flow)
+    counter = live_counter(*own)
+    return caller_backlog_of(counter, caller) if caller else backlog_of(counter)
+
+
+def marker_ttl_s(rule: ActiveRule) -> float:
+    """A marker outlives everything that may wait in its flow."""
+    return rule.queue.max_wait_seconds + MARKER_SLACK_S
