@@ -70,6 +70,39 @@ async def test_app_servers_that_are_down_cost_no_attempt_and_no_order(settings: 
         assert since[-1] < 400 / RATE + 30
 
 
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+async def test_a_flow_that_is_turned_away_is_held_ever_longer_and_keeps_its_order_and_attempts(
+    settings: Settings, tmp_path: Path, status: int
+) -> None:
+    async with running(settings, tmp_path, workers=0) as system:
+        jobs = await defer(system, 60)
+        await answer_all_with(system, status)
+        await system.ready(system.worker())
+        await asyncio.sleep(6)
+        turned_away = await drained(system)
+        assert 2 <= len({a["at"] for a in turned_away}) <= 6, "a backoff of 1 s that doubles each time"
+        assert {a["target"] for a in turned_away[:1]} == {"/0"}
+        await answer_all_with(system, 0)
+        await system.ended(jobs[-1], "u", 60)
+        arrivals = (await drained(system))[len(turned_away) :]
+        assert [a["target"] for a in arrivals] == [f"/{number}" for number in range(60)]
+        assert {a["attempt"] for a in arrivals} == {"1"}
+
+
+@pytest.mark.parametrize("trouble", ["status=503&retry_after=900", "status=503", "status=429"])
+async def test_an_endpoint_that_is_busy_holds_nobody_else(settings: Settings, tmp_path: Path, trouble: str) -> None:
+    async with running(settings, tmp_path, workers=0) as system:
+        unlucky = await defer(system, 30, "/busy/{}?" + trouble, "unlucky")
+        await system.ready(system.worker())
+        await system.arrived(1 + 1)
+        await asyncio.sleep(3)  # so that whatever opens has opened
+        [job] = await defer(system, 1, "/fine/{}", "lucky")
+        ended = await system.ended(job, "lucky", 2)
+        assert ended["status"] == "succeeded"
+        waiting = await system.job(unlucky[0], "unlucky")
+        assert (waiting["status"], waiting["attempts"]) in {("queued", 0), ("retrying", 0)}
+
+
 async def test_when_many_flows_are_turned_away_the_worker_only_probes_each_time_with_another_flow(
     settings: Settings, tmp_path: Path
 ) -> None:
