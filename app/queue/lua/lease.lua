@@ -89,7 +89,7 @@ local function of_ring(unit, keep_us, at, count)
   local jobs, counter = {}, string.sub(unit, 2)
   for i = 0, count - 1 do
     local flow, n, costs, wait_us, waits_for, interval = unpack(ARGV, at + i * FLOW_FIELDS, at + (i + 1) * FLOW_FIELDS - 1)
-    local since = call('ZSCORE', ring_key(counter), flow)
+    local since = tonumber(call('ZSCORE', ring_key(counter), flow) or nil)
     if since then
       if tonumber(n) > 0 then
         lease_jobs(flow, tonumber(n), costs, jobs)
