@@ -41,7 +41,7 @@ def deferral(number: int, flows: int, active: ActiveRule, due_in_us: int) -> Def
     whom = descriptor("user", f"user_{number % flows}")
     request = StoredRequest("POST", b"/work", [(b"content-type", b"text/plain")], b"x" * 400)
     charges = (FrozenCharge(active.rule_id, whom, 1),)
-    return Deferral(active, whom, charges, "", request, due_in_us=due_in_us)
+    return Deferral(active, charges, "", request, due_in_us=due_in_us)
 
 
 async def enqueue(flows: Flows, rule_id: str, numbers: Iterable[int], count: int, due_in_us: int) -> None:
