@@ -142,7 +142,7 @@ async def test_a_deferred_request_names_its_job(system: System) -> None:
     assert answer.headers["Location"] == answer.headers["Operation-Location"] == job["links"]["self"]
     assert job["links"]["self"] == f"{system.url}/_penstock/jobs/{job['id']}"
     assert (job["status"], job["rule_id"], job["attempts"]) == ("queued", "paused", 0)
-    assert (job["eta_known"], job["resourceLocation"]) == (False, None)
+    assert (job["eta_known"], job["waiting_for"], job["resourceLocation"]) == (False, "paused", None)
     assert int(answer.headers["Retry-After"]) >= 1
     pending = await system.request("GET", f"/_penstock/jobs/{job['id']}/response", "paused")
     assert (pending.status, pending.headers["Penstock-Job-Status"]) == (202, "queued")
