@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from tests.support.bounds import SEND_DELAY_S, assert_within_rate
+from tests.support.granted_slots import assert_sent_at_slots
 from tests.support.ledger import Ledger
 from tests.support.system import System
 from tests.support.waiting import eventually
@@ -33,6 +34,8 @@ class Arrival:
     number: int
     attempt: int
     at: float
+    clock: float
+    """The same on the machine's clock, which slots are granted by."""
     answered: float
     via: str
 
@@ -90,6 +93,12 @@ class Account:
             for first, last in pairwise(bounds):
                 within = [at for at in times if first < at <= last]
                 assert_within_rate(within, rate_per_s, burst + ahead, send_delay_s)
+
+    def assert_slots(self, system: System, rate_per_s: float, burst: float) -> None:
+        """Every descriptor was granted slots within the rate, and each arrival came at a slot of its own or later."""
+        for user in {arrival.user for arrival in self.arrivals}:
+            times = [arrival.clock for arrival in self.arrivals if arrival.user == user]
+            assert_sent_at_slots(times, system.granted(f"user:{user}"), rate_per_s, burst)
 
     def in_flight(self, kill: Kill) -> list[Arrival]:
         """What was being sent, or had been answered and not yet settled, by who was killed; by all, for the queue."""
@@ -168,5 +177,7 @@ def arrivals_of(file: Path) -> list[Arrival]:
             *via, user, number = line["target"].partition("?")[0].strip("/").split("/")
             ended = answered.get(line["key"], line["at"])
             attempt = int(line["attempt"])
-            found.append(Arrival(line["job"], user, int(number), attempt, line["at"], ended, "/".join(via)))
+            found.append(
+                Arrival(line["job"], user, int(number), attempt, line["at"], line["clock"], ended, "/".join(via))
+            )
     return sorted(found, key=lambda arrival: arrival.at)
