@@ -97,7 +97,7 @@ async def resumed_after(system: System, before: int) -> float:
 def check(system: System, found: Account, kills: int) -> None:
     assert set(found.statuses) == {"succeeded"}
     assert found.duplicates <= kills * RATE, "at most what was in flight"
-    found.assert_slots(system, RATE, 1)
+    found.assert_slots(system, RATE, 1, {"more": "u"})
     found.assert_order()
 
 
