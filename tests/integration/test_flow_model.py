@@ -1,43 +1,36 @@
 """A flow on a real Redis against a flow as a plain Python list: the same order, positions, counts and ends."""
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import replace
 from enum import Enum, auto
-from typing import TypeVar, cast
+from typing import cast
 
 import pytest
-from hypothesis import HealthCheck, Phase
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, invariant, rule
 
-from app.clients import queue_redis, queue_scripts
 from app.jobs.model import JobStatus, StoredResponse, encode_request
 from app.queue import keys
 from app.queue.flow_name import encode_costs
-from app.queue.flows import Flows
-from app.queue.model import Deferral, Enqueued, FrozenCharge, Full, FullReason, LeasedJob, Settlement, TakenFlow, Wait
-from app.queue.records import Records
+from app.queue.model import (
+    Deferral,
+    Enqueued,
+    FrozenCharge,
+    Full,
+    FullReason,
+    LeasedJob,
+    Settlement,
+    TakenFlow,
+    Wait,
+)
 from app.settings import Settings
+from tests.support.flow_machine import LONG_US, PREFIX, FlowMachine, run_machine
 from tests.support.flow_model import MAX_ATTEMPTS, ModelFlow
 from tests.support.flow_steps import active, deferral, ids
 
-T = TypeVar("T")
-
 MAX_DEPTH = 8
 INTERVAL_S = 0.1
-LONG_US = 600_000_000
-"""So long that nothing ends by itself while the machine runs."""
-
 FLOW = "r|user:u"
-P = keys.prefix(0)
 COSTS = st.sampled_from([1, 1, 1, 3])
 STEPS = (
     "enqueue", "enqueue", "take_and_lease", "take_and_lease", "take_and_lease", "attempts_end", "attempts_end",
@@ -57,46 +50,17 @@ class Ending(Enum):
     FAILED = auto()
 
 
-class FlowMachine(RuleBasedStateMachine):
+class OneFlowMachine(FlowMachine):
     """Each step is one that an edge, a worker or a client takes; some set the clock on by direct writes."""
-
-    settings: Settings
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
         self.model = ModelFlow()
         self.leased: dict[str, LeasedJob] = {}
         self.taken: TakenFlow | None = None
         self.parked = False
         self.revision = 1
         self.numbers = 0
-        self.run(self._begin())
-
-    async def _begin(self) -> None:
-        self.redis = queue_redis(self.settings)
-        self.scripts = queue_scripts(self.settings)
-        await self.redis.flushall()
-        self.flows = Flows(self.redis, self.scripts, self.settings)
-        self.records = Records(self.redis, self.scripts, self.settings)
-        await self.flows.prepare()
-
-    def run(self, awaitable: Awaitable[T]) -> T:
-        async def awaited() -> T:
-            return await awaitable
-
-        return self.runner.run(awaited())
-
-    def teardown(self) -> None:
-        try:
-            self.run(self._end_all())
-        finally:
-            self.run(self._close())
-            self.runner.close()
-
-    async def _close(self) -> None:
-        await self.scripts.aclose()
-        await self.redis.aclose()
 
     @rule(name=st.sampled_from(STEPS), data=st.data())
     def step(self, name: str, data: st.DataObject) -> None:
@@ -255,7 +219,7 @@ class FlowMachine(RuleBasedStateMachine):
         backing_off = self.model.in_state("backing_off")
         returning = [job_id for job_id in backing_off if data.draw(st.booleans(), "returns")]
         if returning:
-            self.run(self.redis.zadd(P + "retry", dict.fromkeys(returning, 0)))
+            self.run(self.redis.zadd(PREFIX + "retry", dict.fromkeys(returning, 0)))
         for job_id in returning:
             self.model.return_from_backoff(job_id)
         self.expire(data)
@@ -270,14 +234,14 @@ class FlowMachine(RuleBasedStateMachine):
 
     async def _make_late(self, job_id: str) -> None:
         """Write a deadline of long ago into the header of a waiting job, wherever it stands."""
-        state = cast("bytes | None", await self.redis.hget(P + "state", job_id))
+        state = cast("bytes | None", await self.redis.hget(PREFIX + "state", job_id))
         if state is not None:
             line, _, header = state.partition(b"\n")
-            await self.redis.hset(P + "state", job_id, line + b"\n" + _late(header))
+            await self.redis.hset(PREFIX + "state", job_id, line + b"\n" + _late(header))
         record = cast("bytes", await self.redis.get(keys.record(0, job_id)))
         await self.redis.set(keys.record(0, job_id), _late(record))
-        await self.redis.zadd(P + "expiry", {FLOW: 1})
-        await self.redis.hset(P + "flow:" + FLOW, "mixed_waits", "1")
+        await self.redis.zadd(PREFIX + "expiry", {FLOW: 1})
+        await self.redis.hset(PREFIX + "flow:" + FLOW, "mixed_waits", "1")
 
     def expire(self, _: st.DataObject) -> None:
         assert self.run(self.flows.expire(0)) == self.model.expire()
@@ -321,8 +285,8 @@ class FlowMachine(RuleBasedStateMachine):
     async def _counts(self) -> None:
         open_jobs = self.model.open
         asked = self.redis.pipeline(transaction=False)
-        asked.hmget(P + "totals", "jobs", "bytes")
-        asked.hmget(P + "flow:" + FLOW, "open", "bytes")
+        asked.hmget(PREFIX + "totals", "jobs", "bytes")
+        asked.hmget(PREFIX + "flow:" + FLOW, "open", "bytes")
         asked.xlen(keys.jobs_stream(0))
         asked.xpending(keys.jobs_stream(0), "workers")
         total, of_flow, entries, pending = await asked.execute()
@@ -340,13 +304,16 @@ class FlowMachine(RuleBasedStateMachine):
         if not self.model.open:
             self.taken, self.parked = None, False
 
+    def end_all(self) -> None:
+        self.run(self._end_all())
+
     async def _end_all(self) -> None:
         for job in self.leased.values():
             assert await self.flows.settle([_settlement(job, fails=False)]) == [True]
         for job_id in [*self.model.waiting, *self.model.in_state("backing_off")]:
             assert await self.records.cancel(job_id)
         left = {key.decode(): await self.redis.ttl(key) for key in cast("list[bytes]", await self.redis.keys("*"))}
-        lasting = {key.removeprefix(P) for key, ttl in left.items() if ttl < 0}
+        lasting = {key.removeprefix(PREFIX) for key, ttl in left.items() if ttl < 0}
         assert lasting <= {"jobs", "priorities", "revisions", "dead"}
         assert await self.redis.xlen(keys.jobs_stream(0)) == 0
 
@@ -364,14 +331,4 @@ def _late(header: bytes) -> bytes:
 
 
 def test_a_flow_does_what_a_list_would(settings: Settings) -> None:
-    machine = type("Machine", (FlowMachine,), {"settings": settings})
-    run_state_machine_as_test(
-        machine,
-        settings=hypothesis_settings(
-            max_examples=60,
-            stateful_step_count=60,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate],
-        ),
-    )
+    run_machine(OneFlowMachine, settings, examples=40, steps=50)
