@@ -26,6 +26,7 @@ MOST_LEASED = 500
 PAGE = 100
 ANOTHER_RULE = "another-rule"
 FOREVER_S = 3600.0
+HOLD_S = 0.01
 
 
 class Actions:
@@ -61,6 +62,7 @@ class Actions:
         await self._lease("release", MOST_LEASED, self._flows.release)
         await self._measure("reclaim", [partial(self._flows.reclaim, 0, "another", 0.0)])
         await self._lease("retry", 1, self._retry, CALLS)
+        await self._lease("hold", 1, self._hold)
         await self.expire()
 
     async def take(self) -> None:
@@ -87,7 +89,10 @@ class Actions:
         await self._measure("reclaim nothing", [partial(self._flows.reclaim, 0, "another", FOREVER_S)])
 
     async def reschedule(self) -> None:
-        """Change the rate of the rule several times."""
+        """Park some flows as if the rule were paused, and change its rate several times."""
+        for flow in await queue_steps.take(self._flows, FEW_CALLS):
+            revision = self._population.rule.revision
+            await self._measure("park", [partial(self._flows.park, flow.name, flow.token, revision)])
         for per_s in (1_000, 2_000_000, 1_000):
             rule = self._population.rule = queue_steps.user_rule(next(self._numbers), per_s)
             await self._measure("reschedule", [partial(self._flows.reschedule, rule.rule_id, rule)])
@@ -169,6 +174,11 @@ class Actions:
     async def _retry(self, jobs: list[LeasedJob]) -> None:
         for job in jobs:
             await self._flows.retry(job, FOREVER_S, "app_server", "503", give_back=False)
+
+    async def _hold(self, jobs: list[LeasedJob]) -> None:
+        for job in jobs:
+            await self._flows.hold(job, HOLD_S, HOLD_S, 0.0, "app_server", "503")
+        await asyncio.sleep(2 * HOLD_S)
 
 
 async def _begin(long: Awaitable[object], within_s: float) -> None:

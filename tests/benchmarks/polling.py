@@ -35,8 +35,7 @@ from tests.benchmarks.running import (
 )
 from tests.benchmarks.samples import TargetCheck, percentile
 from tests.benchmarks.table import show_table, show_targets
-from tests.support.processes import ROOT
-from tests.support.system import System
+from tests.support.system import ROOT, System
 
 POLLERS = [f"poller-{number}" for number in range(3)]
 POLL_LIMIT_PER_S = 50
