@@ -85,6 +85,7 @@ class Draining:
                 grant = await self._slots.acquire(flow.head, rule, reserved, at_us)
                 drained.ask_at_s, drained.wait = grant.ask_at_s, grant.wait
                 if not grant.slots_s:
+                    await self._slots.mark_waiting(flow.name, grant.wait, at_us)
                     return
                 lease = await self._flows.lease(
                     flow, len(grant.slots_s), consumer=self._consumer, keep_us=self._keep_us(grant)
@@ -101,6 +102,8 @@ class Draining:
             at_us = lease.at_us
             drained.observe(lease)
             far = grant.next_wait_us > 2 * self._slots.lead_time.horizon_us
+            if not drained.rests:
+                await self._slots.mark_waiting(flow.name, grant.wait, at_us)
             if drained.rests or lease.must_take_turns or far or stopping():
                 return
             # The next slots are asked for before the last ones have passed, so that a fast flow has no gap.

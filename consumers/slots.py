@@ -127,16 +127,18 @@ class SlotSource:
                 charges.append(Charge(live_counter(*other), active.policy, min(cost, active.policy.burst)))
         return charged, charges
 
-    async def mark_waiting(self, counter: str, at_us: int, next_wait_us: int) -> None:
-        """Say that flows of several callers wait for a counter, so that no live request passes them.
+    async def mark_waiting(self, flow: str, wait: Wait, at_us: int) -> None:
+        """Say that a flow waits for a counter that other callers share, so that no live request of theirs passes it.
 
-        Only where the rule of the counter defers and lets nobody overtake.
+        Only where the rule of the counter defers and lets nobody overtake. The marker fades when nobody waits any more.
         """
-        rule_id, _, descriptor = counter.partition("|")
+        rule_id, _, descriptor = wait.counter.partition("|")
+        if not wait.counter or descriptor == _caller_of(flow):
+            return
         rule = await self._rules.by_id(rule_id)
         if rule is not None and rule.defers and not rule.overtaking:
             marker = backlog_of(live_counter(rule_id, descriptor))
-            await self._limiter.set_backlog_marker(marker, at_us, WAITING_MARKER_S + next_wait_us / 1e6)
+            await self._limiter.set_backlog_marker(marker, at_us, WAITING_MARKER_S + wait.wait_us / 1e6)
 
     async def clear_marker(self, flow: str, rule: ActiveRule, at_us: int) -> None:
         """Say that a flow has no jobs any more, as it was seen at `at_us`."""
@@ -146,6 +148,11 @@ class SlotSource:
 
 def _wait_us(wait: Wait) -> int:
     return wait.wait_us
+
+
+def _caller_of(flow: str) -> str:
+    """The descriptor of the caller whose flow it is."""
+    return shared_with(flow) or own_rule(flow).descriptor
 
 
 def caller_marker(flow: str) -> str:

@@ -160,7 +160,7 @@ class TurnTaking:
         """Mark the counter while flows wait for it; say which of the flows have no jobs any more."""
         waiting = {head.name for head in lease.heads}
         if waiting:
-            await self._slots.mark_waiting(served.ring.counter, lease.at_us, served.wait.wait_us)
+            await self._slots.mark_waiting(lease.heads[0].name, served.wait, lease.at_us)
         for turn in turns:
             if turn.rule is not None and turn.slots >= turn.head.depth and turn.head.name not in waiting:
                 await self._slots.clear_marker(turn.head.name, turn.rule, lease.at_us)

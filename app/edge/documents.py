@@ -48,6 +48,7 @@ class JobDocument(BaseModel):
     position: int | None = Field(description="1 for the next to be sent; null unless queued.")
     eta_seconds: float | None = Field(description="Seconds until it is sent; null if that is not known.")
     eta_known: bool
+    waiting_for: str | None = Field(description="The rule whose counter it waits for; null unless queued.")
     attempts: int
     rule_id: str
     submitted_at: str | None = Field(json_schema_extra={"format": "date-time"})

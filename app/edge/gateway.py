@@ -32,6 +32,11 @@ from app.web.retry_after import retry_after_s
 OWN_PATH = "/_penstock"
 OWN_PREFIX = OWN_PATH + "/"
 _OWN_PREFIX = OWN_PREFIX.encode()
+_WHY_FULL = {
+    FullReason.DEPTH: "its queue is full",
+    FullReason.BYTES: "its queue holds too many bytes",
+    FullReason.WAIT: "it would wait for too long",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +167,8 @@ class Gateway:
             return self._parts.job_renderer.accepted(answer.job, request.scope, results, repeated=answer.known)
         if answer.reason is FullReason.MEMORY:
             raise QueueUnavailable("The queue takes no more jobs.")
-        why = {FullReason.DEPTH: "its queue is full", FullReason.WAIT: "it would wait for too long"}[answer.reason]
-        return rejection((decision.by,), results, room_in_s=answer.retry_after_s, why=f"deferring it is no use: {why}")
+        why = f"deferring it is no use: {_WHY_FULL[answer.reason]}"
+        return rejection((decision.by,), results, room_in_s=answer.retry_after_s, why=why)
 
 
 def _is_own(path: str) -> bool:

@@ -50,6 +50,7 @@ class JobRenderer:
             "position": job.position,
             "eta_seconds": None if job.eta_s is None else round(job.eta_s, 3),
             "eta_known": job.eta_s is not None,
+            "waiting_for": job.waiting_for,
             "attempts": job.attempts,
             "rule_id": job.rule_id,
             "submitted_at": _time(job.submitted_at_ms),

@@ -35,7 +35,8 @@ from tests.benchmarks.running import (
 )
 from tests.benchmarks.samples import TargetCheck, percentile
 from tests.benchmarks.table import show_table, show_targets
-from tests.support.system import ROOT, System
+from tests.support.processes import ROOT
+from tests.support.system import System
 
 POLLERS = [f"poller-{number}" for number in range(3)]
 POLL_LIMIT_PER_S = 50

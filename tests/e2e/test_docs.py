@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.documents import Document, documents
 from tests.support.ports import free_port
-from tests.support.system import ROOT
+from tests.support.processes import ROOT
 
 SETUP_S = 420.0
 PAGE_S = 120.0

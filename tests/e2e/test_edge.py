@@ -15,7 +15,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from app.settings import Settings
-from tests.support.granted_slots import GrantedSlots, assert_sent_at_slots, recorded
+from tests.support.granted_slots import assert_sent_at_slots
 from tests.support.system import System, running
 from tests.support.waiting import eventually
 
@@ -23,19 +23,9 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group(
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def slots(module_settings: Settings) -> AsyncIterator[GrantedSlots]:
-    """The slots that the system's worker is granted."""
-    async with recorded(module_settings.cache_redis_url) as slots:
-        yield slots
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def system(
-    module_settings: Settings, slots: GrantedSlots, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[System]:
+async def system(module_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     folder = tmp_path_factory.mktemp("edge")
-    async with running(module_settings, folder, workers=0, PENSTOCK_RETRY_BASE_S="0.1") as system:
-        await system.ready(system.worker(PENSTOCK_CACHE_REDIS_URL=slots.url))
+    async with running(module_settings, folder, record_slots=True, PENSTOCK_RETRY_BASE_S="0.1") as system:
         await system.put_rule("strict", key_type="user", key_value="strict", limit=2, window_seconds=3600)
         await system.put_rule("soon", key_type="user", key_value="soon", limit=3, window_seconds=6)
         drain = {"limit": 50, "window_seconds": 1}
@@ -102,7 +92,7 @@ async def test_retry_after_is_true_when_obeyed(system: System) -> None:
     assert (await system.request("GET", "/", "soon")).status == 200
 
 
-async def test_twenty_five_requests(system: System, slots: GrantedSlots) -> None:
+async def test_twenty_five_requests(system: System) -> None:
     """The main job: 5 are forwarded, 20 deferred and drained at 10 a second, once, in order; each answer is kept.
 
     They are accepted at a drain rate that has time for the first of them alone, so that positions and times are known.
@@ -124,7 +114,7 @@ async def test_twenty_five_requests(system: System, slots: GrantedSlots) -> None
     assert {job["status"] for job in jobs} == {"succeeded"}
     arrivals = [a for a in await system.arrivals() if a["target"].startswith("/main/")]
     assert [a["target"] for a in arrivals] == [f"/main/{number}" for number in range(25)]
-    granted = slots.of("main")
+    granted = system.granted("user:main")
     assert_sent_at_slots([a["clock"] for a in arrivals[5:]], granted, 10, 1)
     assert statistics.median(interval(granted)) == pytest.approx(0.1, abs=1e-4)
     for number, job in enumerate(jobs, 5):
@@ -142,7 +132,7 @@ async def test_a_deferred_request_names_its_job(system: System) -> None:
     assert answer.headers["Location"] == answer.headers["Operation-Location"] == job["links"]["self"]
     assert job["links"]["self"] == f"{system.url}/_penstock/jobs/{job['id']}"
     assert (job["status"], job["rule_id"], job["attempts"]) == ("queued", "paused", 0)
-    assert (job["eta_known"], job["resourceLocation"]) == (False, None)
+    assert (job["eta_known"], job["waiting_for"], job["resourceLocation"]) == (False, "paused", None)
     assert int(answer.headers["Retry-After"]) >= 1
     pending = await system.request("GET", f"/_penstock/jobs/{job['id']}/response", "paused")
     assert (pending.status, pending.headers["Penstock-Job-Status"]) == (202, "queued")

@@ -12,7 +12,8 @@ import pytest
 from app.settings import Settings
 from tests.support.needs import missing
 from tests.support.ports import free_port
-from tests.support.system import ROOT, System, running
+from tests.support.processes import ROOT
+from tests.support.system import System, running
 from tests.support.waiting import eventually
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
-from tests.support.granted_slots import assert_sent_at_slots, recorded
+from tests.support.granted_slots import assert_sent_at_slots
 from tests.support.system import System, running
 from tests.support.waiting import eventually
 
@@ -144,11 +144,7 @@ async def test_a_drain_rate_from_one_an_hour_to_a_thousand_a_second_and_back(
 ) -> None:
     jobs, rate, enough = 3000, 1000, 800
     # A slot that is missed is given up, and the next one is an hour away: a busy machine gets time for its first.
-    async with (
-        recorded(settings.cache_redis_url) as slots,
-        running(settings, tmp_path, edges=2, workers=0, PENSTOCK_SLOT_GRACE_MS="1000") as system,
-    ):
-        await system.ready(system.worker(PENSTOCK_CACHE_REDIS_URL=slots.url))
+    async with running(settings, tmp_path, edges=2, record_slots=True, PENSTOCK_SLOT_GRACE_MS="1000") as system:
         rule = {
             "key_type": "user",
             "key_value": "*",
@@ -162,7 +158,7 @@ async def test_a_drain_rate_from_one_an_hour_to_a_thousand_a_second_and_back(
         await system.rule_is_known("r", "u")
         await defer_many(system, jobs)
         assert len(await system.arrived(2)) == 2, "one live request and the first slot of the hour"
-        assert len(slots.of("r|user:u")) == 1
+        assert len(system.granted("user:u")) == 1
 
         start = time.monotonic()
         await system.put_rule("r", **rule, drain=fast)
@@ -171,9 +167,9 @@ async def test_a_drain_rate_from_one_an_hour_to_a_thousand_a_second_and_back(
         await system.put_rule("r", **rule, drain=hourly)
         await nothing_arrives(system)
         arrivals = [a["clock"] for a in await system.arrivals() if a["job"]]
-        granted = slots.of("r|user:u")
+        granted = system.granted("user:u")
         await asyncio.sleep(1)
-        assert len(slots.of("r|user:u")) == len(granted), "an hour has not passed"
+        assert len(system.granted("user:u")) == len(granted), "an hour has not passed"
         assert await system.arrived_so_far() == len(arrivals) + 1 < jobs
 
         spacing_s = statistics.median(later - earlier for earlier, later in pairwise(granted))

@@ -16,8 +16,9 @@ from app.queue.checks import check_queue
 from app.settings import Settings
 from tests.support.edge_in_process import EVERY_ADDRESS, edge_running, in_force
 from tests.support.ports import free_port
+from tests.support.processes import ROOT
 from tests.support.stores import started
-from tests.support.system import PENSTOCK, ROOT
+from tests.support.system import PENSTOCK
 from tests.support.waiting import eventually
 
 

@@ -25,8 +25,8 @@ from app.redis_wire.scripts import Scripts, source
 from tests.support.authority import Authority
 from tests.support.fault_proxy import Cut, Fault, proxied
 from tests.support.ports import free_port
+from tests.support.processes import ROOT
 from tests.support.stores import started
-from tests.support.system import ROOT
 from tests.support.waiting import eventually
 
 CANCELLED = 10_000

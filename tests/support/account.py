@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.bounds import SEND_DELAY_S, assert_within_rate
+from tests.support.bounds import SEND_DELAY_S, assert_in_order, assert_within_rate
+from tests.support.granted_slots import assert_sent_at_slots
 from tests.support.ledger import Ledger
 from tests.support.system import System
 from tests.support.waiting import eventually
@@ -33,6 +34,8 @@ class Arrival:
     number: int
     attempt: int
     at: float
+    clock: float
+    """The same on the machine's clock, which slots are granted by."""
     answered: float
     via: str
 
@@ -64,12 +67,12 @@ class Account:
 
     def assert_order(self) -> None:
         """Within a flow, retries and reclaimed jobs aside: those are not at their first attempt."""
-        by_user: dict[str, list[int]] = defaultdict(list)
+        by_user: dict[str, list[tuple[int, float]]] = defaultdict(list)
         for arrival in self.arrivals:
             if arrival.attempt == 1:
-                by_user[arrival.user].append(arrival.number)
-        for user, numbers in by_user.items():
-            assert numbers == sorted(numbers), f"the order of {user}"
+                by_user[arrival.user].append((arrival.number, arrival.at))
+        for of_user in by_user.values():
+            assert_in_order(of_user)
 
     def assert_rate(
         self,
@@ -90,6 +93,19 @@ class Account:
             for first, last in pairwise(bounds):
                 within = [at for at in times if first < at <= last]
                 assert_within_rate(within, rate_per_s, burst + ahead, send_delay_s)
+
+    def assert_slots(
+        self, system: System, rate_per_s: float, burst: float, callers: Mapping[str, str] | None = None
+    ) -> None:
+        """Every descriptor was granted slots within the rate, and each arrival came at a slot of its own or later.
+
+        `callers`: who sent the requests whose targets name another user.
+        """
+        by_caller: dict[str, list[float]] = defaultdict(list)
+        for arrival in self.arrivals:
+            by_caller[(callers or {}).get(arrival.user, arrival.user)].append(arrival.clock)
+        for caller, times in by_caller.items():
+            assert_sent_at_slots(times, system.granted(f"user:{caller}"), rate_per_s, burst)
 
     def in_flight(self, kill: Kill) -> list[Arrival]:
         """What was being sent, or had been answered and not yet settled, by who was killed; by all, for the queue."""
@@ -168,5 +184,7 @@ def arrivals_of(file: Path) -> list[Arrival]:
             *via, user, number = line["target"].partition("?")[0].strip("/").split("/")
             ended = answered.get(line["key"], line["at"])
             attempt = int(line["attempt"])
-            found.append(Arrival(line["job"], user, int(number), attempt, line["at"], ended, "/".join(via)))
+            found.append(
+                Arrival(line["job"], user, int(number), attempt, line["at"], line["clock"], ended, "/".join(via))
+            )
     return sorted(found, key=lambda arrival: arrival.at)

@@ -38,7 +38,7 @@ def build(ledger: Path) -> web.Application:
         arrivals.append(arrival)
         number = len(arrivals)
         key = f"{os.getpid()}-{number}"
-        named = {name: arrival[name] for name in ("at", "method", "target", "job", "attempt")}
+        named = {name: arrival[name] for name in ("at", "clock", "method", "target", "job", "attempt")}
         lines.write(json.dumps({"key": key, "number": number} | named) + "\n")
         arrival["body"] = (await request.read())[:500].decode("latin-1")
         if delay_ms := request.query.get("delay_ms"):

@@ -17,6 +17,7 @@ from app.local.stores import KAFKA, kafka_is_ready
 from app.settings import Settings
 from tests.support.needs import missing
 from tests.support.ports import free_port
+from tests.support.processes import start
 
 MISSING = "no Kafka for this test: install Maven and Java 17 (Debian: apt-get install maven default-jre-headless)"
 OR_NAMED = ", or name a broker with PENSTOCK_KAFKA_BOOTSTRAP"
@@ -45,8 +46,9 @@ def with_kafka(settings: Settings, bootstrap: str) -> Settings:
 class Broker:
     """One that a test may do anything to; started again it has the same port and the same files."""
 
-    def __init__(self, folder: Path, more: Callable[[int, int], str] | None = None) -> None:
+    def __init__(self, folder: Path, more: Callable[[int, int], str] | None = None, *, outlives: bool = False) -> None:
         self._folder = folder
+        self._outlives = outlives
         self._ports = (free_port(), free_port())
         self.bootstrap = f"127.0.0.1:{self._ports[0]}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,9 +59,8 @@ class Broker:
         self.process = self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:
-        with (self._folder / "broker.log").open("ab") as log:
-            command = [str(KAFKA), str(self._folder), *map(str, (*self._ports, *self._more))]
-            return subprocess.Popen(command, stdout=log, stderr=log)
+        command = [str(KAFKA), str(self._folder), *map(str, (*self._ports, *self._more))]
+        return start(command, self._folder / "broker.log", outlives=self._outlives)
 
     def ready(self) -> None:
         """Wait until it answers; in a thread, for a fixture may be asked for while an event loop runs."""
@@ -107,7 +108,7 @@ def shared_broker(folder: Path) -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not address.exists():
             subprocess.run([KAFKA, "--fetch"], check=True)
-            broker = Broker(folder / "broker")
+            broker = Broker(folder / "broker", outlives=True)
             _SHARED.append(broker)
             pid.write_text(str(broker.process.pid))
             broker.ready()

@@ -130,10 +130,10 @@ class FaultProxy:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            link.to_writer.transport.abort()  # before anything that may be cancelled
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            link.to_writer.transport.abort()
 
     async def _requests(self, link: _Link) -> None:
         tail = b""

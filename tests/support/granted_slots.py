@@ -31,9 +31,9 @@ class GrantedSlots:
         self._redis_port = port
         self._links: set[asyncio.Task[None]] = set()
 
-    def of(self, counter: str) -> list[float]:
-        """The slots of the only counter whose key contains this text."""
-        [slots] = [slots for key, slots in self._of.items() if counter in key]
+    def of(self, descriptor: str) -> list[float]:
+        """The slots of the only flow of this descriptor."""
+        [slots] = [slots for key, slots in self._of.items() if f"|{descriptor}}}" in key]
         return slots
 
     async def serve(self) -> asyncio.Server:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from tests.support.ports import free_port
+from tests.support.processes import start
 from tests.support.system import PENSTOCK
 from tests.support.waiting import wait_for
 
@@ -25,10 +26,8 @@ class Up:
         self.port, self.admin_port = free_port(), free_port()
         self.output = data_dir.parent / f"{data_dir.name}.out"
         ports = ("--port", str(self.port), "--admin-port", str(self.admin_port))
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [PENSTOCK, "up", *ports, "--data-dir", data_dir, *options], stdout=output, stderr=output
-            )
+        self.output.unlink(missing_ok=True)  # of an earlier one with the same data
+        self.process = start([PENSTOCK, "up", *ports, "--data-dir", data_dir, *options], self.output)
 
     @property
     def url(self) -> str:

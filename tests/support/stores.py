@@ -10,6 +10,7 @@ import redis as sync_redis
 
 from app.local.stores import StoreProcess, queue_store, redis_is_ready
 from tests.support.ports import free_port
+from tests.support.processes import end, start
 
 
 def emptied(url: str) -> str:
@@ -18,23 +19,10 @@ def emptied(url: str) -> str:
     return url
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """In order, if it can; a process that a test has stopped goes on first, or it would not hear of it."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGCONT)
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 @contextmanager
 def started(store: StoreProcess, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A store's process, ended afterwards."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(store.command, stdout=output, stderr=output)
+    process = start(store.command, log)
     try:
         yield process
     finally:
@@ -51,8 +39,7 @@ class OwnQueue:
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        with self._log.open("ab") as log:
-            return subprocess.Popen(self._store.command, stdout=log, stderr=log)
+        return start(self._store.command, self._log)
 
     async def again(self) -> None:
         self.process = self._start()

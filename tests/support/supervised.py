@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from app.local.stores import StoreProcess, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
 from app.local.supervisor import MAX_RESTART_DELAY_S, ProcessSpec, SupervisedProcess, Supervisor
@@ -48,7 +49,12 @@ class Supervised:
 
 @asynccontextmanager
 async def supervised(
-    folder: Path, randomness: random.Random, *, edges: int, workers: int, **environment: str
+    folder: Path,
+    randomness: random.Random,
+    *,
+    edges: int,
+    workers: int,
+    **environment: Any,  # noqa: ANN401
 ) -> AsyncIterator[Supervised]:
     """Ready. Each worker sends below a path of its own, so that the app server can tell them apart."""
     log_dir = folder / "supervised"

@@ -2,12 +2,11 @@
 
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ import aiohttp
 
 from app.clients import mongo_client
 from app.settings import Settings
+from tests.support.granted_slots import GrantedSlots, recorded
 from tests.support.issuer import Issuer
 from tests.support.ports import free_port
-from tests.support.stores import end
+from tests.support.processes import end, start
 from tests.support.waiting import eventually
 
-ROOT = Path(__file__).parents[2]
 PENSTOCK = Path(sys.executable).parent / "penstock"
 READY_WITHIN_S = 60.0
 MOST_EDGES = 4
@@ -50,6 +49,8 @@ class System:
     rules: Any
     http: aiohttp.ClientSession
     environment: dict[str, str]
+    slots: GrantedSlots | None = None
+    """The slots that workers are granted, where they are recorded."""
     edge_port: int = field(default_factory=free_port)
     upstream_port: int = field(default_factory=free_port)
     parts: list[Part] = field(default_factory=list)
@@ -65,7 +66,7 @@ class System:
     def spawn(self, role: str, *options: str, **environment: str) -> Part:
         ops_port = free_port()
         command = [str(PENSTOCK), role, *options, "--ops-port", str(ops_port)]
-        part = Part(role, self._popen(role, command, environment), f"http://127.0.0.1:{ops_port}")
+        part = Part(role, self._start(role, command, environment), f"http://127.0.0.1:{ops_port}")
         self.parts.append(part)
         return part
 
@@ -74,7 +75,14 @@ class System:
         return self.spawn("edge", *options, **environment)
 
     def worker(self, **environment: str) -> Part:
+        if self.slots is not None:
+            environment = {"PENSTOCK_CACHE_REDIS_URL": self.slots.url} | environment
         return self.spawn("worker", **environment)
+
+    def granted(self, descriptor: str) -> list[float]:
+        """The slots of a flow in seconds of the machine's clock, if the system records slots."""
+        assert self.slots is not None
+        return self.slots.of(descriptor)
 
     @property
     def arrivals_ledger(self) -> Path:
@@ -83,15 +91,13 @@ class System:
 
     def app_server(self) -> Part:
         command = [sys.executable, "-m", "tests.support.app_server", str(self.upstream_port), str(self.arrivals_ledger)]
-        part = Part("app server", self._popen("app-server", command, {}), f"{self.upstream}/-")
+        part = Part("app server", self._start("app-server", command, {}), f"{self.upstream}/-")
         self.parts.append(part)
         return part
 
-    def _popen(self, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        with (self.log_dir / f"{name}-{len(self.parts)}.log").open("wb") as log:
-            return subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | self.environment | environment, stdout=log, stderr=log
-            )
+    def _start(self, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        log = self.log_dir / f"{name}-{len(self.parts)}.log"
+        return start(command, log, self.environment | environment)
 
     async def ready(self, *parts: Part) -> None:
         """Wait until these (all, if none are named) are ready."""
@@ -196,14 +202,27 @@ def _kafka(settings: Settings) -> dict[str, str]:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, log_dir: Path, *, syncs: int = 1, edges: int = 1, workers: int = 1, **environment: str
+    settings: Settings,
+    log_dir: Path,
+    *,
+    syncs: int = 1,
+    edges: int = 1,
+    workers: int = 1,
+    record_slots: bool = False,
+    **environment: str,
 ) -> AsyncIterator[System]:
-    """Sync, edges, workers and an app server, ready; all of it is ended afterwards."""
+    """Sync, edges, workers and an app server, ready; all of it is ended afterwards.
+
+    `record_slots`: workers reach the cache Redis through a proxy that notes the slots that they are granted.
+    """
     issuer = Issuer()
     mongo = mongo_client(settings.mongodb_url)
     try:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as http:
+        async with AsyncExitStack() as stack:
+            http = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)))
             system = System(settings, log_dir, issuer, mongo[settings.mongodb_database]["rules"], http, {})
+            if record_slots:
+                system.slots = await stack.enter_async_context(recorded(settings.cache_redis_url))
             system.environment |= {
                 "PENSTOCK_MONGODB_URL": settings.mongodb_url,
                 "PENSTOCK_MONGODB_DATABASE": settings.mongodb_database,

@@ -111,6 +111,9 @@ end
 
 -- A flow waits until `due`, for the counter that is named; in its ring where other flows are charged for it.
 local function wait_for(flow, counter, due, since, interval)
+  if counter then
+    call('HSET', flow_key(flow), 'waits_for', rule_of(counter))
+  end
   if counter and tonumber(call('HGET', P .. 'counters', counter) or 0) > 1 then
     join_ring(flow, counter, due, since, interval)
   else

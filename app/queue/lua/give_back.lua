@@ -25,9 +25,6 @@ local function give_back(unit, due, counter, interval)
     call('ZADD', due_key(unit), int(hold_until), unit)
     return
   end
-  if counter ~= '' then
-    call('HSET', flow_key(unit), 'waits_for', rule_of(counter))
-  end
   wait_for(unit, counter ~= '' and counter, due, now, interval)
 end
 

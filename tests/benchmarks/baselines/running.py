@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.benchmarks.errors import CannotRun, WrongAnswer
 from tests.benchmarks.processes import pin
 from tests.support.ports import free_port
-from tests.support.system import ROOT
+from tests.support.processes import ROOT
 
 HERE = Path(__file__).parent
 UVICORN = ("-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")

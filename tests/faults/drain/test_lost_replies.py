@@ -39,11 +39,11 @@ async def send_all(system: System, ledger: Ledger, query: str = "", status: int 
         await client.send(number, "/{user}/{number}" + query)
 
 
-def check(found: Account) -> None:
+def check(system: System, found: Account) -> None:
     jobs = [entry["job"] for entry in found.promised]
     assert len(set(jobs)) == len(jobs) == JOBS, "a request that was repeated is the same job"
     assert {arrival.job for arrival in found.arrivals} == set(jobs), "and no job runs that nobody knows of"
-    found.assert_rate(RATE, 1)
+    found.assert_slots(system, RATE, 1)
     found.assert_order()
 
 
@@ -52,7 +52,7 @@ async def test_of_enqueue(settings: Settings, tmp_path: Path, after_bytes: int) 
     """The caller gets 503 and asks again with its idempotency key: the same job, sent once."""
     async with (
         proxied(settings.queue_redis_url) as (url, proxy),
-        running(settings, tmp_path, edges=0, **SHORT) as system,
+        running(settings, tmp_path, edges=0, record_slots=True, **SHORT) as system,
     ):
         await system.ready(system.edge(PENSTOCK_QUEUE_REDIS_URL=url))
         await system.put_rule("r", **FAST)
@@ -68,7 +68,7 @@ async def test_of_enqueue(settings: Settings, tmp_path: Path, after_bytes: int) 
         assert client.refused.keys() == {503}
         assert of_requests <= client.refused_numbers, "the caller of each was told that it was not accepted"
         found = await account(system, ledger)
-        check(found)
+        check(system, found)
         assert found.duplicates == 0
 
 
@@ -86,7 +86,7 @@ async def test_of_a_worker(settings: Settings, tmp_path: Path, script: str) -> N
         proxy.cut = reply_of(script)
         await send_all(system, ledger)
         found = await account(system, ledger)
-        check(found)
+        check(system, found)
         print(f"{script}: {proxy.cut.done} replies lost, {proxy.cut.seen} calls")
         assert proxy.cut.done >= 3, "replies were lost"
         assert found.duplicates == 0
@@ -132,7 +132,7 @@ async def test_of_unlease(settings: Settings, tmp_path: Path) -> None:
 @asynccontextmanager
 async def worker_behind(settings: Settings, tmp_path: Path, url: str) -> AsyncIterator[System]:
     """A running system whose worker reaches the queue Redis by this URL alone."""
-    async with running(settings, tmp_path, workers=0, **SHORT) as system:
+    async with running(settings, tmp_path, workers=0, record_slots=True, **SHORT) as system:
         await system.ready(system.worker(PENSTOCK_QUEUE_REDIS_URL=url))
         await system.put_rule("r", **FAST)
         await system.rule_is_known("r", "u")

@@ -46,7 +46,7 @@ async def draining(
     await redis_is_ready(queue.url)
     async with (
         proxied(queue.url) as (url, proxy),
-        running(settings.model_copy(update={"queue_redis_url": url}), tmp_path, **QUICK) as system,
+        running(settings.model_copy(update={"queue_redis_url": url}), tmp_path, record_slots=True, **QUICK) as system,
     ):
         await system.put_rule("r", **RULE | {"drain": {"limit": RATE, "window_seconds": 1}})
         await system.rule_is_known("r", "u")
@@ -94,10 +94,10 @@ async def resumed_after(system: System, before: int) -> float:
     return await eventually(resumed, 60, "draining has resumed")
 
 
-def check(found: Account, kills: int) -> None:
+def check(system: System, found: Account, kills: int) -> None:
     assert set(found.statuses) == {"succeeded"}
     assert found.duplicates <= kills * RATE, "at most what was in flight"
-    found.assert_rate(RATE, 1)
+    found.assert_slots(system, RATE, 1, {"more": "u"})
     found.assert_order()
 
 
@@ -117,7 +117,7 @@ async def test_away_and_back(settings: Settings, tmp_path: Path, how: str) -> No
             took_s = time.monotonic() - back_at
             print(f"{how}: {traffic.deferred.total()} told 503; draining resumed {took_s:.2f} s after its return")
             assert took_s < RESUMED_WITHIN_S + BUSY_S
-            check(await account(system, ledger), 1)
+            check(system, await account(system, ledger), 1)
             await nothing_is_held(system, proxy)
 
 
@@ -154,7 +154,7 @@ async def test_again_and_again(settings: Settings, tmp_path: Path) -> None:
                 await asyncio.sleep(0.4)
             found = await account(system, ledger)
             print(f"{times} outages: {found.duplicates} sent twice")
-            check(found, times)
+            check(system, found, times)
             await nothing_is_held(system, proxy)
 
 
@@ -167,7 +167,7 @@ async def test_a_memory_that_is_nearly_full_stops_deferring_alone(settings: Sett
             traffic = Traffic(system)
             await traffic.once()
             assert (traffic.deferred, traffic.forwarded) == ({503: 1}, {200: 1})
-            check(await account(system, ledger), 0)
+            check(system, await account(system, ledger), 0)
             await redis.config_set("maxmemory", 0)
             await traffic.once()
             assert traffic.deferred == {503: 1, 202: 1}, "it takes jobs again"
@@ -189,7 +189,7 @@ async def test_a_memory_that_is_full_to_the_brim_stops_all_and_loses_nothing(
             took_s = await resumed_after(system, before)
             print(f"full: draining resumed {took_s:.2f} s after there was room")
             assert took_s < RESUMED_WITHIN_S + BUSY_S
-            check(await account(system, ledger), 1)
+            check(system, await account(system, ledger), 1)
             await nothing_is_held(system, proxy)
 
 
@@ -235,7 +235,7 @@ async def test_a_full_disk_ends_the_redis_and_loses_nothing(
             assert took_s < RESUMED_WITHIN_S + BUSY_S
             await sending
             found = await account(system, ledger)
-            check(found, 1)
+            check(system, found, 1)
             assert sum(entry["user"] == "filling" for entry in found.promised) == FILLING - 1
             await nothing_is_held(system, proxy)
 

@@ -23,7 +23,8 @@ from app.rules.active import ActiveRule
 from app.rules.model import parse_rule
 from app.settings import Settings
 from tests.support.account import arrivals_of
-from tests.support.bounds import assert_in_order, assert_within_rate
+from tests.support.bounds import assert_in_order
+from tests.support.granted_slots import assert_sent_at_slots
 from tests.support.kafka_in_process import Kafka, kafka_parts
 from tests.support.ledger import Client, Ledger
 from tests.support.stores import own_queue
@@ -85,7 +86,7 @@ async def flood(settings: Settings, tmp_path: Path, redis: Redis, cache: Redis) 
     empty = int((await redis.info("memory"))["used_memory"])
     environment: Any = {"PENSTOCK_KAFKA_HELD_BYTES": str(HELD_BYTES)}
     paused = RULE | {"key_value": "flood", "paused": True}
-    async with running(settings, tmp_path, edges=0, workers=0, **environment) as system:
+    async with running(settings, tmp_path, edges=0, workers=0, record_slots=True, **environment) as system:
         await system.put_rule("flood", **paused)
         for number in range(OTHERS):
             await system.put_rule(f"other{number}", **RULE | {"key_value": f"other{number}"} | at(RATE))
@@ -100,7 +101,7 @@ async def flood(settings: Settings, tmp_path: Path, redis: Redis, cache: Redis) 
         for number in range(OTHERS):
             own = [a for a in arrivals if a["target"].startswith(f"/other{number}/")]
             assert_in_order([(int(a["target"].split("/")[2]), a["at"]) for a in own])
-            assert_within_rate([a["at"] for a in own], RATE, 1)
+            assert_sent_at_slots([a["clock"] for a in own], system.granted(f"user:other{number}"), RATE, 1)
             took_s = own[-1]["at"] - own[0]["at"]
             assert took_s < 4 * JOBS_OF_OTHERS / RATE, f"a flow behind the flood drained in {took_s:.1f} s"
         held = int((await redis.hget("{q0}:totals", "bytes")) or 0)
@@ -135,7 +136,7 @@ async def most_memory_until(redis: Redis, system: System, count: int) -> int:
 
 async def test_order_and_rate_hold_while_members_join_and_leave(kafka_settings: Settings, tmp_path: Path) -> None:
     users = [f"user{number}" for number in range(4)]
-    async with running(kafka_settings, tmp_path, edges=2, workers=1) as system:
+    async with running(kafka_settings, tmp_path, edges=2, workers=1, record_slots=True) as system:
         await system.put_rule("r", **RULE | {"key_value": "*"} | at(RATE // 2))
         await system.rule_is_known("r", users[0])
         ledger, over = Ledger(tmp_path / "promises.jsonl"), asyncio.Event()
@@ -164,7 +165,7 @@ async def test_order_and_rate_hold_while_members_join_and_leave(kafka_settings: 
     for user in users:
         own = [arrival for arrival in found if arrival.user == user]
         assert_in_order([(arrival.number, arrival.at) for arrival in own])
-        assert_within_rate([arrival.at for arrival in own], RATE // 2, 1, 0.5)
+        assert_sent_at_slots([arrival.clock for arrival in own], system.granted(f"user:{user}"), RATE // 2, 1)
 
 
 async def send_until(over: asyncio.Event, client: Client) -> None:

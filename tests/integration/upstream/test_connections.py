@@ -108,6 +108,8 @@ async def test_cancelled_requests_close_their_connections_and_do_not_affect_othe
         await asked.wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text[:2])
         await asyncio.sleep(random.random() / 100)
         await asked.wire.say(text[2:])
+        if asked.header(b"transfer-encoding"):  # the rest of the upload comes before the next request
+            await asked.wire.reader.readuntil(b"0\r\n\r\n")
 
     answered = cancelled = 0
 

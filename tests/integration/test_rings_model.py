@@ -1,0 +1,234 @@
+"""Flows that share a counter: whatever is done to them, each that waits stands in one place, and is never lost."""
+
+from collections import Counter, defaultdict
+from typing import cast
+
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, rule
+
+from app.jobs.model import JobStatus
+from app.queue.model import Enqueued, FrozenCharge, LeasedJob, Settlement, TakenFlow, TakenRing, Turn, Wait
+from app.rules.active import ActiveRule
+from app.settings import Settings
+from tests.support.flow_machine import LONG_US, PREFIX, FlowMachine, run_machine
+from tests.support.flow_steps import active, deferral
+
+USERS = ("ann", "bob", "cleo", "dan")
+SHARED = "r|ip:0.0.0.0/0"
+INTERVAL_US = 1000
+STEPS = (
+    "enqueue", "enqueue", "take", "take", "serve", "serve", "serve", "give_back", "give_back", "attempts_end",
+    "attempts_end", "cancel", "reschedule", "reclaim", "forget_leases",
+)  # fmt: skip
+
+
+def own_counter(user: str) -> str:
+    return f"each|user:{user}"
+
+
+def flow_of(user: str) -> str:
+    return f"{SHARED};{own_counter(user)}"
+
+
+class RingMachine(FlowMachine):
+    """Workers that take whatever is due, serve it in any way, give it back in any way, or go away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: dict[str, list[str]] = defaultdict(list)
+        self.accepted: list[str] = []
+        self.running: dict[str, LeasedJob] = {}
+        self.held: dict[str, TakenFlow | TakenRing] = {}
+        self.parked: set[str] = set()
+        self.revision = 1
+
+    @initialize()
+    def begin_with_jobs(self) -> None:
+        for user in USERS[:3]:
+            self._enqueue(user, 2)
+
+    @rule(name=st.sampled_from(STEPS), data=st.data())
+    def step(self, name: str, data: st.DataObject) -> None:
+        """One rule for all steps: of many rules hypothesis leaves some out, and a job needs several to get on."""
+        getattr(self, name)(data)
+
+    # ------------------------------------------------------------------------------------------------------- steps
+
+    def enqueue(self, data: st.DataObject) -> None:
+        self._enqueue(data.draw(st.sampled_from(USERS), "user"), data.draw(st.integers(1, 3), "jobs"))
+
+    def _enqueue(self, user: str, jobs: int) -> None:
+        charges = (FrozenCharge("r", "ip:0.0.0.0/0", 1), FrozenCharge("each", f"user:{user}", 1))
+        for _ in range(jobs):
+            asked = deferral(len(self.accepted), self._rule(), charges=charges, caller=f"user:{user}")
+            answer = self.run(self.flows.enqueue(asked))
+            assert isinstance(answer, Enqueued)
+            assert answer.job.flow == flow_of(user)
+            self.waiting[flow_of(user)].append(answer.job.id)
+            self.accepted.append(answer.job.id)
+
+    def _rule(self) -> ActiveRule:
+        return active(self.revision, key_type="ip", key_value="0.0.0.0/0")
+
+    def take(self, data: st.DataObject) -> None:
+        most = data.draw(st.integers(1, 4), "units")
+        for unit in self.run(self.flows.take(0, most, LONG_US))[1]:
+            self.held[unit.name] = unit
+            heads = unit.heads if isinstance(unit, TakenRing) else (unit.head,)
+            for head in heads:
+                assert head.depth == len(self.waiting[head.name]), "a worker is told the truth"
+                assert head.name not in self.parked
+
+    def serve(self, data: st.DataObject) -> None:
+        """Lease some jobs of something that a worker holds; of a ring also let flows wait elsewhere, or park them."""
+        if not self.held:
+            return
+        unit = self.held[data.draw(st.sampled_from(sorted(self.held)), "unit")]
+        if isinstance(unit, TakenFlow):
+            self._serve_flow(unit, data)
+        else:
+            self._serve_ring(unit, data)
+
+    def _serve_flow(self, unit: TakenFlow, data: st.DataObject) -> None:
+        lease = self.run(self.flows.lease(unit, data.draw(st.integers(1, 2), "n"), consumer="c", keep_us=LONG_US))
+        if lease is None:
+            del self.held[unit.name]
+        else:
+            self._leased(lease.jobs)
+
+    def _serve_ring(self, unit: TakenRing, data: st.DataObject) -> None:
+        turns = []
+        for head in unit.heads:
+            user = head.name.rpartition(":")[2]
+            what = data.draw(st.sampled_from(["sends", "sends", "passes", "waits", "parks"]), user)
+            if what == "parks":
+                self._park(head.name, unit.token)
+                continue
+            elsewhere = Wait(0, own_counter(user), INTERVAL_US) if what == "waits" else None
+            turns.append(Turn(head.name, int(what == "sends"), "-", elsewhere))
+        lease = self.run(self.flows.lease_turns(unit, turns, consumer="c", keep_us=LONG_US))
+        if lease is None or not lease.heads:
+            del self.held[unit.name]
+        if lease is not None:
+            self._leased(lease.jobs)
+
+    def _park(self, flow: str, token: str) -> None:
+        self.run(self.flows.park(flow, token, self.revision))
+        if self.run(self.redis.hexists(PREFIX + "flow:" + flow, "parked")):
+            self.parked.add(flow)
+
+    def _leased(self, jobs: tuple[LeasedJob, ...]) -> None:
+        for job in jobs:
+            assert self.waiting[job.flow].pop(0) == job.id, "a flow's jobs are leased in order"
+            self.running[job.id] = job
+
+    def give_back(self, data: st.DataObject) -> None:
+        if not self.held:
+            return
+        unit = self.held.pop(data.draw(st.sampled_from(sorted(self.held)), "unit"))
+        counters = [SHARED] if isinstance(unit, TakenRing) else [SHARED, own_counter(unit.name.rpartition(":")[2]), ""]
+        counter = data.draw(st.sampled_from(counters), "counter")
+        self.run(self.flows.give_back(unit, Wait(0, counter, INTERVAL_US if counter else 0)))
+
+    def attempts_end(self, data: st.DataObject) -> None:
+        for job_id in data.draw(st.permutations(sorted(self.running)), "order"):
+            job = self.running[job_id]
+            ending = data.draw(st.sampled_from(["goes on", "released", "held", "settled"]), "ending")
+            if ending == "goes on":
+                continue
+            del self.running[job_id]
+            if ending == "settled":
+                assert self.run(self.flows.settle([Settlement(job, JobStatus.FAILED, "expired", "no")])) == [True]
+                continue
+            if ending == "released":
+                self.run(self.flows.release([job]))
+            else:
+                assert self.run(self.flows.hold(job, 0.0001, 0.0001, 0.0, "upstream_unavailable", "503"))
+            self._returned(job.flow, job_id)
+
+    def _returned(self, flow: str, job_id: str) -> None:
+        self.waiting[flow] = sorted([*self.waiting[flow], job_id], key=self.accepted.index)
+
+    def cancel(self, data: st.DataObject) -> None:
+        flow = data.draw(st.sampled_from([flow_of(user) for user in USERS]), "flow")
+        if self.waiting[flow]:
+            job_id = data.draw(st.sampled_from(self.waiting[flow]), "job")
+            assert self.run(self.records.cancel(job_id))
+            self.waiting[flow].remove(job_id)
+
+    def reschedule(self, data: st.DataObject) -> None:
+        """A rule that they are charged for changed: either of them."""
+        self.revision += 1
+        if data.draw(st.booleans(), "own"):
+            self.run(self.flows.reschedule("r", self._rule()))
+            self.parked.clear()
+        else:
+            self.run(self.flows.reschedule("each", active(self.revision, rule_id="each")))
+
+    def reclaim(self, _: st.DataObject) -> None:
+        self.run(self.flows.reclaim(0, "other", 0))
+        for job_id, job in self.running.items():
+            self._returned(job.flow, job_id)
+        self.running.clear()
+
+    def forget_leases(self, _: st.DataObject) -> None:
+        """The workers went away, and what they held is due: its flow leases are over."""
+        self.held.clear()
+        self.run(self._make_all_due())
+
+    async def _make_all_due(self) -> None:
+        for priority in await self.members("priorities"):
+            for unit in await self.members(f"due:{priority}"):
+                await self.redis.zadd(f"{PREFIX}due:{priority}", {unit: 1}, xx=True)
+                await self.redis.hset(PREFIX + "flow:" + unit, "held", 1)
+
+    # -------------------------------------------------------------------------------------------------- what must hold
+
+    @invariant()
+    def each_waiting_flow_stands_in_one_place(self) -> None:
+        self.run(self._places())
+
+    async def _places(self) -> None:
+        due = [unit for name in await self.names("due:*") for unit in await self.members(name)]
+        in_rings = {name.removeprefix("ring:"): await self.members(name) for name in await self.names("ring:*")}
+        rings = {ring.decode() for ring in cast("set[bytes]", await self.redis.smembers(PREFIX + "rings"))}
+        assert rings == set(in_rings), "what is known as a ring is one"
+        assert {unit for unit in due if unit.startswith("~")} == {f"~{ring}" for ring in rings}, "each ring is due"
+        places = Counter(unit for unit in due if not unit.startswith("~"))
+        places.update(flow for flows in in_rings.values() for flow in flows)
+        for flow, waiting in self.waiting.items():
+            if flow in self.parked:
+                assert places[flow] == 0, "a parked flow waits for its rule"
+            elif waiting:
+                assert places[flow] == 1, (flow, due, in_rings)
+            else:
+                assert places[flow] <= 1
+        for ring, members in in_rings.items():
+            for flow in members:
+                assert await self.redis.hget(PREFIX + "flow:" + flow, "ring") == ring.encode()
+
+    def end_all(self) -> None:
+        """All that waits is leased in the end, in order."""
+        self.run(self.flows.reschedule("r", active(self.revision + 1, key_type="ip", key_value="0.0.0.0/0")))
+        for _ in range(3 + sum(map(len, self.waiting.values()))):
+            self.run(self._make_all_due())
+            for unit in self.run(self.flows.take(0, 10, LONG_US))[1]:
+                if isinstance(unit, TakenFlow):
+                    lease = self.run(self.flows.lease(unit, 10, consumer="c", keep_us=0))
+                else:
+                    turns = [Turn(head.name, 1, "-") for head in unit.heads]
+                    lease = self.run(self.flows.lease_turns(unit, turns, consumer="c", keep_us=0))
+                assert lease is not None
+                self._leased(lease.jobs)
+        assert [job_id for waiting in self.waiting.values() for job_id in waiting] == []
+        for job in self.running.values():
+            self.run(self.flows.settle([Settlement(job, JobStatus.FAILED, "expired", "no")]))
+        self.run(self._nothing_is_left())
+
+    async def _nothing_is_left(self) -> None:
+        for pattern in ("due:*", "ring:*", "rings", "flow:*", "rule:*", "counters", "totals", "state"):
+            assert await self.names(pattern) == []
+
+
+def test_flows_that_take_turns_are_never_lost(settings: Settings) -> None:
+    run_machine(RingMachine, settings, examples=40, steps=40)
