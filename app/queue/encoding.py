@@ -8,7 +8,7 @@ from typing import Any
 from app.jobs.model import Job, JobStatus, StoredRequest, encode_response
 from app.queue import keys
 from app.queue.flow_parameters import FLOW_PARAMETERS, flow_parameters
-from app.queue.model import Deferral, FlowHead, Settlement, TakenFlow, TakenRing
+from app.queue.model import Deferral, Enqueued, FlowHead, Settlement, TakenFlow, TakenRing
 from app.redis_wire.resp import bulk, bulks
 from app.redis_wire.scripts import Argument, Script
 from app.rules.active import ActiveRule
@@ -53,16 +53,17 @@ def _job_arguments(job: NewJob, rule_number: int) -> bytes:
     ))  # fmt: skip
 
 
-def queued_job(new: NewJob, answer: Sequence[Any]) -> Job:
-    """A job as enqueue.lua stored it; `answer` is {"queued", position, was empty, eta_us, submitted_ms, now_us}."""
+def read_enqueued(new: NewJob, answer: Sequence[Any], at_us: int) -> Enqueued:
+    """A job as enqueue.lua stored it; `answer` is {"queued", position, was empty, eta_us}."""
     deferral = new.deferral
-    _, position, _, eta_us, submitted_ms, _ = answer
-    return Job(
+    _, position, was_empty, eta_us = answer
+    job = Job(
         id=new.id, owner=deferral.owner, rule_id=deferral.rule.rule_id, flow=new.flow, status=JobStatus.QUEUED,
-        attempts=0, submitted_at_ms=int(submitted_ms), started_at_ms=None, finished_at_ms=None, expires_at_ms=None,
+        attempts=0, submitted_at_ms=at_us // 1000, started_at_ms=None, finished_at_ms=None, expires_at_ms=None,
         error_code=None, error_message=None, response_status=None, response_stored=False, position=position,
-        eta_s=None if deferral.rule.paused else int(eta_us) / 1e6, waiting_for=deferral.rule.rule_id,
+        eta_s=None if deferral.rule.paused else eta_us / 1e6, waiting_for=deferral.rule.rule_id,
     )  # fmt: skip
+    return Enqueued(job, flow_was_empty=bool(was_empty), at_us=at_us)
 
 
 def read_head(fields: Sequence[Any]) -> FlowHead:

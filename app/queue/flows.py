@@ -21,7 +21,7 @@ from app.queue.encoding import (
     enqueue_call,
     enqueue_limits,
     fingerprint,
-    queued_job,
+    read_enqueued,
     read_head,
     read_taken,
     settle_arguments,
@@ -93,7 +93,7 @@ class Flows:
         )
         self._scripts = scripts
         self._enqueue = scripts.script("enqueue")
-        self._enqueueing: dict[int, Batcher[NewJob, Any]] = {}
+        self._enqueueing: dict[int, Batcher[NewJob, tuple[int, Sequence[Any]]]] = {}
         self._leasing: dict[tuple[int, str], Batcher[_LeaseRequest, Lease | None]] = {}
         self._giving_back: dict[int, Batcher[tuple[Argument, ...], bool]] = {}
 
@@ -112,12 +112,13 @@ class Flows:
         job_id = new_job_id(partition)
         stored = self._envelope.encode(job_id, deferral.request, seal=deferral.seal)
         new = NewJob(job_id, flow, deferral, stored)
-        return await self._enqueued(new, await self._enqueue_batcher(partition).submit(new))
+        at_us, answer = await self._enqueue_batcher(partition).submit(new)
+        return await self._enqueued(new, answer, at_us)
 
-    async def _enqueued(self, new: NewJob, answer: Sequence[Any]) -> Enqueued | Full:
+    async def _enqueued(self, new: NewJob, answer: Sequence[Any], at_us: int) -> Enqueued | Full:
         match answer[0]:
             case b"queued":
-                return Enqueued(queued_job(new, answer), flow_was_empty=bool(answer[2]), at_us=int(answer[5]))
+                return read_enqueued(new, answer, at_us)
             case b"full":
                 return Full(FullReason(answer[1].decode()), math.ceil(int(answer[2]) / 1e6 + LEAVES_LATE_S))
             case b"conflict":
@@ -127,15 +128,16 @@ class Flows:
             raise QueueUnavailable("The job of this idempotency key has just ended.")
         return Enqueued(job, flow_was_empty=False, known=True)
 
-    def _enqueue_batcher(self, partition: int) -> "Batcher[NewJob, Any]":
+    def _enqueue_batcher(self, partition: int) -> "Batcher[NewJob, tuple[int, Sequence[Any]]]":
+        """Its results are when a job was stored, by the queue's clock, and what enqueue.lua answered for it."""
         batcher = self._enqueueing.get(partition)
         if batcher is None:
             prefix = keys.prefix(partition)
 
-            async def enqueue(jobs: Sequence[NewJob]) -> Sequence[Any]:
+            async def enqueue(jobs: Sequence[NewJob]) -> Sequence[tuple[int, Sequence[Any]]]:
                 call = enqueue_call(self._enqueue, prefix, jobs, self._limits)
-                answers: Sequence[Any] = await self._scripts.run(self._enqueue, prefix, call)
-                return answers
+                at_us, *answers = await self._scripts.run(self._enqueue, prefix, call)
+                return [(at_us, answer) for answer in answers]
 
             batcher = self._enqueueing[partition] = Batcher(
                 enqueue, MAX_ENQUEUED_AT_ONCE, lambda job: len(job.stored), MAX_ENQUEUED_BYTES

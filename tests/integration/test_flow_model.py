@@ -325,8 +325,8 @@ def _settlement(job: LeasedJob, *, fails: bool) -> Settlement:
 
 
 def _late(header: bytes) -> bytes:
-    words = header.split(b" ", 5)
-    words[4] = b"1" * len(words[4])
+    words = header.split(b" ", 2)
+    words[1] = b"1" * len(words[1])
     return b" ".join(words)
 
 

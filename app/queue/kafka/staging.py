@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from app.errors import IdempotencyConflict, QueueUnavailable
 from app.jobs.model import Job, new_job_id, partition_of_job
 from app.queue import keys
-from app.queue.encoding import NewJob, enqueue_call, enqueue_limits, queued_job
+from app.queue.encoding import NewJob, enqueue_call, enqueue_limits, read_enqueued
 from app.queue.kafka.keys import dead_letter_outbox, message_states, read_until
 from app.queue.kafka.model import (
     AdmitResult,
@@ -63,10 +63,10 @@ class Staging:
         new = NewJob(new_job_id(partition), flow, deferral, b"")
         prefix = keys.prefix(partition)
         call = enqueue_call(self._enqueue, prefix, [new], self._limits)
-        [answer] = await self._scripts.run(self._enqueue, prefix, call)
+        at_us, answer = await self._scripts.run(self._enqueue, prefix, call)
         match answer[0]:
             case b"queued":
-                return Recorded(Enqueued(queued_job(new, answer), flow_was_empty=bool(answer[2]), at_us=int(answer[5])))
+                return Recorded(read_enqueued(new, answer, at_us))
             case b"full":
                 return Recorded(Full(FullReason(answer[1].decode()), max(1, math.ceil(int(answer[2]) / 1e6))))
             case b"conflict":

@@ -13,37 +13,48 @@ local function leave_flow(id, job)
 end
 
 -- The last open job of a flow takes the flow with it.
-local function close_flow(flow)
-  rest(flow)
-  call('ZREM', P .. 'expiry', flow)
-  call('ZREM', P .. 'spilled', flow)
-  call('DEL', flow_key(flow))
-  for _, counter in ipairs(counters_of(flow)) do
-    if call('HINCRBY', P .. 'counters', counter, -1) <= 0 then
-      call('HDEL', P .. 'counters', counter)
-    end
-    local rule = rule_key(rule_of(counter))
-    call('SREM', rule .. ':flows', flow)
-    if call('EXISTS', rule .. ':flows') == 0 then
-      call('DEL', rule)
-    end
+--
+-- flows: the names; due: priority to those of them that may be in `due`
+local function close_flows(flows, due)
+  local keys = {}
+  for i, flow in ipairs(flows) do
+    keys[i] = flow_key(flow)
   end
+  for priority, of_priority in pairs(due) do
+    call('ZREM', P .. 'due:' .. priority, unpack(of_priority))
+  end
+  call('ZREM', P .. 'expiry', unpack(flows))
+  call('DEL', unpack(keys))
+  unregister_flows(flows)
 end
 
 -- closing: flow to {ends =, bytes =, succeeded =} of jobs that are no longer open
 local function close_in_flows(closing)
+  local closed, due = {}, {}
   for flow, sum in pairs(closing) do
     local key = flow_key(flow)
-    local open, bytes, refusals = unpack(call('HMGET', key, 'open', 'bytes', 'refusals'))
-    open = tonumber(open or 0) - sum.ends
-    if open <= 0 then
-      close_flow(flow)
-    else
-      call('HSET', key, 'open', int(open), 'bytes', int(math.max(0, tonumber(bytes or 0) - sum.bytes)))
+    local open, bytes, refusals, priority, ring, kafka = unpack(
+      call('HMGET', key, 'open', 'bytes', 'refusals', 'priority', 'ring', 'kafka'))
+    open = (open or 0) - sum.ends
+    if open > 0 then
+      call('HSET', key, 'open', int(open), 'bytes', int(math.max(0, (bytes or 0) - sum.bytes)))
       if refusals and sum.succeeded then
         call('HDEL', key, 'refusals', 'hold_until', 'hold_code')
       end
+    else
+      push(closed, flow)
+      if ring then
+        leave_ring(flow, ring)
+      else
+        push(list_of(due, priority or '0'), flow)
+      end
+      if kafka then
+        call('ZREM', P .. 'spilled', flow)
+      end
     end
+  end
+  if #closed > 0 then
+    close_flows(closed, due)
   end
 end
 
@@ -69,7 +80,7 @@ local function store_end(one, now, now_ms)
   if one.status == 'failed' then
     ttl, request = job.dead_letter_ttl, request_of(id) -- only a dead letter may be sent again
     if job.from_kafka then
-      place = string.match(call('HGET', P .. 'kafka', id) or '', '^%d+ %d+ %d+$') or '-'
+      place = match(call('HGET', P .. 'kafka', id) or '', '^%d+ %d+ %d+$') or '-'
       call('ZADD', P .. 'outbox', int(now), id)
     end
     call('ZADD', P .. 'dead', int(now), id)

@@ -121,17 +121,24 @@ local function wait_for(flow, counter, due, since, interval)
   end
 end
 
+-- Flows that have a waiting job are due, unless they are already. due: priority to {time, flow, time, flow...}
+local function make_all_due(due)
+  local added = 0
+  for priority, flows in pairs(due) do
+    added = added + call('ZADD', P .. 'due:' .. priority, 'NX', unpack(flows))
+  end
+  if added > 0 then
+    call('PUBLISH', P .. 'wake', '')
+  end
+end
+
 -- A flow has a waiting job: it is due at `at`, unless it is due, parked, held by a worker or in a ring already. What its
 -- app server asked for is waited for.
 local function make_due(flow, at)
   local priority, parked, ring, hold_until, held = unpack(
     call('HMGET', flow_key(flow), 'priority', 'parked', 'ring', 'hold_until', 'held'))
-  if parked or ring then
-    return
-  end
-  at = math.max(at, tonumber(hold_until or 0), tonumber(held or 0))
-  if call('ZADD', P .. 'due:' .. (priority or '0'), 'NX', int(at), flow) == 1 then
-    call('PUBLISH', P .. 'wake', '')
+  if not parked and not ring then
+    make_all_due({ [priority or '0'] = { int(math.max(at, hold_until or 0, held or 0)), flow } })
   end
 end
 
@@ -157,38 +164,84 @@ local function return_retries(now)
   return #ids == RETURNED_AT_ONCE
 end
 
--- What a new flow must know of its rule, and what knows the flow. `revision` is the caller's.
-local function open_flow(flow, rule, is_behind)
-  for index, counter in ipairs(counters_of(flow)) do
-    call('SADD', rule_key(rule_of(counter)) .. ':flows', flow)
-    call('HINCRBY', P .. 'counters', counter, 1)
-  end
-  call('HSET', flow_key(flow), 'revision', is_behind and '0' or rule.revision, 'priority', rule.priority, 'max_wait',
-    rule.max_wait)
-  call('ZADD', P .. 'priorities', rule.priority, rule.priority)
-end
-
--- A flow that may be new learns of its rule. known: the revision that it has, nil for a new one. Returns whether the
--- caller's rule is behind one that the flows were rescheduled for: such a caller can't know when a flow may go on.
+-- What a caller knows of a rule meets what the rule's flows know. Returns whether the caller is behind a revision that the
+-- flows were rescheduled for: it can't know when a flow may go on.
 --
 -- A later revision than the flows know is for the workers to bring, who look at the flows then; unless they did already.
 --
--- rule: revision, priority, json, pace, interval, max_wait
-local function enter_flow(flow, known, rule)
-  if known == rule.revision then
-    return false
-  end
-  local id = rule_of(flow)
-  local known_to_flows = call('HGET', rule_key(id), 'revision')
-  local rescheduled = tonumber(call('HGET', P .. 'revisions', id) or 0)
-  local is_behind = tonumber(rule.revision) < rescheduled
-  if not known then
-    open_flow(flow, rule, is_behind)
-  end
-  if not known_to_flows or tonumber(rule.revision) > tonumber(known_to_flows) and tonumber(rule.revision) <= rescheduled then
+-- rule: revision, json, pace, interval
+local function is_behind(id, rule)
+  local known = call('HGET', rule_key(id), 'revision')
+  local revision, rescheduled = tonumber(rule.revision), tonumber(call('HGET', P .. 'revisions', id) or 0)
+  if not known or revision > tonumber(known) and revision <= rescheduled then
     call('HSET', rule_key(id), 'revision', rule.revision, 'json', rule.json, 'pace', rule.pace, 'interval', rule.interval)
   end
-  return is_behind
+  return revision < rescheduled
+end
+
+-- Counts open flows by counter. changes: counter to by how much
+local function count_flows(changes)
+  local counters, set, gone = {}, {}, {}
+  for counter in pairs(changes) do
+    push(counters, counter)
+  end
+  for i, count in ipairs(call('HMGET', P .. 'counters', unpack(counters))) do
+    local counter = counters[i]
+    local flows = (count or 0) + changes[counter]
+    if flows > 0 then
+      push(set, counter, int(flows))
+    else
+      push(gone, counter)
+    end
+  end
+  if #set > 0 then
+    call('HSET', P .. 'counters', unpack(set))
+  end
+  if #gone > 0 then
+    call('HDEL', P .. 'counters', unpack(gone))
+  end
+end
+
+-- Flows by the rules that they are charged for, and how many there are by counter.
+local function by_rule_and_counter(flows)
+  local of_rule, of_counter = {}, {}
+  for _, flow in ipairs(flows) do
+    for _, counter in ipairs(counters_of(flow)) do
+      push(list_of(of_rule, rule_of(counter)), flow)
+      of_counter[counter] = (of_counter[counter] or 0) + 1
+    end
+  end
+  return of_rule, of_counter
+end
+
+-- What a new flow must know of its rule: fields of its hash.
+local function fields_of_rule(rule, behind)
+  return { 'revision', behind and '0' or rule.revision, 'priority', rule.priority, 'max_wait', rule.max_wait }
+end
+
+-- Makes new flows known to the rules and counters that they are charged for.
+local function register_flows(flows)
+  local of_rule, of_counter = by_rule_and_counter(flows)
+  for rule, of_this in pairs(of_rule) do
+    call('SADD', rule_key(rule) .. ':flows', unpack(of_this))
+  end
+  count_flows(of_counter)
+end
+
+-- Flows are gone, and so is a rule with its last flow.
+local function unregister_flows(flows)
+  local of_rule, of_counter = by_rule_and_counter(flows)
+  for rule, of_this in pairs(of_rule) do
+    local key = rule_key(rule)
+    call('SREM', key .. ':flows', unpack(of_this))
+    if call('EXISTS', key .. ':flows') == 0 then
+      call('DEL', key)
+    end
+  end
+  for counter, count in pairs(of_counter) do
+    of_counter[counter] = -count
+  end
+  count_flows(of_counter)
 end
 
 -- When a flow's first waiting job may be sent, nil where that is not known; and how long each job takes after it in a ring,

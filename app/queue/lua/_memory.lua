@@ -5,5 +5,5 @@
 -- What is in use, and `maxmemory`; 0 where there is none.
 local function memory()
   local info = call('INFO', 'memory')
-  return tonumber(string.match(info, '\nused_memory:(%d+)')), tonumber(string.match(info, '\nmaxmemory:(%d+)'))
+  return tonumber(match(info, '\nused_memory:(%d+)')), tonumber(match(info, '\nmaxmemory:(%d+)'))
 end

@@ -42,6 +42,7 @@
 
 local P = KEYS[1]
 local call = redis.call
+local find, sub, match, format, concat = string.find, string.sub, string.match, string.format, table.concat
 
 local function now_us()
   local time = call('TIME')
@@ -51,7 +52,23 @@ end
 -- A whole number as text. Lua writes a number with seventeen digits, which takes several times as long as %d; %.0f is as
 -- slow, but the debt of a quota of a few units a year may be longer than %d can tell.
 local function int(number)
-  return string.format(number < 9e15 and '%d' or '%.0f', number)
+  return format(number < 9e15 and '%d' or '%.0f', number)
+end
+
+-- The list of a group: of a rule, an owner, a priority. An empty one where there is none yet.
+local function list_of(groups, group)
+  local list = groups[group]
+  if not list then
+    list = {}
+    groups[group] = list
+  end
+  return list
+end
+
+-- Appends one value, or a pair.
+local function push(list, first, second)
+  local n = #list
+  list[n + 1], list[n + 2] = first, second
 end
 
 local function flow_key(flow)
@@ -79,7 +96,7 @@ local function job_key(id)
 end
 
 local function rule_of(flow)
-  return string.match(flow, '^[^|]+')
+  return sub(flow, 1, find(flow, '|', 1, true) - 1)
 end
 
 local function rule_key(rule)
@@ -88,9 +105,14 @@ end
 
 -- The counters that a flow's jobs are charged for, the flow's own first.
 local function counters_of(flow)
-  local counters = {}
-  for counter in string.gmatch(string.match(flow, '^[^>]+'), '[^;]+') do
-    counters[#counters + 1] = counter
+  local counters, from = {}, 1
+  local last = (find(flow, '>', 1, true) or 0) - 1 -- -1 is the last character
+  local separator = find(flow, ';', 1, true)
+  while separator do
+    counters[#counters + 1] = sub(flow, from, separator - 1)
+    from = separator + 1
+    separator = find(flow, ';', from, true)
   end
+  counters[#counters + 1] = sub(flow, from, last)
   return counters
 end

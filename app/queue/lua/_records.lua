@@ -1,12 +1,13 @@
 -- Job records. What never changes of a job that is not final is its header, the first line of `job:<id>`:
 --
---   w|k flow owner submitted deadline max_attempts result_ttl dead_letter_ttl stream_id seq bytes costs idem
+--   w|k deadline max_attempts stream_id seq bytes result_ttl dead_letter_ttl submitted costs idem owner flow
 --
--- w for a job that came by an edge alone, k for one that came from Kafka; times in milliseconds; '-' for no owner, no stream id (its request is on Kafka), no idempotency key, and for costs of one
--- unit each. Once it was leased, `state` holds for it "status lease attempts started retry_at code message", a line feed
--- and its header. Once it is final, `job:<id>` holds one line
+-- w for a job that came by an edge alone, k for one that came from Kafka; times in milliseconds; '-' for no stream id (its
+-- request is on Kafka), no idempotency key, no owner, and for costs of one unit each. Once it was leased, `state` holds for
+-- it "status lease attempts started retry_at code message", a line feed and its header. Once it is final, `job:<id>` holds
+-- one line
 --
---   s|f|c flow owner submitted started finished attempts answer stored costs idem place response_bytes code message
+--   s|f|c flow owner submitted started finished attempts answer stored costs idem place|response_bytes code message
 --
 -- for succeeded, failed and canceled, then the response, then (of a dead letter alone) the request.
 --
@@ -15,21 +16,22 @@
 local HEADER_BYTES = 8192 -- more than any first line has: descriptors and messages are bounded
 local MESSAGE_BYTES = 300
 
-local HEADER = '^([wk]) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)'
-local STATE = '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) ([^\n]*)\n(.*)$'
+local HEADER = '^([wk]) (%d+) (%d+) (%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) ([^\n]+)'
+local STATE = '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) ([^\n]*)\n()'
 local FINAL = '^([sfc]) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S[^|]*)|(%d+) (%S+) ([^\n]*)'
 local KINDS = { s = 'succeeded', f = 'failed', c = 'canceled' }
 local LETTERS = { succeeded = 's', failed = 'f', canceled = 'c' }
 
 local function write_header(job)
-  return table.concat({ job.from_kafka and 'k' or 'w', job.flow, job.owner, job.submitted, job.deadline, job.max_attempts, job.result_ttl,
-    job.dead_letter_ttl, job.stream_id or '-', job.seq, job.bytes, job.costs, job.idem or '-' }, ' ')
+  return (job.from_kafka and 'k ' or 'w ') .. job.deadline .. ' ' .. job.max_attempts .. ' ' .. (job.stream_id or '-') .. ' '
+    .. job.seq .. ' ' .. job.bytes .. ' ' .. job.result_ttl .. ' ' .. job.dead_letter_ttl .. ' ' .. job.submitted .. ' '
+    .. job.costs .. ' ' .. (job.idem or '-') .. ' ' .. job.owner .. ' ' .. job.flow
 end
 
--- nil for what is no header.
-local function parse_header(text)
-  local kind, flow, owner, submitted, deadline, max_attempts, result_ttl, dead_letter_ttl, stream_id, seq, bytes, costs,
-    idem = string.match(text, HEADER)
+-- The job of a header; nil for what is none. from: where in the text it begins, 1 where it is not said
+local function parse_header(text, from)
+  local kind, deadline, max_attempts, stream_id, seq, bytes, result_ttl, dead_letter_ttl, submitted, costs, idem, owner,
+    flow = match(text, HEADER, from)
   if not kind then
     return nil
   end
@@ -43,18 +45,17 @@ local function parse_header(text)
 end
 
 local function one_line(text)
-  return string.sub(string.gsub(text, '[%c|]', ' '), 1, MESSAGE_BYTES)
+  return sub(string.gsub(text, '[%c|]', ' '), 1, MESSAGE_BYTES)
 end
 
--- header: the header as text, where the caller has it
-local function write_state(job, header)
-  return table.concat({ job.status, job.lease, int(job.attempts), job.started, job.retry_at, job.code, job.message }, ' ')
-    .. '\n' .. (header or write_header(job))
+local function write_state(job)
+  return job.status .. ' ' .. job.lease .. ' ' .. job.attempts .. ' ' .. job.started .. ' ' .. job.retry_at .. ' '
+    .. job.code .. ' ' .. job.message .. '\n' .. write_header(job)
 end
 
 local function parse_state(text)
-  local status, lease, attempts, started, retry_at, code, message, header = string.match(text, STATE)
-  local job = parse_header(header)
+  local status, lease, attempts, started, retry_at, code, message, header_at = match(text, STATE)
+  local job = parse_header(text, header_at)
   job.status, job.lease, job.attempts, job.started = status, lease, tonumber(attempts), started
   job.retry_at, job.code, job.message = retry_at, code, message
   return job
@@ -62,7 +63,7 @@ end
 
 local function parse_final(text)
   local kind, flow, owner, submitted, started, finished, attempts, answer, stored, costs, idem, place, response_bytes,
-    code, message = string.match(text, FINAL)
+    code, message = match(text, FINAL)
   if not kind then
     return nil
   end
@@ -99,14 +100,14 @@ end
 
 -- The id of a member, and its costs.
 local function parse_member(member)
-  local space = string.find(member, ' ', 1, true)
+  local space = find(member, ' ', 1, true)
   if space then
-    return string.sub(member, 1, space - 1), string.sub(member, space + 1)
+    return sub(member, 1, space - 1), sub(member, space + 1)
   end
   return member, '-'
 end
 
 -- What follows the first line of a record.
 local function after_line(text)
-  return string.sub(text, string.find(text, '\n', 1, true) + 1)
+  return sub(text, find(text, '\n', 1, true) + 1)
 end

@@ -25,7 +25,7 @@ local function fetch_for(flow)
   local ids = call('ZRANGE', spilled_key(flow), 0, math.min(MAX_JOBS - #reply, capacity.window - depth - 1))
   for _, id in ipairs(ids) do
     local place = call('HGET', P .. 'kafka', id)
-    local bytes = tonumber(string.match(place, '%d+$'))
+    local bytes = tonumber(match(place, '%d+$'))
     if not may_be_resident(capacity, depth + count, bytes) or (budget <= 0 and count > 0) then
       break
     end

@@ -16,7 +16,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'outbox', '-inf', int(now), 'LIMI
     call('ZREM', P .. 'outbox', id)
   else
     call('ZADD', P .. 'outbox', int(now + within_us), id)
-    local request = string.sub(after_line(text), job.response_bytes + 1)
+    local request = sub(after_line(text), job.response_bytes + 1)
     reply[#reply + 1] = { id, job.flow, int(job.attempts), job.code, job.message, request }
   end
 end

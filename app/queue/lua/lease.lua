@@ -86,7 +86,7 @@ local function of_flow(unit, keep_us, at)
 end
 
 local function of_ring(unit, keep_us, at, count)
-  local jobs, counter = {}, string.sub(unit, 2)
+  local jobs, counter = {}, sub(unit, 2)
   for i = 0, count - 1 do
     local flow, n, costs, wait_us, waits_for, interval = unpack(ARGV, at + i * FLOW_FIELDS, at + (i + 1) * FLOW_FIELDS - 1)
     local since = tonumber(call('ZSCORE', ring_key(counter), flow) or nil)
@@ -121,7 +121,7 @@ while at <= #ARGV do
   at, count = at + UNIT_FIELDS, tonumber(count)
   if call('HGET', flow_key(unit), 'token') ~= token then
     reply[#reply + 1] = { 'lost' }
-  elseif string.sub(unit, 1, 1) == '~' then
+  elseif sub(unit, 1, 1) == '~' then
     reply[#reply + 1] = of_ring(unit, keep_us, at, count)
   else
     reply[#reply + 1] = of_flow(unit, keep_us, at)

@@ -25,7 +25,7 @@ if rule_of(dead.flow) ~= rule_id then
   return -2
 end
 -- A request that is here stays here, before those of its flow that are on Kafka: Kafka may have forgotten it.
-local request = string.sub(after_line(call('GET', job_key(id))), dead.response_bytes + 1)
+local request = sub(after_line(call('GET', job_key(id))), dead.response_bytes + 1)
 if request == '' and not dead.place then
   return -3
 end
@@ -50,7 +50,13 @@ end
 if job.owner ~= '-' then
   keep_owned(job.owner, ARGV[2] + math.max(ARGV[4], ARGV[5]))
 end
-enter_flow(flow, call('HGET', flow_key(flow), 'revision'), rule)
+local known = call('HGET', flow_key(flow), 'revision')
+local behind = known ~= rule.revision and is_behind(rule_id, rule)
+if not known then
+  call('HSET', flow_key(flow), unpack(fields_of_rule(rule, behind)))
+  call('ZADD', P .. 'priorities', rule.priority, rule.priority)
+  register_flows({ flow })
+end
 call('HINCRBY', flow_key(flow), 'open', 1)
 call('HINCRBY', flow_key(flow), 'bytes', #request)
 call('HSET', flow_key(flow), 'mixed_waits', '1')

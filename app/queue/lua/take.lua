@@ -50,7 +50,7 @@ local function take_flow(key, flow, due)
 end
 
 local function take_ring(key, unit, due)
-  local counter = string.sub(unit, 2)
+  local counter = sub(unit, 2)
   local unit_reply = { unit, math.floor(now - due), call('ZCARD', ring_key(counter)) }
   for _, flow in ipairs(call('ZRANGE', ring_key(counter), 0, turns - 1)) do
     local described = describe(flow, look)
@@ -76,7 +76,7 @@ for _, priority in ipairs(call('ZREVRANGE', P .. 'priorities', 0, -1)) do
   local left = max_units - (#reply - 2)
   local units = left > 0 and call('ZRANGEBYSCORE', key, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, left) or {}
   for at = 1, #units, 2 do
-    local take = string.sub(units[at], 1, 1) == '~' and take_ring or take_flow
+    local take = sub(units[at], 1, 1) == '~' and take_ring or take_flow
     take(key, units[at], tonumber(units[at + 1]))
   end
   sooner(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
