@@ -172,7 +172,7 @@ class Flows:
         arguments: list[Argument] = [max_units, flow_lease_us, token, LOOK, MAX_TURNS]
         wait_us, at_us, *units = await self._call("take", partition, arguments)
         now_s = monotonic()
-        return (None if wait_us < 0 else wait_us / 1e6), [read_taken(unit, token, now_s, int(at_us)) for unit in units]
+        return (None if wait_us < 0 else wait_us / 1e6), [read_taken(unit, token, now_s, at_us) for unit in units]
 
     async def lease(self, flow: TakenFlow, n: int, *, consumer: str, keep_us: int) -> Lease | None:
         """Lease up to `n` jobs that cost `flow.head.costs`, and keep the flow for so long. None: the flow was lost."""
@@ -216,7 +216,7 @@ class Flows:
             return None
         _, must_take_turns, at_us, jobs, heads = answer
         readable = await self._readable(lease, jobs)
-        return Lease(tuple(readable), tuple(map(read_head, heads)), must_take_turns == 1, int(at_us))
+        return Lease(tuple(readable), tuple(map(read_head, heads)), must_take_turns == 1, at_us)
 
     async def _readable(self, lease: str, found: Sequence[Any]) -> list[LeasedJob]:
         """What was leased. A job whose request can't be read ends as a dead letter and is never sent."""

@@ -20,9 +20,7 @@ local function close_flows(flows, due)
   for i, flow in ipairs(flows) do
     keys[i] = flow_key(flow)
   end
-  for priority, of_priority in pairs(due) do
-    call('ZREM', P .. 'due:' .. priority, unpack(of_priority))
-  end
+  update_due({}, due)
   call('ZREM', P .. 'expiry', unpack(flows))
   call('DEL', unpack(keys))
   unregister_flows(flows)

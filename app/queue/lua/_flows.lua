@@ -34,15 +34,18 @@ end
 
 -- A flow as a worker is told of it: {name, depth, same_cost, costs}. depth: how many jobs wait, those on Kafka too;
 -- same_cost: how many of the next jobs cost the same, looking at `look` jobs at most where not all do; costs: what they
--- cost.
-local function describe(flow, look)
-  local here = call('ZCARD', fifo_key(flow))
-  local mixed, kafka = unpack(call('HMGET', flow_key(flow), 'mixed', 'kafka'))
+-- cost. here: how many jobs are in its FIFO; mixed, kafka: these fields of its hash
+local function describe_known(flow, here, mixed, kafka, look)
   local depth = kafka and waiting(flow) or here
   if mixed then
     return { flow, depth, same_cost_prefix(flow, look) }
   end
   return { flow, depth, here, '-' }
+end
+
+local function describe(flow, look)
+  local mixed, kafka = unpack(call('HMGET', flow_key(flow), 'mixed', 'kafka'))
+  return describe_known(flow, call('ZCARD', fifo_key(flow)), mixed, kafka, look)
 end
 
 -- The counter of a flow for which others wait in a ring, nil without any.
@@ -121,6 +124,16 @@ local function wait_for(flow, counter, due, since, interval)
   end
 end
 
+-- Changes `due` for many flows and rings. added: priority to {time, unit, time, unit...}; removed: priority to {unit...}
+local function update_due(added, removed)
+  for priority, units in pairs(added) do
+    call('ZADD', P .. 'due:' .. priority, unpack(units))
+  end
+  for priority, units in pairs(removed) do
+    call('ZREM', P .. 'due:' .. priority, unpack(units))
+  end
+end
+
 -- Flows that have a waiting job are due, unless they are already. due: priority to {time, flow, time, flow...}
 local function make_all_due(due)
   local added = 0
@@ -143,9 +156,14 @@ local function make_due(flow, at)
 end
 
 -- Back to its place in its flow, which is that of its number, to wait there for its next attempt.
-local function return_to_flow(id, job, now)
+local function return_to_place(id, job)
   call('ZADD', fifo_key(job.flow), job.seq, fifo_member(id, job.costs))
   call('ZADD', P .. 'expiry', 'LT', int(job.deadline), job.flow)
+  call('HSET', flow_key(job.flow), 'returned', '1')
+end
+
+local function return_to_flow(id, job, now)
+  return_to_place(id, job)
   make_due(job.flow, now)
 end
 

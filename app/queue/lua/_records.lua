@@ -53,6 +53,16 @@ local function write_state(job)
     .. job.code .. ' ' .. job.message .. '\n' .. write_header(job)
 end
 
+-- The state of a job at its first attempt, all but its header.
+local function first_state(lease, now_ms)
+  return 'running ' .. lease .. ' 1 ' .. now_ms .. ' - - \n'
+end
+
+-- What a lease must know of a job that was never leased: deadline, max_attempts, stream_id.
+local function peek_header(text)
+  return match(text, '^%a (%d+) (%d+) (%S+)')
+end
+
 local function parse_state(text)
   local status, lease, attempts, started, retry_at, code, message, header_at = match(text, STATE)
   local job = parse_header(text, header_at)

@@ -31,8 +31,7 @@ job.attempts, job.lease, job.code, job.message = job.attempts - 1, '-', code, on
 job.status = job.attempts == 0 and 'queued' or 'retrying'
 save_state(id, job)
 call('XACK', P .. 'jobs', 'workers', job.stream_id)
-call('ZADD', fifo_key(job.flow), job.seq, fifo_member(id, job.costs))
-call('ZADD', P .. 'expiry', 'LT', int(job.deadline), job.flow)
+return_to_place(id, job)
 call('HSET', key, 'refusals', refusals, 'hold_until', int(hold_until), 'hold_code', code)
 call('HDEL', key, 'token', 'held')
 local parked, ring = unpack(call('HMGET', key, 'parked', 'ring'))

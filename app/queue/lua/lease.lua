@@ -18,91 +18,187 @@
 local lease, consumer, look, turns = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local UNIT_FIELDS, FLOW_FIELDS = 4, 6
 local EXPIRED_AT_ONCE = 100
+local FEW = 4 -- ZPOPMIN is one command where the others are two, but it tells each job's score
 
 local now = now_us()
 local now_ms = int(now / 1000)
 local has_rings = call('EXISTS', P .. 'rings') == 1
+local first_attempt = first_state(lease, now_ms)
 local states, streams, ends = {}, {}, {}
 
-local function lease_job(id, text, state, jobs)
-  local job = state and parse_state(state) or parse_header(text)
+-- The next n members of a FIFO, which leave it.
+local function pop(fifo, n)
+  if n > FEW then
+    local members = call('ZRANGE', fifo, 0, n - 1)
+    if #members > 0 then
+      call('ZREMRANGEBYRANK', fifo, 0, #members - 1)
+    end
+    return members
+  end
+  local members, found = {}, call('ZPOPMIN', fifo, n)
+  for i = 1, #found, 2 do
+    push(members, found[i])
+  end
+  return members
+end
+
+-- The next n jobs of these costs, of a flow whose jobs don't all cost the same.
+local function pop_mixed(fifo, n, costs)
+  local ids = {}
+  for i, member in ipairs(call('ZRANGE', fifo, 0, n - 1)) do
+    local id, of_member = parse_member(member)
+    if of_member ~= costs then
+      break
+    end
+    ids[i] = id
+  end
+  if #ids > 0 then
+    call('ZREMRANGEBYRANK', fifo, 0, #ids - 1)
+  end
+  return ids
+end
+
+local function pop_jobs(want)
+  if want.mixed then
+    return pop_mixed(fifo_key(want.flow), want.n, want.costs)
+  end
+  return want.costs == '-' and pop(fifo_key(want.flow), want.n) or {}
+end
+
+-- Returns whether its time is not over.
+local function lease_again(id, text, state, want)
+  local job = parse_state(state)
   if job.deadline * 1000 < now then
-    ends[#ends + 1] = expired(id, job)
-    return
+    push(ends, expired(id, job))
+    return false
   end
   job.status, job.lease, job.attempts, job.retry_at = 'running', lease, job.attempts + 1, '-'
   job.started = job.started ~= '-' and job.started or now_ms
-  states[#states + 1] = id
-  states[#states + 1] = write_state(job)
-  streams[#streams + 1] = job.stream_id
-  jobs[#jobs + 1] = { id, job.flow, job.attempts, job.max_attempts, after_line(text) }
+  push(states, id, write_state(job))
+  push(streams, job.stream_id)
+  push(want.jobs, { id, want.flow, job.attempts, job.max_attempts, after_line(text) })
+  return true
 end
 
--- The next n jobs of these costs. Those whose time is over end, and the ones after them take their places.
-local function lease_jobs(flow, n, costs, jobs)
-  local fifo, first_end = fifo_key(flow), #ends
-  local wanted = #jobs + n
-  while #jobs < wanted and #ends - first_end < EXPIRED_AT_ONCE do
-    local members = call('ZRANGE', fifo, 0, wanted - #jobs - 1)
-    local ids, keys = {}, {}
-    for i, member in ipairs(members) do
-      local id, of_member = parse_member(member)
-      if of_member ~= costs then
-        break
+local function lease_first(id, text, want)
+  local deadline, max_attempts, stream_id = peek_header(text)
+  if deadline * 1000 < now then
+    push(ends, expired(id, parse_header(text)))
+    return false
+  end
+  local line_end = find(text, '\n', 1, true)
+  push(states, id, first_attempt .. sub(text, 1, line_end - 1))
+  push(streams, stream_id)
+  push(want.jobs, { id, want.flow, 1, tonumber(max_attempts), sub(text, line_end + 1) })
+  return true
+end
+
+-- Leases jobs of many flows. Those whose time is over end, and the ones after them take their places.
+--
+-- wants: {flow, n, costs, jobs: where they are put; mixed, returned: these fields of its hash}
+local function lease_jobs(wants)
+  while #wants > 0 and #ends < EXPIRED_AT_ONCE do
+    local ids, keys, of, returned = {}, {}, {}, {}
+    for _, want in ipairs(wants) do
+      for _, id in ipairs(pop_jobs(want)) do
+        push(ids, id)
+        push(keys, job_key(id))
+        push(of, want)
+        if want.returned then
+          push(returned, id)
+        end
       end
-      ids[i], keys[i] = id, job_key(id)
+      want.n = 0
     end
     if #ids == 0 then
       return
     end
-    call('ZREMRANGEBYRANK', fifo, 0, #ids - 1)
-    local texts, known = call('MGET', unpack(keys)), call('HMGET', P .. 'state', unpack(ids))
-    for i, id in ipairs(ids) do
-      lease_job(id, texts[i], known[i], jobs)
+    local state_of = {}
+    for i, state in ipairs(#returned > 0 and call('HMGET', P .. 'state', unpack(returned)) or {}) do
+      state_of[returned[i]] = state
     end
-    if #ids < #members then
-      return
+    wants = {}
+    for i, text in ipairs(call('MGET', unpack(keys))) do
+      local id, want = ids[i], of[i]
+      local state = state_of[id]
+      local is_leased = state and lease_again(id, text, state, want) or not state and lease_first(id, text, want)
+      if not is_leased then
+        want.n = want.n + 1
+        if want.n == 1 then
+          push(wants, want)
+        end
+      end
     end
   end
 end
 
 -- An empty flow is due no more; what comes meanwhile waits until the last slot has passed all the same.
-local function keep(unit, keep_us, is_empty)
-  local until_us = int(now + tonumber(keep_us))
-  call('HSET', flow_key(unit), 'held', until_us)
+local due, due_no_more = {}, {}
+local function keep(unit, is_empty)
+  local until_us = int(now + tonumber(unit.keep_us))
+  call('HSET', flow_key(unit.name), 'held', until_us)
   if is_empty then
-    call('ZREM', due_key(unit), unit)
+    push(list_of(due_no_more, unit.priority), unit.name)
   else
-    call('ZADD', due_key(unit), until_us, unit)
+    push(list_of(due, unit.priority), until_us, unit.name)
   end
 end
 
-local function of_flow(unit, keep_us, at)
-  local jobs = {}
-  lease_jobs(unit, tonumber(ARGV[at + 1]), ARGV[at + 2], jobs)
-  local described = describe(unit, look)
-  keep(unit, keep_us, described[3] == 0)
-  return { 'held', has_rings and contended_counter(unit) and 1 or 0, int(now), jobs, { described } }
+-- Units are named as in ARGV, each with the fields that its hash has.
+local function read_unit(at)
+  local name, token, keep_us, count = unpack(ARGV, at, at + UNIT_FIELDS - 1)
+  local known_token, priority, mixed, kafka, returned = unpack(
+    call('HMGET', flow_key(name), 'token', 'priority', 'mixed', 'kafka', 'returned'))
+  return {
+    name = name, keep_us = keep_us, count = tonumber(count), first = at + UNIT_FIELDS, is_lost = known_token ~= token,
+    is_ring = sub(name, 1, 1) == '~', priority = priority or '0', mixed = mixed, kafka = kafka, returned = returned,
+    jobs = {}, turns = {},
+  }
 end
 
-local function of_ring(unit, keep_us, at, count)
-  local jobs, counter = {}, sub(unit, 2)
-  for i = 0, count - 1 do
-    local flow, n, costs, wait_us, waits_for, interval = unpack(ARGV, at + i * FLOW_FIELDS, at + (i + 1) * FLOW_FIELDS - 1)
+local function want_of_flow(unit)
+  local _, n, costs = unpack(ARGV, unit.first, unit.first + 2)
+  return {
+    flow = unit.name, n = tonumber(n), costs = costs, jobs = unit.jobs, mixed = unit.mixed, returned = unit.returned,
+  }
+end
+
+-- The turns of a ring's flows, but for those that have left it meanwhile.
+local function read_turns(unit, wants)
+  local counter = sub(unit.name, 2)
+  for i = 0, unit.count - 1 do
+    local at = unit.first + i * FLOW_FIELDS
+    local flow, n, costs, wait_us, waits_for, interval = unpack(ARGV, at, at + FLOW_FIELDS - 1)
     local since = tonumber(call('ZSCORE', ring_key(counter), flow) or nil)
     if since then
       if tonumber(n) > 0 then
-        lease_jobs(flow, tonumber(n), costs, jobs)
+        local mixed, returned = unpack(call('HMGET', flow_key(flow), 'mixed', 'returned'))
+        push(wants, {
+          flow = flow, n = tonumber(n), costs = costs, jobs = unit.jobs, mixed = mixed, returned = returned,
+        })
         since = now + i
       end
-      if call('EXISTS', fifo_key(flow)) == 0 then
-        leave_ring(flow, counter)
-      elseif tonumber(wait_us) >= 0 and waits_for ~= counter then
-        leave_ring(flow, counter)
-        wait_for(flow, waits_for, now + tonumber(wait_us), since, interval)
-      else
-        call('ZADD', ring_key(counter), int(since), flow)
-      end
+      push(unit.turns, { flow = flow, since = since, wait_us = tonumber(wait_us), waits_for = waits_for, interval = interval })
+    end
+  end
+end
+
+local function keep_flow(unit)
+  local described = describe_known(unit.name, call('ZCARD', fifo_key(unit.name)), unit.mixed, unit.kafka, look)
+  keep(unit, described[3] == 0)
+  return { 'held', has_rings and contended_counter(unit.name) and 1 or 0, now, unit.jobs, { described } }
+end
+
+local function keep_ring(unit)
+  local counter = sub(unit.name, 2)
+  for _, turn in ipairs(unit.turns) do
+    if call('EXISTS', fifo_key(turn.flow)) == 0 then
+      leave_ring(turn.flow, counter)
+    elseif turn.wait_us >= 0 and turn.waits_for ~= counter then
+      leave_ring(turn.flow, counter)
+      wait_for(turn.flow, turn.waits_for, now + turn.wait_us, turn.since, turn.interval)
+    else
+      call('ZADD', ring_key(counter), int(turn.since), turn.flow)
     end
   end
   local flows = {}
@@ -110,28 +206,31 @@ local function of_ring(unit, keep_us, at, count)
     flows[i] = describe(flow, look)
   end
   if #flows > 0 then
-    keep(unit, keep_us, false)
+    keep(unit, false)
   end
-  return { 'held', 0, int(now), jobs, flows }
+  return { 'held', 0, now, unit.jobs, flows }
 end
 
-local reply, at = {}, 5
+local units, wants, reply, at = {}, {}, {}, 5
 while at <= #ARGV do
-  local unit, token, keep_us, count = unpack(ARGV, at, at + UNIT_FIELDS - 1)
-  at, count = at + UNIT_FIELDS, tonumber(count)
-  if call('HGET', flow_key(unit), 'token') ~= token then
-    reply[#reply + 1] = { 'lost' }
-  elseif sub(unit, 1, 1) == '~' then
-    reply[#reply + 1] = of_ring(unit, keep_us, at, count)
-  else
-    reply[#reply + 1] = of_flow(unit, keep_us, at)
+  local unit = read_unit(at)
+  if not unit.is_lost and unit.is_ring then
+    read_turns(unit, wants)
+  elseif not unit.is_lost then
+    push(wants, want_of_flow(unit))
   end
-  at = at + count * FLOW_FIELDS
+  push(units, unit)
+  at = at + UNIT_FIELDS + unit.count * FLOW_FIELDS
 end
+lease_jobs(wants)
+for i, unit in ipairs(units) do
+  reply[i] = unit.is_lost and { 'lost' } or unit.is_ring and keep_ring(unit) or keep_flow(unit)
+end
+update_due(due, due_no_more)
 if #states > 0 then
   call('HSET', P .. 'state', unpack(states))
   local words = { P .. 'jobs', 'workers', consumer, 0, unpack(streams) }
-  words[#words + 1], words[#words + 2] = 'FORCE', 'JUSTID'
+  push(words, 'FORCE', 'JUSTID')
   call('XCLAIM', unpack(words))
 end
 if #ends > 0 then

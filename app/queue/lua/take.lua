@@ -16,7 +16,7 @@ local now = now_us()
 local more_retries = return_retries(now)
 local held = int(now + flow_lease)
 local has_rings = call('EXISTS', P .. 'rings') == 1
-local reply, wait = { 0, int(now) }, -1
+local reply, wait = { 0, now }, -1
 
 local function sooner(score)
   if score then
@@ -25,8 +25,9 @@ local function sooner(score)
   end
 end
 
-local function hold(key, unit)
-  call('ZADD', key, held, unit)
+local due, due_no_more = {}, {}
+local function hold(priority, unit)
+  push(list_of(due, priority), held, unit)
   call('HSET', flow_key(unit), 'token', token, 'held', held)
 end
 
@@ -39,47 +40,51 @@ local function joins_a_ring(flow)
   return counter
 end
 
-local function take_flow(key, flow, due)
+local function take_flow(priority, flow, due_at)
   local described = describe(flow, look)
   if described[3] == 0 then
-    call('ZREM', key, flow)
+    push(list_of(due_no_more, priority), flow)
   elseif not joins_a_ring(flow) then
-    hold(key, flow)
-    reply[#reply + 1] = { flow, math.floor(now - due), 1, described }
+    hold(priority, flow)
+    push(reply, { flow, now - due_at, 1, described })
   end
 end
 
-local function take_ring(key, unit, due)
+local function take_ring(priority, unit, due_at)
   local counter = sub(unit, 2)
-  local unit_reply = { unit, math.floor(now - due), call('ZCARD', ring_key(counter)) }
+  local unit_reply = { unit, now - due_at, call('ZCARD', ring_key(counter)) }
   for _, flow in ipairs(call('ZRANGE', ring_key(counter), 0, turns - 1)) do
     local described = describe(flow, look)
     if described[3] == 0 then
       leave_ring(flow, counter)
     else
-      unit_reply[#unit_reply + 1] = described
+      push(unit_reply, described)
     end
   end
   if #unit_reply == 4 and unit_reply[3] == 1 and tonumber(call('HGET', P .. 'counters', counter) or 0) <= 1 then
     local flow = unit_reply[4][1] -- nobody to take turns with any more
     leave_ring(flow, counter)
-    hold(due_key(flow), flow)
-    reply[#reply + 1] = { flow, unit_reply[2], 1, unit_reply[4] }
+    hold(call('HGET', flow_key(flow), 'priority') or '0', flow)
+    push(reply, { flow, unit_reply[2], 1, unit_reply[4] })
   elseif #unit_reply > 3 then
-    hold(key, unit)
-    reply[#reply + 1] = unit_reply
+    hold(priority, unit)
+    push(reply, unit_reply)
   end
 end
 
-for _, priority in ipairs(call('ZREVRANGE', P .. 'priorities', 0, -1)) do
-  local key = P .. 'due:' .. priority
+local priorities = call('ZREVRANGE', P .. 'priorities', 0, -1)
+for _, priority in ipairs(priorities) do
   local left = max_units - (#reply - 2)
-  local units = left > 0 and call('ZRANGEBYSCORE', key, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, left) or {}
+  local units = left > 0
+    and call('ZRANGEBYSCORE', P .. 'due:' .. priority, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, left) or {}
   for at = 1, #units, 2 do
     local take = sub(units[at], 1, 1) == '~' and take_ring or take_flow
-    take(key, units[at], tonumber(units[at + 1]))
+    take(priority, units[at], tonumber(units[at + 1]))
   end
-  sooner(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
+end
+update_due(due, due_no_more)
+for _, priority in ipairs(priorities) do
+  sooner(call('ZRANGE', P .. 'due:' .. priority, 0, 0, 'WITHSCORES')[2])
 end
 sooner(more_retries and now or call('ZRANGE', P .. 'retry', 0, 0, 'WITHSCORES')[2])
 reply[1] = math.ceil(wait)
