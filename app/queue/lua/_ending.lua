@@ -26,10 +26,10 @@ local function close_flows(flows, due)
   unregister_flows(flows)
 end
 
--- closing: flow to {ends =, bytes =, succeeded =} of jobs that are no longer open
-local function close_in_flows(closing)
+-- flows: name to {ends =, bytes =, succeeded =} of jobs that are no longer open
+local function close_in_flows(flows)
   local closed, due = {}, {}
-  for flow, sum in pairs(closing) do
+  for flow, sum in pairs(flows) do
     local key = flow_key(flow)
     local open, bytes, refusals, priority, ring, kafka = unpack(
       call('HMGET', key, 'open', 'bytes', 'refusals', 'priority', 'ring', 'kafka'))
@@ -69,83 +69,133 @@ local function request_of(id)
   return text and after_line(text) or ''
 end
 
--- What is kept of a job. Returns for how many milliseconds.
+-- The ends of jobs in one call of a script. What they have in common is written once, by write_ends.
 --
--- one: id, job, status; answer, stored, response, code, message where there are any
-local function store_end(one, now, now_ms)
-  local id, job = one.id, one.job
-  local ttl, request, response, place = job.result_ttl, '', one.response or '', '-'
-  if one.status == 'failed' then
-    ttl, request = job.dead_letter_ttl, request_of(id) -- only a dead letter may be sent again
-    if job.from_kafka then
-      place = match(call('HGET', P .. 'kafka', id) or '', '^%d+ %d+ %d+$') or '-'
-      call('ZADD', P .. 'outbox', int(now), id)
-    end
-    call('ZADD', P .. 'dead', int(now), id)
-  end
-  local line = table.concat({
-    LETTERS[one.status], job.flow, job.owner, job.submitted, job.started, now_ms, int(job.attempts), one.answer or '-',
-    one.stored or '0', job.costs, job.idem or '-', place .. '|' .. #response, one.code or '-', one_line(one.message or ''),
-  }, ' ')
-  call('SET', job_key(id), line .. '\n' .. response .. request, 'PX', ttl)
-  if job.idem then
-    call('PEXPIRE', P .. 'idem:' .. job.idem, ttl)
-  end
-  return tonumber(ttl)
+-- flows: name to {ends =, bytes =, succeeded =}; owners: name to {ends =, ttl = the longest, is_late =};
+-- expiry: how long a record lasts to when it expires
+local function new_ending(now)
+  return {
+    now = now, now_ms = int(now / 1000), ids = {}, from_stream = {}, from_kafka = {}, bytes = 0, dead = 0, flows = {},
+    owners = {}, expiry = {},
+  }
 end
 
--- Jobs reach their ends: out of the stream, their records kept for as long as their rules said. What they have in common
--- is written once.
+-- What of a header its job's end needs: kind, deadline, stream_id, bytes, result_ttl, dead_letter_ttl, submitted, costs,
+-- idem, owner, flow.
+local HEADER_AT_END = '^(%a) (%d+) %d+ (%S+) %d+ (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) ([^\n]+)'
+
+-- A dead letter: where its request is on Kafka, '-' for nowhere; and the request that is here. Only a dead letter may be
+-- sent again.
+local function keep_dead_letter(ending, id, is_from_kafka)
+  local place = '-'
+  if is_from_kafka then
+    place = match(call('HGET', P .. 'kafka', id) or '', '^%d+ %d+ %d+$') or '-'
+    call('ZADD', P .. 'outbox', int(ending.now), id)
+  end
+  call('ZADD', P .. 'dead', int(ending.now), id)
+  ending.dead = ending.dead + 1
+  return place, request_of(id)
+end
+
+local function end_in_flow(ending, flow, bytes, status)
+  local sum = ending.flows[flow]
+  if not sum then
+    sum = { ends = 0, bytes = 0 }
+    ending.flows[flow] = sum
+  end
+  sum.ends, sum.bytes = sum.ends + 1, sum.bytes + bytes
+  if status == 'succeeded' then
+    sum.succeeded = true
+  end
+end
+
+local function end_of_owner(ending, owner, ttl, is_late)
+  local sum = ending.owners[owner]
+  if not sum then
+    sum = { ends = 0, ttl = 0 }
+    ending.owners[owner] = sum
+  end
+  sum.ends = sum.ends + 1
+  if ttl > sum.ttl then
+    sum.ttl = ttl
+  end
+  if is_late then
+    sum.is_late = true
+  end
+end
+
+-- A job reaches its end: its record is what is kept of it, for as long as its rule said.
 --
--- ends: for each job what store_end takes
-local function finish_all(ends, now)
-  local now_ms = int(now / 1000)
-  local ids, from_stream, from_kafka, bytes, dead, closing, of_owner, kept_ms = {}, {}, {}, 0, 0, {}, {}, {}
-  for i, one in ipairs(ends) do
-    local job = one.job
-    ids[i] = one.id
-    from_stream[#from_stream + 1] = job.stream_id
-    if job.from_kafka then
-      from_kafka[#from_kafka + 1] = one.id
-    end
-    bytes, dead = bytes + job.bytes, dead + (one.status == 'failed' and 1 or 0)
-    local ttl = store_end(one, now, now_ms)
-    local sum = closing[job.flow]
-    if not sum then
-      sum = { ends = 0, bytes = 0 }
-      closing[job.flow] = sum
-    end
-    sum.ends, sum.bytes = sum.ends + 1, sum.bytes + job.bytes
-    sum.succeeded = sum.succeeded or one.status == 'succeeded'
-    of_owner[job.owner] = (of_owner[job.owner] or 0) + 1
-    kept_ms[job.owner] = math.max(kept_ms[job.owner] or 0, ttl)
+-- header: a text in which its header begins at `from`; code, answer: '-' for none; response: '' for none
+local function end_job(ending, id, header, from, attempts, started, status, code, message, answer, stored, response)
+  local kind, deadline, stream_id, bytes, result_ttl, dead_letter_ttl, submitted, costs, idem, owner, flow =
+    match(header, HEADER_AT_END, from)
+  local now_ms, ttl, place, request = ending.now_ms, result_ttl, '-', ''
+  if status == 'failed' then
+    ttl = dead_letter_ttl
+    place, request = keep_dead_letter(ending, id, kind == 'k')
   end
-  call('HDEL', P .. 'state', unpack(ids))
-  if #from_kafka > 0 then
-    call('HDEL', P .. 'kafka', unpack(from_kafka))
+  local expiry = ending.expiry[ttl]
+  if not expiry then
+    expiry = int(now_ms + ttl)
+    ending.expiry[ttl] = expiry
   end
-  if #from_stream > 0 then
-    call('XACK', P .. 'jobs', 'workers', unpack(from_stream))
-    call('XDEL', P .. 'jobs', unpack(from_stream))
+  call('SET', job_key(id), LETTERS[status] .. ' ' .. flow .. ' ' .. owner .. ' ' .. submitted .. ' ' .. started .. ' '
+    .. now_ms .. ' ' .. attempts .. ' ' .. answer .. ' ' .. stored .. ' ' .. costs .. ' ' .. idem .. ' ' .. place .. '|'
+    .. int(#response) .. ' ' .. code .. ' ' .. (message == '' and '' or one_line(message)) .. '\n' .. response .. request,
+    'PXAT', expiry)
+  if idem ~= '-' then
+    call('PEXPIRE', P .. 'idem:' .. idem, ttl)
   end
-  close_in_totals(#ends, bytes)
-  close_in_flows(closing)
-  of_owner['-'] = nil
-  for owner, count in pairs(of_owner) do
-    keep_owned(owner, kept_ms[owner])
-    prune_owned(owner, count, now)
+  push(ending.ids, id)
+  if stream_id ~= '-' then
+    push(ending.from_stream, stream_id)
   end
-  if dead > 0 then
-    prune_after(P .. 'dead', dead, now)
+  if kind == 'k' then
+    push(ending.from_kafka, id)
+  end
+  bytes = tonumber(bytes)
+  ending.bytes = ending.bytes + bytes
+  end_in_flow(ending, flow, bytes, status)
+  if owner ~= '-' then
+    end_of_owner(ending, owner, tonumber(ttl), deadline < now_ms)
   end
 end
 
-local function finish(one, now)
-  finish_all({ one }, now)
+-- The same for a job that was read.
+local function end_read_job(ending, id, job, status, code, message)
+  end_job(ending, id, write_header(job), 1, int(job.attempts), job.started, status, code or '-', message or '', '-', '0', '')
 end
 
-local function expired(id, job)
-  return { id = id, job = job, status = 'failed', code = 'expired', message = 'The job waited longer than its rule allows.' }
+local function expire_job(ending, id, job)
+  end_read_job(ending, id, job, 'failed', 'expired', 'The job waited longer than its rule allows.')
+end
+
+-- Writes what the ends have in common, once all jobs that end in this call have: they are out of the stream, and their
+-- flows, their owners and the totals know.
+local function write_ends(ending)
+  if #ending.ids == 0 then
+    return
+  end
+  call('HDEL', P .. 'state', unpack(ending.ids))
+  if #ending.from_kafka > 0 then
+    call('HDEL', P .. 'kafka', unpack(ending.from_kafka))
+  end
+  if #ending.from_stream > 0 then
+    call('XACK', P .. 'jobs', 'workers', unpack(ending.from_stream))
+    call('XDEL', P .. 'jobs', unpack(ending.from_stream))
+  end
+  close_in_totals(#ending.ids, ending.bytes)
+  close_in_flows(ending.flows)
+  for owner, sum in pairs(ending.owners) do
+    if sum.is_late then
+      keep_owned(owner, sum.ttl)
+    end
+    prune_owned(owner, sum.ends, sum.ttl, ending.now)
+  end
+  if ending.dead > 0 then
+    prune_after(P .. 'dead', ending.dead, ending.now)
+  end
 end
 
 -- A job that nobody was promised is canceled as if it had never been, except that its record says that it must not be sent.
@@ -155,6 +205,8 @@ local function cancel_unsent(id, job, now)
     call('DEL', P .. 'idem:' .. job.idem)
     job.idem = nil
   end
+  local ending = new_ending(now)
+  end_read_job(ending, id, job, 'canceled')
+  write_ends(ending)
   call('ZREM', P .. 'owner:' .. job.owner, id)
-  finish({ id = id, job = job, status = 'canceled' }, now)
 end

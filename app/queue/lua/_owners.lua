@@ -41,7 +41,7 @@ local function prune_after(set, ends, now)
 end
 
 -- An owner's list lasts for as long as the last record in it may, and a minute longer, so that not every job has to
--- lengthen it.
+-- lengthen it. That is decided when a job is enqueued, and again where one ends after its time.
 local function keep_owned(owner, at_least_ms)
   local owned = P .. 'owner:' .. owner
   if call('PTTL', owned) < at_least_ms then
@@ -49,10 +49,16 @@ local function keep_owned(owner, at_least_ms)
   end
 end
 
-local function prune_owned(owner, ends, now)
+-- Some of an owner's jobs have ended; the longest of their records lasts for so many milliseconds.
+local function prune_owned(owner, ends, longest_ms, now)
   local owned = P .. 'owner:' .. owner
-  if call('ZCARD', owned) > FEW then
+  local card = call('ZCARD', owned)
+  if card > FEW then
     prune_after(owned, ends, now)
+    return
+  end
+  if card <= ends then
+    call('PEXPIRE', owned, int(longest_ms)) -- it has no others
     return
   end
   local longest = prune(owned, 0, FEW, FEW)

@@ -63,6 +63,11 @@ local function peek_header(text)
   return match(text, '^%a (%d+) (%d+) (%S+)')
 end
 
+-- What the end of a leased job needs of its state: lease, attempts, started, and where its header begins.
+local function peek_state(text)
+  return match(text, '^%S+ (%S+) (%d+) (%S+) [^\n]*\n()')
+end
+
 local function parse_state(text)
   local status, lease, attempts, started, retry_at, code, message, header_at = match(text, STATE)
   local job = parse_header(text, header_at)

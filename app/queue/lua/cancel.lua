@@ -19,5 +19,7 @@ if job.status ~= 'queued' and job.status ~= 'retrying' then
 end
 leave_flow(id, job)
 call('ZREM', P .. 'retry', id)
-finish({ id = id, job = job, status = 'canceled' }, now_us())
+local ending = new_ending(now_us())
+end_read_job(ending, id, job, 'canceled')
+write_ends(ending)
 return 1

@@ -10,7 +10,7 @@ local look = tonumber(ARGV[1])
 local now = now_us()
 local now_ms = now / 1000
 local more = return_retries(now) and 1 or 0
-local ends = {}
+local ending = new_ending(now)
 
 -- Looks at the first jobs that wait in one place; returns the earliest deadline of those that stay, nil where all end.
 -- Where all jobs may wait for as long as each other, the first that stays has it.
@@ -21,7 +21,7 @@ local function look_at(key, mixed)
     local job = read_job(id)
     look = look - 1
     if job.deadline < now_ms then
-      ends[#ends + 1] = expired(id, job)
+      expire_job(ending, id, job)
       leave_flow(id, job)
     else
       earliest = math.min(earliest or job.deadline, job.deadline)
@@ -57,8 +57,6 @@ for _, flow in ipairs(flows) do
   end
   expire_in(flow)
 end
-if #ends > 0 then
-  finish_all(ends, now)
-end
+write_ends(ending)
 prune_after(P .. 'dead', 16, now)
-return { #ends, #ends > 0 and 1 or more }
+return { #ending.ids, #ending.ids > 0 and 1 or more }

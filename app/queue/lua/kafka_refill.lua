@@ -9,7 +9,7 @@
 
 local flow = ARGV[1]
 local now = now_us()
-local refilled, lost = 0, {}
+local refilled, lost = 0, new_ending(now)
 for i = 2, #ARGV, 3 do
   local id, is_there, request = ARGV[i], ARGV[i + 1] == '1', ARGV[i + 2]
   if call('ZRANGE', spilled_key(flow), 0, 0)[1] == id then
@@ -19,18 +19,14 @@ for i = 2, #ARGV, 3 do
       make_resident(id, job, request, now)
       refilled = refilled + 1
     else
-      lost[#lost + 1] = {
-        id = id, job = job, status = 'failed', code = 'expired', message = 'Kafka no longer has the request of the job.',
-      }
+      end_read_job(lost, id, job, 'failed', 'expired', 'Kafka no longer has the request of the job.')
     end
   end
 end
-if #lost > 0 then
-  finish_all(lost, now)
-end
+write_ends(lost)
 if call('EXISTS', spilled_key(flow)) == 0 then
   call('ZREM', P .. 'spilled', flow)
 else
   call('ZADD', P .. 'spilled', int(now), flow)
 end
-return { refilled, #lost }
+return { refilled, #lost.ids }

@@ -24,7 +24,7 @@ local now = now_us()
 local now_ms = int(now / 1000)
 local has_rings = call('EXISTS', P .. 'rings') == 1
 local first_attempt = first_state(lease, now_ms)
-local states, streams, ends = {}, {}, {}
+local states, streams, ending = {}, {}, new_ending(now)
 
 -- The next n members of a FIFO, which leave it.
 local function pop(fifo, n)
@@ -69,7 +69,7 @@ end
 local function lease_again(id, text, state, want)
   local job = parse_state(state)
   if job.deadline * 1000 < now then
-    push(ends, expired(id, job))
+    expire_job(ending, id, job)
     return false
   end
   job.status, job.lease, job.attempts, job.retry_at = 'running', lease, job.attempts + 1, '-'
@@ -83,7 +83,7 @@ end
 local function lease_first(id, text, want)
   local deadline, max_attempts, stream_id = peek_header(text)
   if deadline * 1000 < now then
-    push(ends, expired(id, parse_header(text)))
+    expire_job(ending, id, parse_header(text))
     return false
   end
   local line_end = find(text, '\n', 1, true)
@@ -97,7 +97,7 @@ end
 --
 -- wants: {flow, n, costs, jobs: where they are put; mixed, returned: these fields of its hash}
 local function lease_jobs(wants)
-  while #wants > 0 and #ends < EXPIRED_AT_ONCE do
+  while #wants > 0 and #ending.ids < EXPIRED_AT_ONCE do
     local ids, keys, of, returned = {}, {}, {}, {}
     for _, want in ipairs(wants) do
       for _, id in ipairs(pop_jobs(want)) do
@@ -233,7 +233,5 @@ if #states > 0 then
   push(words, 'FORCE', 'JUSTID')
   call('XCLAIM', unpack(words))
 end
-if #ends > 0 then
-  finish_all(ends, now)
-end
+write_ends(ending)
 return reply

@@ -8,9 +8,9 @@
 
 local rule, what, cursor, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local now = now_us()
-local ends = {}
+local ending = new_ending(now)
 local function cancel(id)
-  ends[#ends + 1] = { id = id, job = read_job(id), status = 'canceled' }
+  end_read_job(ending, id, read_job(id), 'canceled')
 end
 
 local function page_of_retries()
@@ -32,7 +32,7 @@ local function page_of_flows()
   for _, flow in ipairs(page[2]) do
     if rule_of(flow) == rule then
       for _, key in ipairs({ fifo_key(flow), spilled_key(flow), awaiting_key(flow) }) do
-        local found = #ends < limit and call('ZPOPMIN', key, limit - #ends) or {}
+        local found = #ending.ids < limit and call('ZPOPMIN', key, limit - #ending.ids) or {}
         for at = 1, #found, 2 do
           cancel((parse_member(found[at])))
         end
@@ -49,7 +49,5 @@ if what == 'retries' then
 else
   go_on, more = page_of_flows()
 end
-if #ends > 0 then
-  finish_all(ends, now)
-end
-return { go_on, #ends, more and 1 or 0 }
+write_ends(ending)
+return { go_on, #ending.ids, more and 1 or 0 }

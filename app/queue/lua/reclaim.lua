@@ -9,7 +9,7 @@
 local consumer, min_idle, cursor, count, forgotten_after = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local now = now_us()
 local reply = call('XAUTOCLAIM', P .. 'jobs', 'workers', consumer, min_idle, cursor, 'COUNT', count)
-local returned, dead = 0, {}
+local returned, dead = 0, new_ending(now)
 for _, found in ipairs(reply[2]) do
   if found then -- before Redis 7 a deleted entry is reported as nothing
     local stream_id, id = found[1], found[2] and found[2][2]
@@ -19,10 +19,8 @@ for _, found in ipairs(reply[2]) do
       call('XDEL', P .. 'jobs', stream_id)
     elseif job.status == 'running' then
       if job.attempts >= job.max_attempts then
-        dead[#dead + 1] = {
-          id = id, job = job, status = 'failed', code = 'attempts_exhausted',
-          message = 'The worker that sent the job went away at the last attempt.',
-        }
+        local message = 'The worker that sent the job went away at the last attempt.'
+        end_read_job(dead, id, job, 'failed', 'attempts_exhausted', message)
       else
         job.status, job.lease = 'retrying', '-'
         save_state(id, job)
@@ -32,9 +30,7 @@ for _, found in ipairs(reply[2]) do
     end
   end
 end
-if #dead > 0 then
-  finish_all(dead, now)
-end
+write_ends(dead)
 
 -- A consumer is a worker's name; those of workers that went away would pile up.
 if reply[1] == '0-0' then
@@ -45,4 +41,4 @@ if reply[1] == '0-0' then
     end
   end
 end
-return { reply[1], returned, #dead }
+return { reply[1], returned, #dead.ids }

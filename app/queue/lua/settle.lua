@@ -10,28 +10,25 @@
 
 local FIELDS = 8
 
-local now = now_us()
-local ids = {}
+local ids, reply = {}, {}
 for at = 1, #ARGV, FIELDS do
-  ids[#ids + 1] = ARGV[at]
+  push(ids, ARGV[at])
 end
-local states = call('HMGET', P .. 'state', unpack(ids))
-local ends, ended, reply = {}, {}, {}
-for i, id in ipairs(ids) do
-  local _, lease, status, code, message, answer, stored, response = unpack(ARGV, 1 + (i - 1) * FIELDS, i * FIELDS)
-  local job = states[i] and not ended[id] and parse_state(states[i])
-  if job and job.lease == lease then
-    ended[id] = true
-    ends[#ends + 1] = {
-      id = id, job = job, status = status, code = code ~= '' and code, message = message,
-      answer = answer ~= '' and answer, stored = stored, response = response,
-    }
-    reply[i] = 1
-  else
-    reply[i] = 0
+local ending, ended = new_ending(now_us()), {}
+local function settle(state, id, lease, status, code, message, answer, stored, response)
+  local held, attempts, started, header_at = peek_state(state)
+  if held ~= lease or ended[id] then
+    return 0
   end
+  ended[id] = true
+  end_job(ending, id, state, header_at, attempts, started, status, code == '' and '-' or code, message,
+    answer == '' and '-' or answer, stored, response)
+  return 1
 end
-if #ends > 0 then
-  finish_all(ends, now)
+
+for i, state in ipairs(call('HMGET', P .. 'state', unpack(ids))) do
+  local at = (i - 1) * FIELDS
+  reply[i] = state and settle(state, unpack(ARGV, at + 1, at + FIELDS)) or 0
 end
+write_ends(ending)
 return reply
