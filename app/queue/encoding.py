@@ -54,16 +54,16 @@ def _job_arguments(job: NewJob, rule_number: int) -> bytes:
 
 
 def read_enqueued(new: NewJob, answer: Sequence[Any], at_us: int) -> Enqueued:
-    """A job as enqueue.lua stored it; `answer` is {"queued", position, was empty, eta_us}."""
+    """A job as enqueue.lua stored it; `answer` is {"queued", position, eta_us}."""
     deferral = new.deferral
-    _, position, was_empty, eta_us = answer
+    _, position, eta_us = answer
     job = Job(
         id=new.id, owner=deferral.owner, rule_id=deferral.rule.rule_id, flow=new.flow, status=JobStatus.QUEUED,
         attempts=0, submitted_at_ms=at_us // 1000, started_at_ms=None, finished_at_ms=None, expires_at_ms=None,
         error_code=None, error_message=None, response_status=None, response_stored=False, position=position,
         eta_s=None if deferral.rule.paused else eta_us / 1e6, waiting_for=deferral.rule.rule_id,
     )  # fmt: skip
-    return Enqueued(job, flow_was_empty=bool(was_empty), at_us=at_us)
+    return Enqueued(job, flow_was_empty=position == 1, at_us=at_us)
 
 
 def read_head(fields: Sequence[Any]) -> FlowHead:
@@ -73,12 +73,12 @@ def read_head(fields: Sequence[Any]) -> FlowHead:
 
 
 def read_taken(fields: Sequence[Any], token: str, now_s: float, at_us: int) -> TakenFlow | TakenRing:
-    """A unit as take.lua returns it: {name, late_us, flows in it, flow...}."""
+    """A unit as take.lua returns it: a flow is {late_us, flow}, a ring {name, late_us, flows in it, flow...}."""
+    if isinstance(fields[0], int):
+        late_us, head = fields
+        return TakenFlow(read_head(head), token, now_s - late_us / 1e6, at_us)
     name, late_us, size, *heads = fields
-    due_at_s = now_s - late_us / 1e6
-    if name.startswith(b"~"):
-        return TakenRing(name.decode(), token, due_at_s, at_us, size, tuple(map(read_head, heads)))
-    return TakenFlow(read_head(heads[0]), token, due_at_s, at_us)
+    return TakenRing(name.decode(), token, now_s - late_us / 1e6, at_us, size, tuple(map(read_head, heads)))
 
 
 def settle_arguments(settlement: Settlement) -> list[Argument]:

@@ -69,8 +69,9 @@ EMPTY_REQUEST = StoredRequest("", b"", [], b"")
 
 
 class _LeaseRequest(NamedTuple):
-    """One unit's part of a call of lease.lua; `arguments` are as the script names them."""
+    """One unit's part of a call of lease.lua: a flow or a ring; `arguments` are as the script names them."""
 
+    unit: str
     jobs: int
     arguments: tuple[Argument, ...]
 
@@ -177,7 +178,7 @@ class Flows:
     async def lease(self, flow: TakenFlow, n: int, *, consumer: str, keep_us: int) -> Lease | None:
         """Lease up to `n` jobs that cost `flow.head.costs`, and keep the flow for so long. None: the flow was lost."""
         request: tuple[Argument, ...] = (flow.name, flow.token, keep_us, 1, flow.name, n, flow.head.costs, -1, "", 0)
-        return await self._lease(flow.name, consumer, _LeaseRequest(n, request))
+        return await self._lease(flow.name, consumer, _LeaseRequest(flow.name, n, request))
 
     async def lease_turns(self, ring: TakenRing, turns: Sequence[Turn], *, consumer: str, keep_us: int) -> Lease | None:
         """Give flows of a ring their turns, and keep the ring for so long. None: the ring was lost."""
@@ -187,7 +188,7 @@ class Flows:
             elsewhere: tuple[Argument, ...] = (-1, "", 0) if wait is None else _wait_arguments(wait)
             arguments += [turn.flow, turn.n, turn.costs, *elsewhere]
         jobs = sum(turn.n for turn in turns)
-        return await self._lease(ring.counter, consumer, _LeaseRequest(jobs, tuple(arguments)))
+        return await self._lease(ring.counter, consumer, _LeaseRequest(ring.name, jobs, tuple(arguments)))
 
     async def _lease(self, flow: str, consumer: str, request: _LeaseRequest) -> Lease | None:
         partition = keys.partition_of_flow(flow, self._partitions)
@@ -208,22 +209,25 @@ class Flows:
         arguments: list[Argument] = [lease, consumer, LOOK, MAX_TURNS]
         for request in requests:
             arguments += request.arguments
-        answers = await self._call("lease", partition, arguments)
-        return [await self._leased(lease, answer) for answer in answers]
+        at_us, *answers = await self._call("lease", partition, arguments)
+        return [
+            await self._leased(request, lease, answer, at_us) for request, answer in zip(requests, answers, strict=True)
+        ]
 
-    async def _leased(self, lease: str, answer: Sequence[Any]) -> Lease | None:
+    async def _leased(self, request: _LeaseRequest, lease: str, answer: Sequence[Any], at_us: int) -> Lease | None:
         if answer[0] == b"lost":
             return None
-        _, must_take_turns, at_us, jobs, heads = answer
-        readable = await self._readable(lease, jobs)
+        must_take_turns, jobs, heads = answer
+        readable = await self._readable(request.unit, lease, jobs)
         return Lease(tuple(readable), tuple(map(read_head, heads)), must_take_turns == 1, at_us)
 
-    async def _readable(self, lease: str, found: Sequence[Any]) -> list[LeasedJob]:
+    async def _readable(self, unit: str, lease: str, found: Sequence[Any]) -> list[LeasedJob]:
         """What was leased. A job whose request can't be read ends as a dead letter and is never sent."""
         jobs: list[LeasedJob] = []
         damaged: list[Settlement] = []
-        for raw_id, raw_flow, attempt, max_attempts, stored in found:
-            job_id, flow = raw_id.decode(), raw_flow.decode()
+        for raw_id, attempt, raw_max_attempts, stored, *of_ring in found:
+            job_id, max_attempts = raw_id.decode(), int(raw_max_attempts)
+            flow = of_ring[0].decode() if of_ring else unit
             try:
                 request = self._envelope.decode(job_id, stored)
             except UnreadableRequest as error:

@@ -189,7 +189,7 @@ local function write_ends(ending)
   close_in_flows(ending.flows)
   for owner, sum in pairs(ending.owners) do
     if sum.is_late then
-      keep_owned(owner, sum.ttl)
+      keep_owned(owner, sum.ttl, ending.now)
     end
     prune_owned(owner, sum.ends, sum.ttl, ending.now)
   end

@@ -34,8 +34,9 @@ end
 
 -- A flow as a worker is told of it: {name, depth, same_cost, costs}. depth: how many jobs wait, those on Kafka too;
 -- same_cost: how many of the next jobs cost the same, looking at `look` jobs at most where not all do; costs: what they
--- cost. here: how many jobs are in its FIFO; mixed, kafka: these fields of its hash
-local function describe_known(flow, here, mixed, kafka, look)
+-- cost. mixed, kafka: these fields of its hash
+local function describe_known(flow, mixed, kafka, look)
+  local here = call('ZCARD', fifo_key(flow))
   local depth = kafka and waiting(flow) or here
   if mixed then
     return { flow, depth, same_cost_prefix(flow, look) }
@@ -44,8 +45,8 @@ local function describe_known(flow, here, mixed, kafka, look)
 end
 
 local function describe(flow, look)
-  local mixed, kafka = unpack(call('HMGET', flow_key(flow), 'mixed', 'kafka'))
-  return describe_known(flow, call('ZCARD', fifo_key(flow)), mixed, kafka, look)
+  local fields = call('HMGET', flow_key(flow), 'mixed', 'kafka')
+  return describe_known(flow, fields[1], fields[2], look)
 end
 
 -- The counter of a flow for which others wait in a ring, nil without any.

@@ -51,9 +51,15 @@ local function now_us()
 end
 
 -- A whole number as text. Lua writes a number with seventeen digits, which takes several times as long as %d; %.0f is as
--- slow, but the debt of a quota of a few units a year may be longer than %d can tell.
+-- slow, but the debt of a quota of a few units a year may be longer than %d can tell. Many numbers of a call are the same.
+local texts = {}
 local function int(number)
-  return format(number < 9e15 and '%d' or '%.0f', number)
+  local text = texts[number]
+  if not text then
+    text = format(number < 9e15 and '%d' or '%.0f', number)
+    texts[number] = text
+  end
+  return text
 end
 
 -- The list of a group: of a rule, an owner, a priority. An empty one where there is none yet.

@@ -42,10 +42,10 @@ end
 
 -- An owner's list lasts for as long as the last record in it may, and a minute longer, so that not every job has to
 -- lengthen it. That is decided when a job is enqueued, and again where one ends after its time.
-local function keep_owned(owner, at_least_ms)
+local function keep_owned(owner, at_least_ms, now)
   local owned = P .. 'owner:' .. owner
   if call('PTTL', owned) < at_least_ms then
-    call('PEXPIRE', owned, int(at_least_ms + 60000))
+    call('PEXPIREAT', owned, int(now / 1000 + at_least_ms + 60000))
   end
 end
 
@@ -58,7 +58,7 @@ local function prune_owned(owner, ends, longest_ms, now)
     return
   end
   if card <= ends then
-    call('PEXPIRE', owned, int(longest_ms)) -- it has no others
+    call('PEXPIREAT', owned, int(now / 1000 + longest_ms)) -- it has no others
     return
   end
   local longest = prune(owned, 0, FEW, FEW)

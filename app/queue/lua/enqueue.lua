@@ -12,7 +12,7 @@
 --       then for each job nine: which rule (from 1), id, flow, owner ('-' for nobody), costs, request,
 --         due_in_us, idem ("<owner>:<key>" or ''), fingerprint of the request
 -- RETURN now_us, when the jobs were stored, then for each job one of
---         {'queued', position, 1 if the flow had no waiting job, eta_us}
+--         {'queued', position: 1 if the flow had no waiting job, eta_us}
 --         {'known', id, 1 if it awaits its message}, {'conflict', id}: the idempotency key stands for that job
 --         {'full', 'depth' or 'bytes' or 'wait', retry_us}: the flow takes no more
 --         {'full', 'memory', '0'}: the queue takes no more
@@ -61,28 +61,27 @@ local function is_full(size)
   return left < size
 end
 
--- What is known of a flow before this call, and what this call adds to it.
+-- A flow as it was before this call, to which this call adds. waiting: how many jobs; first_wait, interval: when the first
+-- of them may be sent and how long each takes, nil where that is not known; rests: it is not to be made due
 local flows = {}
-local function flow_of(name)
-  local flow = flows[name]
-  if flow then
-    return flow
-  end
-  local revision, priority, open, bytes_of_flow, seq, ring, kafka, max_wait, parked, hold_until, held = unpack(
-    call('HMGET', flow_key(name), 'revision', 'priority', 'open', 'bytes', 'seq', 'ring', 'kafka', 'max_wait', 'parked',
-      'hold_until', 'held'))
-  flow = {
-    revision = revision, priority = priority, open = tonumber(open or 0), bytes = tonumber(bytes_of_flow or 0),
-    seq = tonumber(seq or 0), kafka = kafka, max_wait = max_wait, rests = parked or ring,
-    not_before = math.max(hold_until or 0, held or 0), waiting = 0, added = {},
+local function look_up(name)
+  local known = call('HMGET', flow_key(name), 'revision', 'open', 'bytes', 'seq', 'max_wait', 'kafka')
+  local flow = {
+    revision = known[1], open = tonumber(known[2] or 0), bytes = tonumber(known[3] or 0), seq = tonumber(known[4] or 0),
+    max_wait = known[5], kafka = known[6], waiting = 0, not_before = 0, rests = false, rule = nil, due_in = nil, added = nil,
+    priority = nil, first_wait = nil, interval = nil, mixed = nil,
   }
-  if revision then
-    flow.waiting = kafka and waiting(name) or call('ZCARD', fifo_key(name))
+  flows[name] = flow
+  if flow.revision then
+    flow.waiting = flow.kafka and waiting(name) or call('ZCARD', fifo_key(name))
+    local priority, ring, parked, hold_until, held = unpack(
+      call('HMGET', flow_key(name), 'priority', 'ring', 'parked', 'hold_until', 'held'))
+    flow.priority, flow.not_before = priority, math.max(hold_until or 0, held or 0)
     if flow.waiting > 0 then
       flow.first_wait, flow.interval = pace_of(name, priority, ring, now)
     end
+    flow.rests = parked or ring or flow.first_wait
   end
-  flows[name] = flow
   return flow
 end
 
@@ -117,7 +116,9 @@ end
 local owned, kept_ms = {}, {}
 local function add_to_owner(owner, id, keep_ms, number)
   push(list_of(owned, owner), int(now + number), id)
-  kept_ms[owner] = math.max(kept_ms[owner] or 0, keep_ms)
+  if keep_ms > (kept_ms[owner] or 0) then
+    kept_ms[owner] = keep_ms
+  end
 end
 
 local function write_job(id, job, rule, request)
@@ -138,18 +139,23 @@ local function enqueue(rule, id, name, owner, costs, request, due_in, idem, fing
   if known then
     return known
   end
-  local flow, size = flow_of(name), by_kafka and 0 or #request
+  local flow, size = flows[name] or look_up(name), by_kafka and 0 or #request
   local first_wait = flow.first_wait or tonumber(due_in)
   local eta = first_wait + flow.waiting * (flow.interval or rule.interval_us)
   local full = why_full(flow, rule, size, first_wait, eta)
   if full then
     return full
   end
-  flow.rule, flow.due_in = flow.rule or rule, flow.due_in or tonumber(due_in)
+  if not flow.rule then
+    flow.rule, flow.due_in, flow.added = rule, due_in, {}
+  end
   flow.seq, flow.open, flow.bytes = flow.seq + 1, flow.open + 1, flow.bytes + size
-  flow.mixed = flow.mixed or costs ~= '-'
-  flow.mixed_waits = flow.mixed_waits or flow.max_wait and flow.max_wait ~= rule.max_wait
-  flow.max_wait = flow.max_wait or rule.max_wait
+  if costs ~= '-' then
+    flow.mixed = true
+  end
+  if flow.max_wait ~= rule.max_wait then
+    flow.mixed_waits, flow.max_wait = flow.max_wait and true, flow.max_wait or rule.max_wait
+  end
   job.flow, job.owner, job.seq, job.bytes, job.costs = name, owner, int(flow.seq), size, costs
   job.idem = idem ~= '' and idem or nil
   write_job(id, job, rule, request)
@@ -162,7 +168,7 @@ local function enqueue(rule, id, name, owner, costs, request, due_in, idem, fing
   end
   accepted, jobs, bytes = accepted + 1, jobs + 1, bytes + size
   flow.waiting = flow.waiting + 1
-  return { 'queued', flow.waiting, flow.waiting == 1 and 1 or 0, eta }
+  return { 'queued', flow.waiting, eta }
 end
 
 local function is_behind_flows(name, rule)
@@ -172,29 +178,40 @@ local function is_behind_flows(name, rule)
   return rule.behind
 end
 
--- What is written once for all flows of the call. opened: priority to {flow, flow...}; due: priority to {time, flow...}
-local opened, expiry, unread, due = {}, {}, {}, {}
+local function write_flow_hash(name, flow, behind)
+  local key, rule = flow_key(name), flow.rule
+  if flow.revision then
+    call('HSET', key, 'open', int(flow.open), 'bytes', int(flow.bytes), 'seq', int(flow.seq))
+  else
+    call('HSET', key, 'open', int(flow.open), 'bytes', int(flow.bytes), 'seq', int(flow.seq),
+      unpack(fields_of_rule(rule, behind)))
+  end
+  local flags = {}
+  if flow.mixed then push(flags, 'mixed', '1') end
+  if flow.mixed_waits then push(flags, 'mixed_waits', '1') end
+  if by_kafka and not flow.kafka then push(flags, 'kafka', '1') end
+  if #flags > 0 then
+    call('HSET', key, unpack(flags))
+  end
+end
+
+-- What is written once for all flows of the call. due: priority to {time, flow, time, flow...}
+local opened, priorities, expiry, unread, due = {}, {}, {}, {}, {}
 local function write_flow(name, flow)
   local rule = flow.rule
   local behind = flow.revision ~= rule.revision and is_behind_flows(name, rule)
-  local fields = flow.revision and {} or fields_of_rule(rule, behind)
-  push(fields, 'open', int(flow.open))
-  push(fields, 'bytes', int(flow.bytes))
-  push(fields, 'seq', int(flow.seq))
-  if flow.mixed then push(fields, 'mixed', '1') end
-  if flow.mixed_waits then push(fields, 'mixed_waits', '1') end
-  if by_kafka and not flow.kafka then push(fields, 'kafka', '1') end
-  call('HSET', flow_key(name), unpack(fields))
+  write_flow_hash(name, flow, behind)
   call('ZADD', by_kafka and awaiting_key(name) or fifo_key(name), unpack(flow.added))
-  local priority = flow.priority or rule.priority
   if not flow.revision then
-    push(list_of(opened, priority), name)
+    push(opened, name)
+    priorities[rule.priority] = true
   end
   push(expiry, rule.deadline, name)
   if by_kafka then
     push(unread, int(now), name)
-  elseif not flow.first_wait and not flow.rests then
-    push(list_of(due, priority), int(math.max(now + (behind and 0 or flow.due_in), flow.not_before)), name)
+  elseif not flow.rests then
+    local at = math.max(behind and now or now + flow.due_in, flow.not_before)
+    push(list_of(due, flow.priority or rule.priority), int(at), name)
   end
 end
 
@@ -204,9 +221,11 @@ local function write_flows()
       write_flow(name, flow)
     end
   end
-  for priority, names in pairs(opened) do
-    call('ZADD', P .. 'priorities', priority, priority)
-    register_flows(names)
+  if #opened > 0 then
+    register_flows(opened)
+    for priority in pairs(priorities) do
+      call('ZADD', P .. 'priorities', priority, priority)
+    end
   end
   call('ZADD', P .. 'expiry', 'LT', unpack(expiry))
   if by_kafka then
@@ -223,7 +242,7 @@ if accepted > 0 then
   write_flows()
   for owner, list in pairs(owned) do
     call('ZADD', P .. 'owner:' .. owner, unpack(list))
-    keep_owned(owner, kept_ms[owner])
+    keep_owned(owner, kept_ms[owner], now)
   end
   call('HSET', P .. 'totals', 'jobs', int(jobs), 'bytes', int(bytes), 'spare', int(spare), 'looked', int(tonumber(looked)))
 end

@@ -11,8 +11,9 @@
 --       then for each unit four: name, token, keep_us, how many flows; for each of these flows six: name, n, the costs
 --       that slots were acquired for, wait_us (-1: its wait is the ring's), the counter that it waits for (or ''),
 --       interval_us of that counter
--- RETURN for each unit {'lost'}, or {'held', 1 if a flow must take turns from now on, now_us, {job...}, {flow...}}
---        job: {id, flow, attempt, max_attempts, request}   flow: {name, depth, same_cost, costs}; of a ring its next ones
+-- RETURN now_us, then for each unit {'lost'}, or {1 if a flow must take turns from now on, {job...}, {flow...}}
+--        job: {id, attempt, max_attempts, request}, and its flow where the unit is a ring
+--        flow: {name, depth, same_cost, costs}; of a ring its next ones
 -- COST  O(log n) a job, 500 jobs of 128 units a call at most
 
 local lease, consumer, look, turns = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -60,9 +61,9 @@ end
 
 local function pop_jobs(want)
   if want.mixed then
-    return pop_mixed(fifo_key(want.flow), want.n, want.costs)
+    return pop_mixed(fifo_key(want.name), want.n, want.costs)
   end
-  return want.costs == '-' and pop(fifo_key(want.flow), want.n) or {}
+  return want.costs == '-' and pop(fifo_key(want.name), want.n) or {}
 end
 
 -- Returns whether its time is not over.
@@ -76,7 +77,7 @@ local function lease_again(id, text, state, want)
   job.started = job.started ~= '-' and job.started or now_ms
   push(states, id, write_state(job))
   push(streams, job.stream_id)
-  push(want.jobs, { id, want.flow, job.attempts, job.max_attempts, after_line(text) })
+  push(want.jobs, { id, job.attempts, job.max_attempts, after_line(text), want.of_ring })
   return true
 end
 
@@ -89,13 +90,14 @@ local function lease_first(id, text, want)
   local line_end = find(text, '\n', 1, true)
   push(states, id, first_attempt .. sub(text, 1, line_end - 1))
   push(streams, stream_id)
-  push(want.jobs, { id, want.flow, 1, tonumber(max_attempts), sub(text, line_end + 1) })
+  push(want.jobs, { id, 1, max_attempts, sub(text, line_end + 1), want.of_ring })
   return true
 end
 
 -- Leases jobs of many flows. Those whose time is over end, and the ones after them take their places.
 --
--- wants: {flow, n, costs, jobs: where they are put; mixed, returned: these fields of its hash}
+-- wants: {name: of the flow, n, costs, jobs: where they are put; mixed, returned: these fields of its hash; of_ring: the
+-- name again, for a flow of a ring}
 local function lease_jobs(wants)
   while #wants > 0 and #ending.ids < EXPIRED_AT_ONCE do
     local ids, keys, of, returned = {}, {}, {}, {}
@@ -144,28 +146,20 @@ local function keep(unit, is_empty)
   end
 end
 
--- Units are named as in ARGV, each with the fields that its hash has.
+-- A unit as in ARGV, with the fields that its hash has; a flow is what lease_jobs wants.
 local function read_unit(at)
-  local name, token, keep_us, count = unpack(ARGV, at, at + UNIT_FIELDS - 1)
-  local known_token, priority, mixed, kafka, returned = unpack(
-    call('HMGET', flow_key(name), 'token', 'priority', 'mixed', 'kafka', 'returned'))
+  local name, token, keep_us, count, _, n, costs = unpack(ARGV, at, at + UNIT_FIELDS + 2)
+  local fields = call('HMGET', flow_key(name), 'token', 'priority', 'mixed', 'kafka', 'returned')
   return {
-    name = name, keep_us = keep_us, count = tonumber(count), first = at + UNIT_FIELDS, is_lost = known_token ~= token,
-    is_ring = sub(name, 1, 1) == '~', priority = priority or '0', mixed = mixed, kafka = kafka, returned = returned,
-    jobs = {}, turns = {},
-  }
-end
-
-local function want_of_flow(unit)
-  local _, n, costs = unpack(ARGV, unit.first, unit.first + 2)
-  return {
-    flow = unit.name, n = tonumber(n), costs = costs, jobs = unit.jobs, mixed = unit.mixed, returned = unit.returned,
+    name = name, keep_us = keep_us, count = tonumber(count), first = at + UNIT_FIELDS, is_lost = fields[1] ~= token,
+    is_ring = sub(name, 1, 1) == '~', n = tonumber(n), costs = costs, priority = fields[2] or '0', mixed = fields[3],
+    kafka = fields[4], returned = fields[5], jobs = {},
   }
 end
 
 -- The turns of a ring's flows, but for those that have left it meanwhile.
 local function read_turns(unit, wants)
-  local counter = sub(unit.name, 2)
+  local counter, taken = sub(unit.name, 2), {}
   for i = 0, unit.count - 1 do
     local at = unit.first + i * FLOW_FIELDS
     local flow, n, costs, wait_us, waits_for, interval = unpack(ARGV, at, at + FLOW_FIELDS - 1)
@@ -174,19 +168,20 @@ local function read_turns(unit, wants)
       if tonumber(n) > 0 then
         local mixed, returned = unpack(call('HMGET', flow_key(flow), 'mixed', 'returned'))
         push(wants, {
-          flow = flow, n = tonumber(n), costs = costs, jobs = unit.jobs, mixed = mixed, returned = returned,
+          name = flow, n = tonumber(n), costs = costs, jobs = unit.jobs, mixed = mixed, returned = returned, of_ring = flow,
         })
         since = now + i
       end
-      push(unit.turns, { flow = flow, since = since, wait_us = tonumber(wait_us), waits_for = waits_for, interval = interval })
+      push(taken, { flow = flow, since = since, wait_us = tonumber(wait_us), waits_for = waits_for, interval = interval })
     end
   end
+  return taken
 end
 
 local function keep_flow(unit)
-  local described = describe_known(unit.name, call('ZCARD', fifo_key(unit.name)), unit.mixed, unit.kafka, look)
+  local described = describe_known(unit.name, unit.mixed, unit.kafka, look)
   keep(unit, described[3] == 0)
-  return { 'held', has_rings and contended_counter(unit.name) and 1 or 0, now, unit.jobs, { described } }
+  return { has_rings and contended_counter(unit.name) and 1 or 0, unit.jobs, { described } }
 end
 
 local function keep_ring(unit)
@@ -208,23 +203,23 @@ local function keep_ring(unit)
   if #flows > 0 then
     keep(unit, false)
   end
-  return { 'held', 0, now, unit.jobs, flows }
+  return { 0, unit.jobs, flows }
 end
 
-local units, wants, reply, at = {}, {}, {}, 5
+local units, wants, reply, at = {}, {}, { now }, 5
 while at <= #ARGV do
   local unit = read_unit(at)
   if not unit.is_lost and unit.is_ring then
-    read_turns(unit, wants)
+    unit.turns = read_turns(unit, wants)
   elseif not unit.is_lost then
-    push(wants, want_of_flow(unit))
+    push(wants, unit)
   end
   push(units, unit)
   at = at + UNIT_FIELDS + unit.count * FLOW_FIELDS
 end
 lease_jobs(wants)
 for i, unit in ipairs(units) do
-  reply[i] = unit.is_lost and { 'lost' } or unit.is_ring and keep_ring(unit) or keep_flow(unit)
+  reply[i + 1] = unit.is_lost and { 'lost' } or unit.is_ring and keep_ring(unit) or keep_flow(unit)
 end
 update_due(due, due_no_more)
 if #states > 0 then

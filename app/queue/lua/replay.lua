@@ -48,7 +48,7 @@ if job.idem then
   call('PERSIST', P .. 'idem:' .. job.idem)
 end
 if job.owner ~= '-' then
-  keep_owned(job.owner, ARGV[2] + math.max(ARGV[4], ARGV[5]))
+  keep_owned(job.owner, ARGV[2] + math.max(ARGV[4], ARGV[5]), now)
 end
 local known = call('HGET', flow_key(flow), 'revision')
 local behind = known ~= rule.revision and is_behind(rule_id, rule)

@@ -5,7 +5,8 @@
 -- KEYS  1 the partition's prefix
 -- ARGV  1 max_units   2 flow_lease_us   3 token, unique to this call   4 look: how many jobs of a flow to look at
 --       5 turns: how many flows of a ring to name
--- RETURN {wait_us until something is due, -1 for never, now_us, then for each unit {name, late_us, flows in it, flow...}}
+-- RETURN {wait_us until something is due, -1 for never, now_us, then for each flow {late_us, flow}, and for each ring
+--        {its name, late_us, flows in it, flow...}}
 --        late_us: for how long it had been due   flow: {name, depth, same_cost, costs} (describe in _flows.lua)
 -- COST  O(log n) a flow taken, 128 units of 64 flows at most; returns at most 100 jobs from backoff
 
@@ -46,7 +47,7 @@ local function take_flow(priority, flow, due_at)
     push(list_of(due_no_more, priority), flow)
   elseif not joins_a_ring(flow) then
     hold(priority, flow)
-    push(reply, { flow, now - due_at, 1, described })
+    push(reply, { now - due_at, described })
   end
 end
 
@@ -65,7 +66,7 @@ local function take_ring(priority, unit, due_at)
     local flow = unit_reply[4][1] -- nobody to take turns with any more
     leave_ring(flow, counter)
     hold(call('HGET', flow_key(flow), 'priority') or '0', flow)
-    push(reply, { flow, unit_reply[2], 1, unit_reply[4] })
+    push(reply, { unit_reply[2], unit_reply[4] })
   elseif #unit_reply > 3 then
     hold(priority, unit)
     push(reply, unit_reply)
@@ -79,7 +80,7 @@ for _, priority in ipairs(priorities) do
     and call('ZRANGEBYSCORE', P .. 'due:' .. priority, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, left) or {}
   for at = 1, #units, 2 do
     local take = sub(units[at], 1, 1) == '~' and take_ring or take_flow
-    take(priority, units[at], tonumber(units[at + 1]))
+    take(priority, units[at], units[at + 1])
   end
 end
 update_due(due, due_no_more)
