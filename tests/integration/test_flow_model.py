@@ -24,14 +24,13 @@ from app.queue.model import (
     Wait,
 )
 from app.settings import Settings
-from tests.support.flow_machine import LONG_US, PREFIX, FlowMachine, run_machine
+from tests.support.flow_machine import CHOICES, LONG_US, PREFIX, Choices, FlowMachine, run_machine
 from tests.support.flow_model import MAX_ATTEMPTS, ModelFlow
 from tests.support.flow_steps import active, deferral, ids
 
 MAX_DEPTH = 8
 INTERVAL_S = 0.1
 FLOW = "r|user:u"
-COSTS = st.sampled_from([1, 1, 1, 3])
 STEPS = (
     "enqueue", "enqueue", "take_and_lease", "take_and_lease", "take_and_lease", "attempts_end", "attempts_end",
     "give_back", "park", "reschedule", "reclaim", "extend", "backoff_ends", "time_is_over", "expire", "cancel",
@@ -62,10 +61,10 @@ class OneFlowMachine(FlowMachine):
         self.revision = 1
         self.numbers = 0
 
-    @rule(name=st.sampled_from(STEPS), data=st.data())
-    def step(self, name: str, data: st.DataObject) -> None:
+    @rule(name=st.sampled_from(STEPS), choices=CHOICES)
+    def step(self, name: str, choices: Choices) -> None:
         """One rule for all steps: of many rules hypothesis leaves some out, and a job needs several to get on."""
-        getattr(self, name)(data)
+        getattr(self, name)(choices)
 
     # ------------------------------------------------------------------------------------------------------- edges
 
@@ -73,9 +72,9 @@ class OneFlowMachine(FlowMachine):
     def begin_with_jobs(self) -> None:
         self._enqueue_all([1, 1, 3, 1, 1])
 
-    def enqueue(self, data: st.DataObject) -> None:
+    def enqueue(self, choices: Choices) -> None:
         """Several at once, in one call; what is beyond the depth is refused, each by itself."""
-        self._enqueue_all(data.draw(st.lists(COSTS, min_size=1, max_size=4), "costs"))
+        self._enqueue_all([choices.one_of([1, 1, 1, 3]) for _ in range(choices.up_to(4))])
 
     def _enqueue_all(self, costs: list[int]) -> None:
         asked = [self._deferral(cost) for cost in costs]
@@ -101,10 +100,10 @@ class OneFlowMachine(FlowMachine):
 
     # ----------------------------------------------------------------------------------------------------- workers
 
-    def take_and_lease(self, data: st.DataObject) -> None:
+    def take_and_lease(self, choices: Choices) -> None:
         self._take()
         if self.taken is not None:
-            self._lease(data.draw(st.integers(1, 5), "n"))
+            self._lease(choices.up_to(5))
 
     def _take(self) -> None:
         units = self.run(self.flows.take(0, 10, LONG_US))[1]
@@ -139,30 +138,30 @@ class OneFlowMachine(FlowMachine):
             self.taken = replace(self.taken, head=answer.head)
             self._has_head(self.taken)
 
-    def give_back(self, _: st.DataObject) -> None:
+    def give_back(self, _: Choices) -> None:
         if self.taken is None:
             return
         assert self.run(self.flows.give_back(self.taken, Wait(0)))
         assert self.run(self.flows.lease(self.taken, 1, consumer="c", keep_us=0)) is None, "it is not ours any more"
         self.taken = None
 
-    def park(self, _: st.DataObject) -> None:
+    def park(self, _: Choices) -> None:
         if self.taken is None:
             return
         self.run(self.flows.park(FLOW, self.taken.token, self.revision))
         assert self.run(self.flows.lease(self.taken, 1, consumer="c", keep_us=0)) is None, "it is nobody's"
         self.taken, self.parked = None, True
 
-    def reschedule(self, _: st.DataObject) -> None:
+    def reschedule(self, _: Choices) -> None:
         self.revision += 1
         self.run(self.flows.reschedule("r", active(self.revision)))
         self.parked = False
 
-    def attempts_end(self, data: st.DataObject) -> None:
+    def attempts_end(self, choices: Choices) -> None:
         """Each job that runs goes on, or its attempt ends in one way, in any order."""
         of: dict[Ending, list[str]] = {ending: [] for ending in Ending}
-        for number in data.draw(st.permutations(range(len(self.leased))), "order"):
-            of[data.draw(st.sampled_from(Ending), "ending")].append(self._running()[number])
+        for number in choices.shuffled(range(len(self.leased))):
+            of[choices.one_of(list(Ending))].append(self._running()[number])
         self._release(of[Ending.RELEASED])
         self._retry(of[Ending.RETRIED], gives_back=False)
         self._retry(of[Ending.RETRIED_FOR_NOTHING], gives_back=True)
@@ -204,31 +203,31 @@ class OneFlowMachine(FlowMachine):
             self.model.jobs[job.id].state = "failed" if fails else "succeeded"
         self._forget_closed()
 
-    def reclaim(self, _: st.DataObject) -> None:
+    def reclaim(self, _: Choices) -> None:
         """All workers went away."""
         assert self.run(self.flows.reclaim(0, "other", 0)) == self.model.reclaim()
         self.leased.clear()
         self._forget_closed()
 
-    def extend(self, _: st.DataObject) -> None:
+    def extend(self, _: Choices) -> None:
         self.run(self.flows.extend(list(self.leased.values()), "c"))
 
     # ----------------------------------------------------------------------------------------------- time and clients
 
-    def backoff_ends(self, data: st.DataObject) -> None:
+    def backoff_ends(self, choices: Choices) -> None:
         backing_off = self.model.in_state("backing_off")
-        returning = [job_id for job_id in backing_off if data.draw(st.booleans(), "returns")]
+        returning = [job_id for job_id in backing_off if choices.one_of([True, False])]
         if returning:
             self.run(self.redis.zadd(PREFIX + "retry", dict.fromkeys(returning, 0)))
         for job_id in returning:
             self.model.return_from_backoff(job_id)
-        self.expire(data)
+        self.expire(choices)
 
-    def time_is_over(self, data: st.DataObject) -> None:
+    def time_is_over(self, choices: Choices) -> None:
         """One that waits is late from now on, and ends when somebody looks."""
         if not self.model.waiting:
             return
-        job_id = data.draw(st.sampled_from(self.model.waiting), "late")
+        job_id = choices.one_of(self.model.waiting)
         self.run(self._make_late(job_id))
         self.model.jobs[job_id].is_late = True
 
@@ -243,12 +242,12 @@ class OneFlowMachine(FlowMachine):
         await self.redis.zadd(PREFIX + "expiry", {FLOW: 1})
         await self.redis.hset(PREFIX + "flow:" + FLOW, "mixed_waits", "1")
 
-    def expire(self, _: st.DataObject) -> None:
+    def expire(self, _: Choices) -> None:
         assert self.run(self.flows.expire(0)) == self.model.expire()
         self._forget_closed()
 
-    def cancel(self, data: st.DataObject) -> None:
-        job_id = data.draw(st.sampled_from(list(self.model.jobs)), "job")
+    def cancel(self, choices: Choices) -> None:
+        job_id = choices.one_of(list(self.model.jobs))
         job = self.model.jobs[job_id]
         may_be_canceled = job.state in {"waiting", "backing_off", "canceled"}
         assert self.run(self.records.cancel(job_id)) is may_be_canceled

@@ -1,5 +1,6 @@
 """Flows that share a counter: whatever is done to them, each that waits stands in one place, and is never lost."""
 
+import asyncio
 from collections import Counter, defaultdict
 from typing import cast
 
@@ -10,7 +11,7 @@ from app.jobs.model import JobStatus
 from app.queue.model import Enqueued, FrozenCharge, LeasedJob, Settlement, TakenFlow, TakenRing, Turn, Wait
 from app.rules.active import ActiveRule
 from app.settings import Settings
-from tests.support.flow_machine import LONG_US, PREFIX, FlowMachine, run_machine
+from tests.support.flow_machine import CHOICES, LONG_US, PREFIX, Choices, FlowMachine, run_machine
 from tests.support.flow_steps import active, deferral
 
 USERS = ("ann", "bob", "cleo", "dan")
@@ -47,15 +48,15 @@ class RingMachine(FlowMachine):
         for user in USERS[:3]:
             self._enqueue(user, 2)
 
-    @rule(name=st.sampled_from(STEPS), data=st.data())
-    def step(self, name: str, data: st.DataObject) -> None:
+    @rule(name=st.sampled_from(STEPS), choices=CHOICES)
+    def step(self, name: str, choices: Choices) -> None:
         """One rule for all steps: of many rules hypothesis leaves some out, and a job needs several to get on."""
-        getattr(self, name)(data)
+        getattr(self, name)(choices)
 
     # ------------------------------------------------------------------------------------------------------- steps
 
-    def enqueue(self, data: st.DataObject) -> None:
-        self._enqueue(data.draw(st.sampled_from(USERS), "user"), data.draw(st.integers(1, 3), "jobs"))
+    def enqueue(self, choices: Choices) -> None:
+        self._enqueue(choices.one_of(USERS), choices.up_to(3))
 
     def _enqueue(self, user: str, jobs: int) -> None:
         charges = (FrozenCharge("r", "ip:0.0.0.0/0", 1), FrozenCharge("each", f"user:{user}", 1))
@@ -70,8 +71,8 @@ class RingMachine(FlowMachine):
     def _rule(self) -> ActiveRule:
         return active(self.revision, key_type="ip", key_value="0.0.0.0/0")
 
-    def take(self, data: st.DataObject) -> None:
-        most = data.draw(st.integers(1, 4), "units")
+    def take(self, choices: Choices) -> None:
+        most = choices.up_to(4)
         for unit in self.run(self.flows.take(0, most, LONG_US))[1]:
             self.held[unit.name] = unit
             heads = unit.heads if isinstance(unit, TakenRing) else (unit.head,)
@@ -79,28 +80,28 @@ class RingMachine(FlowMachine):
                 assert head.depth == len(self.waiting[head.name]), "a worker is told the truth"
                 assert head.name not in self.parked
 
-    def serve(self, data: st.DataObject) -> None:
+    def serve(self, choices: Choices) -> None:
         """Lease some jobs of something that a worker holds; of a ring also let flows wait elsewhere, or park them."""
         if not self.held:
             return
-        unit = self.held[data.draw(st.sampled_from(sorted(self.held)), "unit")]
+        unit = self.held[choices.one_of(sorted(self.held))]
         if isinstance(unit, TakenFlow):
-            self._serve_flow(unit, data)
+            self._serve_flow(unit, choices)
         else:
-            self._serve_ring(unit, data)
+            self._serve_ring(unit, choices)
 
-    def _serve_flow(self, unit: TakenFlow, data: st.DataObject) -> None:
-        lease = self.run(self.flows.lease(unit, data.draw(st.integers(1, 2), "n"), consumer="c", keep_us=LONG_US))
+    def _serve_flow(self, unit: TakenFlow, choices: Choices) -> None:
+        lease = self.run(self.flows.lease(unit, choices.up_to(2), consumer="c", keep_us=LONG_US))
         if lease is None:
             del self.held[unit.name]
         else:
             self._leased(lease.jobs)
 
-    def _serve_ring(self, unit: TakenRing, data: st.DataObject) -> None:
+    def _serve_ring(self, unit: TakenRing, choices: Choices) -> None:
         turns = []
         for head in unit.heads:
             user = head.name.rpartition(":")[2]
-            what = data.draw(st.sampled_from(["sends", "sends", "passes", "waits", "parks"]), user)
+            what = choices.one_of(["sends", "sends", "passes", "waits", "parks"])
             if what == "parks":
                 self._park(head.name, unit.token)
                 continue
@@ -122,18 +123,18 @@ class RingMachine(FlowMachine):
             assert self.waiting[job.flow].pop(0) == job.id, "a flow's jobs are leased in order"
             self.running[job.id] = job
 
-    def give_back(self, data: st.DataObject) -> None:
+    def give_back(self, choices: Choices) -> None:
         if not self.held:
             return
-        unit = self.held.pop(data.draw(st.sampled_from(sorted(self.held)), "unit"))
+        unit = self.held.pop(choices.one_of(sorted(self.held)))
         counters = [SHARED] if isinstance(unit, TakenRing) else [SHARED, own_counter(unit.name.rpartition(":")[2]), ""]
-        counter = data.draw(st.sampled_from(counters), "counter")
+        counter = choices.one_of(counters)
         self.run(self.flows.give_back(unit, Wait(0, counter, INTERVAL_US if counter else 0)))
 
-    def attempts_end(self, data: st.DataObject) -> None:
-        for job_id in data.draw(st.permutations(sorted(self.running)), "order"):
+    def attempts_end(self, choices: Choices) -> None:
+        for job_id in choices.shuffled(sorted(self.running, key=self.accepted.index)):
             job = self.running[job_id]
-            ending = data.draw(st.sampled_from(["goes on", "released", "held", "settled"]), "ending")
+            ending = choices.one_of(["goes on", "released", "held", "settled"])
             if ending == "goes on":
                 continue
             del self.running[job_id]
@@ -144,34 +145,35 @@ class RingMachine(FlowMachine):
                 self.run(self.flows.release([job]))
             else:
                 assert self.run(self.flows.hold(job, 0.0001, 0.0001, 0.0, "upstream_unavailable", "503"))
+                self.run(asyncio.sleep(0.001))
             self._returned(job.flow, job_id)
 
     def _returned(self, flow: str, job_id: str) -> None:
         self.waiting[flow] = sorted([*self.waiting[flow], job_id], key=self.accepted.index)
 
-    def cancel(self, data: st.DataObject) -> None:
-        flow = data.draw(st.sampled_from([flow_of(user) for user in USERS]), "flow")
+    def cancel(self, choices: Choices) -> None:
+        flow = choices.one_of([flow_of(user) for user in USERS])
         if self.waiting[flow]:
-            job_id = data.draw(st.sampled_from(self.waiting[flow]), "job")
+            job_id = choices.one_of(self.waiting[flow])
             assert self.run(self.records.cancel(job_id))
             self.waiting[flow].remove(job_id)
 
-    def reschedule(self, data: st.DataObject) -> None:
+    def reschedule(self, choices: Choices) -> None:
         """A rule that they are charged for changed: either of them."""
         self.revision += 1
-        if data.draw(st.booleans(), "own"):
+        if choices.one_of([True, False]):
             self.run(self.flows.reschedule("r", self._rule()))
             self.parked.clear()
         else:
             self.run(self.flows.reschedule("each", active(self.revision, rule_id="each")))
 
-    def reclaim(self, _: st.DataObject) -> None:
+    def reclaim(self, _: Choices) -> None:
         self.run(self.flows.reclaim(0, "other", 0))
         for job_id, job in self.running.items():
             self._returned(job.flow, job_id)
         self.running.clear()
 
-    def forget_leases(self, _: st.DataObject) -> None:
+    def forget_leases(self, _: Choices) -> None:
         """The workers went away, and what they held is due: its flow leases are over."""
         self.held.clear()
         self.run(self._make_all_due())

@@ -1,11 +1,13 @@
 """What stateful tests of flows have in common: an event loop and clients of a real Redis."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
+from itertools import cycle
 from typing import TypeVar, cast
 
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from app.clients import queue_redis, queue_scripts
@@ -19,6 +21,29 @@ T = TypeVar("T")
 PREFIX = keys.prefix(0)
 LONG_US = 600_000_000
 """A flow lease that never ends by itself while a machine runs."""
+
+
+class Choices:
+    """What a step decides, from numbers that were drawn before it: what Redis does can't change what is drawn."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self._numbers = cycle(numbers)
+
+    def one_of(self, options: Sequence[T]) -> T:
+        return options[next(self._numbers) % len(options)]
+
+    def up_to(self, most: int) -> int:
+        """At least 1."""
+        return self.one_of(range(1, most + 1))
+
+    def shuffled(self, items: Sequence[T]) -> list[T]:
+        left, chosen = list(items), []
+        while left:
+            chosen.append(left.pop(next(self._numbers) % len(left)))
+        return chosen
+
+
+CHOICES = st.lists(st.integers(0, 2**16), min_size=20, max_size=20).map(Choices)
 
 
 class FlowMachine(RuleBasedStateMachine):
