@@ -53,3 +53,13 @@ def test_acquire_contains_the_part_of_every_registered_algorithm() -> None:
     assert parts == set(ALGORITHMS)
     text = source("app.limiter", "acquire")
     assert all(text.count(f"function algorithms.{name}()") == 1 for name in ALGORITHMS)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_header_says_what_a_script_needs_returns_and_costs(name: str) -> None:
+    header = (QUEUE / f"{name}.lua").read_text().split("\n\n")[0]
+    assert all(line.startswith("--") for line in header.splitlines())
+    for word in ("USES ", "KEYS ", "ARGV ", "RETURN "):
+        assert f"\n-- {word}" in header
+    [cost] = re.findall(r"^-- COST +(.+)$", header, re.MULTILINE)
+    assert re.match(r"O\((1|log n)\)", cost), "a script costs no more for each job that it touches"
