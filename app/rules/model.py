@@ -90,9 +90,9 @@ class QueueOptions(_Strict):
     """How a rule's jobs wait and how long their results are kept, and what happens if they can't be sent."""
 
     max_depth: Annotated[int, Field(ge=1, le=10_000_000), _INTEGRAL] = 1000
-    """Jobs of one flow that may be waiting; a further request is answered 429."""
+    """Jobs of one flow that are not final, those that back off included; a further request is answered 429."""
     max_bytes: Annotated[int, Field(ge=1, le=1 << 40), _INTEGRAL] = 64 << 20
-    """Bytes of the requests of one flow that may be waiting; a further request is answered 429."""
+    """Bytes of the requests of one flow whose jobs are not final; a further request is answered 429."""
     max_wait_seconds: Annotated[float, Field(gt=0, le=366 * DAY_S)] = 3600
     """How long a job may wait until it fails with `expired`. A request whose ETA is later is answered 429."""
     max_attempts: Annotated[int, Field(ge=1, le=100), _INTEGRAL] = 5
