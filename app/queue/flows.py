@@ -50,9 +50,8 @@ from app.settings import Settings
 MAX_ENQUEUED_AT_ONCE = 64
 MAX_ENQUEUED_BYTES = 1 << 20
 MAX_UNITS_AT_ONCE = 128
-MAX_LEASED_AT_ONCE = 500
-"""Jobs that one call leases: Lua's stack bounds what a script may pass to a command."""
-MAX_RELEASED_AT_ONCE = 500
+MAX_LEASED_AT_ONCE = 128
+MAX_RELEASED_AT_ONCE = 100
 LOOK = 64
 """How many jobs of a flow a script looks at to see how many cost the same, where not all do."""
 
@@ -60,7 +59,7 @@ MAX_TURNS = 64
 """How many flows of a ring a script names."""
 
 RESCHEDULED_AT_ONCE = 200
-EXPIRED_AT_ONCE = 200
+EXPIRED_AT_ONCE = 50
 RECLAIMED_AT_ONCE = 100
 LEAVES_LATE_S = 0.25
 """By how much a job may leave its flow later than it is due: a caller who is told when there is room must find it."""

@@ -19,8 +19,8 @@ from app.redis_wire.scripts import Argument, Scripts
 from app.rules.active import ActiveRule
 from app.settings import Settings
 
-PURGE_PAGE_SIZE = 200
-LIST_SCAN_LIMIT = 500
+PURGE_PAGE_SIZE = 100
+LIST_SCAN_LIMIT = 200
 """How many dead letters, of whichever rules, one call of the script looks at."""
 
 UNKNOWN_JOB = "There is no such job."

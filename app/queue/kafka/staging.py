@@ -33,7 +33,7 @@ from app.settings import Settings
 
 FETCH_MAX_FLOWS, FETCH_MAX_BYTES = 200, 4 << 20
 OUTBOX_PAGE_SIZE = 100
-SWEEP_MAX_FLOWS, SWEEP_MAX_JOBS = 200, 200
+SWEEP_MAX_FLOWS, SWEEP_MAX_JOBS = 50, 50
 
 AWAITING = b"-"
 """What stands for the location of a job's message until it is read."""

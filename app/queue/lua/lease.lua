@@ -14,7 +14,7 @@
 -- RETURN now_us, then for each unit {'lost'}, or {1 if a flow must take turns from now on, {job...}, {flow...}}
 --        job: {id, attempt, max_attempts, request}, and its flow where the unit is a ring
 --        flow: {name, depth, same_cost, costs}; of a ring its next ones
--- COST  O(log n) a job, 500 jobs of 128 units a call at most
+-- COST  O(log n) a job, 128 jobs of 128 units a call at most
 
 local lease, consumer, look, turns = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local UNIT_FIELDS, FLOW_FIELDS = 4, 6

@@ -4,7 +4,7 @@
 -- KEYS  1 the partition's prefix
 -- ARGV  1 rule id   2 'flows' or 'retries'   3 cursor   4 limit: how many jobs at most
 -- RETURN {cursor to go on with, how many were canceled, 1 if there may be more}
--- COST  O(log n) a job, 200 jobs a call at most
+-- COST  O(log n) a job, 100 jobs a call at most
 
 local rule, what, cursor, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local now = now_us()
