@@ -2,7 +2,7 @@
 
 import httptools
 
-from app.errors import HeadTooLarge, InvalidInput, MalformedRequest, TargetTooLong
+from app.errors import HeadTooLarge, InvalidInput, MalformedRequest, PenstockError, TargetTooLong
 from app.http1.server.head import read_head
 from app.http1.server.interface import ConnectionInterface
 from app.http1.server.limits import ServerLimits
@@ -24,6 +24,7 @@ class RequestParser:
         self._headers: Headers = []
         self._trailers = 0
         self._bytes_since_progress = 0
+        self._error: PenstockError | None = None
 
     def close(self) -> None:
         """Break the reference cycle with llhttp's parser, so that the garbage collector need not find it."""
@@ -36,7 +37,8 @@ class RequestParser:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
-            raise error.__context__ or error  # noqa: B904 - the context is the error that one of our callbacks raised
+            # The context of llhttp's error is not reliable: compiled coroutines may leave an exception of theirs there.
+            raise self._error or error from None
         except httptools.HttpParserError as error:
             raise MalformedRequest(f"The request is not well-formed HTTP/1.1: {error}.") from error
         # The parser calls nothing while a header, a trailer or a chunk extension goes on and on.
@@ -49,13 +51,18 @@ class RequestParser:
         self._url = b""
         self._headers = []
         self._trailers = 0
-        self._connection.head_started()
+        try:
+            self._connection.head_started()
+        except PenstockError as error:
+            self._error = error
+            raise
 
     def on_url(self, url: bytes) -> None:
         """Called by httptools for a piece of the target."""
         self._url += url
         if len(self._url) > self._limits.header_bytes:
-            raise self._too_large()
+            self._error = self._too_large()
+            raise self._error
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by httptools for a header and, after the head, for a trailer."""
@@ -64,10 +71,18 @@ class RequestParser:
             return
         self._trailers += 1
         if len(self._headers) + self._trailers > self._limits.headers:
-            raise self._too_large()
+            self._error = self._too_large()
+            raise self._error
 
     def on_headers_complete(self) -> None:
         """Called by httptools at the end of a head."""
+        try:
+            self._complete_head()
+        except PenstockError as error:
+            self._error = error
+            raise
+
+    def _complete_head(self) -> None:
         parser, limits = self._parser, self._limits
         assert parser is not None
         if len(self._headers) > limits.headers or (
@@ -83,12 +98,20 @@ class RequestParser:
     def on_body(self, data: bytes) -> None:
         """Called by httptools for a piece of the body."""
         self._bytes_since_progress = 0
-        self._connection.body_received(data)
+        try:
+            self._connection.body_received(data)
+        except PenstockError as error:
+            self._error = error
+            raise
 
     def on_message_complete(self) -> None:
         """Called by httptools at the end of a request."""
         self._bytes_since_progress = 0
-        self._connection.request_complete()
+        try:
+            self._connection.request_complete()
+        except PenstockError as error:
+            self._error = error
+            raise
 
     def _head_bytes(self) -> int:
         return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
