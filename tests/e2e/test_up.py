@@ -185,7 +185,7 @@ def test_the_development_issuer_does_not_start_beside_a_real_one(
 
 
 def test_commands_say_when_nothing_runs(tmp_path: Path) -> None:
-    fails_with_one_line("nothing runs", "rules", "list", "--data-dir", str(tmp_path))
+    fails_with_one_line("nothing is running", "rules", "list", "--data-dir", str(tmp_path))
     fails_with_one_line("no development issuer", "token", "alice", "--data-dir", str(tmp_path))
 
 

@@ -99,7 +99,8 @@ class Kafka:
         """Wait until the requests of these jobs are in their flows."""
 
         async def resident() -> bool:
-            return all([await self.redis.hexists(f"{{q0}}:job:{job_id}", "request") for job_id in ids])
+            records = await self.redis.mget([f"{{q0}}:job:{job_id}" for job_id in ids])
+            return all(b"\n" in (record or b"") for record in records)  # a header line, then the request
 
         await eventually(resident, within_s, "all are in their flows")
 
