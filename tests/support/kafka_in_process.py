@@ -109,6 +109,15 @@ class Kafka:
         labels = {"outcome": outcome}
         return sum(each.get_sample_value("penstock_intake_total", labels) or 0.0 for each in self.registries)
 
+    async def counted(self, outcome: str, count: int, within_s: float = 30.0) -> None:
+        """Wait until so many messages had this outcome: an intake counts them after it has dealt with them."""
+
+        async def reached() -> bool:
+            return self.intake_count(outcome) >= count
+
+        await eventually(reached, within_s, f"{count} messages are counted as {outcome}")
+        assert self.intake_count(outcome) == count
+
 
 @asynccontextmanager
 async def kafka_parts(settings: Settings, cache: Redis, redis: Redis) -> AsyncIterator[Kafka]:
