@@ -20,6 +20,10 @@ HOST = "127.0.0.1"
 NOT_YET_INITIALIZED = 94
 START_TIMEOUT_S = 60.0
 QUEUE_MEMORY = "2gb"
+SHORT_SCANS = ("--stream-node-max-entries", "10", "--zset-max-ziplist-entries", "32")
+"""Redis scans a node of a stream, and a small sorted set, from its beginning. These limits keep such scans short; they
+cost a job at most 200 bytes."""
+
 KAFKA = Path(__file__).parents[2] / "scripts" / "kafka"
 
 
@@ -39,7 +43,7 @@ def cache_store(folder: Path, port: int) -> StoreProcess:
 def queue_store(folder: Path, port: int) -> StoreProcess:
     """The queue Redis. Every write is on disk before it is acknowledged."""
     durable = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
-    return _redis(folder, port, (*durable, "--maxmemory", QUEUE_MEMORY))
+    return _redis(folder, port, (*durable, *SHORT_SCANS, "--maxmemory", QUEUE_MEMORY))
 
 
 def _redis(folder: Path, port: int, durability: Sequence[str]) -> StoreProcess:
