@@ -3,6 +3,7 @@
 import asyncio
 import fnmatch
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from hashlib import sha1
@@ -21,14 +22,30 @@ MAX_CACHED_ARGUMENTS = 64
 """The beginnings of calls with more keys and arguments than this are not cached."""
 
 _USES = re.compile(r"^-- USES +(.+)$", re.MULTILINE)
+_FUNCTION = re.compile(r"^local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"--.*")
+_WORD = re.compile(r"\w+")
 
 
 @cache
 def source(package: str, name: str) -> str:
-    """The text of `<package>/lua/<name>.lua`, preceded by the parts that it and they name (`-- USES _one _more_*`)."""
+    """The text of `<package>/lua/<name>.lua`, preceded by the parts that it and they name (`-- USES _one _more_*`).
+
+    Functions of parts that nothing calls are left out.
+    """
     texts: dict[str, str] = {}
     _collect(files(package) / "lua", name, texts)
-    return "\n".join(texts.values())
+    return _without_unused_functions("\n".join(texts.values()))
+
+
+def _without_unused_functions(text: str) -> str:
+    """Every call of a script makes a closure of each of its functions, which takes longer than most commands."""
+    while True:
+        words = Counter(_WORD.findall(_COMMENT.sub("", text)))
+        shorter = _FUNCTION.sub(lambda function: function[0] if words[function[1]] > 1 else "", text)
+        if shorter == text:
+            return text
+        text = shorter
 
 
 def _collect(folder: Traversable, name: str, texts: dict[str, str]) -> None:

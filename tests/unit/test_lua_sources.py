@@ -33,13 +33,21 @@ def test_a_script_has_what_it_calls(name: str) -> None:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_no_part_comes_twice_and_each_after_what_it_uses(name: str) -> None:
     text = source("app.queue", name)
-    used = {part for part in PARTS if (QUEUE / f"{part}.lua").read_text() in text}
+    first_lines = {part: (QUEUE / f"{part}.lua").read_text().splitlines()[0] for part in PARTS}
+    used = {part for part, first_line in first_lines.items() if first_line in text}
+    assert "_names" in used
     for part in used:
-        part_text = (QUEUE / f"{part}.lua").read_text()
-        assert text.count(part_text) == 1
-        for needed in re.findall(r"^-- USES +(.+)$", part_text, re.MULTILINE):
-            assert all(text.index((QUEUE / f"{one}.lua").read_text()) < text.index(part_text) for one in needed.split())
+        assert text.count(first_lines[part]) == 1
+        for needed in re.findall(r"^-- USES +(.+)$", (QUEUE / f"{part}.lua").read_text(), re.MULTILINE):
+            assert all(text.index(first_lines[one]) < text.index(first_lines[part]) for one in needed.split())
     assert text.endswith((QUEUE / f"{name}.lua").read_text())
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_has_no_function_that_nothing_calls(name: str) -> None:
+    code = re.sub(r"--.*", "", source("app.queue", name))
+    functions = re.findall(r"^local function (\w+)", code, re.MULTILINE)
+    assert [function for function in functions if len(re.findall(rf"\b{function}\b", code)) == 1] == []
 
 
 def test_a_script_without_parts_is_as_it_is() -> None:
