@@ -40,12 +40,9 @@ def source(package: str, name: str) -> str:
 
 def _without_unused_functions(text: str) -> str:
     """Every call of a script makes a closure of each of its functions, which takes longer than most commands."""
-    while True:
-        words = Counter(_WORD.findall(_COMMENT.sub("", text)))
-        shorter = _FUNCTION.sub(lambda function: function[0] if words[function[1]] > 1 else "", text)
-        if shorter == text:
-            return text
-        text = shorter
+    words = Counter(_WORD.findall(_COMMENT.sub("", text)))
+    shorter = _FUNCTION.sub(lambda function: function[0] if words[function[1]] > 1 else "", text)
+    return text if shorter == text else _without_unused_functions(shorter)
 
 
 def _collect(folder: Traversable, name: str, texts: dict[str, str]) -> None:

@@ -147,9 +147,10 @@ local function end_job(ending, id, header, from, attempts, started, status, code
   if idem ~= '-' then
     call('PEXPIRE', P .. 'idem:' .. idem, ttl)
   end
-  push(ending.ids, id)
+  local ids, streams = ending.ids, ending.from_stream
+  ids[#ids + 1] = id
   if stream_id ~= '-' then
-    push(ending.from_stream, stream_id)
+    streams[#streams + 1] = stream_id
   end
   if kind == 'k' then
     push(ending.from_kafka, id)

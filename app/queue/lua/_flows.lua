@@ -226,7 +226,8 @@ local function by_rule_and_counter(flows)
   local of_rule, of_counter = {}, {}
   for _, flow in ipairs(flows) do
     for _, counter in ipairs(counters_of(flow)) do
-      push(list_of(of_rule, rule_of(counter)), flow)
+      local of_this = list_of(of_rule, rule_of(counter))
+      of_this[#of_this + 1] = flow
       of_counter[counter] = (of_counter[counter] or 0) + 1
     end
   end

@@ -28,6 +28,18 @@ local function write_header(job)
     .. job.costs .. ' ' .. (job.idem or '-') .. ' ' .. job.owner .. ' ' .. job.flow
 end
 
+-- The same for new jobs in two parts, which jobs of one rule and call share; what is each job's own comes between and after
+-- them.
+local function shared_header(from_kafka, deadline, max_attempts, result_ttl, dead_letter_ttl, submitted)
+  return (from_kafka and 'k ' or 'w ') .. deadline .. ' ' .. max_attempts .. ' ',
+    ' ' .. result_ttl .. ' ' .. dead_letter_ttl .. ' ' .. submitted .. ' '
+end
+
+local function new_record(first, second, stream_id, seq, bytes, costs, idem, owner, flow, request)
+  return first .. stream_id .. ' ' .. seq .. ' ' .. bytes .. second .. costs .. ' ' .. idem .. ' ' .. owner .. ' ' .. flow
+    .. '\n' .. request
+end
+
 -- The job of a header; nil for what is none. from: where in the text it begins, 1 where it is not said
 local function parse_header(text, from)
   local kind, deadline, max_attempts, stream_id, seq, bytes, result_ttl, dead_letter_ttl, submitted, costs, idem, owner,

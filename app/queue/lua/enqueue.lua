@@ -29,16 +29,19 @@ local by_kafka = ARGV[4] == '1'
 local now = now_us()
 local now_ms = int(now / 1000)
 
-local rules = {}
-for i = 1, tonumber(ARGV[5]) do
-  local at = 6 + (i - 1) * RULE_FIELDS
-  local max_wait = tonumber(ARGV[at])
-  rules[i] = {
-    max_wait_ms = max_wait, max_attempts = ARGV[at + 1], result_ttl = ARGV[at + 2], dead_letter_ttl = ARGV[at + 3],
-    max_depth = tonumber(ARGV[at + 4]), max_flow_bytes = tonumber(ARGV[at + 5]), interval = ARGV[at + 6],
-    interval_us = tonumber(ARGV[at + 6]),
-    priority = ARGV[at + 7], revision = ARGV[at + 8], json = ARGV[at + 9], pace = ARGV[at + 10], max_wait = ARGV[at],
-    deadline = int(now / 1000 + max_wait), keep_ms = max_wait + math.max(ARGV[at + 2], ARGV[at + 3]),
+local JOBS, JOB, KAFKA = P .. 'jobs', P .. 'job:', P .. 'kafka'
+
+local rule_count = tonumber(ARGV[5])
+local rules = {} -- by their numbers, as texts
+for i = 1, rule_count do
+  local max_wait, max_attempts, result_ttl, dead_letter_ttl, max_depth, max_flow_bytes, interval, priority, revision, json,
+    pace = unpack(ARGV, 6 + (i - 1) * RULE_FIELDS, 5 + i * RULE_FIELDS)
+  local deadline = int(now / 1000 + max_wait)
+  local first, second = shared_header(by_kafka, deadline, max_attempts, result_ttl, dead_letter_ttl, now_ms)
+  rules[tostring(i)] = {
+    max_wait = max_wait, max_wait_us = max_wait * 1000, max_depth = tonumber(max_depth), max_bytes = tonumber(max_flow_bytes),
+    interval = interval, interval_us = tonumber(interval), priority = priority, revision = revision, json = json, pace = pace,
+    deadline = deadline, keep_ms = max_wait + math.max(result_ttl, dead_letter_ttl), first = first, second = second,
   }
 end
 
@@ -85,16 +88,14 @@ local function look_up(name)
   return flow
 end
 
+-- Why a flow or the queue takes no more, nil where they do.
 local function why_full(flow, rule, size, first_wait, eta)
-  local soon = int(math.max(first_wait, rule.interval_us))
-  if flow.open >= rule.max_depth then
-    return { 'full', 'depth', soon }
+  local reason = flow.open >= rule.max_depth and 'depth' or flow.bytes + size > rule.max_bytes and 'bytes'
+  if reason then
+    return { 'full', reason, int(math.max(first_wait, rule.interval_us)) }
   end
-  if flow.bytes + size > rule.max_flow_bytes then
-    return { 'full', 'bytes', soon }
-  end
-  if eta > rule.max_wait_ms * 1000 then
-    return { 'full', 'wait', int(math.min(eta - rule.max_wait_ms * 1000, 1e15)) }
+  if eta > rule.max_wait_us then
+    return { 'full', 'wait', int(math.min(eta - rule.max_wait_us, 1e15)) }
   end
   if is_full(size) then
     return { 'full', 'memory', '0' }
@@ -121,53 +122,46 @@ local function add_to_owner(owner, id, keep_ms, number)
   end
 end
 
-local function write_job(id, job, rule, request)
-  if by_kafka then
-    call('HSET', P .. 'kafka', id, '-')
-  else
-    job.stream_id = call('XADD', P .. 'jobs', '*', 'id', id)
-  end
-  job.deadline, job.max_attempts = rule.deadline, rule.max_attempts
-  job.result_ttl, job.dead_letter_ttl = rule.result_ttl, rule.dead_letter_ttl
-  call('SET', job_key(id), write_header(job) .. '\n' .. request)
-end
-
 local accepted = 0
-local job = { from_kafka = by_kafka, submitted = now_ms } -- the one that is being enqueued
-local function enqueue(rule, id, name, owner, costs, request, due_in, idem, fingerprint)
+local function enqueue(rule_number, id, name, owner, costs, request, due_in, idem, fingerprint)
   local known = idem ~= '' and known_job(idem, fingerprint)
   if known then
     return known
   end
-  local flow, size = flows[name] or look_up(name), by_kafka and 0 or #request
+  local rule, flow, size = rules[rule_number], flows[name] or look_up(name), by_kafka and 0 or #request
   local first_wait = flow.first_wait or tonumber(due_in)
   local eta = first_wait + flow.waiting * (flow.interval or rule.interval_us)
   local full = why_full(flow, rule, size, first_wait, eta)
   if full then
     return full
   end
+  local number = flow.seq + 1
+  local seq, stream_id = int(number), '-'
+  if by_kafka then
+    call('HSET', KAFKA, id, '-')
+  else
+    stream_id = call('XADD', JOBS, '*', 'id', id)
+  end
+  call('SET', JOB .. id, new_record(rule.first, rule.second, stream_id, seq, int(size), costs, idem == '' and '-' or idem,
+    owner, name, request))
+  if idem ~= '' then
+    call('SET', P .. 'idem:' .. idem, id .. ' ' .. fingerprint)
+  end
   if not flow.rule then
     flow.rule, flow.due_in, flow.added = rule, due_in, {}
   end
-  flow.seq, flow.open, flow.bytes = flow.seq + 1, flow.open + 1, flow.bytes + size
+  flow.seq, flow.open, flow.bytes, flow.waiting = number, flow.open + 1, flow.bytes + size, flow.waiting + 1
   if costs ~= '-' then
     flow.mixed = true
   end
   if flow.max_wait ~= rule.max_wait then
     flow.mixed_waits, flow.max_wait = flow.max_wait and true, flow.max_wait or rule.max_wait
   end
-  job.flow, job.owner, job.seq, job.bytes, job.costs = name, owner, int(flow.seq), size, costs
-  job.idem = idem ~= '' and idem or nil
-  write_job(id, job, rule, request)
-  if job.idem then
-    call('SET', P .. 'idem:' .. idem, id .. ' ' .. fingerprint)
-  end
-  push(flow.added, job.seq, by_kafka and id or fifo_member(id, costs))
+  push(flow.added, seq, by_kafka and id or fifo_member(id, costs))
   if owner ~= '-' then
     add_to_owner(owner, id, rule.keep_ms, accepted)
   end
   accepted, jobs, bytes = accepted + 1, jobs + 1, bytes + size
-  flow.waiting = flow.waiting + 1
   return { 'queued', flow.waiting, eta }
 end
 
@@ -235,8 +229,8 @@ local function write_flows()
 end
 
 local reply = { now }
-for at = 6 + #rules * RULE_FIELDS, #ARGV, JOB_FIELDS do
-  reply[#reply + 1] = enqueue(rules[tonumber(ARGV[at])], unpack(ARGV, at + 1, at + JOB_FIELDS - 1))
+for at = 6 + rule_count * RULE_FIELDS, #ARGV, JOB_FIELDS do
+  reply[#reply + 1] = enqueue(unpack(ARGV, at, at + JOB_FIELDS - 1))
 end
 if accepted > 0 then
   write_flows()

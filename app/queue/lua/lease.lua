@@ -87,10 +87,9 @@ local function lease_first(id, text, want)
     expire_job(ending, id, parse_header(text))
     return false
   end
-  local line_end = find(text, '\n', 1, true)
-  push(states, id, first_attempt .. sub(text, 1, line_end - 1))
-  push(streams, stream_id)
-  push(want.jobs, { id, 1, max_attempts, sub(text, line_end + 1), want.of_ring })
+  local line_end, jobs, n = find(text, '\n', 1, true), want.jobs, #streams + 1
+  streams[n], states[2 * n - 1], states[2 * n] = stream_id, id, first_attempt .. sub(text, 1, line_end - 1)
+  jobs[#jobs + 1] = { id, 1, max_attempts, sub(text, line_end + 1), want.of_ring }
   return true
 end
 
@@ -103,9 +102,8 @@ local function lease_jobs(wants)
     local ids, keys, of, returned = {}, {}, {}, {}
     for _, want in ipairs(wants) do
       for _, id in ipairs(pop_jobs(want)) do
-        push(ids, id)
-        push(keys, job_key(id))
-        push(of, want)
+        local n = #ids + 1
+        ids[n], keys[n], of[n] = id, job_key(id), want
         if want.returned then
           push(returned, id)
         end
