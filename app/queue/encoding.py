@@ -1,9 +1,10 @@
 """How jobs and flows are written for the scripts, and their answers read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from app.jobs.model import Job, JobStatus, StoredRequest, encode_response
 from app.queue import keys
@@ -53,10 +54,25 @@ def _job_arguments(job: NewJob, rule_number: int) -> bytes:
     ))  # fmt: skip
 
 
-def read_enqueued(new: NewJob, answer: Sequence[Any], at_us: int) -> Enqueued:
-    """A job as enqueue.lua stored it; `answer` is {"queued", position, eta_us}."""
+class EnqueueAnswer(NamedTuple):
+    """What enqueue.lua returns for one job; what `first` and `second` are depends on the kind."""
+
+    at_us: int
+    kind: bytes
+    first: Any
+    second: int
+
+
+def read_enqueue_answers(fields: Sequence[Any]) -> list[EnqueueAnswer]:
+    """What enqueue.lua returns, by job."""
+    at_us = fields[0]
+    return [EnqueueAnswer(at_us, *fields[at : at + 3]) for at in range(1, len(fields), 3)]
+
+
+def read_enqueued(new: NewJob, answer: EnqueueAnswer) -> Enqueued:
+    """A job as enqueue.lua stored it; `answer` is of the kind `queued`."""
     deferral = new.deferral
-    _, position, eta_us = answer
+    at_us, _, position, eta_us = answer
     job = Job(
         id=new.id, owner=deferral.owner, rule_id=deferral.rule.rule_id, flow=new.flow, status=JobStatus.QUEUED,
         attempts=0, submitted_at_ms=at_us // 1000, started_at_ms=None, finished_at_ms=None, expires_at_ms=None,
@@ -66,19 +82,59 @@ def read_enqueued(new: NewJob, answer: Sequence[Any], at_us: int) -> Enqueued:
     return Enqueued(job, flow_was_empty=position == 1, at_us=at_us)
 
 
-def read_head(fields: Sequence[Any]) -> FlowHead:
-    """A flow as _flows.lua describes it."""
-    name, depth, same_cost, costs = fields
-    return FlowHead(name.decode(), depth, same_cost, costs.decode())
+class FoundJob(NamedTuple):
+    """A job as lease.lua returns it."""
+
+    id: bytes
+    flow: bytes
+    attempt: int
+    max_attempts: bytes | int
+    stored: bytes
 
 
-def read_taken(fields: Sequence[Any], token: str, now_s: float, at_us: int) -> TakenFlow | TakenRing:
-    """A unit as take.lua returns it: a flow is {late_us, flow}, a ring {name, late_us, flows in it, flow...}."""
-    if isinstance(fields[0], int):
-        late_us, head = fields
-        return TakenFlow(read_head(head), token, now_s - late_us / 1e6, at_us)
-    name, late_us, size, *heads = fields
-    return TakenRing(name.decode(), token, now_s - late_us / 1e6, at_us, size, tuple(map(read_head, heads)))
+class UnitLease(NamedTuple):
+    """What lease.lua returns for a flow or a ring."""
+
+    must_take_turns: bool
+    jobs: list[FoundJob]
+    heads: tuple[FlowHead, ...]
+
+
+def read_taken(fields: Sequence[Any], token: str, now_s: float) -> tuple[float | None, list[TakenFlow | TakenRing]]:
+    """What take.lua returns: seconds until something is due, None for never, and the units that were taken."""
+    wait_us, at_us, *rest = fields
+    reader, units = iter(rest), list[TakenFlow | TakenRing]()
+    for late_us in reader:
+        due_at_s = now_s - late_us / 1e6
+        ring, size, flows = next(reader).decode(), next(reader), next(reader)
+        heads = _read_heads(reader, flows)
+        if ring:
+            units.append(TakenRing(ring, token, due_at_s, at_us, size, heads))
+        else:
+            units.append(TakenFlow(heads[0], token, due_at_s, at_us))
+    return (None if wait_us < 0 else wait_us / 1e6), units
+
+
+def read_leased(fields: Sequence[Any]) -> tuple[int, list[UnitLease | None]]:
+    """What lease.lua returns: when, by the queue's clock, and what each unit has; None where it was lost."""
+    at_us, *rest = fields
+    reader, units = iter(rest), list[UnitLease | None]()
+    for state in reader:
+        if state == b"lost":
+            units.append(None)
+        else:
+            jobs = [FoundJob(*islice(reader, len(FoundJob._fields))) for _ in range(next(reader))]
+            units.append(UnitLease(state == 1, jobs, _read_heads(reader, next(reader))))
+    return at_us, units
+
+
+def _read_heads(reader: Iterator[Any], flows: int) -> tuple[FlowHead, ...]:
+    """So many flows as _flows.lua describes them."""
+    heads = []
+    for _ in range(flows):
+        name, depth, same_cost, costs = islice(reader, 4)
+        heads.append(FlowHead(name.decode(), depth, same_cost, costs.decode()))
+    return tuple(heads)
 
 
 def settle_arguments(settlement: Settlement) -> list[Argument]:

@@ -17,12 +17,16 @@ from app.jobs.model import Job, JobStatus, StoredRequest, new_job_id, partition_
 from app.queue import keys
 from app.queue.batching import Batcher
 from app.queue.encoding import (
+    EnqueueAnswer,
+    FoundJob,
     NewJob,
+    UnitLease,
     enqueue_call,
     enqueue_limits,
     fingerprint,
+    read_enqueue_answers,
     read_enqueued,
-    read_head,
+    read_leased,
     read_taken,
     settle_arguments,
 )
@@ -68,9 +72,8 @@ EMPTY_REQUEST = StoredRequest("", b"", [], b"")
 
 
 class _LeaseRequest(NamedTuple):
-    """One unit's part of a call of lease.lua: a flow or a ring; `arguments` are as the script names them."""
+    """One unit's part of a call of lease.lua; `arguments` are as the script names them."""
 
-    unit: str
     jobs: int
     arguments: tuple[Argument, ...]
 
@@ -93,7 +96,7 @@ class Flows:
         )
         self._scripts = scripts
         self._enqueue = scripts.script("enqueue")
-        self._enqueueing: dict[int, Batcher[NewJob, tuple[int, Sequence[Any]]]] = {}
+        self._enqueueing: dict[int, Batcher[NewJob, EnqueueAnswer]] = {}
         self._leasing: dict[tuple[int, str], Batcher[_LeaseRequest, Lease | None]] = {}
         self._giving_back: dict[int, Batcher[tuple[Argument, ...], bool]] = {}
 
@@ -112,32 +115,29 @@ class Flows:
         job_id = new_job_id(partition)
         stored = self._envelope.encode(job_id, deferral.request, seal=deferral.seal)
         new = NewJob(job_id, flow, deferral, stored)
-        at_us, answer = await self._enqueue_batcher(partition).submit(new)
-        return await self._enqueued(new, answer, at_us)
+        return await self._enqueued(new, await self._enqueue_batcher(partition).submit(new))
 
-    async def _enqueued(self, new: NewJob, answer: Sequence[Any], at_us: int) -> Enqueued | Full:
-        match answer[0]:
+    async def _enqueued(self, new: NewJob, answer: EnqueueAnswer) -> Enqueued | Full:
+        match answer.kind:
             case b"queued":
-                return read_enqueued(new, answer, at_us)
+                return read_enqueued(new, answer)
             case b"full":
-                return Full(FullReason(answer[1].decode()), math.ceil(int(answer[2]) / 1e6 + LEAVES_LATE_S))
+                return Full(FullReason(answer.first.decode()), math.ceil(answer.second / 1e6 + LEAVES_LATE_S))
             case b"conflict":
                 raise IdempotencyConflict("The idempotency key was used for a different request.")
-        job = await view(self._scripts, answer[1].decode())
+        job = await view(self._scripts, answer.first.decode())
         if job is None:
             raise QueueUnavailable("The job of this idempotency key has just ended.")
         return Enqueued(job, flow_was_empty=False, known=True)
 
-    def _enqueue_batcher(self, partition: int) -> "Batcher[NewJob, tuple[int, Sequence[Any]]]":
-        """Its results are when a job was stored, by the queue's clock, and what enqueue.lua answered for it."""
+    def _enqueue_batcher(self, partition: int) -> "Batcher[NewJob, EnqueueAnswer]":
         batcher = self._enqueueing.get(partition)
         if batcher is None:
             prefix = keys.prefix(partition)
 
-            async def enqueue(jobs: Sequence[NewJob]) -> Sequence[tuple[int, Sequence[Any]]]:
+            async def enqueue(jobs: Sequence[NewJob]) -> Sequence[EnqueueAnswer]:
                 call = enqueue_call(self._enqueue, prefix, jobs, self._limits)
-                at_us, *answers = await self._scripts.run(self._enqueue, prefix, call)
-                return [(at_us, answer) for answer in answers]
+                return read_enqueue_answers(await self._scripts.run(self._enqueue, prefix, call))
 
             batcher = self._enqueueing[partition] = Batcher(
                 enqueue, MAX_ENQUEUED_AT_ONCE, lambda job: len(job.stored), MAX_ENQUEUED_BYTES
@@ -170,14 +170,12 @@ class Flows:
         """Take what is due; and seconds until the next will be (None: nothing waits)."""
         token = secrets.token_hex(8)
         arguments: list[Argument] = [max_units, flow_lease_us, token, LOOK, MAX_TURNS]
-        wait_us, at_us, *units = await self._call("take", partition, arguments)
-        now_s = monotonic()
-        return (None if wait_us < 0 else wait_us / 1e6), [read_taken(unit, token, now_s, at_us) for unit in units]
+        return read_taken(await self._call("take", partition, arguments), token, monotonic())
 
     async def lease(self, flow: TakenFlow, n: int, *, consumer: str, keep_us: int) -> Lease | None:
         """Lease up to `n` jobs that cost `flow.head.costs`, and keep the flow for so long. None: the flow was lost."""
         request: tuple[Argument, ...] = (flow.name, flow.token, keep_us, 1, flow.name, n, flow.head.costs, -1, "", 0)
-        return await self._lease(flow.name, consumer, _LeaseRequest(flow.name, n, request))
+        return await self._lease(flow.name, consumer, _LeaseRequest(n, request))
 
     async def lease_turns(self, ring: TakenRing, turns: Sequence[Turn], *, consumer: str, keep_us: int) -> Lease | None:
         """Give flows of a ring their turns, and keep the ring for so long. None: the ring was lost."""
@@ -187,7 +185,7 @@ class Flows:
             elsewhere: tuple[Argument, ...] = (-1, "", 0) if wait is None else _wait_arguments(wait)
             arguments += [turn.flow, turn.n, turn.costs, *elsewhere]
         jobs = sum(turn.n for turn in turns)
-        return await self._lease(ring.counter, consumer, _LeaseRequest(ring.name, jobs, tuple(arguments)))
+        return await self._lease(ring.counter, consumer, _LeaseRequest(jobs, tuple(arguments)))
 
     async def _lease(self, flow: str, consumer: str, request: _LeaseRequest) -> Lease | None:
         partition = keys.partition_of_flow(flow, self._partitions)
@@ -208,25 +206,19 @@ class Flows:
         arguments: list[Argument] = [lease, consumer, LOOK, MAX_TURNS]
         for request in requests:
             arguments += request.arguments
-        at_us, *answers = await self._call("lease", partition, arguments)
-        return [
-            await self._leased(request, lease, answer, at_us) for request, answer in zip(requests, answers, strict=True)
-        ]
+        at_us, units = read_leased(await self._call("lease", partition, arguments))
+        return [None if unit is None else await self._leased(lease, unit, at_us) for unit in units]
 
-    async def _leased(self, request: _LeaseRequest, lease: str, answer: Sequence[Any], at_us: int) -> Lease | None:
-        if answer[0] == b"lost":
-            return None
-        must_take_turns, jobs, heads = answer
-        readable = await self._readable(request.unit, lease, jobs)
-        return Lease(tuple(readable), tuple(map(read_head, heads)), must_take_turns == 1, at_us)
+    async def _leased(self, lease: str, unit: UnitLease, at_us: int) -> Lease:
+        readable = await self._readable(lease, unit.jobs)
+        return Lease(tuple(readable), unit.heads, unit.must_take_turns, at_us)
 
-    async def _readable(self, unit: str, lease: str, found: Sequence[Any]) -> list[LeasedJob]:
+    async def _readable(self, lease: str, found: Sequence[FoundJob]) -> list[LeasedJob]:
         """What was leased. A job whose request can't be read ends as a dead letter and is never sent."""
         jobs: list[LeasedJob] = []
         damaged: list[Settlement] = []
-        for raw_id, attempt, raw_max_attempts, stored, *of_ring in found:
-            job_id, max_attempts = raw_id.decode(), int(raw_max_attempts)
-            flow = of_ring[0].decode() if of_ring else unit
+        for raw_id, raw_flow, attempt, raw_max_attempts, stored in found:
+            job_id, flow, max_attempts = raw_id.decode(), raw_flow.decode(), int(raw_max_attempts)
             try:
                 request = self._envelope.decode(job_id, stored)
             except UnreadableRequest as error:

@@ -19,6 +19,9 @@ from app.settings import Settings
 
 CURSOR = r"^[0-9]{1,16}-[0-9a-f]{1,3}-[A-Za-z0-9_-]{22}$"
 _CURSOR = re.compile(CURSOR[1:-1])
+_ROW_FIELDS = 17
+"""How many fields page.lua returns for each job."""
+
 _RESPONSE_BYTES = re.compile(rb"\|([0-9]+) ")
 
 
@@ -75,9 +78,7 @@ class Records:
                 for partition in range(self._partitions)
             )
         )
-        found = sorted(
-            ((_Place(int(score), fields[0].decode()), fields) for page in pages for score, fields in page), reverse=True
-        )
+        found = sorted((row for page in pages for row in _rows(page)), reverse=True)
         chosen = found[:limit]
         following = chosen[-1][0] if len(found) > limit else None
         jobs = [_job(fields) for _, fields in chosen]
@@ -107,6 +108,12 @@ def stored_request(record: bytes) -> bytes | None:
     line, _, rest = record.partition(b"\n")
     sizes = _RESPONSE_BYTES.findall(line) if line.startswith(b"f ") else []
     return rest[int(sizes[-1]) if sizes else 0 :] or None
+
+
+def _rows(page: Sequence[Any]) -> list[tuple[_Place, Sequence[Any]]]:
+    """The jobs of what page.lua returns: of each its place, and its fields as _views.lua returns them."""
+    rows = [page[at : at + _ROW_FIELDS] for at in range(0, len(page), _ROW_FIELDS)]
+    return [(_Place(int(score), fields[0].decode()), fields) for score, *fields in rows]
 
 
 def _place(cursor: str) -> _Place:

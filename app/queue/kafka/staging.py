@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from app.errors import IdempotencyConflict, QueueUnavailable
 from app.jobs.model import Job, new_job_id, partition_of_job
 from app.queue import keys
-from app.queue.encoding import NewJob, enqueue_call, enqueue_limits, read_enqueued
+from app.queue.encoding import NewJob, enqueue_call, enqueue_limits, read_enqueue_answers, read_enqueued
 from app.queue.kafka.keys import dead_letter_outbox, message_states, read_until
 from app.queue.kafka.model import (
     AdmitResult,
@@ -63,18 +63,18 @@ class Staging:
         new = NewJob(new_job_id(partition), flow, deferral, b"")
         prefix = keys.prefix(partition)
         call = enqueue_call(self._enqueue, prefix, [new], self._limits)
-        at_us, answer = await self._scripts.run(self._enqueue, prefix, call)
-        match answer[0]:
+        [answer] = read_enqueue_answers(await self._scripts.run(self._enqueue, prefix, call))
+        match answer.kind:
             case b"queued":
-                return Recorded(read_enqueued(new, answer, at_us))
+                return Recorded(read_enqueued(new, answer))
             case b"full":
-                return Recorded(Full(FullReason(answer[1].decode()), max(1, math.ceil(int(answer[2]) / 1e6))))
+                return Recorded(Full(FullReason(answer.first.decode()), max(1, math.ceil(answer.second / 1e6))))
             case b"conflict":
                 raise IdempotencyConflict("The idempotency key was used for a different request.")
-        job = await view(self._scripts, answer[1].decode())
+        job = await view(self._scripts, answer.first.decode())
         if job is None:
             raise QueueUnavailable("The job of this idempotency key has just ended.")
-        return Recorded(Enqueued(job, flow_was_empty=False, known=True), awaits_message=bool(answer[2]))
+        return Recorded(Enqueued(job, flow_was_empty=False, known=True), awaits_message=bool(answer.second))
 
     async def awaits_message(self, job: Job) -> bool:
         """Whether the job's message has not been read yet. It may not even have been produced."""

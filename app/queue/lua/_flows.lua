@@ -32,21 +32,28 @@ local function same_cost_prefix(flow, n)
   return same, costs
 end
 
--- A flow as a worker is told of it: {name, depth, same_cost, costs}. depth: how many jobs wait, those on Kafka too;
--- same_cost: how many of the next jobs cost the same, looking at `look` jobs at most where not all do; costs: what they
--- cost. mixed, kafka: these fields of its hash
-local function describe_known(flow, mixed, kafka, look)
+-- What a worker is told of a flow: depth, same_cost, costs. depth: how many jobs wait, those on Kafka too; same_cost: how
+-- many of the next jobs cost the same, looking at `look` jobs at most where not all do; costs: what they cost. mixed, kafka:
+-- these fields of its hash
+local function describe(flow, mixed, kafka, look)
   local here = call('ZCARD', fifo_key(flow))
   local depth = kafka and waiting(flow) or here
   if mixed then
-    return { flow, depth, same_cost_prefix(flow, look) }
+    return depth, same_cost_prefix(flow, look)
   end
-  return { flow, depth, here, '-' }
+  return depth, here, '-'
 end
 
-local function describe(flow, look)
+-- The same for a flow whose hash was not read.
+local function look_at(flow, look)
   local fields = call('HMGET', flow_key(flow), 'mixed', 'kafka')
-  return describe_known(flow, fields[1], fields[2], look)
+  return describe(flow, fields[1], fields[2], look)
+end
+
+-- Appends a flow to a reply, which is flat: Redis sends each table of a reply by itself.
+local function push_flow(reply, flow, depth, same_cost, costs)
+  local n = #reply
+  reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = flow, depth, same_cost, costs
 end
 
 -- The counter of a flow for which others wait in a ring, nil without any.

@@ -11,11 +11,11 @@
 --         jobs at the drain rate, priority, revision, json, pace
 --       then for each job nine: which rule (from 1), id, flow, owner ('-' for nobody), costs, request,
 --         due_in_us, idem ("<owner>:<key>" or ''), fingerprint of the request
--- RETURN now_us, when the jobs were stored, then for each job one of
---         {'queued', position: 1 if the flow had no waiting job, eta_us}
---         {'known', id, 1 if it awaits its message}, {'conflict', id}: the idempotency key stands for that job
---         {'full', 'depth' or 'bytes' or 'wait', retry_us}: the flow takes no more
---         {'full', 'memory', '0'}: the queue takes no more
+-- RETURN now_us, when the jobs were stored, then three for each job:
+--         'queued', position: 1 if the flow had no waiting job, eta_us
+--         'known', id, 1 if it awaits its message; 'conflict', id, 0: the idempotency key stands for that job
+--         'full', 'depth' or 'bytes' or 'wait', retry_us: the flow takes no more
+--         'full', 'memory', 0: the queue takes no more
 -- COST  O(log n) a job, for 64 jobs a call at most; 2 commands a job, 3 to 5 a flow, 2 or 3 an owner
 
 -- Looking at the memory in use costs as much as ten commands, so it is done less often the further away the limit is, but
@@ -92,13 +92,13 @@ end
 local function why_full(flow, rule, size, first_wait, eta)
   local reason = flow.open >= rule.max_depth and 'depth' or flow.bytes + size > rule.max_bytes and 'bytes'
   if reason then
-    return { 'full', reason, int(math.max(first_wait, rule.interval_us)) }
+    return 'full', reason, math.max(first_wait, rule.interval_us)
   end
   if eta > rule.max_wait_us then
-    return { 'full', 'wait', int(math.min(eta - rule.max_wait_us, 1e15)) }
+    return 'full', 'wait', math.min(eta - rule.max_wait_us, 1e15)
   end
   if is_full(size) then
-    return { 'full', 'memory', '0' }
+    return 'full', 'memory', 0
   end
 end
 
@@ -107,9 +107,9 @@ local function known_job(idem, fingerprint)
   if known then
     local id, known_fingerprint = match(known, '^(%S+) (%S+)$')
     if known_fingerprint ~= fingerprint then
-      return { 'conflict', id }
+      return 'conflict', id, 0
     end
-    return { 'known', id, call('HGET', P .. 'kafka', id) == '-' and 1 or 0 }
+    return 'known', id, call('HGET', P .. 'kafka', id) == '-' and 1 or 0
   end
 end
 
@@ -124,16 +124,18 @@ end
 
 local accepted = 0
 local function enqueue(rule_number, id, name, owner, costs, request, due_in, idem, fingerprint)
-  local known = idem ~= '' and known_job(idem, fingerprint)
-  if known then
-    return known
+  if idem ~= '' then
+    local known, known_id, awaits_message = known_job(idem, fingerprint)
+    if known then
+      return known, known_id, awaits_message
+    end
   end
   local rule, flow, size = rules[rule_number], flows[name] or look_up(name), by_kafka and 0 or #request
   local first_wait = flow.first_wait or tonumber(due_in)
   local eta = first_wait + flow.waiting * (flow.interval or rule.interval_us)
-  local full = why_full(flow, rule, size, first_wait, eta)
+  local full, reason, retry_us = why_full(flow, rule, size, first_wait, eta)
   if full then
-    return full
+    return full, reason, retry_us
   end
   local number = flow.seq + 1
   local seq, stream_id = int(number), '-'
@@ -162,7 +164,7 @@ local function enqueue(rule_number, id, name, owner, costs, request, due_in, ide
     add_to_owner(owner, id, rule.keep_ms, accepted)
   end
   accepted, jobs, bytes = accepted + 1, jobs + 1, bytes + size
-  return { 'queued', flow.waiting, eta }
+  return 'queued', flow.waiting, eta
 end
 
 local function is_behind_flows(name, rule)
@@ -228,9 +230,10 @@ local function write_flows()
   make_all_due(due)
 end
 
-local reply = { now }
+local reply = { now } -- flat: Redis sends each table of a reply by itself
 for at = 6 + rule_count * RULE_FIELDS, #ARGV, JOB_FIELDS do
-  reply[#reply + 1] = enqueue(unpack(ARGV, at, at + JOB_FIELDS - 1))
+  local n = #reply
+  reply[n + 1], reply[n + 2], reply[n + 3] = enqueue(unpack(ARGV, at, at + JOB_FIELDS - 1))
 end
 if accepted > 0 then
   write_flows()

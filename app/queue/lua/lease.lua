@@ -11,9 +11,9 @@
 --       then for each unit four: name, token, keep_us, how many flows; for each of these flows six: name, n, the costs
 --       that slots were acquired for, wait_us (-1: its wait is the ring's), the counter that it waits for (or ''),
 --       interval_us of that counter
--- RETURN now_us, then for each unit {'lost'}, or {1 if a flow must take turns from now on, {job...}, {flow...}}
---        job: {id, attempt, max_attempts, request}, and its flow where the unit is a ring
---        flow: {name, depth, same_cost, costs}; of a ring its next ones
+-- RETURN now_us, then for each unit 'lost', or 1 if a flow must take turns from now on, else 0; how many jobs, for each
+--        five: id, its flow, attempt, max_attempts, request; how many flows, of a ring its next ones, for each four: name,
+--        depth, same_cost, costs (describe in _flows.lua)
 -- COST  O(log n) a job, 128 jobs of 128 units a call at most
 
 local lease, consumer, look, turns = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -66,6 +66,12 @@ local function pop_jobs(want)
   return want.costs == '-' and pop(fifo_key(want.name), want.n) or {}
 end
 
+local function push_job(want, id, attempt, max_attempts, request)
+  local jobs = want.jobs
+  local n = #jobs
+  jobs[n + 1], jobs[n + 2], jobs[n + 3], jobs[n + 4], jobs[n + 5] = id, want.name, attempt, max_attempts, request
+end
+
 -- Returns whether its time is not over.
 local function lease_again(id, text, state, want)
   local job = parse_state(state)
@@ -77,7 +83,7 @@ local function lease_again(id, text, state, want)
   job.started = job.started ~= '-' and job.started or now_ms
   push(states, id, write_state(job))
   push(streams, job.stream_id)
-  push(want.jobs, { id, job.attempts, job.max_attempts, after_line(text), want.of_ring })
+  push_job(want, id, job.attempts, job.max_attempts, after_line(text))
   return true
 end
 
@@ -87,16 +93,16 @@ local function lease_first(id, text, want)
     expire_job(ending, id, parse_header(text))
     return false
   end
-  local line_end, jobs, n = find(text, '\n', 1, true), want.jobs, #streams + 1
+  local line_end, n = find(text, '\n', 1, true), #streams + 1
   streams[n], states[2 * n - 1], states[2 * n] = stream_id, id, first_attempt .. sub(text, 1, line_end - 1)
-  jobs[#jobs + 1] = { id, 1, max_attempts, sub(text, line_end + 1), want.of_ring }
+  push_job(want, id, 1, max_attempts, sub(text, line_end + 1))
   return true
 end
 
 -- Leases jobs of many flows. Those whose time is over end, and the ones after them take their places.
 --
--- wants: {name: of the flow, n, costs, jobs: where they are put; mixed, returned: these fields of its hash; of_ring: the
--- name again, for a flow of a ring}
+-- wants: {name: of the flow, n, costs, jobs: where they are put as the reply has them; mixed, returned: these fields of its
+-- hash}
 local function lease_jobs(wants)
   while #wants > 0 and #ending.ids < EXPIRED_AT_ONCE do
     local ids, keys, of, returned = {}, {}, {}, {}
@@ -166,7 +172,7 @@ local function read_turns(unit, wants)
       if tonumber(n) > 0 then
         local mixed, returned = unpack(call('HMGET', flow_key(flow), 'mixed', 'returned'))
         push(wants, {
-          name = flow, n = tonumber(n), costs = costs, jobs = unit.jobs, mixed = mixed, returned = returned, of_ring = flow,
+          name = flow, n = tonumber(n), costs = costs, jobs = unit.jobs, mixed = mixed, returned = returned,
         })
         since = now + i
       end
@@ -176,10 +182,22 @@ local function read_turns(unit, wants)
   return taken
 end
 
+local reply = { now }
+local function push_unit(unit, must_take_turns, flows)
+  push(reply, must_take_turns, #unit.jobs / 5)
+  for _, field in ipairs(unit.jobs) do
+    reply[#reply + 1] = field
+  end
+  reply[#reply + 1] = #flows / 4
+  for _, field in ipairs(flows) do
+    reply[#reply + 1] = field
+  end
+end
+
 local function keep_flow(unit)
-  local described = describe_known(unit.name, unit.mixed, unit.kafka, look)
-  keep(unit, described[3] == 0)
-  return { has_rings and contended_counter(unit.name) and 1 or 0, unit.jobs, { described } }
+  local depth, same_cost, costs = describe(unit.name, unit.mixed, unit.kafka, look)
+  keep(unit, same_cost == 0)
+  push_unit(unit, has_rings and contended_counter(unit.name) and 1 or 0, { unit.name, depth, same_cost, costs })
 end
 
 local function keep_ring(unit)
@@ -195,16 +213,16 @@ local function keep_ring(unit)
     end
   end
   local flows = {}
-  for i, flow in ipairs(call('ZRANGE', ring_key(counter), 0, turns - 1)) do
-    flows[i] = describe(flow, look)
+  for _, flow in ipairs(call('ZRANGE', ring_key(counter), 0, turns - 1)) do
+    push_flow(flows, flow, look_at(flow, look))
   end
   if #flows > 0 then
     keep(unit, false)
   end
-  return { 0, unit.jobs, flows }
+  push_unit(unit, 0, flows)
 end
 
-local units, wants, reply, at = {}, {}, { now }, 5
+local units, wants, at = {}, {}, 5
 while at <= #ARGV do
   local unit = read_unit(at)
   if not unit.is_lost and unit.is_ring then
@@ -216,8 +234,14 @@ while at <= #ARGV do
   at = at + UNIT_FIELDS + unit.count * FLOW_FIELDS
 end
 lease_jobs(wants)
-for i, unit in ipairs(units) do
-  reply[i + 1] = unit.is_lost and { 'lost' } or unit.is_ring and keep_ring(unit) or keep_flow(unit)
+for _, unit in ipairs(units) do
+  if unit.is_lost then
+    push(reply, 'lost')
+  elseif unit.is_ring then
+    keep_ring(unit)
+  else
+    keep_flow(unit)
+  end
 end
 update_due(due, due_no_more)
 if #states > 0 then

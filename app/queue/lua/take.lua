@@ -5,9 +5,9 @@
 -- KEYS  1 the partition's prefix
 -- ARGV  1 max_units   2 flow_lease_us   3 token, unique to this call   4 look: how many jobs of a flow to look at
 --       5 turns: how many flows of a ring to name
--- RETURN {wait_us until something is due, -1 for never, now_us, then for each flow {late_us, flow}, and for each ring
---        {its name, late_us, flows in it, flow...}}
---        late_us: for how long it had been due   flow: {name, depth, same_cost, costs} (describe in _flows.lua)
+-- RETURN wait_us until something is due, -1 for never; now_us; then for each unit three and its flows: late_us, for how long
+--        it had been due; '' for a flow, the name of a ring; how many flows are in it; how many of them follow, each with
+--        four: name, depth, same_cost, costs (describe in _flows.lua)
 -- COST  O(log n) a flow taken, 128 units of 64 flows at most; returns at most 100 jobs from backoff
 
 local max_units, flow_lease, token = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
@@ -41,41 +41,51 @@ local function joins_a_ring(flow)
   return counter
 end
 
+local taken = 0
+local function push_unit(due_at, ring, size, flows)
+  taken = taken + 1
+  push(reply, now - due_at, ring)
+  push(reply, size, #flows / 4)
+  for _, field in ipairs(flows) do
+    reply[#reply + 1] = field
+  end
+end
+
 local function take_flow(priority, flow, due_at)
-  local described = describe(flow, look)
-  if described[3] == 0 then
+  local depth, same_cost, costs = look_at(flow, look)
+  if same_cost == 0 then
     push(list_of(due_no_more, priority), flow)
   elseif not joins_a_ring(flow) then
     hold(priority, flow)
-    push(reply, { now - due_at, described })
+    push_unit(due_at, '', 1, { flow, depth, same_cost, costs })
   end
 end
 
 local function take_ring(priority, unit, due_at)
-  local counter = sub(unit, 2)
-  local unit_reply = { unit, now - due_at, call('ZCARD', ring_key(counter)) }
+  local counter, flows = sub(unit, 2), {}
+  local size = call('ZCARD', ring_key(counter))
   for _, flow in ipairs(call('ZRANGE', ring_key(counter), 0, turns - 1)) do
-    local described = describe(flow, look)
-    if described[3] == 0 then
+    local depth, same_cost, costs = look_at(flow, look)
+    if same_cost == 0 then
       leave_ring(flow, counter)
     else
-      push(unit_reply, described)
+      push_flow(flows, flow, depth, same_cost, costs)
     end
   end
-  if #unit_reply == 4 and unit_reply[3] == 1 and tonumber(call('HGET', P .. 'counters', counter) or 0) <= 1 then
-    local flow = unit_reply[4][1] -- nobody to take turns with any more
-    leave_ring(flow, counter)
+  local flow = flows[1]
+  if size == 1 and flow and tonumber(call('HGET', P .. 'counters', counter) or 0) <= 1 then
+    leave_ring(flow, counter) -- nobody to take turns with any more
     hold(call('HGET', flow_key(flow), 'priority') or '0', flow)
-    push(reply, { unit_reply[2], unit_reply[4] })
-  elseif #unit_reply > 3 then
+    push_unit(due_at, '', 1, flows)
+  elseif flow then
     hold(priority, unit)
-    push(reply, unit_reply)
+    push_unit(due_at, unit, size, flows)
   end
 end
 
 local priorities = call('ZREVRANGE', P .. 'priorities', 0, -1)
 for _, priority in ipairs(priorities) do
-  local left = max_units - (#reply - 2)
+  local left = max_units - taken
   local units = left > 0
     and call('ZRANGEBYSCORE', P .. 'due:' .. priority, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, left) or {}
   for at = 1, #units, 2 do
