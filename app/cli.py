@@ -12,13 +12,17 @@ from app.commands import dead_letters, drain, rules
 from app.commands.explain import explain
 from app.commands.options import DEFAULT_DATA_DIR, DataDir, parse_claims
 from app.errors import PenstockError, StartupError
+from app.process.listen import Listen
 from app.settings import QueueKind
 
 HELP = "Run the processes of Penstock, and manage rules, drain rates and dead letters."
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
 
-OpsPort = Annotated[int, typer.Option(help="Loopback port of /metrics and /healthz; 0 takes a free one.")]
+OpsPort = Annotated[int, typer.Option(help="Port of /metrics and /healthz; 0 takes a free one.")]
+OpsHost = Annotated[
+    str | None, typer.Option(help="Address of /metrics and /healthz. Default: PENSTOCK_OPS_HOST, which is loopback.")
+]
 
 
 def main() -> None:
@@ -60,34 +64,46 @@ def edge(
     host: str = "127.0.0.1",
     port: int = 8080,
     reuse_port: Annotated[bool, typer.Option("--reuse-port", help="Share the port with other edges.")] = False,
+    ops_host: OpsHost = None,
     ops_port: OpsPort = 0,
 ) -> None:
     """Run an edge, which serves the data plane."""
-    _run("edge", ops_port, host, port, reuse_port)
+    _run("edge", ops_host, ops_port, Listen(host, port, reuse_port))
 
 
 @app.command()
-def admin(host: str = "127.0.0.1", port: int = 8081, ops_port: OpsPort = 0) -> None:
+def admin(host: str = "127.0.0.1", port: int = 8081, ops_host: OpsHost = None, ops_port: OpsPort = 0) -> None:
     """Run the admin API."""
-    _run("admin", ops_port, host, port)
+    _run("admin", ops_host, ops_port, Listen(host, port))
 
 
 @app.command()
-def worker(ops_port: OpsPort = 0) -> None:
+def worker(ops_host: OpsHost = None, ops_port: OpsPort = 0) -> None:
     """Run a worker, which sends deferred requests."""
-    _run("worker", ops_port)
+    _run("worker", ops_host, ops_port)
 
 
 @app.command()
-def sync(ops_port: OpsPort = 0) -> None:
+def sync(ops_host: OpsHost = None, ops_port: OpsPort = 0) -> None:
     """Run a sync worker, which publishes rules to edges and workers."""
-    _run("sync", ops_port)
+    _run("sync", ops_host, ops_port)
 
 
 @app.command()
-def issuer(port: int = 8082, data_dir: DataDir = DEFAULT_DATA_DIR, ops_port: OpsPort = 0) -> None:
+def issuer(
+    port: int = 8082, data_dir: DataDir = DEFAULT_DATA_DIR, ops_host: OpsHost = None, ops_port: OpsPort = 0
+) -> None:
     """Run the development issuer, which publishes the key of `penstock token`."""
-    _run("issuer", ops_port, "127.0.0.1", port, data_dir=data_dir)
+    _run("issuer", ops_host, ops_port, Listen("127.0.0.1", port), data_dir=data_dir)
+
+
+@app.command()
+def keygen(file: Path) -> None:
+    """Write a new key for PENSTOCK_IDENTITY_KEY_FILE into FILE, which only its owner may read."""
+    from app.identity.key_file import write_new_identity_key  # noqa: PLC0415 - only this command needs it
+
+    write_new_identity_key(file)
+    print(f"{file}: a new Ed25519 key. Give the same file to all edges and workers.")
 
 
 @app.command()
@@ -122,15 +138,14 @@ def parse_duration(text: str) -> timedelta:
 
 
 def _run(
-    role: str, ops_port: int, host: str = "", port: int = 0, reuse_port: bool = False, data_dir: Path | None = None
+    role: str, ops_host: str | None, ops_port: int, listen: Listen | None = None, data_dir: Path | None = None
 ) -> None:
-    from app.process.lifecycle import Listen, run  # noqa: PLC0415 - only commands that run a process need it
+    from app.process.lifecycle import run  # noqa: PLC0415 - only commands that run a process need it
     from app.settings import load_settings  # noqa: PLC0415
 
-    settings = load_settings()
+    settings = load_settings(**({} if ops_host is None else {"ops_host": ops_host}))
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir})
-    listen = Listen(host, port, reuse_port) if host else None
     run(role, _body(role), settings, listen=listen, ops_port=ops_port)
 
 

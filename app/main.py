@@ -38,7 +38,8 @@ from app.identity.identity_token import load_identity_tokens
 from app.identity.tokens import TokenVerifier
 from app.limiter.local_limiter import LocalLimiter
 from app.limiter.redis_limiter import RedisLimiter
-from app.process.lifecycle import Listen, Process, alongside
+from app.process.lifecycle import Process, alongside
+from app.process.listen import Listen
 from app.process.serving import serve
 from app.queue.brokers import build_job_queue
 from app.queue.checks import check_queue
@@ -132,7 +133,7 @@ class EdgeComposition:
         self._heartbeat = EdgeHeartbeat(clients.cache)
         self._verifier = TokenVerifier(settings, clients.http, settings.jwt_audience)
         self._authenticator = Authenticator(self._verifier, settings)
-        self._identity_tokens = load_identity_tokens(settings.identity_key_file)
+        self._identity_tokens = load_identity_tokens(settings)
         self._disk = Disk(settings.queue_folder, settings.queue_min_free_bytes)
         self._job_queue = build_job_queue(clients.queue, clients.queue_scripts, settings)
         self._job_renderer = JobRenderer(settings)

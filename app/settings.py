@@ -2,11 +2,12 @@
 
 import base64
 import re
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     DirectoryPath,
     Field,
     FilePath,
@@ -31,6 +32,10 @@ QueueKind = Literal["redis", "kafka"]
 """Where edges put deferred requests; app/queue/brokers.py and consumers/brokers.py implement each."""
 
 CommaSeparated = NoDecode  # lists are written as `a,b` rather than as JSON
+
+
+def _address(value: str) -> str:
+    return str(ip_address(value))
 
 
 class Settings(BaseSettings):
@@ -149,9 +154,13 @@ class Settings(BaseSettings):
     checked.
     """
 
+    identity: Literal["required", "off"] = "required"
+    """`required`: edges and workers refuse to start without `PENSTOCK_IDENTITY_KEY_FILE`. `off`: app servers get no
+    `Penstock-Identity`, so they cannot tell who calls.
+    """
     identity_key_file: Path | None = None
     """PEM file of the Ed25519 key that signs `Penstock-Identity`; further keys in it are published too. All edges and
-    workers need the same file. `penstock up` creates one.
+    workers need the same file. `penstock keygen` makes one, and `penstock up` does so itself.
     """
 
     # Rules
@@ -243,6 +252,10 @@ class Settings(BaseSettings):
     """The token that commands send to the admin API. Default: one of the development issuer."""
     data_dir: Path = Path(".penstock")
     """Where `penstock up` keeps its data, and where commands look for the running installation."""
+    ops_host: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    """The address on which every process serves its `/metrics` and `/healthz`. They have no password: use a network
+    that only your monitoring reaches.
+    """
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log lines that are written."""
 

@@ -159,7 +159,7 @@ async def run_worker(process: Process) -> None:
     async with _clients(settings) as (cache, queue, upstream), _scripts(settings) as (counting, queueing):
         flows = Flows(queue, queueing, settings)
         rules = RuleCache(cache, settings)
-        identity = load_identity_tokens(settings.identity_key_file)
+        identity = load_identity_tokens(settings)
         gate = SendGate(upstream, AnswerBreaker())
         delivery = Delivery(flows, upstream, gate, identity, settings, metrics)
         in_flight, concurrency_limit = InFlight(settings.max_in_flight), ConcurrencyLimit(settings.slot_grace_ms / 2000)

@@ -118,6 +118,7 @@ def module_settings(mongod_url: str, cache_url: str, queue_url: str) -> Settings
         mongodb_database=f"test_{uuid.uuid4().hex[:12]}",
         cache_redis_url=emptied(cache_url),
         queue_redis_url=emptied(queue_url),
+        identity="off",
     )
 
 
@@ -129,6 +130,7 @@ def settings(mongod_url: str, cache_redis_url: str, queue_redis_url: str) -> Set
         mongodb_database=f"test_{uuid.uuid4().hex[:12]}",
         cache_redis_url=cache_redis_url,
         queue_redis_url=queue_redis_url,
+        identity="off",
     )
 
 

@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -13,6 +12,7 @@ from jwt.algorithms import OKPAlgorithm
 
 from app.errors import StartupError
 from app.process.lru_cache import TwoGenerationLRUCache
+from app.settings import Settings
 
 LIFETIME_S = 60
 REUSED_FOR_S = 30
@@ -68,13 +68,20 @@ def _jwk(key: Ed25519PublicKey) -> dict[str, Any]:
     return jwk | {"kid": str(jwk["x"])[:16], "alg": "EdDSA", "use": "sig"}
 
 
-def load_identity_tokens(key_file: Path | None) -> IdentityTokens:
+def load_identity_tokens(settings: Settings) -> IdentityTokens:
     """Load the keys from a PEM file: first the Ed25519 private key that signs, then any others, private or public.
 
-    Raises StartupError.
+    Raises StartupError, also if there is no file and `PENSTOCK_IDENTITY` does not say that none is wanted: app servers
+    would silently see no caller.
     """
-    if key_file is None:
+    if settings.identity == "off":
         return IdentityTokens(None)
+    key_file = settings.identity_key_file
+    if key_file is None:
+        raise StartupError(
+            "PENSTOCK_IDENTITY_KEY_FILE is not set: make a key with `penstock keygen FILE`, or set"
+            " PENSTOCK_IDENTITY=off if your app servers need not know who calls"
+        )
     try:
         keys = [_loaded(*found) for found in _pem_blocks(key_file.read_bytes())]
     except (OSError, ValueError) as error:

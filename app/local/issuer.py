@@ -10,13 +10,15 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI
 from jwt.algorithms import ECAlgorithm
 
 from app.errors import InvalidInput, StartupError
 from app.http1.server.asgi import as_application
-from app.process.lifecycle import Listen, Process
+from app.identity.key_file import PrivateKey, write_key
+from app.process.lifecycle import Process
+from app.process.listen import Listen
 from app.process.serving import serve
 from app.settings import Settings
 
@@ -25,8 +27,6 @@ KEY_ID = "dev"
 KEY_FILE = "issuer.pem"
 JWKS_PATH = "/.well-known/jwks.json"
 ROLES = ("viewer", "operator", "admin")
-
-PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
 class DevelopmentKey:
@@ -58,11 +58,8 @@ class DevelopmentKey:
 
 def ensure_key(file: Path, key: PrivateKey) -> None:
     """Write `key` to a file that only its owner can read, unless the file exists."""
-    if file.exists():
-        return
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
-        target.write(pem)
+    if not file.exists():
+        write_key(file, key)
 
 
 def token_claims(

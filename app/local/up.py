@@ -78,6 +78,7 @@ class LocalSystem:
         self._data_dir = options.data_dir
         self._environment: dict[str, str] = {
             "PENSTOCK_DATA_DIR": str(options.data_dir.resolve()),
+            "PENSTOCK_OPS_HOST": HOST,
             "PENSTOCK_QUEUE": options.queue,
         }
         log_dir = options.data_dir / "logs"

@@ -11,21 +11,13 @@ from typing import Any
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from app.process.listen import Listen
 from app.process.ops_server import serve_ops
 from app.process.telemetry import configure_logging
 from app.settings import Settings
 
 CANCEL_INTERVAL_S = 0.1
 """How often tasks that have not ended are cancelled again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """The address on which a process serves HTTP; `reuse_port` lets several processes share it (SO_REUSEPORT)."""
-
-    host: str
-    port: int
-    reuse_port: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +88,7 @@ async def cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
 def run(role: str, body: Body, settings: Settings, *, listen: Listen | None = None, ops_port: int = 0) -> None:
     """Run a process until `body` returns, which it does soon after SIGTERM or SIGINT.
 
-    `ops_port` is the loopback port of `/metrics` and `/healthz`; with 0 the system chooses a free one.
+    `ops_port` is the port of `/metrics` and `/healthz` on `settings.ops_host`; with 0 the system chooses a free one.
     """
     configure_logging(role, settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -107,7 +99,7 @@ async def _run(role: str, body: Body, settings: Settings, listen: Listen | None,
     process = Process(role, settings, CollectorRegistry(auto_describe=True), listen)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, process.stop.set)
-    async with serve_ops(process.registry, process.ready, ops_port):
+    async with serve_ops(process.registry, process.ready, settings.ops_host, ops_port):
         gc.collect()
         gc.freeze()  # objects that live as long as the process need not be traversed by each garbage collection
         await body(process)

@@ -1,4 +1,4 @@
-"""The loopback port on which every process serves its own `/metrics` and `/healthz`."""
+"""The port on which every process serves its own `/metrics` and `/healthz`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,6 @@ from app.http1.server.limits import ServerLimits
 from app.process.timeouts import enforce_timeouts
 from app.web.problems import Reply, json_reply
 
-HOST = "127.0.0.1"
 LIMITS = ServerLimits(
     connections=64,
     header_bytes=32 << 10,
@@ -30,13 +29,13 @@ METRICS_TYPE = CONTENT_TYPE_LATEST.encode()
 
 
 @asynccontextmanager
-async def serve_ops(registry: CollectorRegistry, ready: asyncio.Event, port: int) -> AsyncIterator[int]:
-    """Serve `/metrics` and `/healthz` on 127.0.0.1 and yield the port, a free one for `port` 0. Raises StartupError."""
+async def serve_ops(registry: CollectorRegistry, ready: asyncio.Event, host: str, port: int) -> AsyncIterator[int]:
+    """Serve `/metrics` and `/healthz` on `host` and yield the port, a free one for `port` 0. Raises StartupError."""
     context = ServerContext(ops_application(registry, ready), LIMITS, _ignore)
     try:
-        server = await asyncio.get_running_loop().create_server(connection_factory(context), HOST, port)
+        server = await asyncio.get_running_loop().create_server(connection_factory(context), host, port)
     except OSError as error:
-        raise StartupError(f"cannot listen on {HOST}:{port}: {error.strerror}") from error
+        raise StartupError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     timeouts = asyncio.create_task(enforce_timeouts(context))
     try:
         yield server.sockets[0].getsockname()[1]

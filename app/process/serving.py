@@ -13,7 +13,8 @@ from app.http1.server.connection import ServerConnection
 from app.http1.server.context import OnRefused, ServerContext
 from app.http1.server.exchange import Application
 from app.http1.server.limits import ServerLimits
-from app.process.lifecycle import Listen, Process, cancel
+from app.process.lifecycle import Process, cancel
+from app.process.listen import Listen
 from app.process.timeouts import enforce_timeouts
 
 LISTEN_BACKLOG = 2048

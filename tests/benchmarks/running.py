@@ -26,8 +26,8 @@ async def penstock(
     """Run an edge and sync in front of this app server, with rules for users and addresses and `Penstock-Identity`."""
     key_file = str(_new_identity_key(place))
     async with running(
-        settings, place, workers=0, PENSTOCK_UPSTREAMS=upstream, PENSTOCK_IDENTITY_KEY_FILE=key_file,
-        PENSTOCK_POLL_LIMIT_PER_S=str(poll_limit_per_s),
+        settings, place, workers=0, PENSTOCK_UPSTREAMS=upstream, PENSTOCK_IDENTITY="required",
+        PENSTOCK_IDENTITY_KEY_FILE=key_file, PENSTOCK_POLL_LIMIT_PER_S=str(poll_limit_per_s),
     ) as system:  # fmt: skip
         await system.put_rule("ip", key_type="ip", key_value="*", **NEVER_THE_BOUND)
         await put_user_rule(system, "allowed", **NEVER_THE_BOUND)

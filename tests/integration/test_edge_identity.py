@@ -291,7 +291,7 @@ async def believed(edge: Edge, token: bytes) -> dict[str, Any]:
 async def test_an_identity_is_ours_alone_to_write(settings: Settings, cache: Redis, tmp_path: Path) -> None:
     file = tmp_path / "identity.pem"
     file.write_bytes(pem(Ed25519PrivateKey.generate()))
-    async with edge_running(settings, cache, identity_key_file=file) as edge:
+    async with edge_running(settings, cache, identity="required", identity_key_file=file) as edge:
         forged = ["Penstock-Identity: forged", "Penstock_Identity: forged", "Connection: penstock-identity"]
         assert await told(edge, *forged) == [], "the anonymous have none"
         (token,) = await told(edge, edge.bearer("alice"), *forged)
@@ -330,7 +330,9 @@ async def test_a_rotation_of_our_own_key_is_never_a_refused_caller(
         try:
             for step in steps:
                 file.write_bytes(step)
-                async with edge_running(settings, cache, identity_key_file=file, upstreams=upstreams) as edge:
+                async with edge_running(
+                    settings, cache, identity="required", identity_key_file=file, upstreams=upstreams
+                ) as edge:
                     callers._url = f"http://127.0.0.1:{edge.port}/_penstock/jwks.json"
                     callers._fetched_at_s = -demo_app.KEYS_PAUSE_S
                     answer = await edge.get("/", edge.bearer("alice"), "Penstock-Identity: forged")

@@ -12,7 +12,8 @@ from pydantic import HttpUrl, TypeAdapter
 from redis.asyncio import Redis
 
 from app.main import run_edge
-from app.process.lifecycle import Listen, Process
+from app.process.lifecycle import Process
+from app.process.listen import Listen
 from app.rules import keys
 from app.rules.active import encode_active
 from app.rules.model import parse_rule

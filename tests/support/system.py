@@ -232,6 +232,7 @@ async def running(
                 "PENSTOCK_JWT_ISSUER": "test",
                 "PENSTOCK_UPSTREAMS": system.upstream,
                 "PENSTOCK_POLL_LIMIT_PER_S": "100000",
+                "PENSTOCK_IDENTITY": "off",
                 # Two busy cores: what is about rates must not fall back to local counting.
                 "PENSTOCK_COUNTERS_TIMEOUT_MS": "2000",
                 **_kafka(settings),

@@ -89,6 +89,24 @@ def test_what_must_be_kept_is_on_a_volume(compose: dict[str, Any]) -> None:
         assert volume in compose["volumes"]
 
 
+def test_every_part_has_the_identity_key_as_a_secret(compose: dict[str, Any]) -> None:
+    for name, service in ours(compose).items():
+        (secret,) = service["secrets"]
+        assert secret in compose["secrets"], name
+        assert service["environment"]["PENSTOCK_IDENTITY_KEY_FILE"] == f"/run/secrets/{secret}", name
+
+
+def test_the_scrape_example_reaches_every_part(compose: dict[str, Any]) -> None:
+    page = (ROOT / "docs/operations/metrics-and-alerts.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (job,) = yaml.safe_load(example)["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    assert set(found["names"]) == set(ours(compose))
+    for name, service in ours(compose).items():
+        assert options(service["command"])["--ops-port"] == str(found["port"]), name
+        assert service["environment"]["PENSTOCK_OPS_HOST"] == "0.0.0.0", name
+
+
 def test_the_image_has_the_command_and_no_root(compose: dict[str, Any]) -> None:
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     assert lines[-1] == 'ENTRYPOINT ["penstock"]'

@@ -30,7 +30,7 @@ class Ops:
 async def ops() -> AsyncIterator[Ops]:
     registry, ready = CollectorRegistry(auto_describe=True), asyncio.Event()
     counter = Counter("penstock_things_total", "Things.", registry=registry)
-    async with serve_ops(registry, ready, 0) as port, aiohttp.ClientSession() as http:
+    async with serve_ops(registry, ready, "127.0.0.1", 0) as port, aiohttp.ClientSession() as http:
         yield Ops(f"http://127.0.0.1:{port}", port, ready, counter, http)
 
 
@@ -59,13 +59,13 @@ async def test_nothing_else_is_served(ops: Ops, path: str, method: str, status: 
 
 async def test_a_port_in_use_is_a_startup_error(ops: Ops) -> None:
     with pytest.raises(StartupError, match=f"cannot listen on 127.0.0.1:{ops.port}"):
-        async with serve_ops(CollectorRegistry(), asyncio.Event(), ops.port):
+        async with serve_ops(CollectorRegistry(), asyncio.Event(), "127.0.0.1", ops.port):
             pass
 
 
 async def test_an_open_connection_does_not_hold_up_the_end() -> None:
     async with asyncio.timeout(30):
-        async with serve_ops(CollectorRegistry(), asyncio.Event(), 0) as port:
+        async with serve_ops(CollectorRegistry(), asyncio.Event(), "127.0.0.1", 0) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
             assert (await reader.readline()).startswith(b"HTTP/1.1 503")
