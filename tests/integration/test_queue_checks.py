@@ -56,6 +56,7 @@ def test_a_process_does_not_start_on_a_redis_that_may_lose_jobs(
         "PENSTOCK_CACHE_REDIS_URL": settings.cache_redis_url,
         "PENSTOCK_QUEUE_REDIS_URL": undurable_url,
         "PENSTOCK_UPSTREAMS": "http://127.0.0.1:9",
+        "PENSTOCK_IDENTITY": "off",
     }
     options = ["--port", str(free_port())] if role == "edge" else []
     command = [str(PENSTOCK), role, *options]
