@@ -59,8 +59,13 @@ def up(
     run_up(UpOptions(port, admin_port, data_dir, rules, tuple(upstream or ()), edges, workers, queue))
 
 
-@app.command()
+edges_app = typer.Typer(invoke_without_command=True, help="Run an edge, which serves the data plane.")
+app.add_typer(edges_app, name="edge")
+
+
+@edges_app.callback()
 def edge(
+    context: typer.Context,
     host: str = "127.0.0.1",
     port: int = 8080,
     reuse_port: Annotated[bool, typer.Option("--reuse-port", help="Share the port with other edges.")] = False,
@@ -68,7 +73,19 @@ def edge(
     ops_port: OpsPort = 0,
 ) -> None:
     """Run an edge, which serves the data plane."""
-    _run("edge", ops_host, ops_port, Listen(host, port, reuse_port))
+    if context.invoked_subcommand is None:
+        _run("edge", ops_host, ops_port, Listen(host, port, reuse_port), drains=True)
+
+
+@edges_app.command("restart")
+def restart_edge(
+    index: Annotated[int | None, typer.Argument(help="Which edge, from 0. Default: all, one after another.")] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Restart edges that `penstock up` runs; each is ready again before the next one stops."""
+    from app.commands.edge import restart_edges  # noqa: PLC0415 - only this command needs it
+
+    restart_edges(data_dir, index)
 
 
 @app.command()
@@ -138,7 +155,13 @@ def parse_duration(text: str) -> timedelta:
 
 
 def _run(
-    role: str, ops_host: str | None, ops_port: int, listen: Listen | None = None, data_dir: Path | None = None
+    role: str,
+    ops_host: str | None,
+    ops_port: int,
+    listen: Listen | None = None,
+    data_dir: Path | None = None,
+    *,
+    drains: bool = False,
 ) -> None:
     from app.process.lifecycle import run  # noqa: PLC0415 - only commands that run a process need it
     from app.settings import load_settings  # noqa: PLC0415
@@ -146,7 +169,7 @@ def _run(
     settings = load_settings(**({} if ops_host is None else {"ops_host": ops_host}))
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir})
-    run(role, _body(role), settings, listen=listen, ops_port=ops_port)
+    run(role, _body(role), settings, listen=listen, ops_port=ops_port, drain_s=settings.drain_s if drains else 0.0)
 
 
 def _body(role: str) -> Any:  # noqa: ANN401 - an app.process.lifecycle.Body, which is not imported here

@@ -180,7 +180,7 @@ class EdgeComposition:
                 identity_tokens=self._identity_tokens,
                 settings=self._settings,
                 poll_limit=PollLimit(self._settings.poll_limit_per_s),
-                stopping=self._process.stop,
+                draining=self._process.draining,
             )
         )
 

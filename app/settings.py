@@ -221,6 +221,11 @@ class Settings(BaseSettings):
     keep_alive_s: float = Field(75.0, gt=0)
     """How long a connection of a client may be idle."""
 
+    drain_s: float = Field(5.0, ge=0, le=600)
+    """How long an edge that is told to stop goes on serving while `/_penstock/readyz` says 503, so that load balancers
+    choose another edge before it stops listening. 0 under `penstock up`, where no load balancer asks.
+    """
+
     # Workers
     max_in_flight: int = Field(256, ge=1)
     """Jobs that a worker has in flight at most."""

@@ -79,6 +79,7 @@ class LocalSystem:
         self._environment: dict[str, str] = {
             "PENSTOCK_DATA_DIR": str(options.data_dir.resolve()),
             "PENSTOCK_OPS_HOST": HOST,
+            "PENSTOCK_DRAIN_S": "0",
             "PENSTOCK_QUEUE": options.queue,
         }
         log_dir = options.data_dir / "logs"

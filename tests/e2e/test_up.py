@@ -36,6 +36,13 @@ def test_everything_starts_is_named_and_ends(tmp_path: Path) -> None:
         edge = up.pids("edge")[0]
         command = Path(f"/proc/{edge}/cmdline").read_bytes().split(b"\0")
         assert b"edge" in command
+        edges = up.pids("edge")
+        restart = ("edge", "restart", "--data-dir", str(up.data_dir))
+        answer = subprocess.run([PENSTOCK, *restart], capture_output=True, text=True, timeout=120, check=True)
+        assert answer.stdout.splitlines() == ["edge 0: restarted", "edge 1: restarted"]
+        assert not set(edges) & set(up.pids("edge"))
+        assert up.get("/hello").status_code == 200
+        fails_with_one_line("there is no edge 7: running are 0, 1", *restart, "7")
         pids = [*up.pids(), up.process.pid]
         start = time.monotonic()
         up.process.send_signal(signal.SIGINT)

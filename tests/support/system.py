@@ -233,6 +233,7 @@ async def running(
                 "PENSTOCK_UPSTREAMS": system.upstream,
                 "PENSTOCK_POLL_LIMIT_PER_S": "100000",
                 "PENSTOCK_IDENTITY": "off",
+                "PENSTOCK_DRAIN_S": "0",
                 # Two busy cores: what is about rates must not fall back to local counting.
                 "PENSTOCK_COUNTERS_TIMEOUT_MS": "2000",
                 **_kafka(settings),

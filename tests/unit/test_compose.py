@@ -12,6 +12,7 @@ from typer.main import get_command
 
 from app.cli import app
 from app.local.stores import StoreProcess, cache_store, queue_store, rules_store
+from app.process.serving import GRACEFUL_SHUTDOWN_S
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +81,8 @@ def test_mongodb_is_the_same_replica_set(compose: dict[str, Any], tmp_path: Path
 
 def test_a_process_has_time_to_finish(compose: dict[str, Any]) -> None:
     for name, service in ours(compose).items():
-        assert int(service["stop_grace_period"].removesuffix("s")) > Settings().finish_within_s, name
+        needed_s = max(Settings().finish_within_s, Settings().drain_s + GRACEFUL_SHUTDOWN_S)
+        assert int(service["stop_grace_period"].removesuffix("s")) > needed_s, name
 
 
 def test_what_must_be_kept_is_on_a_volume(compose: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ class ApiParts:
     identity_tokens: IdentityTokens
     settings: Settings
     poll_limit: PollLimit
-    stopping: asyncio.Event
+    draining: asyncio.Event
 
 
 def parts_of(request: Request) -> ApiParts:

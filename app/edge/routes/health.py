@@ -22,6 +22,6 @@ async def readyz(parts: PartsOf) -> Response:
 
     A store that can't be reached does not count, because it would take every edge out of the load balancer.
     """
-    ready = parts.rules.has_rules and not parts.stopping.is_set()
+    ready = parts.rules.has_rules and not parts.draining.is_set()
     fields = {"status": "ready" if ready else "not ready", "rules_version": parts.rules.version}
     return response_of(json_reply(200 if ready else 503, fields))
