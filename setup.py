@@ -26,6 +26,7 @@ HOT = [
     "app/http1/server/interface.py",
     "app/http1/server/pipeline.py",
     "app/http1/server/request_body.py",
+    "app/http1/server/request_line.py",
     "app/http1/server/request_parser.py",
     "app/http1/server/response_writer.py",
     "app/http1/server/state.py",

@@ -10,6 +10,7 @@ HOP_BY_HOP = frozenset(
     {
         b"connection",
         b"expect",  # the edge itself sends `100 Continue`
+        b"http2-settings",  # belongs to an offer of HTTP/2 (RFC 7540, 3.2.1)
         b"keep-alive",
         b"proxy-connection",
         b"te",

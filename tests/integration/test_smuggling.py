@@ -30,6 +30,7 @@ def chunked(body: bytes, coding: bytes = b"Transfer-Encoding: chunked") -> bytes
 
 
 LAST = b"0\r\n\r\n"
+OFFER = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQAAP__")
 SMUGGLED = b"5c\r\n" + b"GET /smuggled HTTP/1.1\r\nHost: edge.test\r\n\r\n"
 
 FRAMING = {
@@ -81,10 +82,9 @@ CODINGS = {
     "gzip, chunked": chunked(LAST, b"Transfer-Encoding: gzip, chunked"),
     "identity, chunked": chunked(LAST, b"Transfer-Encoding: identity, chunked"),
     "Upgrade": get(b"Connection: upgrade", b"Upgrade: websocket"),
-    "Upgrade to h2c, with a body": post(
-        b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"Content-Length: 3", body=b"abc"
-    ),
-    "Upgrade not named by Connection": get(b"Upgrade: h2c"),
+    "Upgrade to one of several": get(b"Connection: upgrade", b"Upgrade: h2c, WebSocket/13"),
+    "Upgrades in two lines": get(b"Connection: upgrade", b"Upgrade: h2c", b"Upgrade: websocket"),
+    "Upgrade not named by Connection": get(b"Upgrade: websocket"),
 }
 CHUNKS = {
     "size 0x1": chunked(b"0x1\r\na\r\n" + LAST),
@@ -158,6 +158,14 @@ REQUEST_LINES = {
     "HTTP/1.10": get(line=b"GET /bad HTTP/1.10"),
     "HTTP/2.0": get(line=b"GET /bad HTTP/2.0"),
     "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "RTSP/1.0": get(line=b"GET /bad RTSP/1.0"),
+    "RTSP/1.1": get(line=b"POST /bad RTSP/1.1"),
+    "RTSP after spaces": get(line=b"GET   /bad   RTSP/1.0"),
+    "RTSP after an empty line": b"\r\n" + get(line=b"GET /bad RTSP/1.0"),
+    "RTSP, and HTTP in a header": get(b"X: GET /bad HTTP/1.0", line=b"GET /bad RTSP/1.0"),
+    "RTSP's own method": get(line=b"DESCRIBE /bad RTSP/1.0"),
+    "ICE/1.0": get(line=b"SOURCE /bad ICE/1.0"),
+    "ICE/1.1": get(line=b"SOURCE /bad ICE/1.1"),
     "http in lower case": get(line=b"GET /bad http/1.1"),
     "TLS": b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03",
     "method in lower case": get(line=b"get /bad HTTP/1.1"),
@@ -269,6 +277,17 @@ async def test_ambiguous_requests_are_refused_and_nothing_behind_them_is_read(
         (chunked(LAST), b"POST /bad HTTP/1.1", b""),
         (post(b"Content-Length: 0"), b"POST /bad HTTP/1.1", b""),
         (post(b"Content-Length: 45", body=SECOND + b"xxxx"), b"POST /bad HTTP/1.1", SECOND + b"xxxx"),
+        (post(b"Content-Length: 17", body=b"GET /bad RTSP/1.0"), b"POST /bad HTTP/1.1", b"GET /bad RTSP/1.0"),
+        (get(*OFFER), b"GET /bad HTTP/1.1", b""),
+        (get(b"Upgrade: TLS/1.3, h2c"), b"GET /bad HTTP/1.1", b""),
+        (post(*OFFER, b"Content-Length: 3", body=b"abc"), b"POST /bad HTTP/1.1", b"abc"),
+        (post(*OFFER, b"Content-Length: 45", body=SECOND + b"xxxx"), b"POST /bad HTTP/1.1", SECOND + b"xxxx"),
+        (post(*OFFER, b"Content-Length: 0"), b"POST /bad HTTP/1.1", b""),
+        (
+            post(*OFFER, b"Transfer-Encoding: chunked", body=b"3\r\nabc\r\n" + LAST),
+            b"POST /bad HTTP/1.1",
+            b"abc",
+        ),
     ],
     ids=[
         "an empty line before",
@@ -288,6 +307,13 @@ async def test_ambiguous_requests_are_refused_and_nothing_behind_them_is_read(
         "no chunk",
         "length 0",
         "a request as a body",
+        "RTSP as a body",
+        "an offer of h2c",
+        "an offer not named by Connection",
+        "an offer and a body",
+        "an offer and a request as a body",
+        "an offer and length 0",
+        "an offer and chunks",
     ],
 )
 async def test_unusual_but_unambiguous_requests_are_forwarded_and_so_are_the_next_ones(
@@ -296,6 +322,7 @@ async def test_unusual_but_unambiguous_requests_are_forwarded_and_so_are_the_nex
     answer = await edge.raw(raw + get(b"Connection: close", line=b"GET /second HTTP/1.1"))
     assert STATUSES.findall(answer) == [b"200", b"200"]
     assert lines(edge) == [line, b"GET /second HTTP/1.1"]
+    assert not {b"upgrade", b"http2-settings"} & {name for one in edge.app_server.arrived for name, _ in one.headers}
     sent = bodies(edge)[0]
     assert (unchunked(sent) if b"chunked" in edge.app_server.arrived[0].head else sent) == body
 
@@ -353,16 +380,30 @@ async def test_a_body_sent_without_100_continue_is_not_taken_for_a_request(edge:
 async def test_requests_are_read_in_the_same_way_however_they_are_split(edge: Edge, size: int) -> None:
     """Pipelined requests of all kinds, split anywhere."""
     raw = FIRST + post(b"Content-Length: 3", body=b"abc") + chunked(b"3\r\nabc\r\n0\r\nT: 1\r\n\r\n") + FIRST
-    raw += get(b"A: a\nb") + SECOND
+    raw += post(*OFFER, b"Content-Length: 3", body=b"abc") + get(*OFFER) + get(b"A: a\nb") + SECOND
     reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
     for begin, end in pairwise([*range(0, len(raw), size), len(raw)]):
         writer.write(raw[begin:end])
         await asyncio.sleep(0)
     answers = STATUSES.findall(await asyncio.wait_for(reader.read(), 30))
     writer.close()
-    assert answers == [b"200"] * 4 + [b"400"]
-    assert [line.split()[1] for line in lines(edge)] == [b"/first", b"/bad", b"/bad", b"/first"]
-    assert [unchunked(body) if body.endswith(LAST) else body for body in bodies(edge)] == [b"", b"abc", b"abc", b""]
+    assert answers == [b"200"] * 6 + [b"400"]
+    assert [line.split()[1] for line in lines(edge)] == [b"/first", b"/bad", b"/bad", b"/first", b"/bad", b"/bad"]
+    sent = [unchunked(body) if body.endswith(LAST) else body for body in bodies(edge)]
+    assert sent == [b"", b"abc", b"abc", b"", b"abc", b""]
+
+
+@pytest.mark.parametrize("size", [1, 3, 50])
+@pytest.mark.parametrize("line", [b"GET /bad RTSP/1.0", b"SOURCE /bad ICE/1.1"])
+async def test_another_protocol_is_refused_however_it_is_split(edge: Edge, line: bytes, size: int) -> None:
+    raw = FIRST + get(line=line) + SECOND
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    for begin, end in pairwise([*range(0, len(raw), size), len(raw)]):
+        writer.write(raw[begin:end])
+        await asyncio.sleep(0)
+    assert STATUSES.findall(await asyncio.wait_for(reader.read(), 30)) == [b"200", b"400"]
+    writer.close()
+    assert lines(edge) == [b"GET /first HTTP/1.1"]
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,8 @@ BROKEN = {
     "HTTP/0.9": b"HTTP/0.9 200 OK\r\n" + LENGTH + b"\r\nabc",
     "HTTP/2.0": b"HTTP/2.0 200 OK\r\n" + LENGTH + b"\r\nabc",
     "small http": b"http/1.1 200 OK\r\n" + LENGTH + b"\r\nabc",
+    "RTSP": b"RTSP/1.0 200 OK\r\n" + LENGTH + b"\r\nabc",
+    "ICE after an empty line": b"\r\nICE/1.1 200 OK\r\n" + LENGTH + b"\r\nabc",
     "switching protocols": b"HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n" + STOLEN,
     "switching to nothing": b"HTTP/1.1 101 S\r\n\r\n" + STOLEN,
     "only interim": b"HTTP/1.1 100 Continue\r\n\r\n",

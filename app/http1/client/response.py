@@ -18,6 +18,7 @@ MAX_HEAD_BYTES = 65_536
 MAX_INTERIM_RESPONSES = 16
 """So many 1xx responses may come before the final one."""
 
+_PROTOCOL = b"HTTP/"
 _VERSIONS = frozenset({"1.0", "1.1"})
 _MAX_STATUS = 599  # RFC 9110, 15
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
@@ -70,6 +71,9 @@ class ResponseReader:
         self._bytes_since_progress = 0
         self._headers: Headers = []
         self._parser: HttpResponseParser | None = None
+        self._start = b""
+        """The first bytes of the response, until they show that it is HTTP."""
+        self._is_http = False
 
     def expect(self, *, is_head_request: bool) -> Response:
         """Begin the next response. `is_head_request`: the method of its request is HEAD."""
@@ -78,6 +82,7 @@ class ResponseReader:
         self._ends_with_connection = False
         self._interim_count = self._bytes_since_progress = 0
         self._headers = []
+        self._start, self._is_http = b"", False
         if self._parser is None:
             self._parser = HttpResponseParser(self)
         return self._response
@@ -94,6 +99,8 @@ class ResponseReader:
             response.keep_alive = False
             return
         self._bytes_since_progress += len(data)
+        if not self._is_http:
+            self._require_http(data)
         buffered_bytes = response.buffered_bytes
         try:
             self._parser.feed_data(data)
@@ -109,6 +116,14 @@ class ResponseReader:
             self._bytes_since_progress = 0
         elif self._bytes_since_progress > MAX_HEAD_BYTES and not response.complete:
             raise BadResponse("its head or its trailers are too large")
+
+    def _require_http(self, data: bytes) -> None:
+        """llhttp also takes RTSP and ICE, and does not tell. It skips empty lines."""
+        start = (self._start + data).lstrip(b"\r\n") if self._start or data[:1] in b"\r\n" else data
+        self._is_http = start.startswith(_PROTOCOL)
+        if not self._is_http and not _PROTOCOL.startswith(start):
+            raise BadResponse("its protocol is not HTTP")
+        self._start = b"" if self._is_http else start
 
     def feed_eof(self) -> None:
         """The server has closed its side. Raises BadResponse if the response is incomplete."""

@@ -12,7 +12,8 @@ MAX_LENGTH_DIGITS = 18
 
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]+")
 _SCHEMES = (b"http", b"https")
-_SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"authorization"})
+_SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect", b"authorization"})
+FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _LOOKALIKES = frozenset({b"content_length", b"transfer_encoding"})
 """App servers that pass headers as variables (CGI, WSGI) cannot tell these from the real ones."""
 
@@ -52,13 +53,18 @@ def read_head(method: str, version: str, url: bytes, headers: Headers, max_body_
             single[name] = value
         elif name in _LOOKALIKES:
             raise MalformedRequest(f"The header {name.decode()} is not allowed.")
-    if b"upgrade" in single:
-        raise NotSupported("Upgrades are not supported.")
+        elif name == b"upgrade" and _offers_websocket(value):
+            raise NotSupported("WebSocket is not supported.")
     host = _host(single.get(b"host"), version)
     has_body = _has_body(single, version, max_body_bytes)
     expects_continue = b"expect" in single and version == "1.1" and single[b"expect"].lower() == b"100-continue"
     target = _origin_form(url, host)
     return Head(method, version, target, target.partition(b"?")[0], headers, single, has_body, expects_continue)
+
+
+def _offers_websocket(upgrade: bytes) -> bool:
+    """Whether the client wants a WebSocket. Any other protocol is an offer that may be ignored (RFC 9110, 7.8)."""
+    return any(protocol.partition(b"/")[0].strip() == b"websocket" for protocol in upgrade.lower().split(b","))
 
 
 def _host(host: bytes | None, version: str) -> bytes | None:

@@ -3,9 +3,10 @@
 import httptools
 
 from app.errors import HeadTooLarge, InvalidInput, MalformedRequest, PenstockError, TargetTooLong
-from app.http1.server.head import read_head
+from app.http1.server.head import FRAMING, Head, read_head
 from app.http1.server.interface import ConnectionInterface
 from app.http1.server.limits import ServerLimits
+from app.http1.server.request_line import RequestLines
 from app.web.headers import Headers
 
 
@@ -13,17 +14,19 @@ class RequestParser:
     """Tells a connection what it has received. Trailers are dropped: nothing in them could be trusted."""
 
     def __init__(self, connection: ConnectionInterface, limits: ServerLimits) -> None:
-        parser = httptools.HttpRequestParser(self)
-        # Bytes after a request with `Connection: close` are ignored instead of being an error.
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._parser: httptools.HttpRequestParser | None = parser
+        self._parser: httptools.HttpRequestParser | None = self._new_parser()
         self._connection = connection
         self._limits = limits
+        self._lines = RequestLines()
         self._in_head = False
         self._url = b""
         self._headers: Headers = []
         self._trailers = 0
         self._bytes_since_progress = 0
+        self._unparsed_body: tuple[Head, bool] | None = None
+        """The head of a request, and whether it keeps the connection alive, whose body llhttp takes for another
+        protocol."""
+        self._is_repeating = False
         self._error: PenstockError | None = None
 
     def close(self) -> None:
@@ -34,19 +37,51 @@ class RequestParser:
         """Parse these bytes. Raises MalformedRequest, HeadTooLarge, TargetTooLong, and what the connection raises."""
         assert self._parser is not None
         self._bytes_since_progress += len(data)
+        self._lines.receive(data)
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as paused:
+            self._bytes_since_progress = 0
+            self._ignore_upgrade()
+            self.feed(data[paused.args[0] :])
+            return
         except httptools.HttpParserCallbackError as error:
             # The context of llhttp's error is not reliable: compiled coroutines may leave an exception of theirs there.
             raise self._error or error from None
         except httptools.HttpParserError as error:
             raise MalformedRequest(f"The request is not well-formed HTTP/1.1: {error}.") from error
+        self._lines.received(in_head=self._in_head)
         # The parser calls nothing while a header, a trailer or a chunk extension goes on and on.
         if self._bytes_since_progress > self._limits.header_bytes:
             raise self._too_large()
 
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        # Bytes after a request with `Connection: close` are ignored instead of being an error.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    def _ignore_upgrade(self) -> None:
+        """Go on with HTTP/1.1 after a request that offers another protocol.
+
+        llhttp parses no body behind such a head. So a new parser gets a head with the same framing and without the
+        offer.
+        """
+        if self._unparsed_body is None:
+            return
+        (head, keep_alive), self._unparsed_body = self._unparsed_body, None
+        lines = [b"%b: %b\r\n" % field for field in head.single.items() if field[0] in FRAMING]
+        connection = b"" if keep_alive else b"Connection: close\r\n"
+        self._parser = self._new_parser()
+        self._is_repeating = True
+        self._parser.feed_data(b"".join([b"POST / HTTP/1.1\r\nHost: x\r\n", connection, *lines, b"\r\n"]))
+        self._is_repeating = False
+
     def on_message_begin(self) -> None:
         """Called by httptools at the first byte of a request."""
+        if self._is_repeating:
+            return
+        self._lines.begin()
         self._in_head = True
         self._url = b""
         self._headers = []
@@ -59,6 +94,8 @@ class RequestParser:
 
     def on_url(self, url: bytes) -> None:
         """Called by httptools for a piece of the target."""
+        if self._is_repeating:
+            return
         self._url += url
         if len(self._url) > self._limits.header_bytes:
             self._error = self._too_large()
@@ -69,6 +106,8 @@ class RequestParser:
         if self._in_head:
             self._headers.append((name.lower(), value.rstrip(b" \t")))
             return
+        if self._is_repeating:
+            return
         self._trailers += 1
         if len(self._headers) + self._trailers > self._limits.headers:
             self._error = self._too_large()
@@ -76,6 +115,8 @@ class RequestParser:
 
     def on_headers_complete(self) -> None:
         """Called by httptools at the end of a head."""
+        if self._is_repeating:
+            return
         try:
             self._complete_head()
         except PenstockError as error:
@@ -89,9 +130,14 @@ class RequestParser:
             self._bytes_since_progress > limits.header_bytes and self._head_bytes() > limits.header_bytes
         ):
             raise self._too_large()
+        if not self._lines.names_http(self._url):
+            raise MalformedRequest("Only HTTP is supported.")
         version = parser.get_http_version()
         head = read_head(parser.get_method().decode(), version, self._url, self._headers, limits.body_bytes)
-        self._connection.head_received(head, keep_alive=version == "1.1" and parser.should_keep_alive())
+        keep_alive = version == "1.1" and parser.should_keep_alive()
+        if head.has_body and parser.should_upgrade():
+            self._unparsed_body = head, keep_alive
+        self._connection.head_received(head, keep_alive=keep_alive)
         self._in_head = False
         self._bytes_since_progress = 0
 
@@ -106,6 +152,9 @@ class RequestParser:
 
     def on_message_complete(self) -> None:
         """Called by httptools at the end of a request."""
+        if self._unparsed_body is not None:
+            return
+        self._lines.end()
         self._bytes_since_progress = 0
         try:
             self._connection.request_complete()
