@@ -21,12 +21,19 @@ class _Share(NamedTuple):
     burst: int
 
 
+class _Debt(NamedTuple):
+    """What is owed: until when, where a unit takes so long."""
+
+    tat_us: float
+    interval_us: float
+
+
 class LocalLimiter:
     """GCRA in memory for every algorithm, each quota divided by the number of edges that share it."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
-        self._tats_us: LRUCache[str, float] = LRUCache(MAX_COUNTERS)
+        self._debts: LRUCache[str, _Debt] = LRUCache(MAX_COUNTERS)
 
     def decide(self, charges: Sequence[Charge], edges: int) -> Verdict:
         """Decide a live request by what this edge alone has counted; nothing is spent if a quota refuses."""
@@ -36,17 +43,27 @@ class LocalLimiter:
         allowed = not any(refuses and not charge.shadow for charge, refuses in zip(charges, refused, strict=True))
         states = []
         for charge, share, refuses in zip(charges, shares, refused, strict=True):
-            tat = self._tats_us.get(charge.counter, 0.0)
+            tat = self._tat_us(charge, share, now)
             if allowed and not refuses:
-                tat = self._tats_us[charge.counter] = gcra.spend(tat, now, share.interval_us, charge.cost)
+                tat = gcra.spend(tat, now, share.interval_us, charge.cost)
+                self._debts[charge.counter] = _Debt(tat, share.interval_us)
             remaining = gcra.remaining(tat, now, share.interval_us, share.burst)
             wait_us, reset_us = self._wait_us(charge, share, now), math.ceil(max(0.0, tat - now))
             states.append(QuotaState(remaining, wait_us, reset_us, refuses, backlog=False))
         return Verdict(allowed, tuple(states))
 
+    def _tat_us(self, charge: Charge, share: _Share, now: float) -> float:
+        """When nothing will be owed; what is owed is converted if the rule or the number of edges has changed."""
+        debt = self._debts.get(charge.counter)
+        if debt is None:
+            return 0.0
+        if debt.interval_us == share.interval_us:
+            return debt.tat_us
+        return now + min(max(0.0, debt.tat_us - now) / debt.interval_us, share.burst) * share.interval_us
+
     def _wait_us(self, charge: Charge, share: _Share, now: float) -> int:
         """Rounded up, so that a request after this wait is allowed; less than 1 us is a rounding error."""
-        tat = self._tats_us.get(charge.counter, 0.0)
+        tat = self._tat_us(charge, share, now)
         wait = gcra.wait(tat, now, share.interval_us, share.burst, charge.cost)
         return math.ceil(wait) if wait >= 1 else 0
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from app.limiter.policy import Charge, Slots, Verdict
 from app.limiter.script_calls import (
+    KEPT_BY_ANOTHER_ALGORITHM,
     AcquireOptions,
     acquire_call,
     acquire_reply,
@@ -36,7 +37,13 @@ class RedisLimiter:
             self._decide_calls.put(charges, call)
         script, packed = call
         reply = await self._scripts.run(script, charges[0].counter, packed)
-        return decide_reply(reply) if script is self._decide else _verdict(reply)
+        if script is self._decide:
+            if reply[0] != KEPT_BY_ANOTHER_ALGORITHM:
+                return decide_reply(reply)
+            # The algorithm of a rule has just changed: the first call afterwards takes the counter over.
+            packed = acquire_call(self._acquire, charges, AcquireOptions())
+            reply = await self._scripts.run(self._acquire, charges[0].counter, packed)
+        return _verdict(reply)
 
     async def inspect(self, charges: Sequence[Charge]) -> Verdict:
         """What `decide` would answer; spends nothing."""

@@ -9,6 +9,8 @@ from app.redis_wire.resp import bulk, bulks
 from app.redis_wire.scripts import Argument, Script
 
 SHADOW_FLAG, MARKER_FLAG = 1, 2
+KEPT_BY_ANOTHER_ALGORITHM = -1
+"""The whole reply of decide.lua where another algorithm than GCRA keeps one of the counters."""
 
 _DECIDE_HEADER_FIELDS = 1
 _ACQUIRE_HEADER_FIELDS = 7

@@ -5,15 +5,27 @@
 function algorithms.gcra()
   local max, ceil, floor = math.max, math.ceil, math.floor
 
-  local function load(quota)
-    local stored = redis.call('GET', quota.key)
-    quota.tat = 0 -- without a counter nothing is owed
-    if stored then
-      quota.tat, quota.interval, quota.units, quota.parameters, quota.changed = gcra_restore(
-        stored, quota.interval, quota.units, quota.parameters)
-    end
+  local function begin(quota, tat)
+    quota.tat = tat
     quota.tau = quota.interval * quota.units
     quota.step = quota.interval * quota.cost
+  end
+
+  local function load(quota, stored)
+    local tat = 0 -- without a counter nothing is owed
+    if stored then
+      tat, quota.interval, quota.units, quota.parameters, quota.changed = gcra_restore(
+        stored, quota.interval, quota.units, quota.parameters)
+    end
+    begin(quota, tat)
+  end
+
+  local function owed(quota)
+    return max(0, quota.tat) / quota.interval
+  end
+
+  local function take_over(quota, units)
+    begin(quota, ceil(units * quota.interval))
   end
 
   local function earliest(quota, horizon)
@@ -39,5 +51,10 @@ function algorithms.gcra()
     gcra_store(quota.key, quota.tat, quota.parameters)
   end
 
-  return { load = load, earliest = earliest, spend = spend, remaining = remaining, reset = reset, save = save }
+  local function forget() end -- the counter is all that GCRA keeps, and another algorithm's takes its place
+
+  return {
+    load = load, owed = owed, take_over = take_over, earliest = earliest, spend = spend, remaining = remaining, reset = reset,
+    save = save, forget = forget,
+  }
 end

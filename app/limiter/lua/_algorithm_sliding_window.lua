@@ -3,16 +3,17 @@
 -- With c more units, the unit that stands `limit` before the last of them must be a window old. So no window, wherever it
 -- begins, holds more than `limit` units.
 --
--- The log is a list of slots in microseconds of TIME at `<counter>:log`; beside it "window limit revision" stands at
--- `<counter>:log:policy`. A caller with a newer revision takes its own policy and drops slots in the future, which the old
--- policy granted; one with an older revision is judged by the stored policy.
+-- The log is a list of slots in microseconds of TIME at `<counter>:log`. The counter itself names the policy: "now window
+-- limit revision sliding_window". A caller with a newer revision takes its own policy; one with an older revision is judged
+-- by the stored policy. The log stays as it is, so what was spent stays spent.
 --
 -- USES  _algorithms _now
 
 function algorithms.sliding_window()
   local NEVER = 1e15
   local SHORTEST_TTL_MS = 1000
-  local call, max, ceil = redis.call, math.max, math.ceil
+  local PUSHED_AT_ONCE = 1000 -- Lua passes no more than some thousands of arguments
+  local call, max, min, ceil = redis.call, math.max, math.min, math.ceil
 
   -- The slot at an index from 1 on, in the stored log and then in what this call adds to it.
   local function at(quota, index)
@@ -22,17 +23,14 @@ function algorithms.sliding_window()
     return quota.added[index - quota.length]
   end
 
-  -- Apply the stored policy, or the caller's where that is newer; returns whether the caller's is newer.
-  local function adopt_policy(quota)
-    local stored = call('GET', quota.log .. ':policy')
-    if not stored or stored == quota.parameters then
-      return false
-    end
-    local window, limit, revision = string.match(stored, '^(%S+) (%S+) (%S+)$')
+  -- Apply the stored policy unless the caller's is newer; returns whether it is.
+  local function adopt_policy(quota, stored)
+    local window, limit, revision = string.match(stored, '^%S+ (%S+) (%S+) (%S+)')
     if tonumber(revision) < quota.revision then
       return true
     end
-    quota.interval, quota.units, quota.parameters = tonumber(window), tonumber(limit), stored
+    quota.interval, quota.units = tonumber(window), tonumber(limit)
+    quota.parameters = window .. ' ' .. limit .. ' ' .. revision
     return false
   end
 
@@ -50,14 +48,24 @@ function algorithms.sliding_window()
     return low
   end
 
-  local function load(quota)
+  local function load(quota, stored)
     quota.log, quota.added = quota.key .. ':log', {}
-    quota.changed = adopt_policy(quota)
-    quota.length, quota.dropped = call('LLEN', quota.log), 0
-    while quota.changed and quota.length > 0 and at(quota, quota.length) > 0 do
-      quota.length, quota.dropped = quota.length - 1, quota.dropped + 1
-    end
+    quota.changed = stored and adopt_policy(quota, stored) or false
+    quota.length = call('LLEN', quota.log)
     quota.expired = count_expired(quota)
+  end
+
+  local function owed(quota)
+    return quota.length - quota.expired + #quota.added
+  end
+
+  -- As under GCRA, one of these units becomes free every window/limit: each is logged a window before it does.
+  local function take_over(quota, units)
+    quota.log, quota.added, quota.length, quota.expired, quota.renewed = quota.key .. ':log', {}, 0, 0, true
+    local spent = ceil(units)
+    for i = 1, spent do
+      quota.added[i] = ceil((units - spent + i) * quota.interval / quota.units - quota.interval)
+    end
   end
 
   local function earliest(quota)
@@ -80,7 +88,7 @@ function algorithms.sliding_window()
   end
 
   local function remaining(quota)
-    return quota.units - (quota.length - quota.expired + #quota.added)
+    return quota.units - owed(quota)
   end
 
   local function reset(quota)
@@ -88,15 +96,34 @@ function algorithms.sliding_window()
     return length > quota.expired and max(0, at(quota, length) + quota.interval) or 0
   end
 
-  local function save(quota)
-    local ttl_ms = max(SHORTEST_TTL_MS, ceil(reset(quota) / 1000))
-    call('LTRIM', quota.log, quota.expired, -1 - quota.dropped)
-    for _, slot in ipairs(quota.added) do
-      call('RPUSH', quota.log, string.format('%d', now + slot))
+  local function append(log, slots)
+    local texts = {}
+    for i, slot in ipairs(slots) do
+      texts[i] = string.format('%d', now + slot)
     end
-    call('PEXPIRE', quota.log, ttl_ms)
-    call('SET', quota.log .. ':policy', quota.parameters, 'PX', ttl_ms)
+    for first = 1, #texts, PUSHED_AT_ONCE do
+      call('RPUSH', log, unpack(texts, first, min(first + PUSHED_AT_ONCE - 1, #texts)))
+    end
   end
 
-  return { load = load, earliest = earliest, spend = spend, remaining = remaining, reset = reset, save = save }
+  local function save(quota)
+    local ttl_ms = max(SHORTEST_TTL_MS, ceil(reset(quota) / 1000))
+    if quota.renewed then
+      call('DEL', quota.log)
+    else
+      call('LTRIM', quota.log, quota.expired, -1)
+    end
+    append(quota.log, quota.added)
+    call('PEXPIRE', quota.log, ttl_ms)
+    call('SET', quota.key, string.format('%d ', now) .. quota.parameters .. ' sliding_window', 'PX', ttl_ms)
+  end
+
+  local function forget(key)
+    call('DEL', key .. ':log')
+  end
+
+  return {
+    load = load, owed = owed, take_over = take_over, earliest = earliest, spend = spend, remaining = remaining, reset = reset,
+    save = save, forget = forget,
+  }
 end

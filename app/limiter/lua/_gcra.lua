@@ -15,7 +15,8 @@ local TAT_DIGITS = 16 -- a tat has at least so many, as the microseconds of this
 
 -- Read a counter for a caller with this policy. A caller with a newer revision converts what is owed to its own policy; one
 -- with an older revision is judged by the stored policy.
--- Returns tat relative to now, and the e, burst and parameters that apply, and whether tat was converted.
+-- Returns tat relative to now, and the e, burst and parameters that apply, and whether tat was converted. Returns nil if
+-- another algorithm keeps the counter (_algorithms.lua says how that is told).
 local function gcra_restore(stored, e, burst, parameters)
   local space = string.find(stored, ' ', TAT_DIGITS, true)
   local tat, stored_parameters = string.sub(stored, 1, space - 1) - now, string.sub(stored, space + 1)
@@ -23,6 +24,9 @@ local function gcra_restore(stored, e, burst, parameters)
     return tat, e, burst, parameters, false
   end
   local stored_e, stored_burst, stored_revision = string.match(stored_parameters, '^(%S+) (%S+) (%S+)$')
+  if not stored_revision then
+    return nil
+  end
   if tonumber(stored_revision) >= tonumber(string.match(parameters, '%S+$')) then
     return tat, tonumber(stored_e), tonumber(stored_burst), stored_parameters, false
   end

@@ -24,7 +24,7 @@
 local HEADER, PER_QUOTA, PER_STATE = 7, 6, 5
 local SHADOW = 1
 
-local call, max, ceil = redis.call, math.max, math.ceil
+local call, max, min, ceil = redis.call, math.max, math.min, math.ceil
 
 local n, horizon, lead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local peek, new_marker, marker_ttl_ms = ARGV[4] == '1', ARGV[5], ARGV[6]
@@ -46,15 +46,38 @@ local function backlog_at(markers)
   return found
 end
 
-local quotas, blocked = { nil, nil }, false
 local made = {} -- the functions of an algorithm are made only if a quota needs them
+local function algorithm_of(name)
+  made[name] = made[name] or algorithms[name]()
+  return made[name]
+end
+
+-- Read a quota from its counter. A counter that another algorithm keeps by a newer policy, or by the same, judges the caller
+-- by that algorithm; one that it keeps by an older policy is taken over, and what was spent stays spent.
+local function load(quota, name)
+  local stored = call('GET', quota.key)
+  local keeper, kept_revision = name, 0
+  if stored then
+    keeper, kept_revision = kept_by(stored)
+  end
+  local kept = algorithm_of(keeper)
+  if keeper == name or kept_revision >= quota.revision then
+    quota.algorithm = kept
+    kept.load(quota, stored)
+    return
+  end
+  local former = { key = quota.key, revision = kept_revision, parameters = '0 0 0', cost = 0 }
+  kept.load(former, stored)
+  quota.algorithm, quota.former, quota.changed = algorithm_of(name), kept, true
+  quota.algorithm.take_over(quota, min(kept.owed(former), quota.units))
+end
+
+local quotas, blocked = { nil, nil }, false
 for i = 1, count do
   local first = HEADER + (i - 1) * PER_QUOTA
   local name, interval, units, revision = ARGV[first + 1], ARGV[first + 2], ARGV[first + 3], ARGV[first + 4]
   local flags = tonumber(ARGV[first + 6])
-  made[name] = made[name] or algorithms[name]()
   local quota = {
-    algorithm = made[name],
     key = KEYS[i],
     interval = tonumber(interval),
     units = tonumber(units),
@@ -66,7 +89,7 @@ for i = 1, count do
     refused = 0,
     changed = false,
   }
-  quota.algorithm.load(quota)
+  load(quota, name)
   blocked = blocked or quota.backlog == 1
   quotas[i] = quota
 end
@@ -112,6 +135,9 @@ for i = 1, count do
   reply[last + 3], reply[last + 4], reply[last + 5] = ceil(algorithm.reset(quota)), quota.refused, quota.backlog
   last = last + PER_STATE
   if quota.changed and not peek then
+    if quota.former then
+      quota.former.forget(quota.key)
+    end
     algorithm.save(quota)
   end
 end

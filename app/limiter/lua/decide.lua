@@ -7,7 +7,8 @@
 -- ARGV   1 how many quotas; then for each quota five:
 --          parameters ("e_us burst revision"), e_us, burst, cost,
 --          flags: 1 SHADOW (the quota refuses nothing) + 2 * how many backlog markers refuse the request if they stand
--- RETURN integers: 1 if the request is allowed, else 0; then for each quota five:
+-- RETURN -1 if another algorithm keeps one of the counters, and nothing is decided: acquire.lua must be asked. Else
+--        integers: 1 if the request is allowed, else 0; then for each quota five:
 --          remaining, wait_us, reset_us, refused (0 or 1), backlog (0 or 1)
 -- COST   one MGET of all keys, and one SET for each quota that is spent
 
@@ -41,6 +42,9 @@ for i = 1, count do
   local tat, converted, backlog = 0, false, 0 -- without a counter nothing is owed
   if stored[i] then
     tat, e, burst, parameters, converted = gcra_restore(stored[i], e, burst, parameters)
+    if not tat then
+      return { -1 }
+    end
     if converted then
       gcra_store(KEYS[i], tat, parameters)
     end
