@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.admin.auth import AsOperator, AsViewer
 from app.admin.bodies import body_as
 from app.admin.dependencies import AdminParts, AdminPartsOf
+from app.admin.operator_authenticator import Role
 from app.admin.schemas import BODY_PROBLEMS, COMMON_PROBLEMS
 from app.errors import Conflict, NotFound
 from app.queue.operations import DeadLetter, DeadLetterDetails, Operations
 from app.rules.model import RuleId
-from app.web.headers import Headers
+from app.web.headers import Headers, without_credentials
 from app.web.openapi import json_request, problems
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
@@ -64,7 +65,7 @@ class DeadLetterPage(BaseModel):
 
 
 class StoredRequestDocument(BaseModel):
-    """The request as it was stored."""
+    """The request as it was stored, without credentials."""
 
     method: str
     target: str
@@ -73,7 +74,7 @@ class StoredRequestDocument(BaseModel):
 
 
 class StoredResponseDocument(BaseModel):
-    """The app server's last answer. `body` is null if it was too large to keep."""
+    """The app server's last answer, without its cookies. `body` is null if it was too large to keep."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -81,7 +82,10 @@ class StoredResponseDocument(BaseModel):
 
 
 class DeadLetterDocument(BaseModel):
-    """A dead letter with its request and response. `request` is null if this process lacks the key to decrypt it."""
+    """A dead letter with its request and response. Both are null for a viewer, who may not see contents.
+
+    `request` is also null if this process lacks the key to decrypt it.
+    """
 
     id: str
     rule_id: str
@@ -125,9 +129,13 @@ async def list_dead_letters(
 
 
 @router.get("/{job_id}", response_model=DeadLetterDocument, responses=problems(*COMMON_PROBLEMS, 404, 409))
-async def get_dead_letter(job_id: str, _: AsViewer, parts: AdminPartsOf) -> dict[str, Any]:
-    """Show a dead letter: the error, the request and the app server's last answer. Bodies are base64."""
-    return _document(await parts.operations.dead_letter(job_id))
+async def get_dead_letter(job_id: str, operator: AsViewer, parts: AdminPartsOf) -> dict[str, Any]:
+    """Show a dead letter: the error, the request and the app server's last answer. Bodies are base64.
+
+    Request and answer are shown to operators and admins only, and stored credentials to nobody.
+    """
+    found = await parts.operations.dead_letter(job_id)
+    return _document(found) | (_contents(found) if operator.role >= Role.OPERATOR else _NO_CONTENTS)
 
 
 @router.post("/{job_id}/replay", status_code=202, responses=problems(*COMMON_PROBLEMS, 404, 409))
@@ -195,7 +203,7 @@ def _summary(letter: DeadLetter) -> dict[str, Any]:
 
 
 def _document(found: DeadLetterDetails) -> dict[str, Any]:
-    job, request, response = found.job, found.request, found.response
+    job = found.job
     return {
         "id": job.id,
         "rule_id": job.rule_id,
@@ -206,6 +214,15 @@ def _document(found: DeadLetterDetails) -> dict[str, Any]:
         "started_at": _timestamp(job.started_at_ms),
         "died_at": _timestamp(job.finished_at_ms),
         "expires_at": _timestamp(job.expires_at_ms),
+    }
+
+
+_NO_CONTENTS = {"request": None, "response": None}
+
+
+def _contents(found: DeadLetterDetails) -> dict[str, Any]:
+    request, response = found.request, found.response
+    return {
         "request": request
         and {
             "method": request.method,
@@ -219,7 +236,7 @@ def _document(found: DeadLetterDetails) -> dict[str, Any]:
 
 
 def _headers(headers: Headers) -> list[list[str]]:
-    return [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]
+    return [[name.decode("latin-1"), value.decode("latin-1")] for name, value in without_credentials(headers)]
 
 
 def _base64(body: bytes | None) -> str | None:

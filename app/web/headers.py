@@ -20,6 +20,7 @@ HOP_BY_HOP = frozenset(
     }
 )  # RFC 9110, 7.6.1; `Proxy-Authorization` and `Proxy-Authenticate` are removed from requests only
 CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"})
+_NEVER_SHOWN = CREDENTIALS | {b"set-cookie", b"set-cookie2"}
 _NOT_FORWARDED = HOP_BY_HOP | {b"proxy-authorization", b"proxy-authenticate"}
 _COMMON = frozenset(
     {
@@ -102,8 +103,22 @@ def _may_pass(name: bytes, named: frozenset[bytes], trusted: bool) -> bool:
 
 def to_store(headers: Headers, drop: Iterable[str], *, keep_credentials: bool = False) -> Headers:
     """The headers of a request that are stored with a job: without credentials unless `keep_credentials` is set."""
-    dropped = (frozenset() if keep_credentials else CREDENTIALS) | {name.lower().encode() for name in drop}
-    return [(name, value) for name, value in headers if name not in dropped and name != b"content-length"]
+    dropped = {name.lower().replace("_", "-").encode() for name in drop} | {b"content-length"}
+    if not keep_credentials:
+        dropped |= CREDENTIALS
+    return [field for field in headers if field[0].replace(b"_", b"-") not in dropped]
+
+
+def holds_credentials(headers: Headers) -> bool:
+    """Whether a stored request holds any of the headers that only `keep_credentials` keeps."""
+    return any(name.replace(b"_", b"-") in CREDENTIALS for name, _ in headers)
+
+
+def without_credentials(headers: Headers) -> Headers:
+    """The headers of a stored request or response as they may be shown to operators: without the caller's credentials
+    and without the cookies that an app server set.
+    """
+    return [field for field in headers if field[0].lower().replace(b"_", b"-") not in _NEVER_SHOWN]
 
 
 def for_delivery(stored: Headers, job_id: str, attempt: int, identity: bytes | None) -> Headers:

@@ -65,7 +65,7 @@ async def test_dead_letters_are_listed_newest_first_in_pages(admin: Admin, flows
 
 async def test_a_dead_letter_is_shown_with_its_request_and_response(admin: Admin, flows: Flows) -> None:
     job_id = await dead(flows)
-    found = (await admin("GET", f"/v1/dead-letters/{job_id}", role="viewer")).json()
+    found = (await admin("GET", f"/v1/dead-letters/{job_id}", role="operator")).json()
     assert found["error"] == {"code": "attempts_exhausted", "message": "The app server answered 500."}
     assert (found["request"]["method"], found["request"]["target"]) == ("POST", "/x?0")
     assert base64.b64decode(found["request"]["body"]) == b"body 0"

@@ -50,10 +50,15 @@ class Admin:
 
 @asynccontextmanager
 async def admin_running(
-    mongod_url: str, cache: Redis, queue: Redis, counting: Scripts, queueing: Scripts
+    mongod_url: str,
+    cache: Redis,
+    queue: Redis,
+    counting: Scripts,
+    queueing: Scripts,
+    **changed: Any,  # noqa: ANN401
 ) -> AsyncIterator[Admin]:
     issuer = Issuer()
-    settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
+    settings = Settings(jwks_url=issuer.url, jwt_issuer="test", **changed)
     mongo = mongo_client(mongod_url)
     database = mongo[f"test_{uuid.uuid4().hex[:12]}"]
     async with http_client() as session:

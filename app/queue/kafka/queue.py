@@ -23,7 +23,7 @@ from app.queue.kafka.topics import DAY_S, prepare_topics
 from app.queue.model import Deferral, Enqueued, Full
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
-from app.web.headers import CREDENTIALS
+from app.web.headers import holds_credentials
 
 log = structlog.get_logger()
 
@@ -89,8 +89,7 @@ class KafkaQueue:
             return job
         if job.status is JobStatus.QUEUED and await self._staging.awaits_message(job):
             # A request still holds credentials only where its rule keeps them, and then it is encrypted.
-            seal = any(name in CREDENTIALS for name, _ in request.headers)
-            await self._produce_again(job, request, seal=seal)
+            await self._produce_again(job, request, seal=holds_credentials(request.headers))
         return job
 
     async def _produce(self, job_id: str, flow: str, request: StoredRequest, *, seal: bool) -> None:
