@@ -173,7 +173,14 @@ def rule_response(rule: Rule, status: int = 200, headers: dict[str, str] | None 
 
 
 def merge_patch(target: Any, patch: Any) -> Any:  # noqa: ANN401 - JSON
-    """Apply a JSON merge patch as RFC 7396, section 2, defines it."""
+    """Apply a JSON merge patch as RFC 7396, section 2, defines it. Raises InvalidInput for one that is too deep."""
+    try:
+        return _merged(target, patch)
+    except RecursionError as error:
+        raise InvalidInput("The patch is nested too deeply.") from error
+
+
+def _merged(target: Any, patch: Any) -> Any:  # noqa: ANN401 - JSON
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -181,7 +188,7 @@ def merge_patch(target: Any, patch: Any) -> Any:  # noqa: ANN401 - JSON
         if value is None:
             merged.pop(name, None)
         else:
-            merged[name] = merge_patch(merged.get(name), value)
+            merged[name] = _merged(merged.get(name), value)
     return merged
 
 

@@ -21,6 +21,7 @@ from app.limiter.algorithms import ALGORITHMS
 from app.rules.key_types import BY_FAMILY, DEFAULT, KEY_TYPES
 from app.rules.key_types import PATTERN as KEY_TYPE_PATTERN
 from app.rules.keys import WILDCARD
+from app.web.excerpt import excerpt
 
 DAY_S = 86_400
 MAX_VERSION = 2**53 - 1
@@ -232,7 +233,7 @@ def to_json(rule: Rule) -> dict[str, Any]:
 
 
 def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
+    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(excerpt(str(part)) for part in problem["loc"])
+    message = excerpt(problem["msg"].removeprefix("Value error, "))
     return f"{where}: {message}" if where else message

@@ -72,6 +72,18 @@ async def test_what_is_no_json_object_is_refused(admin: Admin, method: str, path
 
 
 @pytest.mark.parametrize(("method", "path", "good"), TAKE_BODIES, ids=NAMES)
+async def test_a_body_of_any_depth_is_refused_for_it_or_for_what_it_holds(
+    admin: Admin, method: str, path: str, good: object
+) -> None:
+    for depth in (100, 500, 800, 900, 940, 980, 1020, 1024, 1025, 5000):
+        for content in (b'{"queue":' * depth + b"1" + b"}" * depth, b'{"queue":' + b"[" * depth + b"]" * depth + b"}"):
+            answer = await admin(method, path, content=content)
+            assert answer.status_code in {400, 422}, (depth, answer.text)
+            is_problem(answer, answer.status_code)
+    assert (await admin(method, path, good)).is_success
+
+
+@pytest.mark.parametrize(("method", "path", "good"), TAKE_BODIES, ids=NAMES)
 async def test_a_name_given_twice_is_refused_and_named(admin: Admin, method: str, path: str, good: Any) -> None:  # noqa: ANN401
     name, value = next(iter(good.items()))
     member = orjson.dumps({name: value})[1:-1]

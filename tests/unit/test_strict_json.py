@@ -45,6 +45,7 @@ def test_a_document_without_ambiguity_is_parsed_as_usual(value: Any) -> None:  #
         b'{"a":1,"\\u0061":2}',
         b'[{"b":{"a":1,"c":2,"a":3}}]',
         b"[" * 100_000 + b"]" * 100_000,
+        b"[" + b"{}," * 50_000 + b"{}]",
     ],
 )
 def test_an_ambiguous_document_is_refused(text: bytes) -> None:
