@@ -1,6 +1,6 @@
-"""What a caller sends costs time in proportion to its size, whatever it is: the worst of each kind, as large as allowed.
+"""What a caller sends costs time in proportion to its size: the worst of each kind, as large as is allowed.
 
-CPU time is compared with that of a quarter of the size, and it is bounded generously, so that a busy machine fails no test.
+CPU time is compared with that of a quarter of the size, and bounded generously, so that a busy machine fails no test.
 """
 
 import base64
@@ -96,7 +96,7 @@ HEADS: dict[str, Callable[[int], str]] = {
     "a long name": lambda size: "GET / HTTP/1.1\r\n" + "x" * size + ": y",
     "spaces": lambda size: "GET / HTTP/1.1\r\nx:" + " " * size + "y",
     "proxies": lambda size: "GET / HTTP/1.1\r\nX-Forwarded-For: " + "192.0.2.1," * (size // 10),
-    "connection options": lambda size: "GET / HTTP/1.1\r\nConnection: " + "".join(f"a{n:04}," for n in range(size // 6)),
+    "options": lambda size: "GET / HTTP/1.1\r\nConnection: " + ",".join(map("{:05}".format, range(size // 6))),
     "many connection headers": lambda size: "GET / HTTP/1.1" + ("\r\nConnection: " + "a," * (size // 160)) * 80,
     "cookies": lambda size: "GET / HTTP/1.1\r\nCookie: " + "a=b; " * (size // 5),
     "a token": lambda size: f"GET / HTTP/1.1\r\nAuthorization: Bearer {token(size // 2)}",
