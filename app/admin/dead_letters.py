@@ -13,7 +13,9 @@ from app.admin.dependencies import AdminParts, AdminPartsOf
 from app.admin.operator_authenticator import Role
 from app.admin.schemas import BODY_PROBLEMS, COMMON_PROBLEMS
 from app.errors import Conflict, NotFound
-from app.queue.operations import DeadLetter, DeadLetterDetails, Operations
+from app.queue.operations import DeadLetter, DeadLetterDetails
+from app.queue.rule_replay import CURSOR
+from app.rules.active import ActiveRule
 from app.rules.model import RuleId
 from app.web.headers import Headers, without_credentials
 from app.web.openapi import json_request, problems
@@ -30,11 +32,16 @@ class DeadLetterSelection(BaseModel):
 
     ids: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_PAGE_SIZE)] | None = None
     rule_id: RuleId | None = None
+    after: Annotated[str, Field(pattern=CURSOR)] | None = Field(
+        None, description="With `rule_id`: the `next` of the answer before."
+    )
 
     @model_validator(mode="after")
     def _require_one_member(self) -> "DeadLetterSelection":
         if (self.ids is None) == (self.rule_id is None):
             raise ValueError("give either ids or rule_id")
+        if self.after is not None and self.rule_id is None:
+            raise ValueError("after: only with rule_id")
         return self
 
 
@@ -107,9 +114,13 @@ class Replayed(BaseModel):
 
 
 class ManyReplayed(Replayed):
-    """How many dead letters were replayed, and why the others were not, by id."""
+    """How many dead letters were replayed, and why the others were not, by id.
+
+    `next` is the value of `after` with which to replay more of the rule; it is null once nothing is left.
+    """
 
     problems: dict[str, str]
+    next: str | None = None
 
 
 SelectionBody = Annotated[DeadLetterSelection, Depends(body_as(DeadLetterSelection))]
@@ -123,7 +134,10 @@ async def list_dead_letters(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = 100,
     after: Annotated[str, Query(max_length=64)] = "",
 ) -> dict[str, Any]:
-    """List dead letters, newest first. `next` is the `after` of the next page, and null on the last page."""
+    """List dead letters, newest first. `next` is the `after` of the next page, and null on the last page.
+
+    A page may be short, and even empty, although others follow: one request looks at a bounded number of dead letters.
+    """
     letters, after = await parts.operations.dead_letters(rule_id or "", limit, after)
     return {"dead_letters": [_summary(letter) for letter in letters], "next": after or None}
 
@@ -148,15 +162,20 @@ async def replay_dead_letter(job_id: str, _: AsOperator, parts: AdminPartsOf) ->
 @router.post(
     "/replay",
     status_code=202,
-    responses=problems(*COMMON_PROBLEMS, *BODY_PROBLEMS),
+    responses=problems(*COMMON_PROBLEMS, 409, *BODY_PROBLEMS),
     openapi_extra=json_request(DeadLetterSelection.__name__),
 )
 async def replay_dead_letters(_: AsOperator, parts: AdminPartsOf, selection: SelectionBody) -> ManyReplayed:
-    """Queue many jobs again, oldest first. Jobs that are not dead letters are skipped and reported."""
-    ids = selection.ids if selection.ids is not None else await _ids_of(parts.operations, selection.rule_id or "")
+    """Queue many jobs again. Jobs that are not dead letters are skipped and reported.
+
+    With `rule_id` those of the rule are queued, the oldest first, at most 1000 in one request.
+    """
+    if selection.rule_id is not None:
+        page = await parts.operations.replay_all(await _rule(parts, selection.rule_id), selection.after)
+        return ManyReplayed(replayed=page.replayed, problems=page.problems, next=page.next)
     replayed = 0
     problem_by_id: dict[str, str] = {}
-    for job_id in ids:
+    for job_id in selection.ids or ():
         try:
             await _replay(parts, job_id)
             replayed += 1
@@ -173,21 +192,16 @@ async def delete_dead_letter(job_id: str, _: AsOperator, parts: AdminPartsOf) ->
 
 
 async def _replay(parts: AdminParts, job_id: str) -> None:
-    job = (await parts.operations.dead_letter(job_id)).job
-    rule = await parts.rules_in_force.by_id(job.rule_id)
+    job = await parts.operations.failed_job(job_id)
+    await parts.operations.replay(job_id, await _rule(parts, job.rule_id))
+
+
+async def _rule(parts: AdminParts, rule_id: str) -> ActiveRule:
+    """The rule as it is in force. Raises Conflict where it is not."""
+    rule = await parts.rules_in_force.by_id(rule_id)
     if rule is None:
-        raise Conflict(f"The rule {job.rule_id} is deleted or disabled, so its jobs have no drain rate.")
-    await parts.operations.replay(job_id, rule)
-
-
-async def _ids_of(operations: Operations, rule_id: str) -> list[str]:
-    ids: list[str] = []
-    after = ""
-    while True:
-        letters, after = await operations.dead_letters(rule_id, MAX_PAGE_SIZE, after)
-        ids += [letter.job_id for letter in letters]
-        if not after:
-            return ids[::-1]
+        raise Conflict(f"The rule {rule_id} is deleted or disabled, so its jobs have no drain rate.")
+    return rule
 
 
 def _summary(letter: DeadLetter) -> dict[str, Any]:

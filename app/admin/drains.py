@@ -1,6 +1,8 @@
 """`/v1/rules/{id}/drain`: sets, pauses and purges the draining of a rule's flows."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
 from app.admin.auth import AsOperator
@@ -9,6 +11,7 @@ from app.admin.operator_authenticator import Operator
 from app.admin.preconditions import Precondition, PreconditionOf
 from app.admin.rules import ObjectBody, rule_response, update_rule
 from app.admin.schemas import BODY_PROBLEMS, COMMON_PROBLEMS, DRAIN, rule_responses
+from app.queue.operations import PURGE_CURSOR
 from app.rules.model import Rule, RuleId
 from app.web.openapi import json_request, problems
 
@@ -18,9 +21,10 @@ RESPONSES = rule_responses(404, 409, 412)
 
 
 class Purged(BaseModel):
-    """How many jobs were canceled."""
+    """How many jobs were canceled. `next` is the value of `after` with which to go on; null: nothing is left."""
 
     canceled: int
+    next: str | None
 
 
 @router.put(
@@ -61,12 +65,19 @@ async def resume_drain(
 
 
 @router.post("/purge", responses=problems(*COMMON_PROBLEMS))
-async def purge_drain(rule_id: RuleId, _: AsOperator, parts: AdminPartsOf) -> Purged:
-    """Cancel all jobs of the rule that wait to be sent, whether or not the rule still exists.
+async def purge_drain(
+    rule_id: RuleId,
+    _: AsOperator,
+    parts: AdminPartsOf,
+    after: Annotated[str | None, Query(pattern=PURGE_CURSOR)] = None,
+) -> Purged:
+    """Cancel the jobs of the rule that wait to be sent, whether or not the rule still exists.
 
-    Jobs that are already being sent are not affected.
+    Jobs that are already being sent are not affected. One request cancels at most 20000 jobs; `next` says whether there
+    may be more.
     """
-    return Purged(canceled=await parts.operations.purge(rule_id))
+    canceled, following = await parts.operations.purge(rule_id, after)
+    return Purged(canceled=canceled, next=following)
 
 
 async def _update(

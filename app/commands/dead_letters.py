@@ -67,11 +67,16 @@ def replay(
     """Queue jobs again at the end of their flows, with all of their attempts."""
     if bool(job_ids) == bool(rule):
         raise InvalidInput("give either job ids or --rule")
-    selection = {"rule_id": rule} if rule else {"ids": job_ids}
-    answer = AdminClient(data_dir).call("POST", "/v1/dead-letters/replay", selection)
-    print(f"{answer['replayed']} replayed")
-    if answer["problems"]:
-        raise InvalidInput("; ".join(f"{job_id}: {problem}" for job_id, problem in answer["problems"].items()))
+    client, selection = AdminClient(data_dir), {"rule_id": rule} if rule else {"ids": job_ids}
+    replayed, problems, more = 0, dict[str, str](), True
+    while more:
+        answer = client.call("POST", "/v1/dead-letters/replay", selection)
+        replayed += answer["replayed"]
+        problems |= answer["problems"]
+        more, selection = answer["next"] is not None, selection | {"after": answer["next"]}
+    print(f"{replayed} replayed")
+    if problems:
+        raise InvalidInput("; ".join(f"{job_id}: {problem}" for job_id, problem in problems.items()))
 
 
 @app.command()

@@ -50,5 +50,9 @@ def purge(
     """Cancel all jobs of a rule that wait to be sent. Jobs that are being sent are not affected."""
     if not yes and sys.stdin.isatty() and not typer.confirm(f"Cancel all waiting jobs of {rule_id}?"):
         raise typer.Exit(1)
-    answer = AdminClient(data_dir).call("POST", f"/v1/rules/{rule_id}/drain/purge")
-    print(f"{rule_id}: {answer['canceled']} jobs canceled")
+    client, path = AdminClient(data_dir), f"/v1/rules/{rule_id}/drain/purge"
+    canceled, following = 0, ""
+    while following is not None:
+        answer = client.call("POST", f"{path}?after={following}" if following else path)
+        canceled, following = canceled + answer["canceled"], answer["next"]
+    print(f"{rule_id}: {canceled} jobs canceled")

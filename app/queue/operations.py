@@ -1,5 +1,6 @@
 """Operators' commands: purge the jobs of a rule; list, inspect, replay and discard dead letters."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, InvalidInput, NotFound
 from app.jobs.model import Job, JobStatus, StoredRequest, StoredResponse, is_job_id, partition_of_job
 from app.queue import keys
 from app.queue.envelope import Envelope, UnreadableRequest
@@ -15,13 +16,24 @@ from app.queue.flow_name import own_rule
 from app.queue.flow_parameters import flow_arguments
 from app.queue.reads import read
 from app.queue.records import stored_request, stored_response, view
+from app.queue.rule_replay import ReplayedPage, replay_rule
 from app.redis_wire.scripts import Argument, Scripts
 from app.rules.active import ActiveRule
 from app.settings import Settings
 
 PURGE_PAGE_SIZE = 100
+MAX_PURGE_CALLS = 200
+"""How many pages one purge takes; the rest is for the next one."""
+
 LIST_SCAN_LIMIT = 200
 """How many dead letters, of whichever rules, one call of the script looks at."""
+
+MAX_LIST_CALLS = 50
+"""How many such calls are made for one page, which is shorter where few of them are of the rule."""
+
+PURGE_CURSOR = r"^[0-9]{1,4}-[01]-[0-9]{1,20}$"
+_PURGE_CURSOR = re.compile(PURGE_CURSOR[1:-1])
+_PURGED = ("flows", "retries")
 
 UNKNOWN_JOB = "There is no such job."
 
@@ -48,6 +60,13 @@ class DeadLetter:
     code: str
     message: str
     response_status: int | None
+
+
+class PurgedPage(NamedTuple):
+    """How many jobs were canceled, and the cursor to go on with; None: nothing is left."""
+
+    canceled: int
+    next: str | None
 
 
 class DeadLetterList(NamedTuple):
@@ -78,30 +97,37 @@ class Operations:
         self._envelope = Envelope.of(settings)
         self._scripts = scripts
 
-    async def purge(self, rule_id: str) -> int:
-        """Cancel all jobs of a rule that wait to be sent, and return how many there were.
+    async def purge(self, rule_id: str, cursor: str | None = None) -> PurgedPage:
+        """Cancel jobs of a rule that wait to be sent, up to 20,000 of them. Raises InvalidInput for what is no cursor.
 
         Jobs that are already being sent are not affected.
         """
-        canceled = 0
-        for partition in range(self._partitions):
-            for waiting in ("flows", "retries"):
-                cursor, more = b"0", 1
-                while more:
-                    arguments: list[Argument] = [rule_id, waiting, cursor, PURGE_PAGE_SIZE]
-                    cursor, count, more = await self._scripts.call("purge", [keys.prefix(partition)], arguments)
-                    canceled += count
-        return canceled
+        partition, phase, place = _purge_place(cursor)
+        canceled, calls = 0, 0
+        while partition < self._partitions:
+            if calls == MAX_PURGE_CALLS:
+                return PurgedPage(canceled, f"{partition}-{phase}-{place.decode()}")
+            arguments: list[Argument] = [rule_id, _PURGED[phase], place, PURGE_PAGE_SIZE]
+            place, count, more = await self._scripts.call("purge", [keys.prefix(partition)], arguments)
+            calls += 1
+            canceled += count
+            if not more:
+                partition, phase, place = (partition, 1, b"0") if phase == 0 else (partition + 1, 0, b"0")
+        return PurgedPage(canceled, None)
 
     async def dead_letters(self, rule_id: str, limit: int, after: str) -> DeadLetterList:
         """Up to `limit` dead letters, newest first within each partition.
 
-        An empty `rule_id` stands for every rule, and an empty `after` for the first page. Raises NotFound where `after`
-        is not a job id.
+        An empty `rule_id` stands for every rule, and an empty `after` for the first page. A page may be short, and even
+        empty, although others follow. Raises NotFound where `after` is not a job id.
         """
         found: list[DeadLetter] = []
+        calls = 0
         for partition in range(self._partition(after) if after else 0, self._partitions):
             while len(found) < limit:
+                if calls == MAX_LIST_CALLS and after:
+                    return DeadLetterList(found, after)
+                calls += 1
                 arguments: list[Argument] = [after, limit - len(found), rule_id, LIST_SCAN_LIMIT]
                 next_after, *rows = await self._scripts.call("dead_letters", [keys.prefix(partition)], arguments)
                 found += [_dead_letter(row) for row in rows]
@@ -115,17 +141,33 @@ class Operations:
 
     async def dead_letter(self, job_id: str) -> DeadLetterDetails:
         """One dead letter. Raises NotFound, and Conflict where the job is not a dead letter."""
-        key = keys.record(self._partition(job_id), job_id)
+        job = await self.failed_job(job_id)
+        record = await read(self._redis.get(keys.record(self._partition(job_id), job_id))) or b""
+        request = stored_request(record)
+        return DeadLetterDetails(
+            job, None if request is None else self._readable(job_id, request), stored_response(record)
+        )
+
+    async def failed_job(self, job_id: str) -> Job:
+        """A dead letter without its request. Raises NotFound, and Conflict where the job is not a dead letter."""
+        self._partition(job_id)
         job = await view(self._scripts, job_id)
         if job is None:
             raise NotFound(UNKNOWN_JOB)
         if job.status is not JobStatus.FAILED:
             raise Conflict(f"The job is not a dead letter: it is {job.status}.")
-        record = await read(self._redis.get(key)) or b""
-        request = stored_request(record)
-        return DeadLetterDetails(
-            job, None if request is None else self._readable(job_id, request), stored_response(record)
-        )
+        return job
+
+    async def replay_all(self, rule: ActiveRule, cursor: str | None = None) -> ReplayedPage:
+        """Replay up to 1,000 dead letters of a rule, the oldest first, that failed before the first call.
+
+        Raises InvalidInput for what is no cursor.
+        """
+
+        async def replay(job_id: str) -> None:
+            await self.replay(job_id, rule)
+
+        return await replay_rule(self._scripts, self._partitions, rule.rule_id, cursor, replay)
 
     async def replay(self, job_id: str, rule: ActiveRule) -> None:
         """Put a dead letter back into its flow, behind all other jobs and with all its attempts.
@@ -164,6 +206,16 @@ class Operations:
         if not is_job_id(job_id, self._partitions):
             raise NotFound(UNKNOWN_JOB)
         return partition_of_job(job_id)
+
+
+def _purge_place(cursor: str | None) -> tuple[int, int, bytes]:
+    """The partition, the index in `_PURGED`, and the place there, that a cursor stands for. Raises InvalidInput."""
+    if cursor is None:
+        return 0, 0, b"0"
+    if _PURGE_CURSOR.fullmatch(cursor) is None:
+        raise InvalidInput("This is no cursor of a purge.")
+    partition, phase, place = cursor.split("-")
+    return int(partition), int(phase), place.encode()
 
 
 def _dead_letter(row: Sequence[Any]) -> DeadLetter:

@@ -202,7 +202,7 @@ async def test_spilled_jobs_can_be_canceled_and_purged(
     await staging.admit(messages[:5])
     assert await records.cancel(messages[3].job_id)
     assert await positions(records, messages) == [1, 2, 3, None, 4, 5]
-    assert await Operations(queue, queueing, settings).purge("r") == 5
+    assert await Operations(queue, queueing, settings).purge("r") == (5, None)
     assert {(await job_of(records, message.job_id)).status for message in messages} == {JobStatus.CANCELED}
     assert await staging.admit(messages[5:]) == AdmitResult(1, 0, 0, 1)
     left = [key async for key in queue.scan_iter("*") if b"job:" not in key and b"owner" not in key]

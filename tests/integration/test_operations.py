@@ -2,14 +2,17 @@
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
+from urllib.parse import quote
 
 import pytest
 from redis.asyncio import Redis
 
+import app.queue.operations as operations_module
 from app.errors import Conflict, NotFound
 from app.jobs.model import JobStatus, StoredResponse
+from app.queue import rule_replay
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
 from app.queue.operations import Operations
@@ -112,13 +115,13 @@ async def test_all_dead_letters_of_a_rule_are_replayed_oldest_first(admin: Admin
     for job in (await lease(flows, flow, 3)).jobs:
         await flows.settle([Settlement(job, JobStatus.FAILED, "attempts_exhausted", "It failed.")])
     answer = await admin("POST", "/v1/dead-letters/replay", {"rule_id": "r"}, "operator")
-    assert answer.json() == {"replayed": 3, "problems": {}}
+    assert answer.json() == {"replayed": 3, "problems": {}, "next": None}
     [flow] = await take(flows)
     assert ids((await lease(flows, flow, 9)).jobs) == letters
     for body in ({}, {"ids": [], "rule_id": "r"}, {"ids": "x"}):
         assert (await admin("POST", "/v1/dead-letters/replay", body)).status_code == 422
     answer = await admin("POST", "/v1/dead-letters/replay", {"ids": ["nonsense"]})
-    assert answer.json() == {"replayed": 0, "problems": {"nonsense": "There is no such job."}}
+    assert answer.json() == {"replayed": 0, "problems": {"nonsense": "There is no such job."}, "next": None}
 
 
 async def test_a_job_of_a_deleted_rule_is_not_replayed(admin: Admin, flows: Flows, cache: Redis) -> None:
@@ -196,8 +199,8 @@ async def test_purging_cancels_waiting_jobs_and_does_not_affect_running_ones(
     [backing_off] = (await lease(flows, second, 1)).jobs
     await flows.retry(backing_off, 60, "upstream_error", "It failed.", give_back=False)
     assert (await admin("POST", "/v1/rules/r/drain/purge", role="viewer")).status_code == 403
-    assert (await admin("POST", "/v1/rules/r/drain/purge", role="operator")).json() == {"canceled": 699}
-    assert (await admin("POST", "/v1/rules/r/drain/purge")).json() == {"canceled": 0}
+    assert (await admin("POST", "/v1/rules/r/drain/purge", role="operator")).json() == {"canceled": 699, "next": None}
+    assert (await admin("POST", "/v1/rules/r/drain/purge")).json() == {"canceled": 0, "next": None}
     assert (await admin("POST", "/v1/rules/R!/drain/purge")).status_code == 422
     for job_id, status in [
         (running.id, JobStatus.RUNNING),
@@ -216,3 +219,125 @@ async def test_purging_cancels_waiting_jobs_and_does_not_affect_running_ones(
 
 async def lease_more(flows: Flows, flow: Any) -> int:  # noqa: ANN401
     return len((await lease(flows, flow, 5)).jobs)
+
+
+async def many_dead(flows: Flows, *, rules: Sequence[str], each: int) -> dict[str, list[str]]:
+    """Dead letters of several rules, one rule's after another's in turn; their ids by rule, the oldest first."""
+    found: dict[str, list[str]] = {rule: [] for rule in rules}
+    for number in range(each):
+        for rule in rules:
+            found[rule].append(
+                await accepted(flows, deferral(number, active(rule_id=rule, queue={"max_depth": 10_000})))
+            )
+    settlements = []
+    for flow in await take(flows):
+        for job in (await lease(flows, flow, each)).jobs:
+            settlements.append(Settlement(job, JobStatus.FAILED, "attempts_exhausted", "It failed."))
+    by_id = {settlement.job.id: settlement for settlement in settlements}
+    for row in zip(*found.values(), strict=True):
+        await flows.settle([by_id[job_id] for job_id in row])
+    return found
+
+
+@pytest.mark.parametrize(("replayed_at_once", "looked_at"), [(7, 10_000), (1000, 10), (3, 10)])
+async def test_a_request_replays_a_bounded_number_and_the_next_goes_on(
+    admin: Admin,
+    flows: Flows,
+    cache: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    replayed_at_once: int,
+    looked_at: int,
+) -> None:
+    """Whatever is in between: other rules' dead letters, jobs that fail again meanwhile, and those that can't be."""
+    monkeypatch.setattr(rule_replay, "MAX_REPLAYED", replayed_at_once)
+    monkeypatch.setattr(rule_replay, "MAX_LOOKED_AT", looked_at)
+    monkeypatch.setattr(rule_replay, "LOOK_PAGE_SIZE", 5)
+    mine = active(queue={"max_depth": 10_000})
+    await publish_all(Publisher(cache), [mine.rule], 1)
+    found = await many_dead(flows, rules=["r", "other"], each=40)
+    selection, order, problems, requests = {"rule_id": "r"}, [], {}, 0
+    while True:
+        answer = (await admin("POST", "/v1/dead-letters/replay", selection)).json()
+        requests += 1
+        assert answer["replayed"] <= replayed_at_once
+        problems |= answer["problems"]
+        for flow in await take(flows):
+            jobs = (await lease(flows, flow, 100)).jobs
+            order += ids(jobs)
+            await flows.settle([Settlement(job, JobStatus.FAILED, "attempts_exhausted", "Again.") for job in jobs])
+        if answer["next"] is None:
+            break
+        selection = {"rule_id": "r", "after": answer["next"]}
+    assert order == found["r"], "each of them once, the oldest first, although they failed again"
+    assert problems == {}
+    assert requests > 1
+    left = (await admin("GET", "/v1/dead-letters?limit=1000")).json()["dead_letters"]
+    assert len(left) == 80, "the other rule's stay, and those that failed again"
+
+
+async def test_what_cannot_be_replayed_is_reported_once_and_passed_over(
+    admin: Admin, flows: Flows, cache: Redis, queue: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rule_replay, "MAX_REPLAYED", 2)
+    await publish_all(Publisher(cache), [active(queue={"max_depth": 10_000}).rule], 1)
+    found = (await many_dead(flows, rules=["r"], each=9))["r"]
+    for job_id in found[::2]:
+        record = f"{{q0}}:job:{job_id}"
+        whole = cast("bytes", await queue.get(record))
+        await queue.set(record, whole.removesuffix(stored_request(whole) or b""))
+    replayed, reported, following = 0, [], None
+    while True:
+        answer = (await admin("POST", "/v1/dead-letters/replay", {"rule_id": "r", "after": following})).json()
+        replayed += answer["replayed"]
+        reported += list(answer["problems"])
+        following = answer["next"]
+        if following is None:
+            break
+    assert (replayed, reported) == (4, found[::2])
+
+
+@pytest.mark.parametrize("after", ["", "x", "1-2-3", "-1-0-0-0", "1-0-0-0\n", "1-0-0-0-0", 5, "9" * 40])
+async def test_what_is_no_cursor_is_refused(admin: Admin, after: object) -> None:
+    assert (await admin("POST", "/v1/dead-letters/replay", {"rule_id": "r", "after": after})).status_code == 422
+    assert (await admin("POST", "/v1/dead-letters/replay", {"ids": [], "after": "1-0-0-0"})).status_code == 422
+    assert (await admin("POST", f"/v1/rules/r/drain/purge?after={quote(str(after))}x")).status_code == 422
+
+
+@pytest.mark.usefixtures("rule_in_force")
+async def test_a_replay_of_a_rule_that_is_not_in_force_is_refused(admin: Admin) -> None:
+    answer = await admin("POST", "/v1/dead-letters/replay", {"rule_id": "gone"})
+    assert (answer.status_code, answer.json()["detail"][:31]) == (409, "The rule gone is deleted or dis")
+
+
+async def test_a_purge_takes_a_bounded_number_of_pages_and_the_next_goes_on(
+    admin: Admin, flows: Flows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations_module, "MAX_PURGE_CALLS", 2)
+    monkeypatch.setattr(operations_module, "PURGE_PAGE_SIZE", 10)
+    for number in range(200):
+        await accepted(flows, deferral(number, user=f"u{number % 20}"))
+    canceled, requests, path = 0, 0, "/v1/rules/r/drain/purge"
+    following = ""
+    while following is not None:
+        answer = (await admin("POST", path + following)).json()
+        assert answer["canceled"] <= 20
+        canceled, requests = canceled + answer["canceled"], requests + 1
+        following = None if answer["next"] is None else f"?after={answer['next']}"
+    assert canceled == 200
+    assert requests >= 10
+
+
+async def test_a_list_of_one_rule_among_many_looks_at_a_bounded_number(
+    admin: Admin, flows: Flows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations_module, "MAX_LIST_CALLS", 2)
+    monkeypatch.setattr(operations_module, "LIST_SCAN_LIMIT", 5)
+    found = await many_dead(flows, rules=["r", "other"], each=30)
+    listed, after, pages = [], "", 0
+    while after is not None:
+        page = (await admin("GET", f"/v1/dead-letters?rule_id=r&limit=1000&after={after}")).json()
+        assert len(page["dead_letters"]) <= 10
+        listed += [letter["id"] for letter in page["dead_letters"]]
+        after, pages = page["next"], pages + 1
+    assert listed == found["r"][::-1]
+    assert pages > 5
