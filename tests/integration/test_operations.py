@@ -255,7 +255,8 @@ async def test_a_request_replays_a_bounded_number_and_the_next_goes_on(
     mine = active(queue={"max_depth": 10_000})
     await publish_all(Publisher(cache), [mine.rule], 1)
     found = await many_dead(flows, rules=["r", "other"], each=40)
-    selection, order, problems, requests = {"rule_id": "r"}, [], {}, 0
+    selection, order, requests = {"rule_id": "r"}, list[str](), 0
+    problems: dict[str, str] = {}
     while True:
         answer = (await admin("POST", "/v1/dead-letters/replay", selection)).json()
         requests += 1
@@ -317,7 +318,7 @@ async def test_a_purge_takes_a_bounded_number_of_pages_and_the_next_goes_on(
     for number in range(200):
         await accepted(flows, deferral(number, user=f"u{number % 20}"))
     canceled, requests, path = 0, 0, "/v1/rules/r/drain/purge"
-    following = ""
+    following: str | None = ""
     while following is not None:
         answer = (await admin("POST", path + following)).json()
         assert answer["canceled"] <= 20
@@ -333,7 +334,8 @@ async def test_a_list_of_one_rule_among_many_looks_at_a_bounded_number(
     monkeypatch.setattr(operations_module, "MAX_LIST_CALLS", 2)
     monkeypatch.setattr(operations_module, "LIST_SCAN_LIMIT", 5)
     found = await many_dead(flows, rules=["r", "other"], each=30)
-    listed, after, pages = [], "", 0
+    listed, pages = list[str](), 0
+    after: str | None = ""
     while after is not None:
         page = (await admin("GET", f"/v1/dead-letters?rule_id=r&limit=1000&after={after}")).json()
         assert len(page["dead_letters"]) <= 10
