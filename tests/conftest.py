@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings as hypothesis_settings
 from redis.asyncio import Redis
 
 from app.clients import cache_redis, counter_scripts, queue_redis, queue_scripts
@@ -17,7 +16,8 @@ from app.local.stores import cache_store, mongodb_is_ready, queue_store, redis_i
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from tests.support.broker import end_shared_broker, shared_broker, skip_unless_kafka, with_kafka
-from tests.support.collection import PHASES, mark_kafka, order_by_length, select_phase
+from tests.support.collection import PHASES, has_none_of_phase, mark_kafka, order_by_length, select_phase
+from tests.support.examples import load_profile
 from tests.support.ports import free_port
 from tests.support.stores import emptied, started
 
@@ -31,8 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the folder that all processes of this run share, unless this is a worker of pytest-xdist."""
-    hypothesis_settings.register_profile("ci", deadline=None, print_blob=True)
-    hypothesis_settings.load_profile("ci")
+    load_profile()
     if not is_xdist_worker(config):
         os.environ[RUN_FOLDER] = tempfile.mkdtemp(prefix="penstock-test-run-")
 
@@ -46,6 +45,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def is_xdist_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if has_none_of_phase(collection_path, config.getoption("--phase")) else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

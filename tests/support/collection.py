@@ -16,6 +16,11 @@ UNCLOSED_SOCKETS = "ignore:Exception ignored in. <(socket.socket|function _Selec
 """What aiokafka leaves to the garbage collector when it is cancelled while it connects."""
 
 
+def has_none_of_phase(path: Path, phase: str | None) -> bool:
+    """Whether no test of this file runs in the phase, so that the file need not be imported: most tests share."""
+    return phase == "alone" and path.name.startswith("test_") and "pytest.mark.alone" not in path.read_text()
+
+
 def select_phase(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the tests of the other phase, if a phase is given."""
     phase = config.getoption("--phase")

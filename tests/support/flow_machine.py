@@ -15,6 +15,7 @@ from app.queue import keys
 from app.queue.flows import Flows
 from app.queue.records import Records
 from app.settings import Settings
+from tests.support.examples import scaled
 
 T = TypeVar("T")
 
@@ -97,13 +98,15 @@ class FlowMachine(RuleBasedStateMachine):
 
 
 def run_machine(machine: type[FlowMachine], settings: Settings, examples: int, steps: int) -> None:
-    """Run a machine on these stores. Shrinking is left out: each step goes to Redis, and it would take minutes."""
+    """Run a machine on these stores, with `examples` as the profile scales them.
+
+    Shrinking is left out: each step goes to Redis, and it would take minutes.
+    """
     run_state_machine_as_test(
         type(machine.__name__, (machine,), {"settings": settings}),
         settings=hypothesis_settings(
-            max_examples=examples,
+            max_examples=scaled(examples),
             stateful_step_count=steps,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
             phases=[Phase.explicit, Phase.reuse, Phase.generate],
         ),

@@ -14,6 +14,7 @@ from app.limiter.policy import QuotaState
 from app.rules.active import ActiveRule
 from app.rules.match import Match
 from app.rules.model import parse_rule
+from tests.support.examples import scaled
 from tests.support.gcra_model import Model, Quota
 
 START_US = 1_700_000_000_000_000
@@ -188,7 +189,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scaled(300))
 @given(
     steps=STEPS,
     costs=st.tuples(st.integers(1, 3), st.integers(1, 3)),

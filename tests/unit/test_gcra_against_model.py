@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from app.redis_wire.scripts import source
+from tests.support.examples import scaled
 from tests.support.gcra_model import Model, Quota
 from tests.support.script_clock import START_US, with_clock
 
@@ -167,7 +168,5 @@ def test_script_answers_as_the_model_does(redis_client: redis.Redis) -> None:
     machine = type("Machine", (LimiterMachine,), {"client": redis_client})
     run_state_machine_as_test(
         machine,
-        settings=settings(
-            max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=scaled(150), stateful_step_count=40, suppress_health_check=list(HealthCheck)),
     )

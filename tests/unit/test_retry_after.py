@@ -25,6 +25,7 @@ from app.rules.active import ActiveRule
 from app.rules.match import Match
 from app.rules.model import parse_rule
 from app.settings import Settings
+from tests.support.examples import scaled
 from tests.support.script_clock import START_US, with_clock
 
 US = 1_000_000
@@ -118,7 +119,7 @@ def parsed(header: bytes) -> dict[str, dict[str, int]]:
 @example(fields=[{"limit": 1, "window_seconds": 8.062, "burst": 2}], pauses_us=[0, 0])
 @example(fields=[{"limit": 3, "window_seconds": 1, "burst": 1}], pauses_us=[0] * 3)
 @example(fields=[{"limit": 7, "window_seconds": 5000, "burst": 5, "cost": 5}], pauses_us=[333_333] * 9)
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_who_waits_as_long_as_it_is_told_is_served(
     clocked: Clocked, fields: list[dict[str, Any]], pauses_us: list[int]
 ) -> None:
@@ -162,7 +163,7 @@ def test_it_is_true_without_the_counters_too(
 
 
 @given(st.lists(quotas(), min_size=1, max_size=5))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_headers_say_the_policies(clocked: Clocked, fields: list[dict[str, Any]]) -> None:
     clocked.forget()
     matches = [match(number, one) for number, one in enumerate(fields)]
