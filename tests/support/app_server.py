@@ -77,6 +77,10 @@ def build(ledger: Path) -> web.Application:
     return app
 
 
-if __name__ == "__main__":
+def main() -> None:
     own_ledger = Path(sys.argv[2] if len(sys.argv) > 2 else os.devnull)
     web.run_app(build(own_ledger), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
+
+
+if __name__ == "__main__":
+    main()

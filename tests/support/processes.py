@@ -5,13 +5,26 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 ROOT = Path(__file__).parents[2]
 PR_SET_PDEATHSIG = 1
 END_WITHIN_S = 30
+
+
+class RunningProcess(Protocol):
+    """What tests ask of a process: the methods of `subprocess.Popen`, which a forked one has too."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
 
 
 def start(
@@ -21,7 +34,7 @@ def start(
 
     `outlives`: the process may outlive this one, and somebody else ends it.
     """
-    tie = None if outlives else _end_with_parent()
+    _c_library()  # a new process of a program with threads should not load it
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
@@ -29,11 +42,11 @@ def start(
             env=os.environ | (environment or {}),
             stdout=output,
             stderr=output,
-            preexec_fn=tie,  # noqa: PLW1509 - it makes one system call
+            preexec_fn=None if outlives else end_with_parent,  # noqa: PLW1509 - it makes one system call
         )
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: RunningProcess) -> None:
     """Ask the process to end, and kill it if it does not. A stopped process is continued first, so that it can."""
     if process.poll() is None:
         process.send_signal(signal.SIGCONT)
@@ -45,10 +58,12 @@ def end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
+def end_with_parent() -> None:
+    """Let Linux kill this process when the one that started it ends, such as when tests are interrupted (prctl(2))."""
+    if sys.platform == "linux":
+        _c_library().prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 @cache
-def _end_with_parent() -> Callable[[], None] | None:
-    """What a new process does so that Linux kills it when the tests are killed or interrupted (prctl(2))."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL) and None
+def _c_library() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)

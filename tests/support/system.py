@@ -2,8 +2,8 @@
 
 import json
 import math
+import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,10 +15,11 @@ import aiohttp
 
 from app.clients import mongo_client
 from app.settings import Settings
+from tests.support.forked import PENSTOCK_MAIN, fork, may_fork
 from tests.support.granted_slots import GrantedSlots, recorded
 from tests.support.issuer import Issuer
 from tests.support.ports import free_port
-from tests.support.processes import end, start
+from tests.support.processes import RunningProcess, end, start
 from tests.support.waiting import eventually
 
 PENSTOCK = Path(sys.executable).parent / "penstock"
@@ -31,7 +32,7 @@ class Part:
     """One running process."""
 
     role: str
-    process: subprocess.Popen[bytes]
+    process: RunningProcess
     ops_url: str = ""
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
@@ -65,8 +66,8 @@ class System:
 
     def spawn(self, role: str, *options: str, **environment: str) -> Part:
         ops_port = free_port()
-        command = [str(PENSTOCK), role, *options, "--ops-port", str(ops_port)]
-        part = Part(role, self._start(role, command, environment), f"http://127.0.0.1:{ops_port}")
+        process = self._start(role, PENSTOCK_MAIN, [role, *options, "--ops-port", str(ops_port)], environment)
+        part = Part(role, process, f"http://127.0.0.1:{ops_port}")
         self.parts.append(part)
         return part
 
@@ -90,14 +91,19 @@ class System:
         return self.log_dir / "arrivals.jsonl"
 
     def app_server(self) -> Part:
-        command = [sys.executable, "-m", "tests.support.app_server", str(self.upstream_port), str(self.arrivals_ledger)]
-        part = Part("app server", self._start("app-server", command, {}), f"{self.upstream}/-")
+        arguments = [str(self.upstream_port), str(self.arrivals_ledger)]
+        process = self._start("app-server", "tests.support.app_server", arguments, {})
+        part = Part("app server", process, f"{self.upstream}/-")
         self.parts.append(part)
         return part
 
-    def _start(self, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, main: str, arguments: list[str], environment: dict[str, str]) -> RunningProcess:
         log = self.log_dir / f"{name}-{len(self.parts)}.log"
-        return start(command, log, self.environment | environment)
+        changed = self.environment | environment
+        if may_fork(changed):
+            return fork(main, arguments, log, os.environ | changed)
+        command = [PENSTOCK] if main == PENSTOCK_MAIN else [sys.executable, "-m", main]
+        return start([*command, *arguments], log, changed)
 
     async def ready(self, *parts: Part) -> None:
         """Wait until these (all, if none are named) are ready."""
