@@ -18,7 +18,8 @@ find_python() {
 
 ensure_venv() {
   local extras=$1 stamp="$root/.venv/.installed" wanted python
-  wanted="$extras $(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum) $root"
+  # The sections of pyproject.toml from [tool.ruff] on say nothing of what is installed.
+  wanted="$extras $( (sed '/^\[tool\.ruff\]/,$d' "$root/pyproject.toml"; cat "$root/constraints.txt") | cksum) $root"
   [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return
   python=$(find_python) || return 1
   echo "setting up .venv with $("$python" --version): this takes about a minute and is done once" >&2

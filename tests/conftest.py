@@ -16,9 +16,10 @@ from app.local.stores import cache_store, mongodb_is_ready, queue_store, redis_i
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from tests.support.broker import end_shared_broker, shared_broker, skip_unless_kafka, with_kafka
-from tests.support.collection import PHASES, has_none_of_phase, mark_kafka, order_by_length, select_phase
+from tests.support.collection import PHASES, has_none_of_phase, mark_fast, mark_kafka, order_by_length, select_phase
 from tests.support.examples import load_profile
 from tests.support.ports import free_port
+from tests.support.report import PhaseReport
 from tests.support.stores import emptied, started
 
 RUN_FOLDER = "PENSTOCK_TEST_RUN_FOLDER"
@@ -34,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     load_profile()
     if not is_xdist_worker(config):
         os.environ[RUN_FOLDER] = tempfile.mkdtemp(prefix="penstock-test-run-")
+        if report := os.environ.get("PENSTOCK_TEST_REPORT"):
+            config.pluginmanager.register(PhaseReport(Path(report), config.getoption("--phase") or "whole"))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -54,6 +57,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     mark_kafka(items)
+    mark_fast(items, TESTS)
     order_by_length(items, TESTS)
     select_phase(config, items)
 

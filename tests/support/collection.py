@@ -12,6 +12,8 @@ PHASES = ("parallel", "alone")
 FOLDERS = ("faults", "e2e", "integration", "unit")
 """From the longest tests to the shortest, so that no worker starts a long one when the others have finished."""
 
+FAST_FOLDERS = {"integration", "unit"}
+
 UNCLOSED_SOCKETS = "ignore:Exception ignored in. <(socket.socket|function _SelectorTransport)"
 """What aiokafka leaves to the garbage collector when it is cancelled while it connects."""
 
@@ -43,11 +45,22 @@ def mark_kafka(items: Sequence[pytest.Item]) -> None:
             item.add_marker(ignored)
 
 
+def mark_fast(items: Sequence[pytest.Item], tests: Path) -> None:
+    """Mark what `scripts/test --fast` runs: unit and integration tests that need no broker."""
+    for item in items:
+        if _folder(item, tests) in FAST_FOLDERS and item.get_closest_marker("kafka") is None:
+            item.add_marker(pytest.mark.fast)
+
+
 def order_by_length(items: list[pytest.Item], tests: Path) -> None:
     """Put the long tests first, and first of all those that run one after the other because they share a system."""
     items.sort(key=lambda item: (item.get_closest_marker("xdist_group") is None, _folder_rank(item, tests)))
 
 
 def _folder_rank(item: pytest.Item, tests: Path) -> int:
-    folder = item.path.relative_to(tests).parts[0]
+    folder = _folder(item, tests)
     return FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS)
+
+
+def _folder(item: pytest.Item, tests: Path) -> str:
+    return item.path.relative_to(tests).parts[0]

@@ -46,11 +46,13 @@ def start(
         )
 
 
-def end(process: RunningProcess) -> None:
-    """Ask the process to end, and kill it if it does not. A stopped process is continued first, so that it can."""
-    if process.poll() is None:
+def end(*processes: RunningProcess) -> None:
+    """Ask processes to end, and kill those that do not. A stopped process is continued first, so that it can."""
+    running = [process for process in processes if process.poll() is None]
+    for process in running:
         process.send_signal(signal.SIGCONT)
         process.terminate()
+    for process in running:
         try:
             process.wait(END_WITHIN_S)
         except subprocess.TimeoutExpired:
