@@ -51,6 +51,7 @@ from app.rules.cache import RuleCache
 from app.rules.store import RuleStore
 from app.settings import Settings
 from app.upstream.upstream import Upstream
+from app.web.head_requests import HeadAsGetMiddleware
 from app.web.problem_handlers import OwnHeadersMiddleware
 
 EDGE_ADDRESS = Listen("127.0.0.1", 8080)
@@ -136,14 +137,14 @@ class EdgeComposition:
         self._identity_tokens = load_identity_tokens(settings)
         self._disk = Disk(settings.queue_folder, settings.queue_min_free_bytes)
         self._job_queue = build_job_queue(clients.queue, clients.queue_scripts, settings)
-        self._job_renderer = JobRenderer(settings)
+        self._job_renderer = JobRenderer(settings, self._authenticator.trusts)
         self.metrics = EdgeMetrics(process.registry)
 
     def gateway(self, upstream: Upstream) -> Gateway:
         """The application that every request enters."""
         return Gateway(
             GatewayParts(
-                api=as_application(OwnHeadersMiddleware(self._api())),
+                api=as_application(HeadAsGetMiddleware(OwnHeadersMiddleware(self._api()))),
                 authenticator=self._authenticator,
                 rules=self._rules,
                 limit_checker=self._limit_checker(),

@@ -6,6 +6,7 @@ from starlette.middleware import Middleware
 from app.admin import dead_letters, drains, explain, rules
 from app.admin.dependencies import AdminParts
 from app.admin.schemas import rule_schemas
+from app.web.head_requests import HeadAsGetMiddleware
 from app.web.openapi import Components, DocumentedApi, schemas_of
 from app.web.problem_handlers import OwnHeadersMiddleware, add_problem_handlers
 
@@ -25,7 +26,7 @@ def build_admin(parts: AdminParts) -> FastAPI:
         docs_url="/docs",
         redoc_url=None,
         redirect_slashes=False,
-        middleware=[Middleware(OwnHeadersMiddleware)],
+        middleware=[Middleware(OwnHeadersMiddleware), Middleware(HeadAsGetMiddleware)],
     )
     admin.state.parts = parts
     for router in (rules.router, drains.router, dead_letters.router, explain.router):

@@ -97,7 +97,8 @@ class JobSubmitter:
 
     async def _stored(self, request: Request, caller: Caller, match: Match) -> StoredRequest:
         trusted = self._authenticator.trusts(request.peer)
-        headers = to_upstream(request.headers, client=request.peer, scheme=SCHEME, trusted=trusted)
+        client_ip = self._authenticator.client_ip(request)
+        headers = to_upstream(request.headers, client=request.peer, client_ip=client_ip, scheme=SCHEME, trusted=trusted)
         subject = (caller.issuer, caller.subject) if caller.issuer and caller.subject else None
         kept = to_store(headers, match.rule.queue.drop_headers, keep_credentials=self._seals(match))
         return StoredRequest(request.method, request.target, kept, await request.read(self._max_body_bytes), subject)

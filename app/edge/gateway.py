@@ -154,7 +154,8 @@ class Gateway:
 
     def _headers(self, request: Request, caller: Caller) -> Headers:
         trusted = self._authenticator.trusts(request.peer)
-        headers = to_upstream(request.headers, client=request.peer, scheme=SCHEME, trusted=trusted)
+        client_ip = self._authenticator.client_ip(request)
+        headers = to_upstream(request.headers, client=request.peer, client_ip=client_ip, scheme=SCHEME, trusted=trusted)
         if caller.subject is not None and caller.issuer is not None:
             token = self._parts.identity_tokens.token((caller.issuer, caller.subject))
             if token is not None:

@@ -1,26 +1,32 @@
 """Jobs in the form that clients see: JSON documents, their addresses, and the headers of a pending job."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from app.decision import RuleResult
 from app.edge.rate_limit_headers import rate_limit
+from app.http1.server.head import HOST
 from app.jobs.model import Job, JobStatus
 from app.settings import Settings
 from app.web.problems import Reply, json_reply, retry_after
 
 LONGEST_RETRY_AFTER_S = 30
 UNKNOWN_RETRY_AFTER_S = 5
+_SCHEMES = (b"http", b"https")
 
 
 class JobRenderer:
-    """Renders jobs. Absolute URLs begin with `PENSTOCK_PUBLIC_URL`, else with what the request in `scope` says."""
+    """Renders jobs. Absolute URLs begin with `PENSTOCK_PUBLIC_URL`, else with what the request in `scope` says.
 
-    def __init__(self, settings: Settings) -> None:
+    `trusts` tells whether a peer is a trusted proxy, which may report the scheme and the host that the client used.
+    """
+
+    def __init__(self, settings: Settings, trusts: Callable[[str], bool]) -> None:
         self._public_url = str(settings.public_url).rstrip("/") if settings.public_url else None
+        self._trusts = trusts
 
     def url(self, job_id: str, scope: Mapping[str, Any]) -> str:
         """The absolute URL of a job."""
@@ -31,11 +37,23 @@ class JobRenderer:
         return f"{self._jobs_url(scope)}?limit={limit}&before={cursor}"
 
     def _jobs_url(self, scope: Mapping[str, Any]) -> str:
-        base = self._public_url
-        if base is None:
-            host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "localhost")
-            base = f"{scope['scheme']}://{host}"
-        return f"{base}/_penstock/jobs"
+        return f"{self._public_url or self._origin(scope)}/_penstock/jobs"
+
+    def _origin(self, scope: Mapping[str, Any]) -> str:
+        """Scheme and host of the request; of several values that proxies have written, the client's comes first."""
+        client = scope["client"]
+        trusted = client is not None and self._trusts(client[0])
+        scheme: bytes = scope["scheme"].encode()
+        host = reported_host = b""
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host = value
+            elif trusted and name == b"x-forwarded-proto":
+                proto = _first(value).lower()
+                scheme = proto if proto in _SCHEMES else scheme
+            elif trusted and name == b"x-forwarded-host" and not reported_host and HOST.fullmatch(_first(value)):
+                reported_host = _first(value)
+        return f"{scheme.decode()}://{(reported_host or host or b'localhost').decode('latin-1')}"
 
     def fields(self, job: Job, scope: Mapping[str, Any]) -> dict[str, Any]:
         """The job as JSON."""
@@ -74,7 +92,12 @@ class JobRenderer:
         """Build the reply to a deferred request: 202 with the job; 200 if it repeats one whose job has ended."""
         url = self.url(job.id, scope)
         after_s = poll_after_s(job)
-        headers = [(b"location", url.encode()), (b"operation-location", url.encode())]
+        headers = [
+            (b"location", url.encode()),
+            (b"operation-location", url.encode()),
+            (b"penstock-job-id", job.id.encode()),
+            (b"penstock-job-status", job.status.value.encode()),
+        ]
         if after_s is not None:
             headers.append(retry_after(after_s))
         headers += rate_limit(results, retry_after_s=math.inf if after_s is None else after_s)
@@ -93,6 +116,10 @@ def pending_headers(job: Job) -> list[tuple[bytes, bytes]]:
     """The `Retry-After` of a pending job; nothing for a final one."""
     after_s = poll_after_s(job)
     return [] if after_s is None else [retry_after(after_s)]
+
+
+def _first(values: bytes) -> bytes:
+    return values.partition(b",")[0].strip()
 
 
 def _time(unix_ms: int | None) -> str | None:

@@ -50,7 +50,7 @@ class Request:
     @property
     def scope(self) -> Mapping[str, Any]:
         """The parts of an ASGI scope from which absolute URLs are made (JobRenderer)."""
-        return {"scheme": SCHEME, "headers": self.headers}
+        return {"scheme": SCHEME, "headers": self.headers, "client": self.exchange.client}
 
     def body(self) -> bytes | AsyncIterator[bytes] | None:
         """The body: in one piece if all of it has been received, else as it comes; None if there is none."""

@@ -20,9 +20,11 @@ class ClientAddress:
 
     counted: str
     trusted: bool
+    ip: str
+    """The whole address."""
 
 
-NO_CLIENT_ADDRESS = ClientAddress("", trusted=False)
+NO_CLIENT_ADDRESS = ClientAddress("", trusted=False, ip="")
 
 
 class ClientAddresses:
@@ -38,12 +40,19 @@ class ClientAddresses:
 
     def client(self, peer: str, headers: Headers) -> str:
         """The text by which the client's address is counted; raises MalformedRequest."""
+        return self._client(peer, headers).counted
+
+    def client_ip(self, peer: str, headers: Headers) -> str:
+        """The client's whole address; raises MalformedRequest."""
+        return self._client(peer, headers).ip
+
+    def _client(self, peer: str, headers: Headers) -> ClientAddress:
         address = self._of(peer)
         if not address.counted:  # the connection was closed before its address was read
             raise MalformedRequest("The client has no address.")
-        return self._behind_proxies(address, headers) if address.trusted else address.counted
+        return self._behind_proxies(address, headers) if address.trusted else address
 
-    def _behind_proxies(self, nearest: ClientAddress, headers: Headers) -> str:
+    def _behind_proxies(self, nearest: ClientAddress, headers: Headers) -> ClientAddress:
         """Read X-Forwarded-For from right to left, up to the first address that is not a trusted proxy.
 
         If a text is no address, the client is whoever wrote it: the nearest address to the right of it.
@@ -56,7 +65,7 @@ class ClientAddresses:
             nearest = address
             if not address.trusted:
                 break
-        return nearest.counted
+        return nearest
 
     def _of(self, text: str) -> ClientAddress:
         known = self._read.get(text)
@@ -71,7 +80,7 @@ class ClientAddresses:
             ip = parse_address(text)
         except ValueError:
             return NO_CLIENT_ADDRESS
-        return ClientAddress(counted_as(ip), any(ip in network for network in self._trusted))
+        return ClientAddress(counted_as(ip), any(ip in network for network in self._trusted), str(ip))
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address:

@@ -95,6 +95,10 @@ class Authenticator:
         """The text by which the client's address is counted (`counted_as`); raises MalformedRequest."""
         return self._addresses.client(request.peer, request.headers)
 
+    def client_ip(self, request: Credentials) -> str:
+        """The client's whole address; raises MalformedRequest."""
+        return self._addresses.client_ip(request.peer, request.headers)
+
     def trusts(self, peer: str) -> bool:
         """Whether this peer is a trusted proxy, whose forwarding headers are believed."""
         return self._addresses.trusts(peer)

@@ -1,6 +1,7 @@
 """One request to an app server, and its answer as it arrives."""
 
 from collections.abc import AsyncIterator
+from time import time
 from types import TracebackType
 from typing import Self
 
@@ -9,7 +10,8 @@ from app.http1.client.response import Response
 from app.upstream.breaker import Permit
 from app.upstream.server import UpstreamServer
 from app.upstream.server_breaker import ConnectionResult, connection_result
-from app.web.headers import Headers, from_upstream
+from app.web.dates import date
+from app.web.headers import Headers, from_upstream, value_of
 
 NO_RESPONSE = Response()
 
@@ -61,7 +63,9 @@ class UpstreamResponse:
             if sent is not None:
                 sent()
             response = self._response = await connection.receive_head()
-            self.headers = from_upstream(response.headers)
+            headers = self.headers = from_upstream(response.headers)
+            if value_of(headers, b"date") is None:  # RFC 9110, 6.6.1
+                headers.append((b"date", date(int(time()))))
             self.status = response.status
         except BaseException as error:
             self.close()

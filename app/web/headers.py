@@ -21,7 +21,37 @@ HOP_BY_HOP = frozenset(
 )  # RFC 9110, 7.6.1; `Proxy-Authorization` and `Proxy-Authenticate` are removed from requests only
 CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"})
 _NEVER_SHOWN = CREDENTIALS | {b"set-cookie", b"set-cookie2"}
-_NOT_FORWARDED = HOP_BY_HOP | {b"proxy-authorization", b"proxy-authenticate"}
+_NOT_FORWARDED = HOP_BY_HOP | {b"proxy-authorization", b"proxy-authenticate", b"x-real-ip"}
+_FROM_PROXIES = frozenset(
+    {
+        b"cf-connecting-ip",
+        b"cf-connecting-ipv6",
+        b"client-ip",
+        b"do-connecting-ip",
+        b"fastly-client-ip",
+        b"fly-client-ip",
+        b"forwarded",
+        b"forwarded-for",
+        b"proxy-client-ip",
+        b"true-client-ip",
+        b"wl-proxy-client-ip",
+        b"x-appengine-user-ip",
+        b"x-azure-clientip",
+        b"x-azure-socketip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-envoy-external-address",
+        b"x-original-forwarded-for",
+        b"x-original-host",
+        b"x-original-url",
+        b"x-originating-ip",
+        b"x-remote-addr",
+        b"x-remote-ip",
+        b"x-rewrite-url",
+    }
+)
+"""Besides `X-Forwarded-*`, what proxies write and app servers believe: who the client is, and what it asked for."""
+
 _COMMON = frozenset(
     {
         b"accept",
@@ -54,10 +84,11 @@ def value_of(headers: Headers, name: bytes) -> bytes | None:
     return None
 
 
-def to_upstream(headers: Headers, *, client: str, scheme: str, trusted: bool) -> Headers:
+def to_upstream(headers: Headers, *, client: str, scheme: str, trusted: bool, client_ip: str = "") -> Headers:
     """The headers that the app server receives for a client's request.
 
     `client` is the address of the peer. If it is a trusted proxy (`trusted`), its forwarding headers are kept.
+    `client_ip` becomes `X-Real-IP`.
     """
     named = _named_by_connection(headers)
     kept: Headers = []
@@ -79,6 +110,8 @@ def to_upstream(headers: Headers, *, client: str, scheme: str, trusted: bool) ->
         elif name == b"x-request-id":
             request_id = value
         kept.append(field)
+    if client_ip:
+        kept.append((b"x-real-ip", client_ip.encode()))
     kept.append((b"x-forwarded-for", b", ".join([*forwarded_for, client.encode()])))
     if proto is None:
         kept.append((b"x-forwarded-proto", scheme.encode()))
@@ -96,7 +129,7 @@ def _may_pass(name: bytes, named: frozenset[bytes], trusted: bool) -> bool:
         return False
     if dashed.startswith(b"penstock-"):
         return name == b"penstock-callback" and name not in named
-    if dashed == b"forwarded" or dashed.startswith(b"x-forwarded-"):
+    if dashed in _FROM_PROXIES or dashed.startswith(b"x-forwarded"):
         return trusted and dashed == name  # even if a `Connection` header names it
     return name not in named or name in _ALWAYS_END_TO_END
 

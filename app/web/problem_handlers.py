@@ -69,7 +69,8 @@ def _methods(request: Request) -> set[str]:
     path = request.url.path
     paths: dict[str, dict[str, object]] = request.app.openapi()["paths"]
     templates = [path] if path in paths else [template for template in paths if _matches(path, template)]
-    return {method.upper() for template in templates for method in paths[template]} or {"GET"}
+    methods = {method.upper() for template in templates for method in paths[template]} or {"GET"}
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 def _matches(path: str, template: str) -> bool:

@@ -3,8 +3,6 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import formatdate
-from functools import lru_cache
 from http import HTTPStatus
 from time import time
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import orjson
 
 from app.errors import MethodNotAllowed, PenstockError, TooManyRequests, Unauthenticated, Unavailable
+from app.web.dates import date
 from app.web.headers import Headers
 
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
@@ -53,12 +52,6 @@ def json_reply(
         (b"date", date(int(time()))),
     ]
     return Reply(status, [*framing, *headers], content)
-
-
-@lru_cache(maxsize=1)
-def date(unix_s: int) -> bytes:
-    """The value of a `Date` header."""
-    return formatdate(unix_s, usegmt=True).encode()
 
 
 def add_own_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:

@@ -128,7 +128,7 @@ async def test_no_other_site_is_let_in_and_no_cache_keeps_an_answer(admin: Admin
         await admin("DELETE", "/v1/rules/r"),
     ]
     assert [answer.status_code for answer in answers] == [405, 404, 200, 200, 200, 401, 404]
-    assert answers[0].headers["Allow"] == "DELETE, GET, PATCH, PUT"
+    assert answers[0].headers["Allow"] == "DELETE, GET, HEAD, PATCH, PUT"
     for answer in answers:
         assert not [name for name in answer.headers if name.startswith("access-control")]
         assert answer.headers["Cache-Control"] == "no-store"

@@ -22,7 +22,7 @@ from app.http1.server.context import ServerContext
 from app.http1.server.limits import ServerLimits
 from app.settings import Settings
 from scripts import demo_app
-from tests.support.edge_in_process import Edge, edge_running
+from tests.support.edge_in_process import Edge, edge_running, in_force
 from tests.support.forgery import ISSUER, Keyring, KeySite, key_site
 from tests.support.waiting import eventually
 
@@ -211,6 +211,49 @@ async def test_forwarding_headers_of_proxies_pass_and_grow(settings: Settings, c
         }
 
 
+async def test_the_real_address_is_the_one_that_is_counted_and_whole(settings: Settings, cache: Redis) -> None:
+    """Whatever a proxy writes into X-Real-IP: some pass on what the client wrote."""
+    networks = Settings.model_validate(TRUSTED).trusted_proxies
+    async with edge_running(settings, cache, trusted_proxies=networks) as edge:
+        for forwarded, real in (
+            ("6.6.6.6, 9.9.9.9", b"9.9.9.9"),
+            ("2001:db8:1:2:3:4:5:6", b"2001:db8:1:2:3:4:5:6"),
+            ("::ffff:9.9.9.9", b"9.9.9.9"),
+            ("nonsense", b"127.0.0.1"),
+        ):
+            await edge.get("/", f"X-Forwarded-For: {forwarded}", "X-Real-IP: 6.6.6.6", "X-Client-IP: 9.9.9.9")
+            headers = [one for one in edge.app_server.arrived[-1].headers if one[0] in {b"x-real-ip", b"x-client-ip"}]
+            assert headers == [(b"x-client-ip", b"9.9.9.9"), (b"x-real-ip", real)], "a trusted proxy's others are kept"
+
+
+@pytest.mark.parametrize(
+    ("lines", "origin"),
+    [
+        (["X-Forwarded-Proto: https"], "https://edge.test"),
+        (["X-Forwarded-Proto: HTTPS, http", "X-Forwarded-Host: shop.test:8443, edge.test"], "https://shop.test:8443"),
+        (["X-Forwarded-Proto: gopher", "X-Forwarded-Host: shop.test/evil"], "http://edge.test"),
+        (["X-Forwarded-Proto: ", "X-Forwarded-Host: "], "http://edge.test"),
+    ],
+)
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_the_addresses_of_jobs_are_as_a_trusted_proxy_says(
+    settings: Settings, cache: Redis, lines: list[str], origin: str, *, trusted: bool
+) -> None:
+    networks = Settings.model_validate(TRUSTED).trusted_proxies if trusted else ()
+    origin = origin if trusted else "http://edge.test"
+    async with edge_running(settings, cache, trusted_proxies=networks, counters_timeout_ms=5000.0) as edge:
+        await edge.rule("later", key_type="user", key_value="*", limit=1, window_seconds=3600, on_limit="defer")
+        bearer = edge.bearer("u")
+        await in_force(edge, "later", bearer)
+        await edge.get("/", bearer)
+        answer = await edge.get("/", bearer, *lines)
+        assert answer.status == 202
+        path = f"{origin}/_penstock/jobs"
+        assert answer.headers["location"] == answer.headers["operation-location"] == f"{path}/{answer.json()['id']}"
+        seen = (await edge.get(f"/_penstock/jobs/{answer.json()['id']}", bearer, *lines)).json()
+        assert seen["links"]["self"] == answer.headers["location"]
+
+
 def added(edge: Edge) -> dict[bytes, bytes]:
     """What arrived last, without what every request has; each name once."""
     found = [(name, value) for name, value in edge.app_server.arrived[-1].headers if b"forwarded" in name]
@@ -236,6 +279,11 @@ def added(edge: Edge) -> dict[bytes, bytes]:
         ["Connection: x-forwarded-for, x-forwarded-proto, x-forwarded-host, x-request-id", "X-Request-Id: mine"],
         ["X-Forwarded-User: admin", "X-Forwarded-Client-Cert: x", "Forwarded: for=1", "X-FORWARDED-FOR: 1.1.1.1"],
         ["Connection: host", "Connection: Authorization"],
+        ["X-Forwarded-Prefix: /admin", "X-Forwarded: for=1", "Forwarded-For: 1.1.1.1", "Forwarded_For: 1.1.1.1"],
+        ["X-Real-IP: 1.1.1.1", "X_Real_IP: 1.1.1.1", "x-real_ip: 1.1.1.1"],
+        ["X-Client-IP: 1.1.1.1", "True-Client-IP: 1.1.1.1", "CF-Connecting-IP: 1.1.1.1", "X_Client_IP: 1.1.1.1"],
+        ["X-Cluster-Client-IP: 1.1.1.1", "Fastly-Client-IP: 1.1.1.1", "Client-IP: 1.1.1.1", "X-Remote-IP: 1.1.1.1"],
+        ["X-Original-URL: /admin", "X-Rewrite-URL: /admin", "X-Original-Host: evil.test"],
     ],
     ids=lambda lines: lines[0],
 )
@@ -245,7 +293,9 @@ async def test_the_app_server_gets_no_header_that_only_penstock_may_write(
     answer = await edge.get("/", *lines)
     assert answer.status == 200
     headers = dict(edge.app_server.arrived[0].headers)
-    assert set(headers) == {b"host", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"}
+    given = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id", b"x-real-ip"}
+    assert set(headers) == {b"host"} | given
+    assert headers[b"x-real-ip"] == b"127.0.0.1"
     assert (headers[b"host"], headers[b"x-forwarded-host"]) == (b"edge.test", b"edge.test")
     assert (headers[b"x-forwarded-for"], headers[b"x-forwarded-proto"]) == (b"127.0.0.1", b"http")
     assert headers[b"x-request-id"] != b"mine"

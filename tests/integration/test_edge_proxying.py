@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
 from itertools import repeat
 
 import pytest
@@ -40,6 +42,7 @@ async def test_nothing_is_added_but_what_the_contract_names(edge: Edge) -> None:
         b"x-forwarded-for",
         b"x-forwarded-proto",
         b"x-forwarded-host",
+        b"x-real-ip",
         b"x-request-id",
     }
 
@@ -88,6 +91,18 @@ async def test_large_bodies_stream_down_whole(edge: Edge) -> None:
     edge.app_server.handler = handler
     answer = said(await edge.raw(request("GET / HTTP/1.1")))
     assert hashlib.sha256(answer.body).digest() == hashlib.sha256(block * blocks).digest()
+
+
+async def test_an_answer_has_a_date(edge: Edge) -> None:
+    """RFC 9110, 6.6.1: a recipient with a clock adds the one that is missing."""
+    before = time.time()
+    answer = said(await edge.raw(request("GET / HTTP/1.1")))
+    at = parsedate_to_datetime(answer.headers["date"]).timestamp()
+    assert before - 1 <= at <= time.time()
+    for theirs in ("Tue, 01 Jan 2030 00:00:00 GMT", "nonsense"):
+        answering(edge, f"HTTP/1.1 200 OK\r\nDate: {theirs}\r\nContent-Length: 0\r\n\r\n".encode())
+        raw = await edge.raw(request("GET / HTTP/1.1"))
+        assert [line for line in raw.split(b"\r\n") if line.startswith(b"date")] == [b"date: " + theirs.encode()]
 
 
 async def test_an_answer_passes_on_before_it_has_ended(edge: Edge) -> None:

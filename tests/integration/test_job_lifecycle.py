@@ -16,6 +16,7 @@ from tests.support.flow_steps import LEASE_US, ids, take
 from tests.support.job_steps import DRAIN, JOBS, Client, answered, ask_raw, client, edge_for_jobs, leased
 from tests.support.waiting import eventually
 
+SAFE = {b"x-content-type-options": b"nosniff", b"content-security-policy": b"sandbox"}
 TTL = {"result_ttl_seconds": 1, "dead_letter_ttl_seconds": 1}
 
 
@@ -149,11 +150,79 @@ async def test_an_answer_is_replayed_as_it_was(edge: Edge, flows: Flows) -> None
     assert status.split(b" ")[1] == b"418"
     assert body == b"\x1f\x8b\0\r\n\xff"
     found = [(name.lower(), value) for name, _, value in (line.partition(b": ") for line in lines)]
-    framed = {b"content-length", b"cache-control", b"connection", b"penstock-job-status"}
+    framed = {b"content-length", b"cache-control", b"connection", b"penstock-job-status", *SAFE}
     assert [one for one in found if one[0] not in framed] == [one for one in headers if one[0] not in framed]
     assert [value for name, value in found if name == b"content-length"] == [b"6"]
     assert [value for name, value in found if name == b"cache-control"] == [b"no-store"]
     assert [value for name, value in found if name == b"penstock-job-status"] == [b"succeeded"]
+    assert {name: value for name, value in found if name in SAFE} == SAFE
+
+
+async def test_what_changes_a_browsers_state_goes_to_the_owner_alone(edge: Edge, flows: Flows) -> None:
+    headers = [(b"content-type", b"text/html"), (b"set-cookie", b"a=1"), (b"set-cookie2", b"a=1"),
+               (b"clear-site-data", b'"*"'), (b"x-content-type-options", b"sniff")]  # fmt: skip
+    for subject in ("alice", None):
+        who = await client(edge, subject, drain=DRAIN)
+        job = (await who.defer())["id"]
+        [running] = await leased(flows)
+        await answered(flows, running, StoredResponse(200, headers, b"<script>"))
+        raw = await ask_raw(edge, "GET", f"{JOBS}/{job}/response", *who.who)
+        found = raw.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
+        state = [line for line in found if line.startswith((b"set-cookie", b"clear-site-data"))]
+        assert len(state) == (3 if subject else 0)
+        assert [line for line in found if line.startswith(b"x-content")] == [b"x-content-type-options: nosniff"]
+        assert b"content-security-policy: sandbox" in found
+
+
+@pytest.mark.parametrize(
+    ("declared", "shown"), [(b"5000", b"content-length: 5000"), (None, None), (b"0", b"content-length: 0")]
+)
+async def test_a_deferred_head_has_the_length_that_the_app_server_said(
+    edge: Edge, flows: Flows, declared: bytes | None, shown: bytes | None
+) -> None:
+    alice = await client(edge, "alice", drain=DRAIN)
+    await alice.defer()  # the live request is spent
+    await leased(flows)
+    job = (await alice.ask("HEAD", "/x")).headers["penstock-job-id"]
+    [running] = await leased(flows)
+    headers = [] if declared is None else [(b"content-length", declared)]
+    await answered(flows, running, StoredResponse(200, headers, b""))
+    for method in ("HEAD", "GET"):
+        raw = await ask_raw(edge, method, f"{JOBS}/{job}/response", *alice.who)
+        head, _, body = raw.partition(b"\r\n\r\n")
+        lengths = [line for line in head.split(b"\r\n") if line.startswith(b"content-length")]
+        has_length = shown is not None and (method == "HEAD" or declared == b"0")
+        assert lengths == ([shown] if has_length else []), "an answer to GET has no length that it does not have"
+        assert body == (b"" if method == "HEAD" or has_length else b"0\r\n\r\n")
+
+
+async def test_head_is_answered_where_get_is(edge: Edge, flows: Flows) -> None:
+    alice = await client(edge, "alice", drain=DRAIN)
+    job = (await alice.defer())["id"]
+    [running] = await leased(flows)
+    await answered(flows, running)
+    for path in ("/healthz", "/readyz", "/limits", "/jwks.json", "/openapi.json", "/jobs", f"/jobs/{job}",
+                 f"/jobs/{job}/response", "/jobs/0-none"):  # fmt: skip
+        get, head = [await alice.ask(method, f"/_penstock{path}") for method in ("GET", "HEAD")]
+        assert (head.status, head.body) == (get.status, b""), path
+        assert {**head.headers, "date": ""} == {**get.headers, "date": ""}, path
+    refused = await alice.ask("PUT", f"{JOBS}/{job}")
+    assert (refused.status, refused.headers["allow"]) == (405, "DELETE, GET, HEAD")
+
+
+async def test_a_client_knows_a_202_of_penstock(edge: Edge, flows: Flows) -> None:
+    alice = await client(edge, "alice", drain=DRAIN)
+    await alice.ask("POST", "/x")
+    key = 'Idempotency-Key: "one"'
+    for status, state in ((202, "queued"), (202, "running"), (200, "succeeded")):
+        if state == "running":
+            [running] = await leased(flows)
+        elif state == "succeeded":
+            await answered(flows, running)
+        answer = await alice.ask("POST", "/x", key)
+        job = answer.json()
+        assert (answer.status, answer.headers["penstock-job-status"]) == (status, state)
+        assert (answer.headers["penstock-job-id"], job["status"]) == (job["id"], state)
 
 
 @pytest.mark.parametrize("status", [204, 304])

@@ -9,17 +9,27 @@ from app.edge.job_renderer import pending_headers
 from app.edge.routes.dependencies import CallerOf, PartsOf
 from app.errors import Conflict, NotFound, Unauthenticated
 from app.identity.caller import Caller
-from app.jobs.model import Job, JobStatus, owner_of
+from app.jobs.model import Job, JobStatus, StoredResponse, owner_of
 from app.queue.records import CURSOR, Records
-from app.web.headers import Headers
+from app.web.head_requests import IS_HEAD
+from app.web.headers import Headers, value_of
 from app.web.openapi import bearer, problems
 from app.web.problem_handlers import response_of
 from app.web.problems import Reply, json_reply, problem
-from app.web.statuses import WITHOUT_BODY
+from app.web.statuses import NO_CONTENT, WITHOUT_BODY
 
 router = APIRouter(tags=["jobs"])
 
-REPLACED = frozenset({b"content-length", b"transfer-encoding", b"cache-control"})
+OWN: Headers = [
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"sandbox"),
+]
+"""What a replayed answer gets: no cache keeps it, and a browser that opens it runs nothing in it."""
+
+REPLACED = frozenset({b"content-length", b"transfer-encoding", b"cache-control", b"x-content-type-options"})
+FOR_OWNERS = frozenset({b"set-cookie", b"set-cookie2", b"clear-site-data"})
+"""What changes the state of the site in a browser: only the owner of a job may get it, nobody else with its link."""
 
 
 @router.get("/jobs", response_model=JobList, responses=problems(*ALWAYS), openapi_extra=bearer(optional=False))
@@ -63,14 +73,27 @@ async def get_response(job_id: str, request: Request, parts: PartsOf, caller: Ca
     if stored is None or stored.body is None:
         why = "The job was canceled." if job.status is JobStatus.CANCELED else "The response was not kept."
         return response_of(problem(410, why, [status], stored=False))
-    return response_of(_replayed(stored.status, stored.headers, stored.body, status))
+    headers = [*_kept(stored.headers, to_owner=bool(job.owner)), *_length(stored, is_head=IS_HEAD in request.scope)]
+    return response_of(Reply(stored.status, [*headers, *OWN, status], stored.body))
 
 
-def _replayed(code: int, headers: Headers, body: bytes, status: tuple[bytes, bytes]) -> Reply:
-    """The stored response with new framing headers, and `no-store` so that no cache keeps it."""
-    kept = [(name, value) for name, value in headers if name not in REPLACED]
-    length = [] if code in WITHOUT_BODY else [(b"content-length", str(len(body)).encode())]
-    return Reply(code, [*kept, *length, (b"cache-control", b"no-store"), status], body)
+def _kept(headers: Headers, *, to_owner: bool) -> Headers:
+    """The headers that are replayed."""
+    return [(name, value) for name, value in headers if name not in REPLACED and (to_owner or name not in FOR_OWNERS)]
+
+
+def _length(stored: StoredResponse, *, is_head: bool) -> Headers:
+    """The `Content-Length`. One without a body belongs to what HEAD or 304 left out, and is no length of a replay."""
+    declared = value_of(stored.headers, b"content-length")
+    if stored.body:
+        length = str(len(stored.body)).encode()
+    elif declared is None or stored.status == NO_CONTENT:
+        return []
+    elif declared == b"0" or is_head or stored.status in WITHOUT_BODY:
+        length = declared
+    else:
+        return []
+    return [(b"content-length", length)]
 
 
 @router.delete("/jobs/{job_id}", status_code=204, responses=problems(*ALWAYS, 404, 409), openapi_extra=bearer())

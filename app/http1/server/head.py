@@ -10,7 +10,7 @@ VERSIONS = frozenset({"1.0", "1.1"})
 MAX_LENGTH_DIGITS = 18
 """A `Content-Length` of so many digits fits into a 64-bit integer."""
 
-_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]+")
+HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]+")
 _SCHEMES = (b"http", b"https")
 _SINGLE = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect", b"authorization"})
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
@@ -71,7 +71,7 @@ def _host(host: bytes | None, version: str) -> bytes | None:
     if host is None:
         if version == "1.1":
             raise MalformedRequest("The request has no Host header.")
-    elif not _HOST.fullmatch(host):
+    elif not HOST.fullmatch(host):
         raise MalformedRequest("The Host header is not a host name with an optional port.")
     return host
 
