@@ -82,8 +82,15 @@ def mongodb(settings: Settings, call_timeout_s: float | None = None) -> MongoCli
 def mongo_client(
     url: str, *, server_selection_timeout_s: float = 3.0, call_timeout_s: float | None = None
 ) -> MongoClient:
-    """Make a client of MongoDB at `url`. Times that it reads are aware, in UTC."""
-    options: dict[str, Any] = {} if call_timeout_s is None else {"timeoutMS": int(call_timeout_s * 1000)}
+    """Make a client of MongoDB at `url`. Times that it reads are aware, in UTC.
+
+    Dates and texts that Python cannot hold are read as something else, and do not make a whole answer unreadable.
+    """
+    options: dict[str, Any] = {
+        "datetime_conversion": "DATETIME_AUTO",
+        "unicode_decode_error_handler": "replace",
+    }
+    options |= {} if call_timeout_s is None else {"timeoutMS": int(call_timeout_s * 1000)}
     selection_timeout_ms = int(server_selection_timeout_s * 1000)
     return AsyncIOMotorClient(url, tz_aware=True, serverSelectionTimeoutMS=selection_timeout_ms, **options)
 

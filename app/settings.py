@@ -172,6 +172,10 @@ class Settings(BaseSettings):
     """How many keys (users, addresses, claims) an edge or worker keeps rules for in memory."""
     sync_full_interval_s: float = Field(60.0, gt=0)
     """How often sync compares everything, beside following the change stream."""
+    history_days: int = Field(365, ge=1, le=36_500)
+    """How many days the history of rules is kept."""
+    history_versions: int = Field(1000, ge=1, le=1_000_000)
+    """How many versions of each rule the history keeps."""
 
     # Requests
     public_url: HttpUrl | None = None

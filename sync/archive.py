@@ -12,6 +12,7 @@ from typing import Any, Self
 from app.clients import MongoDatabase
 from app.process.lifecycle import cancel
 from app.rules.model import Rule
+from sync.bulk_writes import batches
 from sync.history import History
 from sync.last_good import LastGood
 from sync.plan import RuleChange
@@ -45,9 +46,9 @@ _Published = _PublishedChanges | _PublishedCopyBatch | _PublishedCopyEnd
 class Archive:
     """Records for one opened change stream, while it is entered. Leaving it drops what is not recorded yet."""
 
-    def __init__(self, database: MongoDatabase, resume: ResumeToken) -> None:
+    def __init__(self, database: MongoDatabase, resume: ResumeToken, history_versions: int = 1000) -> None:
         self._last_good = LastGood(database)
-        self._history = History(database)
+        self._history = History(database, history_versions)
         self._resume = resume
         self._pending: asyncio.Queue[_Published] = asyncio.Queue(MAX_PENDING)
 
@@ -99,11 +100,17 @@ class Archive:
     async def _record(self, published: _Published) -> None:
         match published:
             case _PublishedChanges(changes, token):
-                await self._last_good.store(changes)
-                await self._history.record(changes)
+                await self._record_changes(changes)
                 if token is not None:
                     await self._resume.save_at_intervals(token, idle=not changes)
             case _PublishedCopyBatch(rules, revision):
-                await self._history.record(await self._last_good.store_copied(rules, revision))
+                await self._record_changes(await self._last_good.differing(rules, revision))
             case _PublishedCopyEnd(rule_ids, revision):
-                await self._history.record(await self._last_good.remove_others(rule_ids, revision))
+                await self._record_changes(await self._last_good.missing(rule_ids, revision))
+
+    async def _record_changes(self, changes: list[RuleChange]) -> None:
+        """Add new versions to the history, which may be repeated, and then record them, so that it need not be."""
+        for batch in batches(changes):
+            versions = await self._last_good.new_versions(batch)
+            await self._history.record(versions)
+            await self._last_good.store(versions)

@@ -1,83 +1,100 @@
 """The last valid version of each rule, in MongoDB. It stays in force while the rule's document is invalid."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
 from bson.int64 import Int64
-from pymongo import DeleteOne, UpdateOne
+from pymongo import UpdateOne
 
 from app.clients import MongoDatabase
+from app.rules.digest import content_digest
 from app.rules.model import Rule
-from app.rules.store import LAST_GOOD, to_document
-from sync.bulk_writes import batches, ignoring_duplicate_keys
-from sync.plan import RuleChange, document_digest
+from app.rules.store import COLLECTION, RECORDS, to_document
+from sync.bulk_writes import ignoring_duplicate_keys
+from sync.plan import RuleChange
+from sync.versions import Recorded, RuleVersion, recorded_after, version_of
 
 
 class LastGood:
-    """Stores the versions that sync has published. Methods raise pymongo's errors."""
+    """Records the versions that sync has published. Methods raise pymongo's errors."""
 
     def __init__(self, database: MongoDatabase) -> None:
-        self._versions = database[LAST_GOOD]
-        self._digests: dict[str, str] | None = None
+        self._records = database[RECORDS]
+        self._rules = database[COLLECTION]
+        self._known: dict[str, tuple[int, str]] | None = None
 
-    async def store(self, changes: Iterable[RuleChange]) -> None:
-        """Store the rules of these changes, and remove the rules that were deleted."""
-        await self._write(list(changes))
+    async def new_versions(self, changes: Sequence[RuleChange]) -> list[RuleVersion]:
+        """Return which of these changes, in their order, are new versions or deletions."""
+        recorded = await self._recorded([change.rule_id for change in changes])
+        versions: list[RuleVersion] = []
+        for change in changes:
+            before = recorded.get(change.rule_id, Recorded())
+            version = version_of(change, before)
+            if version is not None:
+                versions.append(version)
+                recorded[change.rule_id] = recorded_after(version, before)
+        return versions
 
-    async def store_copied(self, rules: Iterable[Rule], revision: int) -> list[RuleChange]:
-        """Store those rules of a full copy that are new or changed, and return these."""
-        known = await self._known_digests()
-        changes = [
-            RuleChange(rule.rule_id, revision, rule)
-            for rule in rules
-            if known.get(rule.rule_id) != document_digest(rule)
-        ]
-        await self._write(changes)
-        return changes
+    async def differing(self, rules: Iterable[Rule], revision: int) -> list[RuleChange]:
+        """Return the changes of those rules of a full copy that differ from what is recorded."""
+        known = await self._known_versions()
+        differing = (rule for rule in rules if known.get(rule.rule_id) != (rule.version, content_digest(rule)))
+        return [RuleChange(rule.rule_id, revision, rule) for rule in differing]
 
-    async def remove_others(self, rule_ids: AbstractSet[str], revision: int) -> list[RuleChange]:
-        """After a full copy as of `revision`, remove the rules that it did not contain, and return their deletions.
+    async def missing(self, rule_ids: AbstractSet[str], revision: int) -> list[RuleChange]:
+        """Return the deletions of the rules that a full copy as of `revision` did not contain.
 
-        A version that is newer than the copy was stored while the copy was made, and stays.
+        A version that is newer than the copy was recorded while the copy was made, and stays.
         """
-        missing = (await self._known_digests()).keys() - rule_ids
-        newer = await self._newer_than(revision, list(missing))
-        deletions = [RuleChange(rule_id, revision, None) for rule_id in missing - newer]
-        await self._write(deletions)
-        return deletions
+        return [RuleChange(rule_id, revision, None) for rule_id in (await self._known_versions()).keys() - rule_ids]
 
-    async def _newer_than(self, revision: int, rule_ids: list[str]) -> set[str]:
-        found: set[str] = set()
-        for batch in batches(rule_ids):
-            query = {"_id": {"$in": batch}, "revision": {"$gte": Int64(revision)}}
-            found.update([str(version["_id"]) async for version in self._versions.find(query, {"_id": 1})])
-        return found
-
-    async def _known_digests(self) -> dict[str, str]:
-        if self._digests is None:
-            self._digests = {str(v["_id"]): v["digest"] async for v in self._versions.find({}, {"digest": 1})}
-        return self._digests
-
-    async def _write(self, changes: list[RuleChange]) -> None:
-        for batch in batches(changes):
-            # Where a later revision is stored already, the upsert finds no older one and its key is a duplicate.
-            with ignoring_duplicate_keys():
-                await self._versions.bulk_write([_operation(change) for change in batch], ordered=False)
-        if self._digests is not None:
-            for change in changes:
-                if change.rule is None:
-                    self._digests.pop(change.rule_id, None)
+    async def store(self, versions: Sequence[RuleVersion]) -> None:
+        """Record these versions."""
+        if not versions:
+            return
+        # Where a later revision is recorded already, the upsert finds no older one and its key is a duplicate.
+        with ignoring_duplicate_keys():
+            await self._records.bulk_write([_record(version) for version in versions], ordered=False)
+        await self._mark_direct_writes(versions)
+        if self._known is not None:
+            for version in versions:
+                if version.digest is None:
+                    self._known.pop(version.rule_id, None)
                 else:
-                    self._digests[change.rule_id] = document_digest(change.rule)
+                    self._known[version.rule_id] = (version.version, version.digest)
+
+    async def _recorded(self, rule_ids: list[str]) -> dict[str, Recorded]:
+        fields = {"version": 1, "reserved": 1, "revision": 1, "digest": 1}
+        found = self._records.find({"_id": {"$in": rule_ids}}, fields)
+        return {str(record["_id"]): Recorded.of(record) async for record in found}
+
+    async def _mark_direct_writes(self, versions: Sequence[RuleVersion]) -> None:
+        """Give documents that were written past the admin API the versions that their contents are recorded as."""
+        marks = [
+            UpdateOne(
+                {"_id": version.rule_id, "version": {"$in": [version.written_version, None]}},
+                {"$set": {"version": version.version}},
+            )
+            for version in versions
+            if version.rule is not None and version.written_version != version.version
+        ]
+        if marks:
+            await self._rules.bulk_write(marks, ordered=False)
+
+    async def _known_versions(self) -> dict[str, tuple[int, str]]:
+        if self._known is None:
+            found = self._records.find({"digest": {"$ne": None}}, {"version": 1, "digest": 1})
+            records = {str(record["_id"]): Recorded.of(record) async for record in found}
+            self._known = {rule_id: (one.version, one.digest) for rule_id, one in records.items() if one.digest}
+        return self._known
 
 
-def _operation(change: RuleChange) -> UpdateOne | DeleteOne:
-    older = {"_id": change.rule_id, "revision": {"$lt": Int64(change.revision)}}
-    if change.rule is None:
-        return DeleteOne(older)
+def _record(version: RuleVersion) -> UpdateOne:
+    older = {"_id": version.rule_id, "revision": {"$not": {"$gte": Int64(version.revision)}}}
     fields = {
-        "revision": Int64(change.revision),
-        "digest": document_digest(change.rule),
-        "rule": to_document(change.rule),
+        "version": Int64(version.version),
+        "revision": Int64(version.revision),
+        "digest": version.digest,
+        "rule": None if version.rule is None else to_document(version.rule),
     }
     return UpdateOne(older, {"$set": fields}, upsert=True)

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -11,8 +10,9 @@ from bson.timestamp import Timestamp
 
 from app.rules import keys
 from app.rules.active import encode_active
+from app.rules.digest import content_digest
 from app.rules.key_types import BY_FAMILY
-from app.rules.model import STORE_FIELDS, Rule
+from app.rules.model import Rule
 
 _INCREMENTS_PER_SECOND = 1 << 20
 
@@ -76,15 +76,7 @@ def bucket_of(rule: Rule | None) -> str | None:
 
 def active_digest(rule: Rule | None) -> str:
     """Return a digest of what edges and workers read of a rule; empty for a disabled or deleted rule."""
-    if rule is None or not rule.enabled:
-        return ""
-    fields = rule.model_dump_json(exclude_defaults=True, exclude=set(STORE_FIELDS))
-    return sha256(fields.encode()).hexdigest()[:16]
-
-
-def document_digest(rule: Rule) -> str:
-    """Return a digest of a rule's whole document, whether or not the rule is enabled."""
-    return sha256(rule.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:16]
+    return content_digest(rule) if rule is not None and rule.enabled else ""
 
 
 def newer_changes(

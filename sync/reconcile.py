@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
 from app.clients import MongoDatabase
-from app.errors import InvalidRule
-from app.rules.model import Rule, parse_rule
+from app.rules.documents import PROJECTION, RAW, RuleDocument, read_document
+from app.rules.model import Rule
 from app.rules.store import COLLECTION, RuleStore
 from sync.archive import Archive
 from sync.cache_copy import CacheCopy
@@ -37,18 +38,18 @@ class CopySummary:
 
 @dataclass(frozen=True, slots=True)
 class RuleBatch:
-    """Rules as of a revision, and the problem of each invalid document by its id."""
+    """Rules as of a revision, and the documents that are not valid rules."""
 
     revision: int
     rules: list[Rule]
-    problems: dict[str, str]
+    invalid: list[RuleDocument]
 
 
 async def copy_all(
     database: MongoDatabase,
     publisher: Publisher,
     archive: Archive,
-    report_invalid: Callable[[str, str], None],
+    report_invalid: Callable[[RuleDocument], None],
 ) -> CopySummary:
     """Publish all rules as they are now. Raises pymongo's errors and RulesUnavailable.
 
@@ -59,40 +60,50 @@ async def copy_all(
     revision = revision_of(time)
     copy = await CacheCopy.begin(publisher, revision)
     valid: set[str] = set()
-    invalid: set[str] = set()
-    changed = 0
+    kept: set[str] = set()
+    invalid = changed = 0
     async for batch in _batches(database, time):
         changed += await copy.add(batch.rules, batch.revision)
         await archive.add_copied(batch.rules, batch.revision)
         valid.update(rule.rule_id for rule in batch.rules)
-        invalid.update(batch.problems)
-        for rule_id, problem in batch.problems.items():
-            report_invalid(rule_id, problem)
-    if invalid:
+        kept.update(rule_id for document in batch.invalid if (rule_id := document.key.rule_id) is not None)
+        invalid += len(batch.invalid)
+        for document in batch.invalid:
+            report_invalid(document)
+    if kept:
         await archive.recorded()
-        changed += await copy.add((await RuleStore(database).last_good(invalid)).values(), revision)
-        copy.keep(invalid)
+        changed += await copy.add((await RuleStore(database).last_good(kept)).values(), revision)
+        copy.keep(kept)
     changed += await copy.end()
-    await archive.end_copy(valid | invalid, revision)
-    return CopySummary(len(valid), changed, len(invalid))
+    await archive.end_copy(valid | kept, revision)
+    return CopySummary(len(valid), changed, invalid)
 
 
 async def _batches(database: MongoDatabase, time: Timestamp) -> AsyncIterator[RuleBatch]:
     """Read all documents in the order of their ids, from a snapshot as of `time`, later from newer ones."""
-    command: dict[str, Any] = {"find": COLLECTION, "hint": {"_id": 1}, "batchSize": BATCH_SIZE}
+    by_id: dict[str, Any] = {"find": COLLECTION, "hint": {"_id": 1}}
+    command = by_id | {"projection": PROJECTION, "batchSize": BATCH_SIZE}
+    last: RawBSONDocument | None = None
     while True:
         opened_at_s = monotonic()
-        cursor = await database.cursor_command(command, readConcern={"level": "snapshot", "atClusterTime": time})
+        snapshot = {"level": "snapshot", "atClusterTime": time}
+        # The options of the command hold for its first batch only, those of the database for the others only.
+        raw = database.with_options(codec_options=RAW)
+        cursor = await raw.cursor_command(command, readConcern=snapshot, codec_options=RAW)
         while documents := await cursor.to_list(BATCH_SIZE):
-            yield _parsed(documents, revision_of(time))
+            # A cursor that goes on begins with the document at which the last one ended.
+            new = [found for found in documents if found["documentKey"] != last]
+            if not new:
+                return
+            yield _parsed(new, revision_of(time))
             if monotonic() - opened_at_s > MAX_SNAPSHOT_AGE_S:
                 break
             await asyncio.sleep(0)
         else:
             return
         await cursor.close()
-        last = documents[-1]["_id"]  # of any type: `min` orders values of all types, which `$gt` does not
-        command |= {"min": {"_id": last}, "filter": {"_id": {"$ne": last}}}
+        # The id may be of any type: `min` orders values of all types, which `$gt` does not.
+        last = command["min"] = documents[-1]["documentKey"]
         time = await _cluster_time(database)
 
 
@@ -101,11 +112,7 @@ async def _cluster_time(database: MongoDatabase) -> Timestamp:
     return time
 
 
-def _parsed(documents: list[dict[str, Any]], revision: int) -> RuleBatch:
-    batch = RuleBatch(revision, [], {})
-    for document in documents:
-        try:
-            batch.rules.append(parse_rule(document))
-        except InvalidRule as error:
-            batch.problems[str(document["_id"])] = str(error)
-    return batch
+def _parsed(found: list[RawBSONDocument], revision: int) -> RuleBatch:
+    documents = [document for one in found if (document := read_document(one)) is not None]
+    rules = [document.rule for document in documents if document.rule is not None]
+    return RuleBatch(revision, rules, [document for document in documents if document.rule is None])

@@ -24,8 +24,8 @@ class ResumeToken:
 
     async def load(self) -> Token | None:
         """Return the saved token, or None if there is none."""
-        found = await self._tokens.find_one({"_id": ID})
-        return None if found is None else found["token"]
+        token = (await self._tokens.find_one({"_id": ID}) or {}).get("token")
+        return token if isinstance(token, dict) else None
 
     async def save_at_intervals(self, token: Token, *, idle: bool) -> None:
         """Save the token, unless one was saved less than the interval ago."""

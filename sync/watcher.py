@@ -2,20 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
+from bson.raw_bson import RawBSONDocument
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from pymongo.errors import OperationFailure, PyMongoError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random
 
 from app.clients import MongoChangeStream, MongoDatabase, cache_redis, mongodb
-from app.errors import InvalidRule, Unavailable
+from app.errors import Unavailable
 from app.process.lifecycle import Process, alongside, until_one_ends
-from app.rules.model import Rule, parse_rule
+from app.process.shortening import shortened
+from app.rules.documents import EVENT_PIPELINE, RAW, DocumentKey, RuleDocument, read_document
 from app.rules.store import COLLECTION, RuleStore
 from app.settings import Settings
 from sync.archive import Archive
@@ -29,8 +30,9 @@ log = structlog.get_logger()
 STREAM_WAIT_MS = 250
 MAX_EVENTS_AT_ONCE = 1000
 CACHE_CHECK_INTERVAL_S = 0.5
-LOST_STREAM_CODES = frozenset({260, 280, 286})
-"""InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost."""
+LOST_STREAM_CODES = frozenset({260, 280, 286, 10334})
+"""InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost, and BSONObjectTooLarge: an event that MongoDB
+cannot send, and behind which a stream never gets."""
 
 
 class SyncMetrics:
@@ -54,7 +56,7 @@ class SyncMetrics:
 class StreamEvent:
     """An event of the change stream and the resume token after it. `event` is None if none came for a while."""
 
-    event: Mapping[str, Any] | None
+    event: RawBSONDocument | None
     token: Token | None
 
 
@@ -73,6 +75,8 @@ class Watcher:
         self._publisher = publisher
         self._resume = ResumeToken(database)
         self._full_interval_s = settings.sync_full_interval_s
+        self._history_days = settings.history_days
+        self._history_versions = settings.history_versions
         self._metrics = metrics
         self._copied_at_s: float | None = None
 
@@ -96,12 +100,14 @@ class Watcher:
 
     async def _follow(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
         """Follow one stream. It is opened before anything is copied, so that no change is missed between the two."""
-        await RuleStore(self._database).setup()
+        await RuleStore(self._database).setup(self._history_days)
         token = await self._resume.load()
-        stream = self._database[COLLECTION].watch(
-            full_document="updateLookup", max_await_time_ms=STREAM_WAIT_MS, resume_after=token
+        documents = self._database.get_collection(COLLECTION, codec_options=RAW)
+        stream = documents.watch(
+            EVENT_PIPELINE, full_document="updateLookup", max_await_time_ms=STREAM_WAIT_MS, resume_after=token
         )
-        async with _opened(stream, token) as first, Archive(self._database, self._resume) as archive:
+        recording = Archive(self._database, self._resume, self._history_versions)
+        async with _opened(stream, token) as first, recording as archive:
             events, ended = StreamEvents(), asyncio.Event()
             events.put_nowait(first)
             reading = asyncio.create_task(_read_events(stream, events, ended))
@@ -147,35 +153,29 @@ class Watcher:
     def _copy_is_due(self) -> bool:
         return self._copied_at_s is None or time.monotonic() - self._copied_at_s >= self._full_interval_s
 
-    def _changes(self, event: Mapping[str, Any] | None) -> list[RuleChange]:
+    def _changes(self, event: RawBSONDocument | None) -> list[RuleChange]:
         if event is None:
             return []
         if event["operationType"] not in {"insert", "update", "replace", "delete"}:
             raise StreamLost(f"The collection was dropped or renamed: {event['operationType']}.")
-        rule_id = str(event["documentKey"]["_id"])
-        revision = revision_of(event["clusterTime"])
-        document = event.get("fullDocument")
-        if event["operationType"] == "delete" or document is None:  # the updated document has been deleted since
-            return [RuleChange(rule_id, revision, None)]
-        rule = self._parse(rule_id, document)
-        return [] if rule is None else [RuleChange(rule_id, revision, rule)]
+        revision, document = revision_of(event["clusterTime"]), read_document(event)
+        if document is None:  # it has been deleted, now or since; only a rule's document ever published anything
+            rule_id = DocumentKey(event["documentKey"].raw).rule_id
+            return [] if rule_id is None else [RuleChange(rule_id, revision, None)]
+        if document.rule is None:
+            self._report_invalid(document)
+            return []
+        return [RuleChange(document.rule.rule_id, revision, document.rule)]
 
-    def _parse(self, rule_id: str, document: Mapping[str, Any]) -> Rule | None:
-        try:
-            return parse_rule(dict(document))
-        except InvalidRule as error:
-            self._report_invalid(rule_id, str(error))
-            return None
-
-    def _report_invalid(self, rule_id: str, problem: str) -> None:
+    def _report_invalid(self, document: RuleDocument) -> None:
         """Count and log an invalid document. The last valid version of the rule stays in force."""
         self._metrics.invalid.inc()
-        log.error("invalid_rule", rule_id=rule_id, problem=problem)
+        log.error("invalid_rule", rule_id=document.key.name, problem=document.problem)
 
     def _report_interruption(self, state: RetryCallState) -> None:
         self._metrics.interruptions.inc()
         error = state.outcome.exception() if state.outcome else None
-        log.warning("sync_interrupted", error=str(error), attempt=state.attempt_number)
+        log.warning("sync_interrupted", error=shortened(error), attempt=state.attempt_number)
 
 
 async def _read_events(stream: MongoChangeStream, events: StreamEvents, ended: asyncio.Event) -> None:
@@ -206,7 +206,8 @@ async def _next(stream: MongoChangeStream) -> StreamEvent:
         if error.code in LOST_STREAM_CODES:
             raise StreamLost(str(error)) from error
         raise
-    return StreamEvent(event, stream.resume_token)
+    token = stream.resume_token
+    return StreamEvent(event, None if token is None else dict(token))
 
 
 async def _available(events: StreamEvents) -> list[StreamEvent]:

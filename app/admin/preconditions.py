@@ -10,35 +10,29 @@ from app.errors import MalformedRequest, PreconditionFailed
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS = re.compile(rf"{_TAG}(?:[ \t]*,[ \t]*{_TAG})*")
-_VERSION = re.compile(r'"([1-9][0-9]{0,15})"')
 
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """What must hold before a rule is changed. `versions` are those that the rule may have; None means any."""
+    """What must hold before a rule is changed. `etags` are those that the rule may have; None means any."""
 
-    versions: frozenset[int] | None = None
+    etags: frozenset[str] | None = None
     must_exist: bool = False
     must_be_new: bool = False
 
-    @property
-    def given(self) -> bool:
-        """Whether the client set a precondition. If so, a change that lost a race is not tried again."""
-        return self.versions is not None or self.must_exist or self.must_be_new
-
-    def check(self, rule_id: str, version: int) -> None:
-        """Check the precondition. `version` is 0 if there is no such rule. Raises PreconditionFailed."""
-        if self.must_be_new and version:
-            raise PreconditionFailed(f"There is a rule {rule_id!r} already, at version {version}.")
-        if (self.must_exist or self.versions is not None) and not version:
+    def check(self, rule_id: str, etag: str | None) -> None:
+        """Check the precondition. `etag` is None if there is no such rule. Raises PreconditionFailed."""
+        if self.must_be_new and etag is not None:
+            raise PreconditionFailed(f"There is a rule {rule_id!r} already, with the ETag {etag}.")
+        if (self.must_exist or self.etags is not None) and etag is None:
             raise PreconditionFailed(f"There is no rule {rule_id!r}.")
-        if self.versions is not None and version not in self.versions:
-            raise PreconditionFailed(f"The rule {rule_id!r} is at version {version}.")
+        if self.etags is not None and etag not in self.etags:
+            raise PreconditionFailed(f"The rule {rule_id!r} has changed: its ETag is {etag}.")
 
 
 IfMatch = Annotated[
     str | None,
-    Header(alias="If-Match", description='ETags such as `"3"`, or `*`, which requires that the rule exists.'),
+    Header(alias="If-Match", description="ETags as they were answered, or `*`, which requires that the rule exists."),
 ]
 IfNoneMatch = Annotated[
     str | None, Header(alias="If-None-Match", description="`*`, which requires that the rule does not exist yet.")
@@ -72,10 +66,9 @@ def _parse_if_match(values: list[str]) -> Precondition:
     if text == "*":
         return Precondition(must_exist=True)
     if not _TAGS.fullmatch(text):
-        raise MalformedRequest('If-Match must be a list of ETags, such as `"3"`, or `*`.')
-    # The comparison is strong (RFC 9110, section 13.1.1): a weak tag never matches, nor does one that is not a version.
-    tags = re.findall(_TAG, text)
-    return Precondition(frozenset(int(found[1]) for tag in tags if (found := _VERSION.fullmatch(tag))))
+        raise MalformedRequest("If-Match must be a list of ETags in double quotes, or `*`.")
+    # The comparison is strong (RFC 9110, section 13.1.1): a weak tag never equals the ETag of a rule, which is strong.
+    return Precondition(frozenset(re.findall(_TAG, text)))
 
 
 def _joined(values: list[str]) -> str:

@@ -24,15 +24,13 @@ from app.admin.schemas import (
     rule_responses,
     without_id,
 )
-from app.errors import Conflict, InvalidInput, InvalidRule, PreconditionFailed
-from app.rules.model import Rule, RuleId, editable_fields, parse_rule, to_json
-from app.rules.store import RuleStore
+from app.errors import Conflict, InvalidInput, InvalidRule, NotFound
+from app.rules.digest import etag_of
+from app.rules.model import MAX_VERSION, Rule, RuleId, editable_fields, parse_rule, to_json
+from app.rules.store import MAX_ATTEMPTS, RuleStore, StoredRule, changed_too_often
 from app.web.openapi import json_request, problems
 
 router = APIRouter(prefix="/rules", tags=["rules"])
-
-MAX_UPDATE_ATTEMPTS = 20
-"""How often a change is tried again because somebody else wrote the same rule meanwhile."""
 
 Fields = dict[str, Any]
 
@@ -63,15 +61,16 @@ AnyId = Annotated[
 @router.get("", response_model=RuleList, responses=problems(400, 401, 403, 503))
 async def list_rules(_: AsViewer, parts: AdminPartsOf) -> Response:
     """List all rules, and the documents that are not valid rules."""
-    rules, problem_by_id = await parts.store.all()
-    in_force = await parts.store.last_good(problem_by_id) if problem_by_id else {}
+    rules, documents = await parts.store.all()
+    in_force = await parts.store.last_good(rule_id for one in documents if (rule_id := one.key.rule_id))
     invalid = [
         {
-            "rule_id": rule_id,
-            "problem": problem,
-            "version_in_force": in_force[rule_id].version if rule_id in in_force else None,
+            "rule_id": document.key.name,
+            "document_key": document.key.text,
+            "problem": document.problem,
+            "version_in_force": in_force[document.key.name].version if document.key.name in in_force else None,
         }
-        for rule_id, problem in problem_by_id.items()
+        for document in documents
     ]
     return _json({"rules": [to_json(rule) for rule in rules], "invalid": invalid})
 
@@ -92,7 +91,7 @@ async def create_rule(operator: AsAdmin, request: Request, parts: AdminPartsOf, 
 @router.get("/{rule_id}", response_model=Rule, responses=rule_responses(404, 409))
 async def get_rule(rule_id: RuleId, _: AsViewer, parts: AdminPartsOf) -> Response:
     """Read a rule. The answer is 409 if its document in MongoDB is not a valid rule."""
-    return rule_response(await _read_rule(parts.store, rule_id))
+    return rule_response(_rule_of(await parts.store.find(rule_id)))
 
 
 @router.get("/{rule_id}/history", response_model=RuleHistory, responses=problems(*COMMON_PROBLEMS))
@@ -103,6 +102,17 @@ async def get_history(
     versions = await parts.store.history(rule_id, limit)
     listed = [{"at": at.isoformat(), "rule": to_json(rule) if rule else None} for at, rule in versions]
     return _json({"versions": listed})
+
+
+@router.get("/{rule_id}/history/{version}", response_model=Rule, responses=rule_responses(404, 409))
+async def get_version(
+    rule_id: RuleId, version: Annotated[int, Path(ge=1, le=MAX_VERSION)], _: AsViewer, parts: AdminPartsOf
+) -> Response:
+    """Read one version of a rule from the history. The answer is 409 if it would no longer be a valid rule."""
+    try:
+        return rule_response(await parts.store.version(rule_id, version))
+    except InvalidRule as error:
+        raise Conflict(f"Version {version} of {rule_id!r} is no longer a valid rule: {error}") from error
 
 
 @router.put(
@@ -118,9 +128,13 @@ async def put_rule(
 ) -> Response:
     """Create a rule, or replace all of its fields."""
     rule = parse_rule({**fields, "rule_id": _same_id(fields, rule_id)})
-    version = await _checked_version(parts.store, rule_id, precondition)
-    written = await parts.store.put(rule, operator.name, version)
-    return rule_response(written, 201 if written.version == 1 else 200)
+    for _ in range(MAX_ATTEMPTS):
+        stored = await parts.store.find(rule_id)
+        precondition.check(rule_id, stored.etag)
+        written = await parts.store.replace(stored, rule, operator.name)
+        if written is not None:
+            return rule_response(written, 200 if stored.document else 201)
+    raise changed_too_often(rule_id)
 
 
 @router.patch(
@@ -143,33 +157,34 @@ async def patch_rule(
 @router.delete("/{rule_id}", status_code=204, responses=problems(*COMMON_PROBLEMS, 404, 412))
 async def delete_rule(rule_id: AnyId, _: AsAdmin, parts: AdminPartsOf, precondition: PreconditionOf) -> Response:
     """Delete a rule. Its `queue.on_delete` decides what happens to jobs that wait."""
-    version = await _checked_version(parts.store, rule_id, precondition)
-    await parts.store.delete(rule_id, version)
-    return Response(status_code=204)
+    for _attempt in range(MAX_ATTEMPTS):
+        stored = await parts.store.find(rule_id)
+        precondition.check(rule_id, stored.etag)
+        if await parts.store.remove(stored):
+            return Response(status_code=204)
+    raise changed_too_often(rule_id)
 
 
 async def update_rule(
     store: RuleStore, rule_id: str, edit: Callable[[Fields], Fields], *, updated_by: str, precondition: Precondition
 ) -> Rule:
-    """Replace a rule with what `edit` makes of its fields, and only the version that `edit` was given.
+    """Replace a rule with what `edit` makes of its fields, and only the content that `edit` was given.
 
     Raises NotFound, InvalidRule, PreconditionFailed, and Conflict if others keep writing the same rule.
     """
-    for _ in range(MAX_UPDATE_ATTEMPTS):
-        old = await _read_rule(store, rule_id)
-        precondition.check(rule_id, old.version)
-        new = parse_rule(edit(editable_fields(to_json(old))))
-        try:
-            return await store.put(new, updated_by, old.version)
-        except PreconditionFailed:
-            if precondition.given:
-                raise
-    raise Conflict(f"The rule {rule_id!r} was changed by others {MAX_UPDATE_ATTEMPTS} times meanwhile.")
+    for _ in range(MAX_ATTEMPTS):
+        stored = await store.find(rule_id)
+        old = _rule_of(stored)
+        precondition.check(rule_id, stored.etag)
+        written = await store.replace(stored, parse_rule(edit(editable_fields(to_json(old)))), updated_by)
+        if written is not None:
+            return written
+    raise changed_too_often(rule_id)
 
 
 def rule_response(rule: Rule, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return a response with the rule as its body and the rule's version as its ETag."""
-    return _json(to_json(rule), status, {"ETag": f'"{rule.version}"', **(headers or {})})
+    """Return a response with the rule as its body and its ETag."""
+    return _json(to_json(rule), status, {"ETag": etag_of(rule), **(headers or {})})
 
 
 def merge_patch(target: Any, patch: Any) -> Any:  # noqa: ANN401 - JSON
@@ -196,24 +211,16 @@ def _json(content: object, status: int = 200, headers: dict[str, str] | None = N
     return Response(orjson.dumps(content), status, headers, media_type="application/json")
 
 
-async def _checked_version(store: RuleStore, rule_id: str, precondition: Precondition) -> int | None:
-    """Return the version that a write must replace; None if the client set no precondition."""
-    if not precondition.given:
-        return None
-    version = await store.version(rule_id)
-    precondition.check(rule_id, version)
-    return version
-
-
 def _same_id(fields: Fields, rule_id: str) -> str:
     if fields.get("rule_id", rule_id) != rule_id:
         raise InvalidRule("rule_id: must be the id in the path")
     return rule_id
 
 
-async def _read_rule(store: RuleStore, rule_id: str) -> Rule:
-    """Read a rule. Raises NotFound, and Conflict for an invalid document, which is not the fault of the request."""
-    try:
-        return await store.get(rule_id)
-    except InvalidRule as error:
-        raise Conflict(f"The document of {rule_id!r} is not a valid rule, replace it: {error}") from error
+def _rule_of(stored: StoredRule) -> Rule:
+    """Return the stored rule. Raises NotFound, and Conflict for an invalid document: the request is not at fault."""
+    if stored.document is None:
+        raise NotFound(f"There is no rule {stored.rule_id!r}.")
+    if stored.document.rule is None:
+        raise Conflict(f"The document of {stored.rule_id!r} is not a valid rule, replace it: {stored.document.problem}")
+    return stored.document.rule

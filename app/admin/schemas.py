@@ -13,7 +13,10 @@ RULE_PATCH = "RulePatch"
 DRAIN = "Drain"
 
 ETAG: dict[str, Any] = {
-    "ETag": {"description": "The rule's version.", "schema": {"type": "string", "pattern": '^"[1-9][0-9]*"$'}}
+    "ETag": {
+        "description": "Covers the rule's version and its content.",
+        "schema": {"type": "string", "pattern": '^"[1-9][0-9]*-[0-9a-f]{16}"$'},
+    }
 }
 LOCATION: dict[str, Any] = {
     "Location": {"description": "Where the rule is.", "schema": {"type": "string", "pattern": "^/v1/rules/"}}
@@ -60,7 +63,8 @@ def rule_responses(*statuses: int, success: int = 200, headers: dict[str, Any] |
 class InvalidDocument(BaseModel):
     """A document in MongoDB that is not a valid rule."""
 
-    rule_id: str
+    rule_id: str = Field(description="Its `_id`. One that no rule can have is named by its type and value.")
+    document_key: str = Field(description="Names the document in `PUT /v1/rules`, whatever its `_id` is.")
     problem: str
     version_in_force: int | None = Field(description="The last valid version, which stays in force, or null.")
 

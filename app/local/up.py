@@ -166,7 +166,7 @@ class LocalSystem:
         client = mongodb(self._settings.model_copy(update={"mongodb_url": url}))
         try:
             store = RuleStore(client[self._settings.mongodb_database])
-            await store.setup()
+            await store.setup(self._settings.history_days)
             existing = {rule.rule_id: _content(rule) for rule in (await store.all())[0]}
             changed = [rule for rule in self._rules if existing.get(rule.rule_id) != _content(rule)]
             for rule in changed:

@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+from app.process.shortening import shorten_logged
+
 
 def configure_logging(role: str, level: str) -> None:
     """Write logs to standard error, one JSON object per line, each with the role of the process."""
@@ -14,6 +16,7 @@ def configure_logging(role: str, level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            shorten_logged,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),

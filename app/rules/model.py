@@ -18,6 +18,7 @@ from pydantic import (
 
 from app.errors import InvalidRule
 from app.limiter.algorithms import ALGORITHMS
+from app.process.shortening import shortened
 from app.rules.key_types import BY_FAMILY, DEFAULT, KEY_TYPES
 from app.rules.key_types import PATTERN as KEY_TYPE_PATTERN
 from app.rules.keys import WILDCARD
@@ -26,6 +27,9 @@ from app.web.excerpt import excerpt
 DAY_S = 86_400
 MAX_VERSION = 2**53 - 1
 """The largest integer that every JSON reader reads exactly."""
+
+MAX_NAME_LENGTH = 256
+"""Characters of `updated_by`. The store cuts a longer name."""
 
 _TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$"  # RFC 9110, 5.6.2
 
@@ -54,12 +58,14 @@ def _integral(value: Any) -> Any:  # noqa: ANN401 - whatever a document holds
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$")]
+RULE_ID_PATTERN = r"^[a-z0-9_-]{1,64}$"
+RuleId = Annotated[str, StringConstraints(pattern=RULE_ID_PATTERN)]
 KeyType = Annotated[str, AfterValidator(_valid_key_type), Field(json_schema_extra={"pattern": KEY_TYPE_PATTERN})]
 AlgorithmName = Annotated[str, AfterValidator(_known_algorithm), Field(json_schema_extra={"enum": list(ALGORITHMS)})]
 _INTEGRAL = BeforeValidator(_integral)
 Units = Annotated[int, Field(ge=1, le=1_000_000_000), _INTEGRAL]
 WindowSeconds = Annotated[float, Field(gt=0, le=366 * DAY_S, allow_inf_nan=False)]
+HostName = Annotated[str, StringConstraints(max_length=253)]
 Token = Annotated[str, AfterValidator(_valid_token), Field(json_schema_extra={"pattern": _TOKEN})]
 
 
@@ -114,12 +120,12 @@ class QueueOptions(_Strict):
     """Store `Authorization`, `Cookie` and `X-Api-Key` with a job, encrypted. Needs `PENSTOCK_ENVELOPE_KEYS`."""
     drop_headers: Annotated[list[Token], Field(max_length=64)] = []
     """Further headers that are not stored with a job."""
-    callback_hosts: Annotated[list[str], Field(max_length=64)] = []
+    callback_hosts: Annotated[list[HostName], Field(max_length=64)] = []
     """Accepted, but without effect in this version."""
 
 
 class Rule(_Strict):
-    """One rule. The store sets `version` (the ETag), `updated_at` and `updated_by`."""
+    """One rule. The store sets `version`, `updated_at` and `updated_by`."""
 
     rule_id: RuleId
     """The name of the rule: lower-case letters, digits, `_` and `-`, at most 64. In MongoDB it is the `_id`."""
@@ -168,10 +174,10 @@ class Rule(_Strict):
     enforce `limit` divided by the number of edges last seen.
     """
     version: Annotated[int, Field(ge=1, le=MAX_VERSION), _INTEGRAL] = 1
-    """Kept by the admin API. It rises with each change and is the `ETag`."""
+    """Kept by the admin API. It rises with each change, also when a rule is deleted and made anew."""
     updated_at: datetime | None = None
     """Kept by the admin API: when the rule last changed."""
-    updated_by: str | None = None
+    updated_by: Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH)] | None = None
     """Kept by the admin API: who changed it last."""
 
     @model_validator(mode="after")
@@ -233,7 +239,11 @@ def to_json(rule: Rule) -> dict[str, Any]:
 
 
 def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(excerpt(str(part)) for part in problem["loc"])
-    message = excerpt(problem["msg"].removeprefix("Value error, "))
+    """Describe one problem. An unknown field comes first: it may be the misspelled name of one that is missing."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    problem = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
+    where = shortened(".".join(str(part) for part in problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: is not a known field"
+    message = shortened(problem["msg"].removeprefix("Value error, "))
     return f"{where}: {message}" if where else message

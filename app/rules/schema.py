@@ -1,5 +1,6 @@
 """The `$jsonSchema` by which MongoDB validates rules, derived from the rule model."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from app.rules.model import Rule
@@ -13,6 +14,14 @@ _BSON_TYPES: dict[str, list[str]] = {
     "object": ["object"],
     "null": ["null"],
 }
+_READABLE_DATE = {
+    "$nor": [
+        {"updated_at": {"$gt": datetime(9999, 12, 31, tzinfo=UTC)}},
+        {"updated_at": {"$lt": datetime(1, 1, 2, tzinfo=UTC)}},
+    ]
+}
+"""Dates that Python can hold. `$jsonSchema` has no bounds for dates."""
+
 _KEPT = ("enum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum")
 
 
@@ -22,7 +31,7 @@ def mongodb_schema() -> dict[str, Any]:
     converted = _convert(schema, schema.get("$defs", {}))
     converted["properties"]["_id"] = converted["properties"].pop("rule_id")
     converted["required"] = ["_id" if name == "rule_id" else name for name in converted["required"]]
-    return {"$jsonSchema": converted}
+    return {"$jsonSchema": converted, **_READABLE_DATE}
 
 
 def _convert(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

@@ -1,26 +1,49 @@
 """The store of rules in MongoDB, which the admin API writes and sync reads."""
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo.errors import CollectionInvalid, DuplicateKeyError, PyMongoError
+from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from app.clients import MongoDatabase
-from app.errors import Conflict, InvalidRule, NotFound, PreconditionFailed, RulesUnavailable
-from app.rules.model import MAX_VERSION, Rule, parse_rule
+from app.errors import Conflict, InvalidRule, NotFound, RulesUnavailable
+from app.process.shortening import shortened
+from app.rules.documents import PROJECTION, RAW, RuleDocument, read_document
+from app.rules.model import MAX_NAME_LENGTH, MAX_VERSION, Rule, parse_rule
 from app.rules.schema import mongodb_schema
 
 COLLECTION = "rules"
-LAST_GOOD = "rules_good"
-"""Collection: the last valid version of each rule, written by sync."""
+RECORDS = "rules_good"
+"""Collection: for each rule the last valid version, and the highest version that was ever given out. Written by sync,
+except for `reserved`. The record of a deleted rule stays, so that its versions go on when the rule is made anew.
+"""
 
 HISTORY = "rules_history"
-"""Collection: every version of each rule as sync saw it, kept for a year."""
+"""Collection: every version of each rule as sync saw it."""
 
-HISTORY_TTL_S = 366 * 86_400
+HISTORY_DAYS = 365
+MAX_ATTEMPTS = 20
+"""How often a write is tried again because somebody else wrote the same rule meanwhile."""
+
+_INDEX_OPTIONS_CONFLICT = 85
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRule:
+    """What is stored under the id of a rule, if anything, and the highest version that the rule ever had."""
+
+    rule_id: str
+    document: RuleDocument | None
+    last_version: int
+
+    @property
+    def etag(self) -> str | None:
+        """The entity tag of the document; None if there is none."""
+        return self.document.etag if self.document else None
 
 
 class RuleStore:
@@ -29,146 +52,166 @@ class RuleStore:
     def __init__(self, database: MongoDatabase) -> None:
         self._database = database
         self._rules = database.get_collection(COLLECTION, write_concern=WriteConcern("majority"))
+        self._documents = database.get_collection(COLLECTION, codec_options=RAW)
+        self._records = database.get_collection(RECORDS, write_concern=WriteConcern("majority"))
+        self._history = database[HISTORY]
 
-    async def setup(self) -> None:
+    async def setup(self, history_days: int = HISTORY_DAYS) -> None:
         """Create the collection if it does not exist, and set its validator and indexes."""
-        try:
+        with _mongodb_errors():
             with suppress(CollectionInvalid):
                 await self._database.create_collection(COLLECTION)
             await self._database.command("collMod", COLLECTION, validator=mongodb_schema(), validationLevel="moderate")
             await self._rules.create_index([("key_type", 1), ("key_value", 1)])
-            await self._database[HISTORY].create_index([("rule_id", 1), ("_id", -1)])
-            await self._database[HISTORY].create_index("at", expireAfterSeconds=HISTORY_TTL_S)
-        except PyMongoError as error:
-            raise RulesUnavailable(f"MongoDB: {error}") from error
+            await self._history.create_index([("rule_id", 1), ("version", -1), ("revision", -1)])
+            await self._keep_history_for(history_days * 86_400)
 
-    async def all(self) -> tuple[list[Rule], dict[str, str]]:
-        """All valid rules in order of their ids, and for each invalid document what is wrong with it."""
-        rules, problems = [], {}
+    async def _keep_history_for(self, seconds: int) -> None:
         try:
-            async for document in self._rules.find().sort("_id"):
-                try:
-                    rules.append(parse_rule(document))
-                except InvalidRule as error:
-                    problems[str(document["_id"])] = str(error)
-        except PyMongoError as error:
-            raise RulesUnavailable(f"MongoDB: {error}") from error
-        return rules, problems
+            await self._history.create_index("at", expireAfterSeconds=seconds)
+        except OperationFailure as error:
+            if error.code != _INDEX_OPTIONS_CONFLICT:
+                raise
+            index = {"keyPattern": {"at": 1}, "expireAfterSeconds": seconds}
+            await self._database.command("collMod", HISTORY, index=index)
+
+    async def all(self) -> tuple[list[Rule], list[RuleDocument]]:
+        """All valid rules in the order of their ids, and the documents that are not valid rules."""
+        rules, invalid = [], []
+        with _mongodb_errors():
+            async for found in self._documents.find({}, PROJECTION).sort("_id"):
+                document = read_document(found)
+                if document is not None and document.rule is not None:
+                    rules.append(document.rule)
+                elif document is not None:
+                    invalid.append(document)
+        return rules, invalid
 
     async def get(self, rule_id: str) -> Rule:
         """One rule; raises NotFound, or InvalidRule if its document is invalid."""
         document = await self._find(rule_id)
         if document is None:
             raise NotFound(f"There is no rule {rule_id!r}.")
-        return parse_rule(document)
+        if document.rule is None:
+            raise InvalidRule(document.problem)
+        return document.rule
+
+    async def find(self, rule_id: str) -> StoredRule:
+        """What is stored under this id, to be replaced or removed if it is still the same then."""
+        # In this order: sync records the version of what it sees, and never forgets a version.
+        document = await self._find(rule_id)
+        with _mongodb_errors():
+            record = await self._records.find_one({"_id": rule_id}, {"version": 1, "reserved": 1}) or {}
+        versions = [document.version if document else 0, record.get("version"), record.get("reserved")]
+        return StoredRule(rule_id, document, max(map(usable_version, versions)))
 
     async def last_good(self, rule_ids: Iterable[str]) -> dict[str, Rule]:
         """The versions of these rules that are in force although their documents are invalid."""
         found: dict[str, Rule] = {}
-        try:
-            async for document in self._database[LAST_GOOD].find({"_id": {"$in": list(rule_ids)}}):
+        with _mongodb_errors():
+            async for record in self._records.find({"_id": {"$in": list(rule_ids)}, "rule": {"$ne": None}}):
                 with suppress(InvalidRule):  # the model has become stricter since it was stored
-                    found[document["_id"]] = parse_rule(document["rule"])
-        except PyMongoError as error:
-            raise RulesUnavailable(f"MongoDB: {error}") from error
+                    found[record["_id"]] = parse_rule(record["rule"])
         return found
 
     async def history(self, rule_id: str, limit: int) -> list[tuple[datetime, Rule | None]]:
         """The versions of a rule, newest first, with the time of each; None where the rule was deleted."""
         found: list[tuple[datetime, Rule | None]] = []
-        try:
-            async for entry in self._database[HISTORY].find({"rule_id": rule_id}).sort("_id", -1).limit(limit):
+        newest_first = [("version", -1), ("revision", -1)]
+        with _mongodb_errors():
+            async for entry in self._history.find({"rule_id": rule_id}).sort(newest_first).limit(limit):
                 with suppress(InvalidRule):  # the model has become stricter since it was stored
                     found.append((entry["at"], parse_rule(entry["rule"]) if entry["rule"] else None))
-        except PyMongoError as error:
-            raise RulesUnavailable(f"MongoDB: {error}") from error
         return found
+
+    async def version(self, rule_id: str, version: int) -> Rule:
+        """One version of a rule from the history. Raises NotFound, or InvalidRule if the model has become stricter."""
+        with _mongodb_errors():
+            entry = await self._history.find_one({"_id": history_id(rule_id, version)})
+        if entry is None:
+            raise NotFound(f"There is no version {version} of the rule {rule_id!r} in the history.")
+        return parse_rule(entry["rule"])
 
     async def create(self, rule: Rule, by: str) -> Rule:
         """Insert a new rule; raises Conflict if the id is taken."""
-        new = _stamped(rule, 1, by)
-        try:
-            await self._rules.insert_one(to_document(new))
-        except DuplicateKeyError:
-            raise Conflict(f"There is a rule {rule.rule_id!r} already.") from None
-        except PyMongoError as error:
-            raise RulesUnavailable(f"MongoDB: {error}") from error
+        stored = await self.find(rule.rule_id)
+        new = None if stored.document else await self.replace(stored, rule, by)
+        if new is None:
+            raise Conflict(f"There is a rule {rule.rule_id!r} already.")
         return new
 
-    async def put(self, rule: Rule, by: str, if_version: int | None = None) -> Rule:
-        """Replace or insert a rule.
+    async def put(self, rule: Rule, by: str) -> Rule:
+        """Write a rule, new or not. Raises Conflict if others keep writing the same rule."""
+        for _ in range(MAX_ATTEMPTS):
+            new = await self.replace(await self.find(rule.rule_id), rule, by)
+            if new is not None:
+                return new
+        raise changed_too_often(rule.rule_id)
 
-        With `if_version`, only if that version is stored (0: no document); raises PreconditionFailed.
-        """
-        old = await self._find(rule.rule_id, {"version": 1})
-        version = _version(old)
-        if if_version is not None and version != if_version:
-            raise PreconditionFailed(f"The rule {rule.rule_id!r} is at version {version}, not {if_version}.")
-        new = _stamped(rule, version + 1, by)
-        if await self._replace(old, to_document(new)):
-            return new
-        if if_version is not None:
-            raise PreconditionFailed(f"The rule {rule.rule_id!r} has just changed.")
-        return await self.put(rule, by)
+    async def replace(self, stored: StoredRule, rule: Rule, by: str) -> Rule | None:
+        """Write a rule in the place of what was found. Return None if something else is stored by now."""
+        new = stamped(rule, stored.last_version + 1, by)
+        with _mongodb_errors():
+            if not await self._write(stored.document, to_document(new)):
+                return None
+            await self._reserve(new.rule_id, new.version)
+        return new
 
-    async def _replace(self, old: dict[str, Any] | None, new: dict[str, Any]) -> bool:
-        """Write over `old` (None: no document) only; returns False if another document is stored by now."""
-        try:
-            if old is None:
-                await self._rules.insert_one(new)
-                return True
-            found = await self._rules.replace_one({"_id": new["_id"], "version": old.get("version")}, new)
-        except DuplicateKeyError:
-            return False
-        except PyMongoError as error:
-            raise RulesUnavailable(f"MongoDB: {error}") from error
-        return bool(found.matched_count)
+    async def _write(self, old: RuleDocument | None, new: dict[str, Any]) -> bool:
+        if old is not None:
+            return bool((await self._rules.replace_one(old.unchanged, new)).matched_count)
+        with suppress(DuplicateKeyError):
+            await self._rules.insert_one(new)
+            return True
+        return False
 
-    async def version(self, rule_id: str) -> int:
-        """The version of the stored document, valid or not; 0 if there is none."""
-        return _version(await self._find(rule_id, {"version": 1}))
+    async def remove(self, stored: StoredRule) -> bool:
+        """Delete what was found. Return whether it was still there and the same. Raises NotFound."""
+        if stored.document is None:
+            raise NotFound(f"There is no rule {shortened(stored.rule_id)!r}.")
+        with _mongodb_errors():
+            if stored.document.key.rule_id is not None:
+                await self._reserve(stored.rule_id, stored.last_version)
+            return bool((await self._rules.delete_one(stored.document.unchanged)).deleted_count)
 
-    async def delete(self, rule_id: str, if_version: int | None = None) -> None:
-        """Delete a rule, with `if_version` only that version; raises NotFound, PreconditionFailed."""
-        old = await self._find(rule_id, {"version": 1})
-        if old is None:
-            raise NotFound(f"There is no rule {rule_id!r}.")
-        wanted: dict[str, Any] = {"_id": rule_id}
-        if if_version is not None:
-            if _version(old) != if_version:
-                raise PreconditionFailed(f"The rule {rule_id!r} is at version {_version(old)}, not {if_version}.")
-            wanted["version"] = old.get("version")
-        try:
-            deleted = (await self._rules.delete_one(wanted)).deleted_count
-        except PyMongoError as error:
-            raise RulesUnavailable(f"MongoDB: {error}") from error
-        if deleted:
-            return
-        if if_version is not None:
-            raise PreconditionFailed(f"The rule {rule_id!r} has just changed.")
-        raise NotFound(f"There is no rule {rule_id!r}.")
+    async def _reserve(self, rule_id: str, version: int) -> None:
+        """Remember that a version was given out, even if sync never sees it because its rule is soon deleted."""
+        await self._records.update_one({"_id": rule_id}, {"$max": {"reserved": version}}, upsert=True)
 
-    async def _find(self, rule_id: str, fields: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] | None = await self._rules.find_one({"_id": rule_id}, fields)
-        except PyMongoError as error:
-            raise RulesUnavailable(f"MongoDB: {error}") from error
-        return found
+    async def _find(self, rule_id: str) -> RuleDocument | None:
+        with _mongodb_errors():
+            found = await self._documents.find_one({"_id": rule_id}, PROJECTION)
+        return None if found is None else read_document(found)
 
 
-def _version(document: dict[str, Any] | None) -> int:
-    """The version of a document; 0 without one, and 1 if one that was written by hand has no valid version."""
-    if document is None:
-        return 0
-    version = document.get("version")
-    if isinstance(version, bool) or not isinstance(version, int | float) or not 1 <= version < MAX_VERSION:
-        return 1
-    return int(version)
+@contextmanager
+def _mongodb_errors() -> Iterator[None]:
+    """Raise RulesUnavailable in the place of errors of MongoDB."""
+    try:
+        yield
+    except PyMongoError as error:
+        raise RulesUnavailable(f"MongoDB: {shortened(error, 500)}") from error
 
 
-def _stamped(rule: Rule, version: int, by: str) -> Rule:
+def changed_too_often(rule_id: str) -> Conflict:
+    """The error for a write that others were always faster than."""
+    return Conflict(f"The rule {rule_id!r} was changed by others {MAX_ATTEMPTS} times meanwhile.")
+
+
+def history_id(rule_id: str, version: int) -> str:
+    """The `_id` of a version in the history. Each version is there once, however many sync workers record it."""
+    return f"{rule_id}@{version}"
+
+
+def usable_version(version: object) -> int:
+    """Return a version that another one can follow, else 0."""
+    return version if isinstance(version, int) and 0 <= version < MAX_VERSION else 0
+
+
+def stamped(rule: Rule, version: int, by: str) -> Rule:
+    """Return the rule with the fields that the store maintains."""
     now = datetime.now(UTC).replace(microsecond=0)
-    return rule.model_copy(update={"version": version, "updated_at": now, "updated_by": by})
+    return rule.model_copy(update={"version": version, "updated_at": now, "updated_by": by[:MAX_NAME_LENGTH]})
 
 
 def to_document(rule: Rule) -> dict[str, Any]:

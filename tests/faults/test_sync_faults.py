@@ -4,12 +4,10 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
 
@@ -17,11 +15,9 @@ from app.clients import MongoDatabase, mongo_client
 from app.local.stores import mongodb_is_ready, rules_store
 from app.rules.store import RuleStore
 from app.settings import Settings
-from sync.publisher import Publisher
-from sync.watcher import SyncMetrics, Watcher
 from tests.support.ports import free_port
 from tests.support.stores import started
-from tests.support.sync_steps import caller, document, following, limits, until
+from tests.support.sync_steps import caller, document, following, limits, syncing, until
 from tests.support.system import running
 from tests.support.waiting import eventually
 
@@ -31,19 +27,6 @@ async def database(settings: Settings) -> AsyncIterator[MongoDatabase]:
     client = mongo_client(settings.mongodb_url)
     yield client[settings.mongodb_database]
     client.close()
-
-
-@asynccontextmanager
-async def syncing(database: MongoDatabase, redis: Redis, settings: Settings) -> AsyncIterator[SyncMetrics]:
-    metrics = SyncMetrics(CollectorRegistry())
-    stop, ready = asyncio.Event(), asyncio.Event()
-    task = asyncio.create_task(Watcher(database, Publisher(redis), settings, metrics).run(stop, ready))
-    try:
-        await asyncio.wait_for(ready.wait(), 30)
-        yield metrics
-    finally:
-        stop.set()
-        await asyncio.wait_for(task, 30)
 
 
 async def persistently(write: Callable[[], Awaitable[Any]]) -> None:

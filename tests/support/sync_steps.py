@@ -5,12 +5,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from app.clients import cache_redis
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from app.clients import MongoDatabase, cache_redis
 from app.errors import RulesUnavailable
 from app.identity.caller import Caller
 from app.rules.cache import RuleCache
 from app.rules.match import Match
 from app.settings import Settings
+from sync.publisher import Publisher
+from sync.watcher import SyncMetrics, Watcher
 from tests.support.waiting import eventually
 
 WITHIN_S = 20.0
@@ -27,6 +32,20 @@ async def following(settings: Settings) -> AsyncIterator[RuleCache]:
         stop.set()
         await task
         await redis.aclose()
+
+
+@asynccontextmanager
+async def syncing(database: MongoDatabase, redis: Redis, settings: Settings) -> AsyncIterator[SyncMetrics]:
+    """One sync worker, from when it is ready."""
+    metrics = SyncMetrics(CollectorRegistry())
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(Watcher(database, Publisher(redis), settings, metrics).run(stop, ready))
+    try:
+        await asyncio.wait_for(ready.wait(), 30)
+        yield metrics
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 30)
 
 
 def caller(subject: str = "u", **claims: str) -> Caller:
