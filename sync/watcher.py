@@ -15,10 +15,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from app.clients import MongoChangeStream, MongoDatabase, cache_redis, mongodb
 from app.errors import Unavailable
 from app.process.lifecycle import Process, alongside, until_one_ends
-from app.process.shortening import shortened
 from app.rules.documents import EVENT_PIPELINE, RAW, DocumentKey, RuleDocument, read_document
 from app.rules.store import COLLECTION, RuleStore
 from app.settings import Settings
+from app.web.excerpt import one_line
 from sync.archive import Archive
 from sync.plan import RuleChange, revision_of
 from sync.publisher import Publisher
@@ -175,7 +175,7 @@ class Watcher:
     def _report_interruption(self, state: RetryCallState) -> None:
         self._metrics.interruptions.inc()
         error = state.outcome.exception() if state.outcome else None
-        log.warning("sync_interrupted", error=shortened(error), attempt=state.attempt_number)
+        log.warning("sync_interrupted", error=one_line(error), attempt=state.attempt_number)
 
 
 async def _read_events(stream: MongoChangeStream, events: StreamEvents, ended: asyncio.Event) -> None:

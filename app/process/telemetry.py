@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-from app.process.shortening import shorten_logged
+from app.web.excerpt import cut_logged
 
 
 def configure_logging(role: str, level: str) -> None:
@@ -16,7 +16,7 @@ def configure_logging(role: str, level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            shorten_logged,
+            cut_logged,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),

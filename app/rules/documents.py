@@ -15,12 +15,14 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 
 from app.errors import InvalidInput, InvalidRule
-from app.process.shortening import shortened
 from app.rules.digest import etag_of
 from app.rules.model import RULE_ID_PATTERN, Rule, parse_rule
+from app.web.excerpt import one_line
 
 MAX_DOCUMENT_BYTES = 256 << 10
 """More than any valid rule takes. A larger document is not even fetched."""
+
+MAX_NAME_CHARACTERS = 128
 
 _STRICT = CodecOptions[dict[str, Any]](tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 _LENIENT = _STRICT.with_options(unicode_decode_error_handler="backslashreplace")
@@ -59,7 +61,7 @@ EVENT_PIPELINE: list[dict[str, Any]] = [
 ]
 """What a change stream returns of each event: never a document, nor a description of a change, of any size."""
 
-_TYPE_NAMES = {"NoneType": "null", "bool": "boolean", "dict": "object", "str": "text"}
+_TYPE_NAMES = {"NoneType": "null", "bool": "boolean", "dict": "object"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class DocumentKey:
             if set(bson.decode(raw, _LENIENT)) != {"_id"}:
                 raise ValueError(text)
         except Exception as error:  # whatever bytes may do to the decoder
-            raise InvalidInput(f"{shortened(text)!r} is not the key of a document.") from error
+            raise InvalidInput(f"{one_line(text)!r} is not the key of a document.") from error
         return cls(raw)
 
     @property
@@ -101,11 +103,10 @@ class DocumentKey:
 
     @property
     def name(self) -> str:
-        """How messages name the document: a rule's id as it is, any other `_id` by its type and value."""
-        if self.rule_id is not None:
-            return self.rule_id
+        """How messages name the document: by its `_id`, with its type if that is not text."""
         value, type_name = self.value, type(self.value).__name__
-        return f"{_TYPE_NAMES.get(type_name, type_name)} {shortened(value if type_name != 'str' else repr(value), 80)}"
+        text = one_line(value, MAX_NAME_CHARACTERS)
+        return text if type_name == "str" else f"{_TYPE_NAMES.get(type_name, type_name)} {text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def _read(key: DocumentKey, content: bytes) -> RuleDocument:
     try:
         return RuleDocument(key, content, _parse(content))
     except InvalidRule as error:
-        return RuleDocument(key, content, None, shortened(error))
+        return RuleDocument(key, content, None, one_line(error))
 
 
 def _parse(content: bytes) -> Rule:

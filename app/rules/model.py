@@ -18,11 +18,10 @@ from pydantic import (
 
 from app.errors import InvalidRule
 from app.limiter.algorithms import ALGORITHMS
-from app.process.shortening import shortened
 from app.rules.key_types import BY_FAMILY, DEFAULT, KEY_TYPES
 from app.rules.key_types import PATTERN as KEY_TYPE_PATTERN
 from app.rules.keys import WILDCARD
-from app.web.excerpt import excerpt
+from app.web.excerpt import one_line
 
 DAY_S = 86_400
 MAX_VERSION = 2**53 - 1
@@ -242,8 +241,8 @@ def _first_problem(error: ValidationError) -> str:
     """Describe one problem. An unknown field comes first: it may be the misspelled name of one that is missing."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     problem = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
-    where = shortened(".".join(str(part) for part in problem["loc"]))
+    where = one_line(".".join(str(part) for part in problem["loc"]))
     if problem["type"] == "extra_forbidden":
         return f"{where}: is not a known field"
-    message = shortened(problem["msg"].removeprefix("Value error, "))
+    message = one_line(problem["msg"].removeprefix("Value error, "))
     return f"{where}: {message}" if where else message

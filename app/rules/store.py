@@ -11,10 +11,10 @@ from pymongo.write_concern import WriteConcern
 
 from app.clients import MongoDatabase
 from app.errors import Conflict, InvalidRule, NotFound, RulesUnavailable
-from app.process.shortening import shortened
 from app.rules.documents import PROJECTION, RAW, RuleDocument, read_document
 from app.rules.model import MAX_NAME_LENGTH, MAX_VERSION, Rule, parse_rule
 from app.rules.schema import mongodb_schema
+from app.web.excerpt import one_line
 
 COLLECTION = "rules"
 RECORDS = "rules_good"
@@ -168,7 +168,7 @@ class RuleStore:
     async def remove(self, stored: StoredRule) -> bool:
         """Delete what was found. Return whether it was still there and the same. Raises NotFound."""
         if stored.document is None:
-            raise NotFound(f"There is no rule {shortened(stored.rule_id)!r}.")
+            raise NotFound(f"There is no rule {one_line(stored.rule_id)!r}.")
         with _mongodb_errors():
             if stored.document.key.rule_id is not None:
                 await self._reserve(stored.rule_id, stored.last_version)
@@ -190,7 +190,7 @@ def _mongodb_errors() -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:
-        raise RulesUnavailable(f"MongoDB: {shortened(error, 500)}") from error
+        raise RulesUnavailable(f"MongoDB: {one_line(error, 500)}") from error
 
 
 def changed_too_often(rule_id: str) -> Conflict:

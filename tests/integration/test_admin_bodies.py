@@ -7,6 +7,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
+from app.web.excerpt import one_line
 from sync.publisher import Publisher
 from tests.support.admin_in_process import Admin
 from tests.support.rules import RULE, publish_all
@@ -99,7 +100,8 @@ async def test_a_name_given_twice_is_refused_and_named(admin: Admin, method: str
 @pytest.mark.parametrize(("method", "path", "good"), TAKE_BODIES, ids=NAMES)
 async def test_an_unknown_field_is_refused_and_named(admin: Admin, method: str, path: str, good: Any) -> None:  # noqa: ANN401
     for name in ("more", "$set", "limit\0", "__proto__"):
-        assert name in is_problem(await admin(method, path, good | {name: 1}), 422)
+        problem = is_problem(await admin(method, path, good | {name: 1}), 422)
+        assert name in problem or one_line(name) in problem
     assert await unchanged(admin)
 
 

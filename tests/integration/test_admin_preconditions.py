@@ -8,7 +8,7 @@ from tests.support.admin_in_process import Admin
 from tests.support.rules import RULE
 
 DRAIN = {"limit": 1, "window_seconds": 1}
-WEAK, HUGE = 'W/"1"', f'"{2**64}"'
+HUGE = f'"{2**64}"'
 CHANGES = [
     ("PUT", "/v1/rules/r", RULE | {"limit": 6}),
     ("PATCH", "/v1/rules/r", {"limit": 6}),
@@ -29,7 +29,12 @@ async def rule(admin: Admin) -> None:
 async def version(admin: Admin) -> int:
     read = await admin("GET", "/v1/rules/r")
     found: int = read.json()["version"]
-    assert read.headers["ETag"] == f'"{found}"', "the version and nothing else"
+    assert read.headers["ETag"].startswith(f'"{found}-')
+    return found
+
+
+async def etag(admin: Admin) -> str:
+    found: str = (await admin("GET", "/v1/rules/r")).headers["ETag"]
     return found
 
 
@@ -38,7 +43,9 @@ async def version(admin: Admin) -> int:
 async def test_a_change_of_another_version_than_the_one_named_is_refused(
     admin: Admin, method: str, path: str, body: object
 ) -> None:
-    for tag in ['"2"', WEAK, '"01"', '""', HUGE, '"-1"', '"0"', '"2", W/"1"']:
+    current = await etag(admin)
+    weak, version_only, next_version = f"W/{current}", '"1"', current.replace('"1-', '"2-')
+    for tag in [next_version, weak, version_only, '""', HUGE, '"-1"', '"0"', f'"2", {weak}', current.upper()]:
         answer = await admin(method, path, body, If_Match=tag)
         assert answer.status_code == 412, (tag, answer.text)
         assert answer.headers["Content-Type"] == "application/problem+json"
@@ -48,15 +55,16 @@ async def test_a_change_of_another_version_than_the_one_named_is_refused(
 
 
 @pytest.mark.usefixtures("rule")
-@pytest.mark.parametrize("tag", ['"1"', "*", '"7", "1"', '"7","1"', 'W/"1" , "1"', None])
+@pytest.mark.parametrize("tag", ["{}", "*", '"7", {}', '"7",{}', 'W/"1" , {}', None])
 @pytest.mark.parametrize(("method", "path", "body"), CHANGES, ids=NAMES)
 async def test_a_change_of_the_version_named_is_made(
     admin: Admin, method: str, path: str, body: object, tag: str | None
 ) -> None:
-    answer = await (admin(method, path, body) if tag is None else admin(method, path, body, If_Match=tag))
+    named = None if tag is None else tag.format(await etag(admin))
+    answer = await (admin(method, path, body) if named is None else admin(method, path, body, If_Match=named))
     assert answer.status_code == (204 if (method, path) == ("DELETE", "/v1/rules/r") else 200), answer.text
     if answer.status_code == 200:
-        assert (answer.headers["ETag"], answer.json()["version"]) == ('"2"', 2)
+        assert (answer.headers["ETag"], answer.json()["version"]) == (await etag(admin), 2)
         assert await version(admin) == 2
 
 
@@ -64,7 +72,7 @@ async def test_a_change_of_the_version_named_is_made(
 async def test_a_second_if_match_line_counts_too(admin: Admin) -> None:
     token = admin.issuer.token("ops", aud="penstock-admin", penstock_role="admin")
     headers = [("Authorization", f"Bearer {token}"), ("If-Match", '"7"')]
-    for more, status in [('"8"', 412), ('"1"', 204)]:
+    for more, status in [('"8"', 412), (await etag(admin), 204)]:
         answer = await admin.client.delete("/v1/rules/r", headers=[*headers, ("If-Match", more)])
         assert answer.status_code == status
 
@@ -79,7 +87,7 @@ async def test_what_is_not_there_matches_nothing(admin: Admin, method: str, path
 
 async def test_a_put_may_ask_to_write_only_what_is_new(admin: Admin) -> None:
     made = await admin("PUT", "/v1/rules/r", RULE, If_None_Match="*")
-    assert (made.status_code, made.headers["ETag"]) == (201, '"1"')
+    assert (made.status_code, made.headers["ETag"]) == (201, await etag(admin))
     assert (await admin("PUT", "/v1/rules/r", RULE, If_None_Match="*")).status_code == 412
     assert (await admin("PUT", "/v1/rules/r", RULE, If_None_Match='"1"')).status_code == 400
     assert (await admin("PUT", "/v1/rules/r", RULE, If_None_Match="*", If_Match="*")).status_code == 400
@@ -89,7 +97,8 @@ async def test_a_put_may_ask_to_write_only_what_is_new(admin: Admin) -> None:
 
 @pytest.mark.usefixtures("rule")
 async def test_of_many_who_saw_the_same_version_one_writes(admin: Admin) -> None:
-    writes = (admin("PUT", "/v1/rules/r", RULE | {"limit": 10 + i}, If_Match='"1"') for i in range(10))
+    seen = await etag(admin)
+    writes = (admin("PUT", "/v1/rules/r", RULE | {"limit": 10 + i}, If_Match=seen) for i in range(10))
     answers = await asyncio.gather(*writes)
     assert sorted(answer.status_code for answer in answers) == [200, *[412] * 9]
     assert await version(admin) == 2
@@ -117,13 +126,38 @@ async def test_changes_without_a_precondition_lose_nothing_of_each_other(admin: 
 async def test_a_document_by_hand_may_hold_any_version(admin: Admin, written: object) -> None:
     document = {"_id": "r", "key_type": "user", "key_value": "u", "limit": 5, "window_seconds": 60}
     await admin.rules.insert_one(document | ({} if written is None else {"version": written}))
-    tag = '"3"' if written == 3.0 else '"1"'
     assert (await admin("PUT", "/v1/rules/r", RULE, If_Match='"9"')).status_code == 412
     assert (await admin("DELETE", "/v1/rules/r", If_Match='"9"')).status_code == 412
-    put = await admin("PUT", "/v1/rules/r", RULE, If_Match=tag)
-    assert (put.status_code, put.headers["ETag"]) == (200, '"4"' if written == 3.0 else '"2"')
+    put = await admin("PUT", "/v1/rules/r", RULE)
+    assert (put.status_code, put.json()["version"]) == (200, _following(written))
     await admin.rules.replace_one({"_id": "r"}, document | ({} if written is None else {"version": written}))
-    assert (await admin("DELETE", "/v1/rules/r", If_Match=tag)).status_code == 204
+    assert (await admin("DELETE", "/v1/rules/r", If_Match="*")).status_code == 204
+
+
+@pytest.mark.usefixtures("rule")
+async def test_a_rule_made_anew_is_another_one(admin: Admin) -> None:
+    seen = await etag(admin)
+    assert (await admin("DELETE", "/v1/rules/r")).status_code == 204
+    assert (await admin("POST", "/v1/rules", RULE)).json()["version"] == 2
+    assert (await admin("PUT", "/v1/rules/r", RULE | {"limit": 6}, If_Match=seen)).status_code == 412
+    assert (await admin("DELETE", "/v1/rules/r", If_Match=seen)).status_code == 412
+
+
+@pytest.mark.usefixtures("rule")
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES, ids=NAMES)
+async def test_what_a_client_of_mongodb_wrote_is_not_written_over(
+    admin: Admin, method: str, path: str, body: object
+) -> None:
+    """It kept the version of the rule that it changed."""
+    seen = await etag(admin)
+    await admin.rules.update_one({"_id": "r"}, {"$set": {"limit": 7}})
+    assert (await admin(method, path, body, If_Match=seen)).status_code == 412
+    assert (await admin("GET", "/v1/rules/r")).json()["limit"] == 7
+
+
+def _following(version: object) -> int:
+    """The version after that of a document: a rule without one has version 1, and an invalid document has none."""
+    return 2 if version is None else 4 if version == 3.0 else 1
 
 
 def _named(rule_id: str) -> dict[str, object]:

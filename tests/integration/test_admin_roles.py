@@ -19,6 +19,7 @@ LEAST = {
     "PATCH /v1/rules/{rule_id}": "admin",
     "DELETE /v1/rules/{rule_id}": "admin",
     "GET /v1/rules/{rule_id}/history": "viewer",
+    "GET /v1/rules/{rule_id}/history/{version}": "viewer",
     "PUT /v1/rules/{rule_id}/drain": "operator",
     "DELETE /v1/rules/{rule_id}/drain": "operator",
     "POST /v1/rules/{rule_id}/drain/pause": "operator",
