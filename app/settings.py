@@ -214,7 +214,7 @@ class Settings(BaseSettings):
     """Bytes of a request's target, headers and trailers together; a larger head is answered 414 or 431."""
     max_headers: int = Field(100, ge=10)
     """Header lines of a request; more are answered 431."""
-    max_body_bytes: int = Field(0, ge=0)
+    max_body_bytes: int = Field(100 << 20, ge=0)
     """Bytes of a request body; a larger one is answered 413. 0 means no limit."""
     header_timeout_s: float = Field(10.0, gt=0)
     """How long a client may take to send a request's head; then it is answered 408."""

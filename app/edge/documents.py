@@ -37,7 +37,6 @@ class Links(BaseModel):
     self: str
     response: str
     cancel: str
-    events: str
 
 
 class JobDocument(BaseModel):

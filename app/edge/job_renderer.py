@@ -60,7 +60,7 @@ class JobRenderer:
         return self._fields(job, self.url(job.id, scope))
 
     def _fields(self, job: Job, url: str) -> dict[str, Any]:
-        links = {"self": url, "response": f"{url}/response", "cancel": url, "events": f"{url}/events"}
+        links = {"self": url, "response": f"{url}/response", "cancel": url}
         answered = job.response_status is not None
         return {
             "id": job.id,

@@ -3,20 +3,16 @@
 from collections import Counter
 from pathlib import Path
 
-import yaml
-
 from app.errors import InvalidRule
 from app.rules.model import Rule, parse_rule
+from app.rules.strict_yaml import InvalidYaml, parse_yaml
+from app.web.excerpt import one_line
+from app.web.strict_json import parse_json
 
 
 def read_rules_file(path: Path) -> list[Rule]:
-    """Read all rules of a file; raises InvalidRule, which names the file and the rule, if any of them is invalid."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidRule(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidRule(f"{path}: neither YAML nor JSON: {' '.join(str(error).split())}") from error
+    """Read all rules of a file. Raises InvalidRule, which names the file and the line or the rule that is wrong."""
+    content = _parsed(path)
     if not isinstance(content, dict) or set(content) != {"rules"} or not isinstance(content["rules"], list):
         raise InvalidRule(f"{path}: must be an object with the one member `rules`, a list")
     rules = [_rule(path, number, fields) for number, fields in enumerate(content["rules"], 1)]
@@ -26,9 +22,24 @@ def read_rules_file(path: Path) -> list[Rule]:
     return rules
 
 
+def _parsed(path: Path) -> object:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return parse_json(text.encode()) if path.suffix == ".json" else parse_yaml(text)
+    except OSError as error:
+        raise InvalidRule(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidRule(f"{path}: byte {error.start} is not UTF-8") from error
+    except InvalidYaml as error:
+        raise InvalidRule(f"{path}:{error.line}:{error.column}: {one_line(str(error))}") from error
+    except ValueError as error:
+        raise InvalidRule(f"{path}: {one_line(str(error))}") from error
+
+
 def _rule(path: Path, number: int, fields: object) -> Rule:
     try:
         return parse_rule(fields)
     except InvalidRule as error:
-        name = fields.get("rule_id", f"number {number}") if isinstance(fields, dict) else f"number {number}"
+        rule_id = fields.get("rule_id") if isinstance(fields, dict) else None
+        name = one_line(rule_id) if isinstance(rule_id, str) else f"number {number}"
         raise InvalidRule(f"{path}: rule {name}: {error}") from error
