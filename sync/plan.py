@@ -13,6 +13,7 @@ from app.rules.active import encode_active
 from app.rules.digest import content_digest
 from app.rules.key_types import BY_FAMILY
 from app.rules.model import Rule
+from app.web.paths import prefix_form
 
 _INCREMENTS_PER_SECOND = 1 << 20
 
@@ -136,8 +137,9 @@ def _encode_bucket(rules: Iterable[dict[str, Any]]) -> bytes:
 
 
 def _precedence(rule: dict[str, Any]) -> tuple[int, int, str]:
-    prefix = rule.get("match", {}).get("path_prefix") or ""
-    return (-rule.get("priority", 0), -len(prefix), rule["rule_id"])
+    prefix = rule.get("match", {}).get("path_prefix")
+    length = 0 if prefix is None else len(prefix_form(prefix))
+    return (-rule.get("priority", 0), -length, rule["rule_id"])
 
 
 def _index_fields(bucket: str) -> list[str]:

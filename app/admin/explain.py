@@ -26,7 +26,7 @@ class ExplainRequest(BaseModel):
 
     user: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     ip: Annotated[str, Field(max_length=64)] = "127.0.0.1"
-    claims: Annotated[dict[str, str], Field(max_length=32)] = {}
+    claims: Annotated[dict[str, str | bool | int | float], Field(max_length=32)] = {}
     method: Annotated[str, Field(max_length=64)] = "GET"
     path: Annotated[str, Field(max_length=8192)] = "/"
 
@@ -69,7 +69,8 @@ async def explain(
 ) -> dict[str, Any]:
     """Explain which rules apply to a request, what is left of each, and the decision. This spends nothing."""
     caller = Caller(request.user, "explain" if request.user else None, request.claims, _counted(request.ip))
-    matches = await parts.rules_in_force.applicable(caller, request.method, path_forms(request.path.encode()))
+    paths = path_forms(request.path.partition("?")[0].encode())
+    matches = await parts.rules_in_force.applicable(caller, request.method.upper(), paths)
     verdict = await parts.limiter.inspect([charge_of(match) for match in matches]) if matches else None
     results = evaluate(matches, verdict) if verdict else ()
     return {"rules": [_rule_fields(result) for result in results], **_decision_fields(results)}

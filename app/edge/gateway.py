@@ -26,12 +26,11 @@ from app.rules.match import Match
 from app.settings import Settings
 from app.upstream.upstream import Upstream
 from app.web.headers import Headers, to_upstream
+from app.web.paths import OWN_PATH, is_own
 from app.web.problems import Reply
 from app.web.retry_after import retry_after_s
 
-OWN_PATH = "/_penstock"
-OWN_PREFIX = OWN_PATH + "/"
-_OWN_PREFIX = OWN_PREFIX.encode()
+_OWN_PREFIX = f"{OWN_PATH}/".encode()
 _WHY_FULL = {
     FullReason.DEPTH: "its queue is full",
     FullReason.BYTES: "its queue holds too many bytes",
@@ -73,7 +72,7 @@ class Gateway:
             return self._parts.api(exchange)
         request = Request(exchange)
         for path in request.paths:
-            if path.startswith(OWN_PATH) and _is_own(path):  # spelled otherwise; app servers never get these paths
+            if path.startswith(OWN_PATH) and is_own(path):  # spelled otherwise; app servers never get these paths
                 raise NotFound("There is nothing here.")
         caller = self._authenticator.cached_caller(request)
         if caller is None:
@@ -98,9 +97,9 @@ class Gateway:
             await pending
 
     def _apply_rules(self, request: Request, caller: Caller, matches: tuple[Match, ...]) -> PendingResponse | None:
-        if not matches and self._settings.no_rule == "deny":
-            raise Forbidden("No rule allows this request.")
         check = self._limits.check(matches)
+        if not check.enforced and self._settings.no_rule == "deny":
+            raise Forbidden("No rule allows this request.")
         denial = self._limits.cached_denial(check)
         if denial is None:
             return self._decide(request, caller, check)
@@ -170,7 +169,3 @@ class Gateway:
             raise QueueUnavailable("The queue takes no more jobs.")
         why = f"deferring it is no use: {_WHY_FULL[answer.reason]}"
         return rejection((decision.by,), results, room_in_s=answer.retry_after_s, why=why)
-
-
-def _is_own(path: str) -> bool:
-    return path == OWN_PATH or path.startswith(OWN_PREFIX)

@@ -19,13 +19,17 @@ CACHE_SIZE = 20_000
 
 
 class LimitCheck(NamedTuple):
-    """What to check where these rules apply. `defers`: one of them defers; `shadows`: one of them is a shadow rule."""
+    """What to check where these rules apply.
+
+    `defers`: one of them defers; `shadows`: one of them is a shadow rule; `enforced`: one of them is not.
+    """
 
     matches: tuple[Match, ...]
     charges: tuple[Charge, ...]
     counters: tuple[str, ...]
     defers: bool
     shadows: bool
+    enforced: bool
 
 
 class LimitChecker:
@@ -52,8 +56,9 @@ class LimitChecker:
         if check is None:
             charges = tuple(map(charge_of, matches))
             counters = tuple(charge.counter for charge in charges)
-            shadows = any(charge.shadow for charge in charges)
-            check = LimitCheck(matches, charges, counters, any(match.rule.defers for match in matches), shadows)
+            shadows = [charge.shadow for charge in charges]
+            defers = any(match.rule.defers for match in matches)
+            check = LimitCheck(matches, charges, counters, defers, any(shadows), not all(shadows))
             self._checks.put(matches, check)
         return check
 

@@ -12,6 +12,8 @@ CACHE_SIZE = 20_000
 MAX_PROXIES = 32
 MAX_LENGTH = 64
 IPV6_PREFIX = 64
+MAPPED_PREFIX = 96
+"""The length of `::ffff:0:0/96`, the network of IPv4-mapped IPv6 addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class ClientAddresses:
     """Reads addresses; each text is parsed once while it is in the cache."""
 
     def __init__(self, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
-        self._trusted = trusted
+        self._trusted = tuple(map(plain_network, trusted))
         self._read: TwoGenerationLRUCache[str, ClientAddress] = TwoGenerationLRUCache(CACHE_SIZE)
 
     def trusts(self, peer: str) -> bool:
@@ -87,6 +89,14 @@ def parse_address(text: str) -> IPv4Address | IPv6Address:
     """Read an address; an IPv4-mapped IPv6 address is read as the IPv4 address. Raises ValueError."""
     ip = ip_address(text)
     return (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
+
+
+def plain_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """The network of the addresses that `parse_address` reads: one of IPv4-mapped addresses is the IPv4 network."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is None or network.prefixlen < MAPPED_PREFIX:
+        return network
+    return IPv4Network((int(mapped), network.prefixlen - MAPPED_PREFIX))
 
 
 def counted_as(ip: IPv4Address | IPv6Address) -> str:

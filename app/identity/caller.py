@@ -1,5 +1,6 @@
 """The caller of a request, by which rules, limits and the ownership of jobs are decided."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,3 +17,13 @@ class Caller:
     issuer: str | None
     claims: Mapping[str, Any]
     address: str
+
+
+def claim_text(value: object) -> str | None:
+    """The text by which a claim is counted: a string as it is, a number or boolean as its JSON text.
+
+    None for what is not counted: no claim, null, a list or an object.
+    """
+    if isinstance(value, str):
+        return value
+    return json.dumps(value) if isinstance(value, bool | int | float) else None

@@ -18,6 +18,8 @@ class Algorithm:
     name: str
     lua_parameters: Callable[[Policy], tuple[float, int]]
     """The `interval_us` and `units` that its Lua part is given."""
+    has_burst: bool = False
+    """Whether `burst` bounds the units at once; otherwise `limit` does."""
     in_decide_script: bool = False
     """Whether decide.lua, the quick way for live requests, knows it."""
     refills_evenly: bool = False
@@ -32,6 +34,7 @@ _ALL = (
     Algorithm(
         "gcra",
         lambda policy: (policy.emission_interval_us, policy.burst),
+        has_burst=True,
         in_decide_script=True,
         refills_evenly=True,
     ),

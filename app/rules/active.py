@@ -4,9 +4,14 @@ import math
 from typing import Any, Final
 
 import orjson
+import structlog
+from pydantic import ValidationError
 
 from app.limiter.policy import Policy
-from app.rules.model import Rule
+from app.rules.model import Rule, first_problem
+from app.web.paths import prefix_form
+
+log = structlog.get_logger()
 
 
 class ActiveRule:
@@ -31,8 +36,8 @@ class ActiveRule:
         self.paused: Final = rule.paused
         self.queue: Final = rule.queue
         self.overtaking: Final = rule.overtaking
-        self.methods: Final = frozenset(rule.match.methods or ())
-        self.path_prefix: Final = rule.match.path_prefix
+        self.methods: Final = _methods(rule)
+        self.path_prefix: Final = None if rule.match.path_prefix is None else prefix_form(rule.match.path_prefix)
         self.policy: Final = _policy(rule, revision)
         self.has_own_drain_rate: Final = rule.drain is not None
         self.drain_policy: Final = _drain_policy(rule, revision) or self.policy
@@ -61,6 +66,12 @@ class ActiveRule:
         return self._snapshot
 
 
+def _methods(rule: Rule) -> frozenset[str]:
+    """The methods that the rule is about, HEAD with GET; none means every method."""
+    methods = frozenset(rule.match.methods or ())
+    return methods | {"HEAD"} if "GET" in methods else methods
+
+
 def _policy(rule: Rule, revision: int) -> Policy:
     """The quota of live requests."""
     return Policy(rule.limit, rule.window_seconds, rule.effective_burst, revision, rule.algorithm)
@@ -86,5 +97,15 @@ def decode_active(fields: dict[str, Any]) -> ActiveRule:
 
 
 def decode_bucket(data: bytes | None) -> tuple[ActiveRule, ...]:
-    """Read the rules of one key (`rule:<key_type>:<key_value>`), which are stored in their order of precedence."""
-    return () if data is None else tuple(decode_active(fields) for fields in orjson.loads(data))
+    """Read the rules of one key (`rule:<key_type>:<key_value>`), which are stored in their order of precedence.
+
+    A rule that this version finds invalid is left out, so that it stops no other; sync names it to operators.
+    """
+    rules = []
+    for fields in () if data is None else orjson.loads(data):
+        try:
+            rules.append(decode_active(fields))
+        except (ValidationError, KeyError) as error:
+            problem = first_problem(error) if isinstance(error, ValidationError) else f"{error} is missing"
+            log.error("rule_unusable", rule_id=str(fields.get("rule_id"))[:64], error=problem[:500])
+    return tuple(rules)

@@ -8,10 +8,11 @@ claims and address also needs a field in `app/identity/caller.py`.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Network, ip_address, ip_network
 from typing import Protocol
 
-from app.identity.caller import Caller
+from app.identity.addresses import IPV6_PREFIX, plain_network
+from app.identity.caller import Caller, claim_text
 from app.limiter.keys import descriptor, unescaped_name
 from app.rules.keys import WILDCARD, bucket
 
@@ -61,8 +62,8 @@ class KeyType(Protocol):
     example: str
     """How error messages write it."""
 
-    def require_valid(self, key_value: str) -> None:
-        """Check a rule's `key_value`, which is not `*`. Raises ValueError."""
+    def normal_form(self, key_value: str) -> str:
+        """A rule's `key_value`, which is not `*`, in the form in which callers are counted. Raises ValueError."""
         ...
 
     def keys(self, caller: Caller, index: KeyIndex) -> Iterable[Sequence[Key]]:
@@ -77,8 +78,9 @@ class KeyType(Protocol):
 class _User:
     family = pattern = example = "user"
 
-    def require_valid(self, key_value: str) -> None:
+    def normal_form(self, key_value: str) -> str:
         """Any text may be a subject."""
+        return key_value
 
     def keys(self, caller: Caller, index: KeyIndex) -> Iterable[Sequence[Key]]:
         return () if caller.subject is None else (_exact_and_wildcard(self.family, caller.subject),)
@@ -92,14 +94,13 @@ class _Claim:
     pattern = "claim:[A-Za-z0-9_][A-Za-z0-9_:/-]{0,127}"
     example = "claim:<name>"
 
-    def require_valid(self, key_value: str) -> None:
+    def normal_form(self, key_value: str) -> str:
         """Any text may be a claim's value."""
+        return key_value
 
     def keys(self, caller: Caller, index: KeyIndex) -> Iterable[Sequence[Key]]:
-        values = ((name, caller.claims.get(name)) for name in index.of(self.family))
-        return [
-            _exact_and_wildcard(f"claim:{name}", value) for name, value in values if isinstance(value, str) and value
-        ]
+        values = ((name, claim_text(caller.claims.get(name))) for name in index.of(self.family))
+        return [_exact_and_wildcard(f"claim:{name}", value) for name, value in values if value is not None]
 
     def index_fields(self, key: str) -> list[str]:
         return [f"claim:{unescaped_name(key.partition(':')[0])}"]
@@ -108,19 +109,26 @@ class _Claim:
 class _Ip:
     family = pattern = example = "ip"
 
-    def require_valid(self, key_value: str) -> None:
+    def normal_form(self, key_value: str) -> str:
+        """An IPv4-mapped IPv6 address or network is the IPv4 one. IPv6 is counted by /64, so nothing finer applies."""
         try:
-            network = ip_network(key_value, strict=True)
+            given = ip_network(key_value, strict=True)
         except ValueError as error:
             raise ValueError(f"must be an address, a network or '*': {error}") from None
+        network = plain_network(given)
+        if isinstance(network, IPv6Network) and network.prefixlen > IPV6_PREFIX:
+            whole = IPv6Network((int(network.network_address), IPV6_PREFIX), strict=False)
+            raise ValueError(f"IPv6 is counted by /{IPV6_PREFIX}, all of which one subscriber has: write '{whole}'")
         canonical = str(network) if "/" in key_value else str(network.network_address)
-        if key_value != canonical:
+        if key_value != canonical and network == given:
             raise ValueError(f"write it as '{canonical}'")
+        return canonical
 
     def keys(self, caller: Caller, index: KeyIndex) -> Iterable[Sequence[Key]]:
         """The address itself, then its networks from the longest to the shortest, then all addresses."""
         ip = ip_address(caller.address.partition("/")[0])
-        lengths = sorted(map(int, index.of(f"net{ip.version}")), reverse=True)
+        longest = IPV6_PREFIX - 1 if ip.version == 6 else ip.max_prefixlen
+        lengths = sorted([n for n in map(int, index.of(f"net{ip.version}")) if n <= longest], reverse=True)
         exact, wildcard = _exact_and_wildcard(self.family, caller.address)
         networks = (_network_key(str(ip_network(f"{ip}/{length}", strict=False)), length) for length in lengths)
         return ((exact, *networks, wildcard),)

@@ -49,32 +49,48 @@ def caller_keys(caller: Caller, index: KeyIndex) -> CallerKeys:
 class CandidateRules:
     """The rules that may apply to a caller's requests, in their order of precedence; computed once for many requests.
 
-    To a request applies the first matching rule of each key type, and the `default` rule only if there is none.
+    To a request applies the first matching rule of each key type, and the `default` rule only if there is none. Beside
+    these applies the first matching shadow rule of each key type, which takes no other rule's place.
     """
 
-    __slots__ = ("_by_type", "_default", "_interned")
+    __slots__ = ("_by_type", "_default", "_default_shadows", "_interned", "_shadows")
 
     def __init__(self, keys: CallerKeys, rules: Mapping[str, Sequence[ActiveRule]]) -> None:
-        by_type = (_candidates(of_type, rules, keys.default.descriptor) for of_type in keys.by_type)
-        self._by_type = tuple(candidates for candidates in by_type if candidates)
-        self._default = _candidates((keys.default,), rules, keys.default.descriptor)
+        caller = keys.default.descriptor
+        by_type = [_candidates(of_type, rules, caller) for of_type in keys.by_type]
+        default = _candidates((keys.default,), rules, caller)
+        self._by_type = tuple(filter(None, map(_enforced, by_type)))
+        self._shadows = tuple(filter(None, map(_shadows, by_type)))
+        self._default = _enforced(default)
+        self._default_shadows = _shadows(default)
         self._interned: dict[tuple[Match, ...], tuple[Match, ...]] = {}
 
     def matches(self, method: str, paths: Sequence[str]) -> tuple[Match, ...]:
-        """The rules that apply to a request; the same tuple whenever the same rules apply.
+        """The rules that apply to a request, shadow rules last; the same tuple whenever the same rules apply.
 
         `paths` holds every form in which the app server may read the path; if they lead to different rules of one key
         type, the rule with the lowest permitted rate applies.
         """
-        found = []
+        found: list[Match] = []
         for candidates in self._by_type:
             match = _strictest_match(candidates, method, paths)
             if match is not None:
                 found.append(match)
-        if not found and (default := _strictest_match(self._default, method, paths)) is not None:
+        without_rule = not found
+        if without_rule and (default := _strictest_match(self._default, method, paths)) is not None:
             found.append(default)
+        if self._shadows or self._default_shadows:
+            self._add_shadows(found, method, paths, without_rule=without_rule)
         matches = tuple(found)
         return self._interned.setdefault(matches, matches)
+
+    def _add_shadows(self, found: list[Match], method: str, paths: Sequence[str], *, without_rule: bool) -> None:
+        for candidates in self._shadows:
+            match = _strictest_match(candidates, method, paths)
+            if match is not None:
+                found.append(match)
+        if without_rule and (default := _strictest_match(self._default_shadows, method, paths)) is not None:
+            found.append(default)
 
 
 def _candidates(keys: Iterable[Key], rules: Mapping[str, Sequence[ActiveRule]], caller: str) -> tuple[_Candidate, ...]:
@@ -82,9 +98,17 @@ def _candidates(keys: Iterable[Key], rules: Mapping[str, Sequence[ActiveRule]], 
     return tuple(_candidate(Match(rule, key.descriptor, caller)) for key, rule in sorted(found, key=_precedence))
 
 
+def _enforced(candidates: Sequence[_Candidate]) -> tuple[_Candidate, ...]:
+    return tuple(candidate for candidate in candidates if not candidate[-1].rule.shadow)
+
+
+def _shadows(candidates: Sequence[_Candidate]) -> tuple[_Candidate, ...]:
+    return tuple(candidate for candidate in candidates if candidate[-1].rule.shadow)
+
+
 def _candidate(match: Match) -> _Candidate:
     prefix = match.rule.path_prefix
-    below = None if prefix is None else prefix if prefix.endswith("/") else prefix + "/"
+    below = None if prefix is None else prefix if prefix == "/" else prefix + "/"
     return match.rule.methods, prefix, below, match
 
 

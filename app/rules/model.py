@@ -13,17 +13,20 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from app.errors import InvalidRule
 from app.limiter.algorithms import ALGORITHMS
+from app.rules.bounds import DAY_S, MAX_UNITS, MAX_WINDOW_S, MIN_WINDOW_S, require_sensible_quota
 from app.rules.key_types import BY_FAMILY, DEFAULT, KEY_TYPES
 from app.rules.key_types import PATTERN as KEY_TYPE_PATTERN
 from app.rules.keys import WILDCARD
 from app.web.excerpt import one_line
+from app.web.paths import prefix_form
 
-DAY_S = 86_400
 MAX_VERSION = 2**53 - 1
 """The largest integer that every JSON reader reads exactly."""
 
@@ -46,6 +49,17 @@ def _valid_token(value: str) -> str:
     return value
 
 
+def _valid_method(value: str) -> str:
+    return _valid_token(value).upper()
+
+
+def _valid_prefix(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("must begin with a slash")
+    prefix_form(value)
+    return value
+
+
 def _known_algorithm(value: str) -> str:
     if value not in ALGORITHMS:
         raise ValueError(f"must be {' or '.join(map(repr, ALGORITHMS))}")
@@ -62,10 +76,17 @@ RuleId = Annotated[str, StringConstraints(pattern=RULE_ID_PATTERN)]
 KeyType = Annotated[str, AfterValidator(_valid_key_type), Field(json_schema_extra={"pattern": KEY_TYPE_PATTERN})]
 AlgorithmName = Annotated[str, AfterValidator(_known_algorithm), Field(json_schema_extra={"enum": list(ALGORITHMS)})]
 _INTEGRAL = BeforeValidator(_integral)
-Units = Annotated[int, Field(ge=1, le=1_000_000_000), _INTEGRAL]
-WindowSeconds = Annotated[float, Field(gt=0, le=366 * DAY_S, allow_inf_nan=False)]
+Units = Annotated[int, Field(ge=1, le=MAX_UNITS), _INTEGRAL]
+Seconds = Annotated[float, Field(ge=MIN_WINDOW_S, le=MAX_WINDOW_S, allow_inf_nan=False)]
 HostName = Annotated[str, StringConstraints(max_length=253)]
 Token = Annotated[str, AfterValidator(_valid_token), Field(json_schema_extra={"pattern": _TOKEN})]
+Method = Annotated[str, AfterValidator(_valid_method), Field(json_schema_extra={"pattern": _TOKEN})]
+PathPrefix = Annotated[
+    str,
+    StringConstraints(max_length=1024),
+    AfterValidator(_valid_prefix),
+    Field(json_schema_extra={"pattern": r"^/[^?#\\]*$"}),
+]
 
 
 class _Strict(BaseModel):
@@ -75,21 +96,23 @@ class _Strict(BaseModel):
 class MatchConditions(_Strict):
     """The requests to which a rule applies; all of a caller's requests if nothing is given."""
 
-    methods: Annotated[list[Token], Field(max_length=32)] | None = None
-    """HTTP methods. Default: every method."""
-    path_prefix: Annotated[str, StringConstraints(pattern=r"^/", max_length=1024)] | None = None
-    """`/api` matches `/api` and every path below `/api/`. Never a regular expression. Default: every path."""
+    methods: Annotated[list[Method], Field(max_length=32)] | None = None
+    """HTTP methods, in any case; they are stored in upper case. `GET` covers `HEAD`. Default: every method."""
+    path_prefix: PathPrefix | None = None
+    """`/api` and `/api/` match `/api` and every path below `/api/`, however the path is spelled: percent-encoded or
+    not, with repeated slashes or without. Never a regular expression, and without a query. Default: every path.
+    """
 
 
 class Drain(_Strict):
     """A drain rate of the rule's own, beside the limit."""
 
     limit: Units
-    """Jobs (of cost 1) per window."""
-    window_seconds: WindowSeconds
+    """Jobs (of cost 1) per window, at most one for each microsecond."""
+    window_seconds: Seconds
     """The window."""
     burst: Units = 1
-    """How many may be sent at once."""
+    """How many may be sent at once. It must be free again within ten years."""
 
 
 class QueueOptions(_Strict):
@@ -99,7 +122,7 @@ class QueueOptions(_Strict):
     """Jobs of one flow that are not final, those that back off included; a further request is answered 429."""
     max_bytes: Annotated[int, Field(ge=1, le=1 << 40), _INTEGRAL] = 64 << 20
     """Bytes of the requests of one flow whose jobs are not final; a further request is answered 429."""
-    max_wait_seconds: Annotated[float, Field(gt=0, le=366 * DAY_S)] = 3600
+    max_wait_seconds: Seconds = 3600
     """How long a job may wait until it fails with `expired`. A request whose ETA is later is answered 429."""
     max_attempts: Annotated[int, Field(ge=1, le=100), _INTEGRAL] = 5
     """Attempts until a job fails with `attempts_exhausted`."""
@@ -129,25 +152,29 @@ class Rule(_Strict):
     rule_id: RuleId
     """The name of the rule: lower-case letters, digits, `_` and `-`, at most 64. In MongoDB it is the `_id`."""
     key_type: KeyType
-    """Who is counted: `user` (the token's `sub`), `ip`, `claim:<name>` (a verified claim that is a string), or
-    `default` (where no other rule applies; counts by user, else by address).
+    """Who is counted: `user` (the token's `sub`), `ip`, `claim:<name>` (a verified claim: a string, or a number or
+    boolean by its JSON text; lists, objects and null are not counted), or `default` (where no other rule applies;
+    counts by user, else by address).
     """
     key_value: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
     """An exact value; a network such as `10.0.0.0/8` (one counter for all of it); or `*` (a counter for each value).
-    Required, except for `default`, which has none.
+    IPv6 is counted by /64, so an IPv6 value is a network of at most /64. Required, except for `default`, which has
+    none.
     """
     limit: Units
-    """Units per window."""
-    window_seconds: WindowSeconds
+    """Units per window, at most one for each microsecond."""
+    window_seconds: Seconds
     """The window."""
     burst: Units | None = None
-    """How many units at once (GCRA): the first window can see nearly `limit` + `burst`. Default: `limit`."""
+    """How many units at once (GCRA only): the first window can see nearly `limit` + `burst`. It must be free again
+    within ten years. Default: `limit`.
+    """
     algorithm: AlgorithmName = "gcra"
     """`gcra` spreads requests evenly; `sliding_window` is an exact log that never allows more than `limit` in any
     window (`limit` at most 10,000).
     """
     cost: Units = 1
-    """Units that a request takes, at most `burst`."""
+    """Units that a request takes, at most `burst`, and at most `limit` with `sliding_window`."""
     priority: Annotated[int, Field(ge=-1000, le=1000), _INTEGRAL] = 0
     """Among rules of one key type the highest applies; then exact value, longest network, `*`; then the longest
     `path_prefix`; then `rule_id`. Flows of a higher priority also drain first when workers are short.
@@ -179,37 +206,40 @@ class Rule(_Strict):
     updated_by: Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH)] | None = None
     """Kept by the admin API: who changed it last."""
 
+    @field_validator("key_value")
+    @classmethod
+    def _normal_key_value(cls, value: str | None, info: ValidationInfo) -> str | None:
+        key_type = info.data.get("key_type", DEFAULT)
+        if value is None or value == WILDCARD or key_type == DEFAULT:
+            return value
+        return BY_FAMILY[key_type.partition(":")[0]].normal_form(value)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.key_type == DEFAULT) != (self.key_value is None):
             raise ValueError("key_value: required, except for key_type 'default', which has none")
-        if self.key_value is not None and self.key_value != WILDCARD:
-            _require_valid_key_value(self.key_type, self.key_value)
+        algorithm = ALGORITHMS[self.algorithm]
+        if algorithm.max_limit is not None and self.limit > algorithm.max_limit:
+            raise ValueError(f"limit: at most {algorithm.max_limit} with algorithm {self.algorithm!r}")
+        require_sensible_quota("", self.limit, self.window_seconds, self.effective_burst)
         if self.cost > self.effective_burst:
-            raise ValueError(f"cost: must be at most burst ({self.effective_burst})")
-        max_limit = ALGORITHMS[self.algorithm].max_limit
-        if max_limit is not None and self.limit > max_limit:
-            raise ValueError(f"limit: at most {max_limit} with algorithm {self.algorithm!r}")
-        if self.drain is not None and self.drain.burst < self.cost:
-            raise ValueError(f"drain.burst: must be at least cost ({self.cost})")
+            bound = "burst" if algorithm.has_burst else "limit"
+            raise ValueError(f"cost: must be at most {bound} ({self.effective_burst})")
+        if self.drain is not None:
+            require_sensible_quota("drain.", self.drain.limit, self.drain.window_seconds, self.drain.burst)
+            if self.drain.burst < self.cost:
+                raise ValueError(f"drain.burst: must be at least cost ({self.cost})")
         return self
 
     @property
     def effective_burst(self) -> int:
-        """How many units may be spent at once: `burst`, or `limit` if that is not given."""
-        return self.limit if self.burst is None else self.burst
+        """How many units may be spent at once: `burst`, or `limit` if that is not given or the algorithm has none."""
+        return self.limit if self.burst is None or not ALGORITHMS[self.algorithm].has_burst else self.burst
 
     @property
     def overtaking(self) -> bool:
         """Whether live requests may pass jobs that wait: by default only if the rule has its own drain rate."""
         return self.drain is not None if self.queue.overtaking is None else self.queue.overtaking
-
-
-def _require_valid_key_value(key_type: str, key_value: str) -> None:
-    try:
-        BY_FAMILY[key_type.partition(":")[0]].require_valid(key_value)
-    except ValueError as error:
-        raise ValueError(f"key_value: {error}") from None
 
 
 def parse_rule(fields: Any) -> Rule:  # noqa: ANN401 - whatever a person or a document holds
@@ -219,7 +249,7 @@ def parse_rule(fields: Any) -> Rule:  # noqa: ANN401 - whatever a person or a do
     try:
         return Rule.model_validate(fields)
     except ValidationError as error:
-        raise InvalidRule(_first_problem(error)) from error
+        raise InvalidRule(first_problem(error)) from error
 
 
 STORE_FIELDS = frozenset({"version", "updated_at", "updated_by"})
@@ -237,7 +267,7 @@ def to_json(rule: Rule) -> dict[str, Any]:
     return fields | {"version": rule.version}
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
     """Describe one problem. An unknown field comes first: it may be the misspelled name of one that is missing."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     problem = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")

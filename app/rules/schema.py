@@ -1,8 +1,10 @@
-"""The `$jsonSchema` by which MongoDB validates rules, derived from the rule model."""
+"""The validator of rules in MongoDB: a schema derived from the rule model, and the model's checks of numbers."""
 
 from datetime import UTC, datetime
 from typing import Any
 
+from app.limiter.algorithms import ALGORITHMS
+from app.rules.bounds import if_numbers, mongodb_quota_checks
 from app.rules.model import Rule
 
 _BSON_TYPES: dict[str, list[str]] = {
@@ -26,12 +28,33 @@ _KEPT = ("enum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "m
 
 
 def mongodb_schema() -> dict[str, Any]:
-    """Build the validator for `collMod`. It cannot express checks across fields, which sync makes by the model."""
+    """Build the validator for `collMod`. What it cannot express, such as what an address is, sync checks."""
     schema = Rule.model_json_schema()
     converted = _convert(schema, schema.get("$defs", {}))
     converted["properties"]["_id"] = converted["properties"].pop("rule_id")
     converted["required"] = ["_id" if name == "rule_id" else name for name in converted["required"]]
-    return {"$jsonSchema": converted, **_READABLE_DATE}
+    return {"$jsonSchema": converted, "$expr": {"$and": _checks_across_fields()}, **_READABLE_DATE}
+
+
+def _checks_across_fields() -> list[dict[str, Any]]:
+    """`Rule._consistent`, as far as it is about numbers."""
+    without_burst = [name for name, algorithm in ALGORITHMS.items() if not algorithm.has_burst]
+    given_burst = {"$ifNull": ["$burst", "$limit"]}
+    burst = {"$cond": [{"$in": [{"$ifNull": ["$algorithm", ""]}, without_burst]}, "$limit", given_burst]}
+    max_limits = [
+        if_numbers(["$limit"], {"$or": [{"$ne": ["$algorithm", name]}, {"$lte": ["$limit", algorithm.max_limit]}]})
+        for name, algorithm in ALGORITHMS.items()
+        if algorithm.max_limit is not None
+    ]
+    cost = {"$ifNull": ["$cost", 1]}
+    drain_burst = {"$ifNull": ["$drain.burst", 1]}
+    return [
+        *max_limits,
+        *mongodb_quota_checks("$", burst),
+        *mongodb_quota_checks("$drain.", drain_burst),
+        if_numbers([cost, burst], {"$lte": [cost, burst]}),
+        if_numbers(["$drain.limit", cost, drain_burst], {"$lte": [cost, drain_burst]}),
+    ]
 
 
 def _convert(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +66,6 @@ def _convert(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, A
         return {"bsonType": ["date"]}
     converted: dict[str, Any] = {"bsonType": _BSON_TYPES[schema["type"]]}
     converted |= {name: schema[name] for name in _KEPT if name in schema}
-    converted |= _exclusive(schema)
     if schema["type"] == "integer":
         converted["multipleOf"] = 1
     if "items" in schema:
@@ -54,12 +76,3 @@ def _convert(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, A
         if "required" in schema:
             converted["required"] = list(schema["required"])
     return converted
-
-
-def _exclusive(schema: dict[str, Any]) -> dict[str, Any]:
-    """Exclusive bounds as MongoDB reads them (JSON Schema draft 4): a flag beside the bound."""
-    found: dict[str, Any] = {}
-    for bound, flag in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        if flag in schema:
-            found |= {bound: schema[flag], flag: True}
-    return found

@@ -83,6 +83,23 @@ async def test_default_is_for_whom_nothing_else_matches(settings: Settings, cach
         assert await statuses(edge, 3) == [200, 200, 429], "each address too"
 
 
+@pytest.mark.parametrize(("value", "counted"), [(42, "42"), (True, "true"), (1.5, "1.5"), ("", None)])
+async def test_a_claim_that_is_a_number_or_boolean_is_counted(edge: Edge, value: object, counted: str | None) -> None:
+    claim = {"key_type": "claim:tenant_id", **FEW}
+    await publish(edge, {"rule_id": "each", "key_value": "*", **claim})
+    assert await statuses(edge, 3, edge.bearer("u", tenant_id=value)) == [200, 200, 429]
+    assert await statuses(edge, 1, edge.bearer("v", tenant_id=value)) == [429], "one counter for the tenant"
+    assert await statuses(edge, 1, edge.bearer("u", tenant_id="another")) == [200]
+    if counted:
+        assert await statuses(edge, 1, edge.bearer("u", tenant_id=counted)) == [429]
+
+
+@pytest.mark.parametrize("value", [None, ["gold"], {"id": 42}])
+async def test_a_claim_that_is_nothing_or_nested_is_not_counted(edge: Edge, value: object) -> None:
+    await publish(edge, {"rule_id": "each", "key_type": "claim:tenant_id", "key_value": "*", **FEW})
+    assert await statuses(edge, 3, edge.bearer("u", tenant_id=value)) == [200, 200, 200]
+
+
 async def test_addresses_networks_and_everyone_else(edge: Edge) -> None:
     await publish(
         edge,
@@ -160,3 +177,20 @@ async def test_a_shadow_rule_counts_and_never_enforces(edge: Edge) -> None:
     assert {answer.status for answer in answers} == {200}
     assert all("dark" not in answer.headers["ratelimit-policy"] for answer in answers)
     assert edge.counted("penstock_shadow_refusals_total", rule_id="dark") == 3
+
+
+async def test_a_shadow_rule_takes_no_other_rules_place(edge: Edge) -> None:
+    each = {"key_type": "user", "key_value": "*", "limit": 3, "window_seconds": 3600}
+    shop, in_shop = {"match": {"path_prefix": "/shop"}}, {"match": {"path_prefix": "/shop/x"}}
+    await publish(
+        edge,
+        {"rule_id": "shop", **each, **shop},
+        {"rule_id": "dark", **each, **in_shop, "limit": 1, "shadow": True},
+        {"rule_id": "dark-ip", "key_type": "ip", "key_value": "*", "limit": 1, "window_seconds": 3600, "shadow": True},
+    )
+    assert await statuses(edge, 5, edge.bearer("u"), path="/shop/x") == [200, 200, 200, 429, 429]
+    assert edge.counted("penstock_shadow_refusals_total", rule_id="dark") >= 2
+    # The rule of everyone else applies as if there were no shadow rule.
+    answer = await edge.get("/elsewhere", edge.bearer("u"))
+    assert answer.headers["ratelimit-policy"].startswith('"known"')
+    assert edge.counted("penstock_shadow_refusals_total", rule_id="dark-ip") >= 1

@@ -45,6 +45,17 @@ async def test_rules_that_were_never_known_may_be_no_rules(settings: Settings, c
         assert (await edge.get("/")).status == 200
 
 
+async def test_a_shadow_rule_is_no_rule(settings: Settings, cache: Redis) -> None:
+    async with edge_running(settings, cache, no_rule="deny") as edge:
+        for shadow, status in [(True, 403), (False, 200)]:
+            await edge.rule("r", key_type="ip", key_value="*", limit=5, window_seconds=60, shadow=shadow)
+
+            async def answered(status: int = status) -> bool:
+                return (await edge.get("/")).status == status
+
+            await eventually(answered, 30, f"shadow={shadow} is obeyed")
+
+
 async def test_no_rule_may_mean_no(settings: Settings, cache: Redis) -> None:
     async with edge_running(settings, cache, no_rule="deny") as edge:
         assert (await edge.get("/")).status == 403

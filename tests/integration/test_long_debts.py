@@ -6,7 +6,7 @@ from app.clients import counter_scripts
 from app.limiter.keys import live_counter
 from app.limiter.policy import Charge, Policy
 from app.limiter.redis_limiter import RedisLimiter
-from app.rules.model import DAY_S
+from app.rules.bounds import DAY_S
 from app.settings import Settings
 
 YEAR_S = 366 * DAY_S

@@ -7,6 +7,7 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from app.clients import MongoDatabase, mongo_client
+from app.errors import InvalidRule
 from app.rules.model import parse_rule
 from app.rules.store import RuleStore
 from app.settings import Settings
@@ -62,6 +63,49 @@ async def test_doubles_that_are_integers_are_integers(database: MongoDatabase) -
     assert (await RuleStore(database).get("r")).limit == 5
 
 
+YEAR_S = 366 * 86_400
+ACROSS_FIELDS: list[dict[str, Any]] = [
+    {"window_seconds": 1e-300},
+    {"window_seconds": 0.0009},
+    {"window_seconds": YEAR_S + 1},
+    {"window_seconds": float("nan")},
+    {"limit": 5001, "window_seconds": 0.005},
+    {"limit": 1, "window_seconds": YEAR_S, "burst": 11},
+    {"limit": 1, "window_seconds": YEAR_S, "burst": 10**9, "cost": 10**9},
+    {"cost": 6},
+    {"cost": 3, "burst": 2},
+    {"algorithm": "sliding_window", "cost": 6, "burst": 10},
+    {"algorithm": "sliding_window", "limit": 10_001},
+    {"drain": {"limit": 1001, "window_seconds": 0.001}},
+    {"drain": {"limit": 1, "window_seconds": YEAR_S, "burst": 11}},
+    {"drain": {"limit": 1, "window_seconds": 1}, "cost": 2},
+    {"match": {"path_prefix": "/a?b"}},
+]
+CORNERS: list[dict[str, Any]] = [
+    {"limit": 10**9, "window_seconds": 1000},
+    {"limit": 10**9, "window_seconds": YEAR_S, "burst": 10**9, "cost": 10**9},
+    {"limit": 1000, "window_seconds": 0.001},
+    {"limit": 1, "window_seconds": YEAR_S, "burst": 10, "cost": 10},
+    {"limit": 1.0, "window_seconds": 1.0, "burst": None},
+    {"algorithm": "sliding_window", "limit": 10_000, "cost": 10_000, "burst": 1},
+    {"drain": {"limit": 1, "window_seconds": YEAR_S, "burst": 10}, "cost": 5},
+    {"drain": None},
+]
+
+
+@pytest.mark.parametrize("change", ACROSS_FIELDS)
+def test_the_model_refuses_what_the_validator_refuses(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRule):
+        parse_rule(RULE | change)
+
+
+@pytest.mark.parametrize("change", CORNERS)
+async def test_corners_are_accepted_by_both(database: MongoDatabase, change: dict[str, Any]) -> None:
+    parse_rule(RULE | change)
+    document = {"_id": "r"} | {name: value for name, value in RULE.items() if name != "rule_id"}
+    await database["rules"].insert_one(document | change)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -78,6 +122,7 @@ async def test_doubles_that_are_integers_are_integers(database: MongoDatabase) -
         {"queue": {"more": 1}},
         {"match": {"path_prefix": "api"}},
         {"version": 0},
+        *ACROSS_FIELDS,
     ],
 )
 async def test_what_is_no_rule_is_refused_at_the_door(database: MongoDatabase, change: dict[str, Any]) -> None:

@@ -158,9 +158,9 @@ async def edge_running(settings: Settings, cache: Redis, **changed: Any) -> Asyn
         issuer.close()
 
 
-async def in_force(edge: Edge, rule_id: str, *headers: str) -> None:
+async def in_force(edge: Edge, rule_id: str, *headers: str, path: str = "/") -> None:
     async def known() -> bool:
-        limits = (await edge.get("/_penstock/limits", *headers)).json()["limits"]
+        limits = (await edge.get(f"/_penstock/limits?path={path}", *headers)).json()["limits"]
         return rule_id in [one["rule_id"] for one in limits]
 
     await eventually(known, 30, f"{rule_id} is in force")

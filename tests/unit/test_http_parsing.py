@@ -24,16 +24,16 @@ from app.web.paths import path_forms
     [
         (b"/", ("/",)),
         (b"/a/b", ("/a/b",)),
-        (b"/a%2fb", ("/a%2fb", "/a/b")),
-        (b"/a//b", ("/a//b", "/a/b")),
-        (b"/a%20b", ("/a%20b", "/a b")),
-        (b"//", ("//", "/")),
+        (b"/a%2fb", ("/a%2Fb", "/a/b")),
+        (b"/a//b", ("/a/b",)),
+        (b"/a%20b", ("/a b",)),
+        (b"//", ("/",)),
         (b"/a/.well-known", ("/a/.well-known",)),
-        (b"/a%252fb", ("/a%252fb", "/a%2fb")),
+        (b"/a%252fb", ("/a%252fb",)),
         (b"/a/", ("/a/",)),
     ],
 )
-def test_a_path_has_its_raw_and_its_decoded_form(raw: bytes, forms: tuple[str, ...]) -> None:
+def test_a_path_has_a_normal_form_for_each_reading(raw: bytes, forms: tuple[str, ...]) -> None:
     assert path_forms(raw) == forms
 
 

@@ -9,6 +9,7 @@ from app.rules.active import ActiveRule
 from app.rules.key_types import KeyIndex
 from app.rules.match import CandidateRules, Match, caller_keys
 from app.rules.model import parse_rule
+from app.web.paths import path_forms
 from sync.plan import bucket_of
 
 INDEX = KeyIndex({"net4": ("24", "8"), "net6": ("32", "64"), "claim": ("tier",)})
@@ -71,9 +72,20 @@ def test_each_key_type_applies_in_order() -> None:
     assert found == [("user", "user:u"), ("claim", "claim:tier:gold"), ("ip", "ip:10.1.2.3")]
 
 
-@pytest.mark.parametrize("claim", [None, 7, ["gold"], ""])
-def test_a_claim_counts_only_as_text(claim: object) -> None:
+@pytest.mark.parametrize("claim", [None, ["gold"], {"a": 1}, {}])
+def test_null_and_nested_claims_are_not_counted(claim: object) -> None:
     assert matches(rule("claim", key_type="claim:tier", key_value="*"), claims={"tier": claim}) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "counted"), [(42, "42"), (-7, "-7"), (True, "true"), (False, "false"), (1.5, "1.5"), (0, "0"), ("", "")]
+)
+def test_a_number_or_boolean_counts_by_its_json_text(claim: object, counted: str) -> None:
+    each = rule("each", key_type="claim:tier", key_value="*")
+    assert matches(each, claims={"tier": claim}) == [("each", f"claim:tier:{counted}")]
+    if counted:
+        exact = rule("exact", key_type="claim:tier", key_value=counted)
+        assert matches(each, exact, claims={"tier": claim}) == [("exact", f"claim:tier:{counted}")]
 
 
 def test_default_only_where_nothing_else_does() -> None:
@@ -102,6 +114,50 @@ def test_of_two_readings_of_a_path_the_stricter_rule() -> None:
     loose = rule("loose", limit=100)
     assert matches(strict, loose, paths=("/a%2fb", "/a/b")) == [("strict", "user:u")]
     assert matches(strict, loose, paths=("/a%2fc", "/a/c")) == [("loose", "user:u")]
+
+
+def test_get_covers_head_and_methods_are_read_in_any_case() -> None:
+    get = rule("get", match={"methods": ["get"]})
+    assert get.rule.match.methods == ["GET"]
+    assert matches(get, method="GET") == matches(get, method="HEAD") == [("get", "user:u")]
+    assert matches(get, method="POST") == []
+    assert matches(rule("head", match={"methods": ["HEAD"]}), method="GET") == []
+
+
+@pytest.mark.parametrize("prefix", ["/api", "/api/", "/%61pi", "//api//"])
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api/x", "/%61pi/", "//api"])
+def test_a_prefix_with_and_without_a_slash_at_its_end_is_one(prefix: str, path: str) -> None:
+    assert matches(rule("r", match={"path_prefix": prefix}), paths=path_forms(path.encode())) == [("r", "user:u")]
+
+
+def test_a_shadow_rule_takes_no_rules_place() -> None:
+    shop = rule("shop", limit=3, window_seconds=3600, match={"path_prefix": "/shop"})
+    dark = rule("dark", shadow=True, match={"path_prefix": "/shop/x"})
+    assert matches(shop, dark, paths=("/shop/x",)) == [("shop", "user:u"), ("dark", "user:u")]
+    assert matches(shop, dark, paths=("/shop/y",)) == [("shop", "user:u")]
+    strong = rule("strong", shadow=True, priority=9, key_value="u")
+    assert matches(shop, strong, paths=("/shop/x",)) == [("shop", "user:u"), ("strong", "user:u")]
+    weak = rule("weak", shadow=True, priority=-9)
+    assert matches(shop, weak, paths=("/shop/x",)) == [("shop", "user:u"), ("weak", "user:u")]
+
+
+def test_a_shadow_rule_suppresses_no_default() -> None:
+    default = rule("default", key_type="default", key_value=None)
+    dark = rule("dark", key_type="ip", shadow=True)
+    assert matches(default, dark) == [("default", "user:u"), ("dark", "ip:10.1.2.3")]
+    dark_default = rule("dark-default", key_type="default", key_value=None, shadow=True)
+    assert matches(default, dark, dark_default) == [
+        ("default", "user:u"), ("dark", "ip:10.1.2.3"), ("dark-default", "user:u"),
+    ]  # fmt: skip
+    assert matches(rule("user"), dark_default) == [("user", "user:u")]
+
+
+def test_of_shadow_rules_the_first_of_each_key_type_is_counted() -> None:
+    rules = [
+        rule("a", shadow=True), rule("b", shadow=True, key_value="u"), rule("c", shadow=True, key_type="ip"),
+        rule("in-force"),
+    ]  # fmt: skip
+    assert matches(*rules) == [("in-force", "user:u"), ("b", "user:u"), ("c", "ip:10.1.2.3")]
 
 
 def test_a_caller_called_star_is_nobody_special() -> None:

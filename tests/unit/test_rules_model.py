@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from app.errors import InvalidInput, InvalidRule
-from app.rules.active import decode_active, encode_active
+from app.rules.active import decode_active, decode_bucket, encode_active
 from app.rules.model import parse_rule, to_json
 from app.rules.rate import format_rate, parse_rate
 from tests.support.rules import RULE
@@ -70,6 +72,30 @@ def test_defaults_are_the_designs() -> None:
         ({"queue": {"drop_headers": ["a b"]}}, "queue.drop_headers"),
         ({"match": {"path_prefix": "api"}}, "match.path_prefix"),
         ({"match": {"methods": ["G T"]}}, "match.methods"),
+        ({"match": {"path_prefix": "/a?b=1"}}, "match.path_prefix"),
+        ({"match": {"path_prefix": "/a#b"}}, "match.path_prefix"),
+        ({"match": {"path_prefix": "/a/../b"}}, "match.path_prefix"),
+        ({"match": {"path_prefix": "/a/%2e%2E/b"}}, "match.path_prefix"),
+        ({"match": {"path_prefix": "/a\\b"}}, "match.path_prefix"),
+        ({"match": {"path_prefix": "/a%00"}}, "match.path_prefix"),
+        ({"match": {"path_prefix": "/_penstock"}}, "match.path_prefix"),
+        ({"match": {"path_prefix": "/%5Fpenstock/jobs"}}, "match.path_prefix"),
+        ({"key_type": "ip", "key_value": "2001:db8:0:5::1"}, "key_value: IPv6 is counted by /64"),
+        ({"key_type": "ip", "key_value": "2001:db8:0:6::/96"}, "key_value: IPv6 is counted by /64"),
+        ({"key_type": "ip", "key_value": "2001:db8:0:6::/65"}, "key_value: IPv6 is counted by /64"),
+        ({"window_seconds": 1e-300}, "window_seconds"),
+        ({"window_seconds": 0.0009}, "window_seconds"),
+        ({"window_seconds": 366 * 86_400 + 1}, "window_seconds"),
+        ({"window_seconds": float("inf")}, "window_seconds"),
+        ({"limit": 5001, "window_seconds": 0.005}, "limit: at most 5000 in 0.005 s"),
+        ({"limit": 1, "window_seconds": 366 * 86_400, "burst": 11}, "burst: at most 10 at this rate"),
+        ({"limit": 1, "window_seconds": 366 * 86_400, "burst": 10**9, "cost": 10**9}, "burst"),
+        ({"drain": {"limit": 2, "window_seconds": 1e-6}}, "drain.window_seconds"),
+        ({"drain": {"limit": 2000, "window_seconds": 0.001}}, "drain.limit: at most 1000"),
+        ({"drain": {"limit": 1, "window_seconds": 366 * 86_400, "burst": 11}}, "drain.burst: at most 10"),
+        ({"algorithm": "sliding_window", "cost": 6, "burst": 10}, r"cost: must be at most limit \(5\)"),
+        ({"queue": {"max_wait_seconds": 1e-300}}, "queue.max_wait_seconds"),
+        ({"queue": {"max_wait_seconds": float("nan")}}, "queue.max_wait_seconds"),
         ({"$set": {}}, "$set"),
         ({"more": 1}, "more"),
     ],
@@ -78,6 +104,35 @@ def test_what_is_wrong_is_named(change: dict[str, Any], named: str) -> None:
     fields = {name: value for name, value in (RULE | change).items() if value is not None}
     with pytest.raises(InvalidRule, match="^" + named.replace("$", r"\$")):
         parse_rule(fields)
+
+
+@pytest.mark.parametrize(
+    ("written", "counted"),
+    [
+        ("::ffff:c000:209", "192.0.2.9"),
+        ("::FFFF:192.0.2.9", "192.0.2.9"),
+        ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::/0", "::/0"),
+        ("2001:db8:0:6::/64", "2001:db8:0:6::/64"),
+        ("192.0.2.9", "192.0.2.9"),
+    ],
+)
+def test_addresses_are_kept_as_they_are_counted(written: str, counted: str) -> None:
+    assert parse_rule(RULE | {"key_type": "ip", "key_value": written}).key_value == counted
+
+
+def test_a_burst_is_nothing_to_a_sliding_window() -> None:
+    rule = parse_rule(RULE | {"algorithm": "sliding_window", "burst": 10**9})
+    assert rule.effective_burst == rule.limit
+
+
+def test_an_unusable_rule_in_the_cache_stops_no_other() -> None:
+    good = encode_active(parse_rule(RULE), 7)
+    bucket = orjson.dumps([good | {"window": 1e-300}, {"rule_id": "r2"}, good])
+    with capture_logs() as logs:
+        assert [rule.rule_id for rule in decode_bucket(bucket)] == ["r"]
+    assert [(line["event"], line["rule_id"]) for line in logs] == [("rule_unusable", "r"), ("rule_unusable", "r2")]
 
 
 def test_documents_carry_the_id_as_mongodb_does() -> None:

@@ -23,7 +23,8 @@ async def get_limits(
     path: Annotated[str, Query(max_length=2048, pattern="^/")] = "/",
 ) -> Response:
     """List the limits that would apply to a request of the caller with this method and path; spends nothing."""
-    matches = await parts.rules.applicable(caller, method, path_forms(path.encode()))
+    raw_path = path.partition("?")[0].encode()
+    matches = await parts.rules.applicable(caller, method.upper(), path_forms(raw_path))
     verdict = await parts.limiter.inspect([charge_of(match) for match in matches]) if matches else None
     results = evaluate(matches, verdict) if verdict else ()
     return response_of(json_reply(200, {"limits": [_fields(one) for one in results if not one.match.rule.shadow]}))
