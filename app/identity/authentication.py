@@ -9,7 +9,7 @@ from cachetools import TTLCache
 
 from app.errors import TooManyRequests, Unauthenticated
 from app.identity.addresses import ClientAddresses
-from app.identity.caller import Caller, claim_text
+from app.identity.caller import TIME_CLAIMS, Caller, claim_text
 from app.identity.issuer_keys import IssuerKey
 from app.identity.tokens import TokenVerifier, VerifiedClaims, bearer_token
 from app.process.lru_cache import TwoGenerationLRUCache
@@ -131,7 +131,7 @@ class Authenticator:
 
 def _cacheable(verified: VerifiedClaims, address: str) -> _VerifiedToken:
     """Keep only those claims that rules can count, as text."""
-    texts = ((name, claim_text(value)) for name, value in verified.claims.items())
+    texts = ((name, claim_text(value)) for name, value in verified.claims.items() if name not in TIME_CLAIMS)
     claims = {name: text for name, text in texts if text is not None}
     return _VerifiedToken(verified.claims["exp"], verified.key, Caller(claims["sub"], claims["iss"], claims, address))
 

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+TIME_CLAIMS = frozenset({"exp", "nbf", "iat"})
+"""Claims that each new token has anew (RFC 7519, 4.1), so nobody can be counted by them."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Caller:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from app.limiter.policy import Policy
 from app.rules.model import Rule, first_problem
+from app.web.excerpt import excerpt
 from app.web.paths import prefix_form
 
 log = structlog.get_logger()
@@ -107,5 +108,5 @@ def decode_bucket(data: bytes | None) -> tuple[ActiveRule, ...]:
             rules.append(decode_active(fields))
         except (ValidationError, KeyError) as error:
             problem = first_problem(error) if isinstance(error, ValidationError) else f"{error} is missing"
-            log.error("rule_unusable", rule_id=str(fields.get("rule_id"))[:64], error=problem[:500])
+            log.error("rule_unusable", rule_id=excerpt(str(fields.get("rule_id")), 64), error=excerpt(problem))
     return tuple(rules)

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from app.errors import InvalidRule
+from app.identity.caller import TIME_CLAIMS
 from app.limiter.algorithms import ALGORITHMS
 from app.rules.bounds import DAY_S, MAX_UNITS, MAX_WINDOW_S, MIN_WINDOW_S, require_sensible_quota
 from app.rules.key_types import BY_FAMILY, DEFAULT, KEY_TYPES
@@ -40,6 +41,8 @@ def _valid_key_type(value: str) -> str:
     if not re.fullmatch(KEY_TYPE_PATTERN, value):
         known = ", ".join(f"'{key_type.example}'" for key_type in KEY_TYPES)
         raise ValueError(f"must be {known} or '{DEFAULT}'")
+    if value.removeprefix("claim:") in TIME_CLAIMS:
+        raise ValueError("each new token has other times, so nobody can be counted by them")
     return value
 
 

@@ -47,6 +47,7 @@ def test_defaults_are_the_designs() -> None:
         ({"key_type": "tenant"}, "key_type"),
         ({"key_type": "claim:"}, "key_type"),
         ({"key_type": "claim:a.b"}, "key_type"),
+        ({"key_type": "claim:iat"}, "key_type"),
         ({"key_type": "claim:$where"}, "key_type"),
         ({"key_value": None}, "key_value"),
         ({"key_value": {"$gt": ""}}, "key_value"),
