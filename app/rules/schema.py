@@ -37,7 +37,7 @@ def mongodb_schema() -> dict[str, Any]:
 
 
 def _checks_across_fields() -> list[dict[str, Any]]:
-    """`Rule._consistent`, as far as it is about numbers."""
+    """The bounds of quotas. A `cost` above the burst is left to sync, so that each can be changed before the other."""
     without_burst = [name for name, algorithm in ALGORITHMS.items() if not algorithm.has_burst]
     given_burst = {"$ifNull": ["$burst", "$limit"]}
     burst = {"$cond": [{"$in": [{"$ifNull": ["$algorithm", ""]}, without_burst]}, "$limit", given_burst]}
@@ -46,14 +46,10 @@ def _checks_across_fields() -> list[dict[str, Any]]:
         for name, algorithm in ALGORITHMS.items()
         if algorithm.max_limit is not None
     ]
-    cost = {"$ifNull": ["$cost", 1]}
-    drain_burst = {"$ifNull": ["$drain.burst", 1]}
     return [
         *max_limits,
         *mongodb_quota_checks("$", burst),
-        *mongodb_quota_checks("$drain.", drain_burst),
-        if_numbers([cost, burst], {"$lte": [cost, burst]}),
-        if_numbers(["$drain.limit", cost, drain_burst], {"$lte": [cost, drain_burst]}),
+        *mongodb_quota_checks("$drain.", {"$ifNull": ["$drain.burst", 1]}),
     ]
 
 
