@@ -28,7 +28,7 @@ async def test_tenants_get_the_same_share_of_one_counter(settings: Settings, tmp
         await system.rule_is_known("shared", "large")
         for user in ("large", "medium", "small"):  # who came first has no advantage
             await defer_all(system, user, TENANTS[user])
-        drained = of_tenants(await system.arrived(sum(TENANTS.values()), within_s=60))
+        drained = of_tenants(await system.arrived(sum(TENANTS.values()), within_s=180))
         begun = max(drained.index(user) for user in TENANTS)
         last_of_small = len(drained) - 1 - drained[::-1].index("small")
         together = drained[begun:last_of_small]

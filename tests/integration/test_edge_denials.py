@@ -19,7 +19,7 @@ FROM_MEMORY = "penstock_denied_from_memory_total"
 @pytest.fixture
 async def edge(settings: Settings, cache: Redis) -> AsyncIterator[Edge]:
     # 25 ms are too few for a test that shares its process and its cores with everything.
-    async with edge_running(settings, cache, counters_timeout_ms=5000) as running:
+    async with edge_running(settings, cache) as running:
         yield running
 
 

@@ -13,7 +13,7 @@ from tests.support.edge_in_process import Edge, edge_running, in_force, said
 @pytest.fixture
 async def edge(settings: Settings, cache: Redis) -> AsyncIterator[Edge]:
     # Two busy cores: what is about paths must not fail for late rules.
-    async with edge_running(settings, cache, counters_timeout_ms=5000.0) as running:
+    async with edge_running(settings, cache) as running:
         yield running
 
 

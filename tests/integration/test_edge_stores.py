@@ -65,18 +65,21 @@ async def test_no_rule_may_mean_no(settings: Settings, cache: Redis) -> None:
 
 
 @pytest.mark.parametrize(("on_store_failure", "status"), [("open", 200), ("closed", 503), ("local", 200)])
-async def test_counters_that_cannot_be_read(edge: Edge, cache: Redis, on_store_failure: str, status: int) -> None:
-    await edge.rule("one", **EVERY_ADDRESS, limit=9, window_seconds=60, on_store_failure=on_store_failure)
-    await in_force(edge, "one")
-    await cache.execute_command("CLIENT", "PAUSE", "1500", "ALL")  # type: ignore[no-untyped-call]
-    answer = await edge.get("/")
-    assert answer.status == status
-    assert ("retry-after" in answer.headers) == (status == 503)
+async def test_counters_that_cannot_be_read(
+    settings: Settings, cache: Redis, on_store_failure: str, status: int
+) -> None:
+    async with edge_running(settings, cache, counters_timeout_ms=500) as edge:
+        await edge.rule("one", **EVERY_ADDRESS, limit=9, window_seconds=60, on_store_failure=on_store_failure)
+        await in_force(edge, "one")
+        await cache.execute_command("CLIENT", "PAUSE", "1500", "ALL")  # type: ignore[no-untyped-call]
+        answer = await edge.get("/")
+        assert answer.status == status
+        assert ("retry-after" in answer.headers) == (status == 503)
 
-    async def back() -> bool:
-        return (await edge.get("/")).headers.get("ratelimit", "").startswith('"one";r=')
+        async def back() -> bool:
+            return (await edge.get("/")).headers.get("ratelimit", "").startswith('"one";r=')
 
-    await eventually(back, 30, "the counters answer again")
+        await eventually(back, 30, "the counters answer again")
 
 
 async def test_a_queue_that_is_away_stops_deferring_alone(settings: Settings, cache: Redis) -> None:

@@ -18,7 +18,7 @@ async def test_a_forwarded_request_leaves_no_cycle(settings: Settings, cache: Re
         while await exchange.reader.readuntil(b"\r\n\r\n"):
             await exchange.answer(OK)
 
-    async with edge_running(settings, cache, counters_timeout_ms=2000.0) as edge:
+    async with edge_running(settings, cache) as edge:
         edge.app_server.handler = keeps_answering
         await edge.rule("u", key_type="user", key_value="*", limit=100_000, window_seconds=1)
         request = f"GET /x HTTP/1.1\r\nHost: a\r\n{edge.bearer('x')}\r\n\r\n".encode()

@@ -209,7 +209,7 @@ async def read_whole_request(exchange: Exchange) -> None:
 @pytest.fixture
 async def edge(settings: Settings, cache: Redis) -> AsyncIterator[Edge]:
     # On a busy machine the counters may be slow, which must not fail these tests.
-    async with edge_running(settings, cache, counters_timeout_ms=2000.0) as running:
+    async with edge_running(settings, cache) as running:
         running.app_server.handler = read_whole_request
         yield running
 

@@ -130,7 +130,10 @@ def said(raw: bytes) -> Said:
 
 @asynccontextmanager
 async def edge_running(settings: Settings, cache: Redis, **changed: Any) -> AsyncIterator[Edge]:  # noqa: ANN401
-    """An edge with no rules yet, which is not the same as one whose rules are not known."""
+    """An edge with no rules yet, which is not the same as one whose rules are not known.
+
+    It waits long for the cache Redis, because a busy machine is no store that is away.
+    """
     issuer, app_server = Issuer(), AppServer()
     server = await asyncio.start_server(app_server.serve, "127.0.0.1", 0, backlog=2048)
     url = TypeAdapter(HttpUrl).validate_python
@@ -138,6 +141,8 @@ async def edge_running(settings: Settings, cache: Redis, **changed: Any) -> Asyn
         "upstreams": (url(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"),),
         "jwks_url": url(issuer.url),
         "jwt_issuer": "test",
+        "counters_timeout_ms": 5000.0,
+        "cache_timeout_ms": 5000.0,
     }
     port = free_port()
     process = Process(

@@ -15,6 +15,8 @@ from tests.support.system import PENSTOCK
 from tests.support.waiting import wait_for
 
 START_S, STOP_S = 120.0, 30.0
+PATIENT = {"PENSTOCK_COUNTERS_TIMEOUT_MS": "2000"}
+"""A busy machine is no store that is away."""
 
 
 class Up:
@@ -27,7 +29,7 @@ class Up:
         self.output = data_dir.parent / f"{data_dir.name}.out"
         ports = ("--port", str(self.port), "--admin-port", str(self.admin_port))
         self.output.unlink(missing_ok=True)  # of an earlier one with the same data
-        self.process = start([PENSTOCK, "up", *ports, "--data-dir", data_dir, *options], self.output)
+        self.process = start([PENSTOCK, "up", *ports, "--data-dir", data_dir, *options], self.output, PATIENT)
 
     @property
     def url(self) -> str:
