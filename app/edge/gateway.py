@@ -133,7 +133,11 @@ class Gateway:
         exchange.cancel_on_disconnect = True
         try:
             with await upstream.send(
-                request.method, request.target, self._headers(request, caller), request.body()
+                request.method,
+                request.target,
+                self._headers(request, caller),
+                request.body(),
+                on_interim=request.inform,
             ) as answer:
                 limits = rate_limit(results, retry_after_s=retry_after_s(answer.headers) or math.inf)
                 exchange.start_response(answer.status, answer.headers + limits)

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from app.errors import BodyTooLarge, ClientGone
 from app.http1.server.exchange import Exchange
-from app.web.headers import Headers
+from app.web.headers import Headers, from_upstream
 from app.web.paths import path_forms
 
 SCHEME = "http"
@@ -58,6 +58,10 @@ class Request:
             return None
         whole = None if self._read else self.exchange.body.read_if_complete()
         return _Chunks(self, self._read) if whole is None else whole
+
+    def inform(self, status: int, headers: Headers) -> None:
+        """Pass an interim answer of the app server on to the client."""
+        self.exchange.inform(status, from_upstream(headers))
 
     async def read(self, max_bytes: int) -> bytes:
         """Read the whole body; raises BodyTooLarge, ClientGone."""

@@ -5,8 +5,10 @@ from time import time
 from types import TracebackType
 from typing import Self
 
+from app.errors import UpstreamReset
 from app.http1.client.connection import ClientConnection, OnSent
 from app.http1.client.response import Response
+from app.http1.interim import OnInterim
 from app.upstream.breaker import Permit
 from app.upstream.server import UpstreamServer
 from app.upstream.server_breaker import ConnectionResult, connection_result
@@ -15,8 +17,9 @@ from app.web.headers import Headers, from_upstream, value_of
 
 NO_RESPONSE = Response()
 
-EncodedRequest = tuple[bytes, AsyncIterator[bytes] | bytes, int, bool]
-"""The head, the body, the announced length of the body, and whether the method is HEAD."""
+EncodedRequest = tuple[bytes, AsyncIterator[bytes] | bytes, int, bool, OnInterim | None]
+"""The head, the body, the announced length of the body, whether the method is HEAD, and what hears of interim answers.
+"""
 
 
 class UpstreamResponse:
@@ -26,14 +29,16 @@ class UpstreamResponse:
     closes the answer (it is a context manager). Closing before the end of the body discards the connection.
     """
 
-    __slots__ = ("_connection", "_permit", "_request", "_response", "_server", "headers", "status")
+    __slots__ = ("_connection", "_permit", "_repeatable", "_request", "_response", "_server", "headers", "status")
 
-    def __init__(self, server: UpstreamServer, permit: Permit, request: EncodedRequest) -> None:
+    def __init__(self, server: UpstreamServer, permit: Permit, request: EncodedRequest, *, repeatable: bool) -> None:
+        """`repeatable`: it may be sent once more, if a connection that had been kept closes without any answer."""
         self._server = server
         self._permit = permit
         self._request: EncodedRequest | None = request
         self._response = NO_RESPONSE
         self._connection = server.pool.take_idle()
+        self._repeatable = request if repeatable and self._connection is not None else None
         self.status = 0
         self.headers: Headers = []
         if self._connection is not None:
@@ -46,8 +51,8 @@ class UpstreamResponse:
 
     def _begin(self, connection: ClientConnection, request: EncodedRequest) -> None:
         self._request = None
-        head, body, length, is_head_request = request
-        connection.send_request(head, body, length, is_head_request=is_head_request)
+        head, body, length, is_head_request, on_interim = request
+        connection.send_request(head, body, length, is_head_request=is_head_request, on_interim=on_interim)
 
     async def receive_head(self, sent: OnSent | None = None) -> None:
         """Wait for the status and the headers; call this once. `sent` is called when the request has been written.
@@ -57,12 +62,18 @@ class UpstreamResponse:
         try:
             connection = self._connection
             if connection is None or self._request is not None:
-                connection = self._connection = await self._server.pool.connect()
                 assert self._request is not None, "a request without a connection has not been sent"
-                self._begin(connection, self._request)
+                connection = await self._connect(self._request)
             if sent is not None:
                 sent()
-            response = self._response = await connection.receive_head()
+            try:
+                response = self._response = await connection.receive_head()
+            except UpstreamReset:
+                if self._repeatable is None:
+                    raise
+                self.close()
+                connection = await self._connect(self._repeatable)
+                response = self._response = await connection.receive_head()
             headers = self.headers = from_upstream(response.headers)
             if value_of(headers, b"date") is None:  # RFC 9110, 6.6.1
                 headers.append((b"date", date(int(time()))))
@@ -72,6 +83,11 @@ class UpstreamResponse:
             self._server.record(self._permit, connection_result(error))
             raise
         self._server.record(self._permit, ConnectionResult.ANSWERED)
+
+    async def _connect(self, request: EncodedRequest) -> ClientConnection:
+        connection = self._connection = await self._server.pool.connect()
+        self._begin(connection, request)
+        return connection
 
     @property
     def complete(self) -> bool:

@@ -8,6 +8,7 @@ from app.errors import MalformedRequest, UpstreamCircuitOpen, UpstreamRefused
 from app.http1.client.connection import OnSent
 from app.http1.client.pool import ConnectionPool
 from app.http1.client.request import encode_head
+from app.http1.interim import OnInterim
 from app.upstream.breaker import LONGEST_BACKOFF_S, Permit
 from app.upstream.response import UpstreamResponse
 from app.upstream.server import UpstreamServer
@@ -19,6 +20,10 @@ class Upstream:
 
     While all breakers are open, `fail_fast` decides what happens to a request that is not a probe: a worker's request
     fails at once with UpstreamCircuitOpen, a live request is sent all the same.
+
+    A live GET or HEAD without a body is sent once more if a kept connection closes before any of the answer: the app
+    server may have closed it before the request arrived (RFC 9110, 9.2.2). A worker's request is not: it takes a slot
+    for each time that it is sent.
     """
 
     def __init__(self, pools: Sequence[ConnectionPool], *, fail_fast: bool = False) -> None:
@@ -60,16 +65,18 @@ class Upstream:
         headers: Headers,
         body: AsyncIterator[bytes] | bytes | None,
         sent: OnSent | None = None,
+        on_interim: OnInterim | None = None,
     ) -> UpstreamResponse:
         """Send one request and wait for the head of its answer.
 
-        A request whose connection is refused goes to another app server; what has been sent is never sent again.
-        A streaming body is sent while the answer is read; a body of bytes costs less. `sent` is called once the head
-        of the request has been written. Raises UpstreamCircuitOpen, UpstreamRefused, UpstreamCut, UpstreamTimeout,
-        MalformedRequest, and whatever the body raises.
+        A request whose connection is refused goes to another app server; what an app server may have read is not sent
+        again, except as the class says. A streaming body is sent while the answer is read; a body of bytes costs less.
+        `sent` is called once the head of the request has been written, `on_interim` for each interim answer. Raises
+        UpstreamCircuitOpen, UpstreamRefused, UpstreamCut, UpstreamTimeout, MalformedRequest, and whatever the body
+        raises.
         """
         for _ in range(len(self._servers) - 1):
-            answer = self.begin(method, target, headers, body)
+            answer = self.begin(method, target, headers, body, on_interim)
             try:
                 await answer.receive_head(sent)
             except UpstreamRefused:
@@ -77,12 +84,17 @@ class Upstream:
                     raise
             else:
                 return answer
-        answer = self.begin(method, target, headers, body)
+        answer = self.begin(method, target, headers, body, on_interim)
         await answer.receive_head(sent)
         return answer
 
     def begin(
-        self, method: str, target: bytes, headers: Headers, body: AsyncIterator[bytes] | bytes | None
+        self,
+        method: str,
+        target: bytes,
+        headers: Headers,
+        body: AsyncIterator[bytes] | bytes | None,
+        on_interim: OnInterim | None = None,
     ) -> UpstreamResponse:
         """Send one request if a connection is idle; otherwise `receive_head` opens one and sends it.
 
@@ -96,7 +108,9 @@ class Upstream:
         except MalformedRequest:
             server.breaker.not_sent(permit, monotonic())
             raise
-        return UpstreamResponse(server, permit, (head, body, length, method == "HEAD"))
+        is_head = method == "HEAD"
+        repeatable = (is_head or method == "GET") and not length and not self._fail_fast
+        return UpstreamResponse(server, permit, (head, body, length, is_head, on_interim), repeatable=repeatable)
 
     async def preconnect(self) -> None:
         """Open a connection for the next request, unless one is idle or the app server recently failed."""

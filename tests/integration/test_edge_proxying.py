@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import socket
+import struct
 import time
 from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
@@ -105,6 +107,47 @@ async def test_an_answer_has_a_date(edge: Edge) -> None:
         assert [line for line in raw.split(b"\r\n") if line.startswith(b"date")] == [b"date: " + theirs.encode()]
 
 
+async def test_interim_answers_pass_on_at_once_except_100(edge: Edge) -> None:
+    read_first = asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: X-Hop\r\nX-Hop: 1\r\nPenstock-X: 1\r\n\r\n"
+        await exchange.answer(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + hints)
+        await read_first.wait()
+        await exchange.answer(OK)
+
+    edge.app_server.handler = handler
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    writer.write(request("GET / HTTP/1.1"))
+    expected = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n"
+    assert await asyncio.wait_for(reader.readexactly(len(expected)), 30) == expected
+    read_first.set()
+    assert said(await asyncio.wait_for(reader.read(), 30)).status == 200
+    writer.close()
+    assert (await edge.raw(request("GET / HTTP/1.0"))).startswith(b"HTTP/1.1 200"), "HTTP/1.0 has none"
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 8388608", "Transfer-Encoding: chunked"])
+async def test_an_early_answer_to_a_large_upload_is_not_lost(edge: Edge, framing: str) -> None:
+    """The app server closes the connection with unread input, which resets it."""
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.answer(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig")
+
+    edge.app_server.handler = handler
+    chunked, piece = "chunked" in framing, b"x" * 65_536
+    for _ in range(40):
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(request("POST / HTTP/1.1", framing))
+        for _ in range(128):
+            writer.write(b"10000\r\n" + piece + b"\r\n" if chunked else piece)
+            await writer.drain()
+        writer.write(b"0\r\n\r\n" if chunked else b"")
+        answer = said(await asyncio.wait_for(reader.read(), 30))
+        writer.close()
+        assert (answer.status, answer.body) == (413, b"big")
+
+
 async def test_an_answer_passes_on_before_it_has_ended(edge: Edge) -> None:
     read_first = asyncio.Event()
 
@@ -195,7 +238,7 @@ async def test_a_client_that_leaves_takes_its_request_along(edge: Edge) -> None:
         await exchange.reader.readexactly(1)  # raises once the edge has cut it
 
     edge.app_server.handler = handler
-    await _leave(edge, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await _leave(edge, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", reset=True)
 
 
 async def test_a_client_that_leaves_in_its_upload_is_not_the_app_servers_fault(edge: Edge) -> None:
@@ -207,8 +250,10 @@ async def test_a_client_that_leaves_in_its_upload_is_not_the_app_servers_fault(e
     assert edge.counted(UPSTREAM_CUT, kind="UpstreamCut") == 0
 
 
-async def _leave(edge: Edge, raw: bytes) -> None:
+async def _leave(edge: Edge, raw: bytes, *, reset: bool = False) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    if reset:  # closing alone looks like the end of a client's requests, whose answers it may wait for
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.write(raw)
 
     async def arrived() -> bool:

@@ -5,6 +5,7 @@ connection has one timer, which checks now and then whether the app server has m
 """
 
 import asyncio
+import os
 import select
 from collections.abc import AsyncIterator, Callable
 from typing import cast
@@ -12,12 +13,16 @@ from typing import cast
 from app.errors import UpstreamCut, UpstreamReset, UpstreamTimeout
 from app.http1.client.request import CHUNKED
 from app.http1.client.response import BadResponse, Response, ResponseReader
+from app.http1.interim import OnInterim
 
 MAX_BUFFERED_BYTES = 65_536
 """Reading pauses while more than this of a response's body waits to be read by the caller."""
 
 MAX_JOINED_BYTES = 65_536
 """A body up to this size is copied behind its head, so that both leave in one piece."""
+
+MAX_RESCUED_BYTES = 1 << 20
+"""How much is read of a response whose connection broke off during the upload."""
 
 OnSent = Callable[[], None]
 Waiter = asyncio.Future[None]
@@ -47,6 +52,9 @@ class ClientConnection(asyncio.Protocol):
         self._writing_paused = False
         self._upload: asyncio.Task[None] | None = None
         self._upload_is_idle = False
+        self._upload_file: int | None = None
+        """During an upload: the socket once more, which can still be read when the transport has given up."""
+        self._broke_in_upload = False
         self._timer: asyncio.TimerHandle | None = None
         self._progress_at = 0.0
         self._unsent_bytes = 0
@@ -62,18 +70,26 @@ class ClientConnection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing() and not self._socket_poll.poll(0)
 
     def send_request(
-        self, head: bytes, body: bytes | AsyncIterator[bytes], length: int, *, is_head_request: bool
+        self,
+        head: bytes,
+        body: bytes | AsyncIterator[bytes],
+        length: int,
+        *,
+        is_head_request: bool,
+        on_interim: OnInterim | None = None,
     ) -> None:
         """Send a request. A body that is an iterator is sent by a task, while the response may already arrive."""
         transport = self._transport
         assert self._response is None
-        self._response = self._reader.expect(is_head_request=is_head_request)
+        self._response = self._reader.expect(is_head_request=is_head_request, on_interim=on_interim)
         self._error = None
         if transport is None or transport.is_closing():
             self._error = UpstreamReset("The app server closed the connection before the request was sent.")
         elif not isinstance(body, bytes):
             transport.write(head)
             self._upload_is_idle = True
+            if transport.get_extra_info("ssl_object") is None:
+                self._upload_file = _duplicated(transport)
             self._upload = self._loop.create_task(self._send_body(body, length))
         elif len(body) <= MAX_JOINED_BYTES:
             transport.write(head + body)
@@ -85,7 +101,7 @@ class ClientConnection(asyncio.Protocol):
         response = self._current()
         while not response.status and self._error is None:
             await self._wait_readable()
-        if self._error is not None:
+        if self._error is not None and not (response.status and self._broke_in_upload):
             raise self._error
         return response
 
@@ -111,7 +127,8 @@ class ClientConnection(asyncio.Protocol):
         """
         response, self._response = self._response, None
         upload, self._upload = self._upload, None
-        self._upload_is_idle = False
+        self._upload_is_idle = self._broke_in_upload = False
+        self._close_upload_file()
         is_sent = upload is None or upload.done()
         if upload is not None and not is_sent:
             upload.cancel()
@@ -178,6 +195,9 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio when the connection is closed."""
         self._transport = None
+        if self._upload_file is not None:
+            self._rescue_response()
+            self._close_upload_file()
         if self._error is None and self._response is not None and not self._response.complete:
             why = f": {exc}" if exc else ""
             self._error = self._cut_error()(f"The connection to the app server ended before the response did{why}.")
@@ -206,6 +226,29 @@ class ClientConnection(asyncio.Protocol):
 
     def _cut_error(self) -> type[UpstreamCut]:
         return UpstreamCut if self._reader.has_begun else UpstreamReset
+
+    def _rescue_response(self) -> None:
+        """Read what had arrived when a write failed: the answer of an app server that does not want the whole body.
+
+        Such a server closes the connection with unread input, which resets it. The transport then fails at its next
+        write, even if it has not read yet.
+        """
+        file, response = self._upload_file, self._response
+        if file is None or response is None or response.complete or self._error is not None:
+            return
+        self._broke_in_upload = True
+        try:
+            while response.buffered_bytes < MAX_RESCUED_BYTES and (data := os.read(file, MAX_BUFFERED_BYTES)):
+                self._reader.feed(data)
+        except OSError:  # nothing more has arrived
+            pass
+        except BadResponse as error:
+            self._error = UpstreamCut(f"The app server's response is not valid HTTP: {error}.")
+
+    def _close_upload_file(self) -> None:
+        file, self._upload_file = self._upload_file, None
+        if file is not None:
+            os.close(file)
 
     def _fail(self, error: Exception) -> None:
         if self._error is None:
@@ -290,6 +333,13 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._fail(UpstreamTimeout("The app server did not respond in time."))
             _wake(self._drain_waiter)
+
+
+def _duplicated(transport: asyncio.Transport) -> int | None:
+    try:
+        return os.dup(transport.get_extra_info("socket").fileno())
+    except OSError:  # no more files may be opened
+        return None
 
 
 def _wake(waiter: Waiter | None) -> None:

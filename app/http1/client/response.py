@@ -6,9 +6,11 @@ response, which is harmless.
 """
 
 import re
+from http import HTTPStatus
 
 from httptools import HttpParserError, HttpResponseParser
 
+from app.http1.interim import OnInterim
 from app.web.headers import Headers
 from app.web.statuses import NO_CONTENT, WITHOUT_BODY
 
@@ -66,6 +68,7 @@ class ResponseReader:
     def __init__(self) -> None:
         self._response = Response()
         self._is_head_request = False
+        self._on_interim: OnInterim | None = None
         self._ends_with_connection = False
         self._interim_count = 0
         self._bytes_since_progress = 0
@@ -75,10 +78,14 @@ class ResponseReader:
         """The first bytes of the response, until they show that it is HTTP."""
         self._is_http = False
 
-    def expect(self, *, is_head_request: bool) -> Response:
-        """Begin the next response. `is_head_request`: the method of its request is HEAD."""
+    def expect(self, *, is_head_request: bool, on_interim: OnInterim | None = None) -> Response:
+        """Begin the next response. `is_head_request`: the method of its request is HEAD.
+
+        `on_interim` is called with the status and the headers of each 1xx response before it, except for 100.
+        """
         self._response = Response()
         self._is_head_request = is_head_request
+        self._on_interim = on_interim
         self._ends_with_connection = False
         self._interim_count = self._bytes_since_progress = 0
         self._headers = []
@@ -156,6 +163,8 @@ class ResponseReader:
             self._interim_count += 1
             if self._interim_count > MAX_INTERIM_RESPONSES:
                 raise BadResponse("too many interim responses were received")
+            if self._on_interim is not None and status != HTTPStatus.CONTINUE:
+                self._on_interim(status, headers)
             return
         response = self._response
         response.headers = headers

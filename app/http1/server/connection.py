@@ -1,6 +1,7 @@
 """One client's connection: its requests are read as they arrive, and answered one after another, in order."""
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from app.errors import (
 from app.http1.server.context import ServerContext
 from app.http1.server.deadlines import Deadlines
 from app.http1.server.exchange import Exchange
+from app.http1.server.half_close import watch_for_reset
 from app.http1.server.head import Head
 from app.http1.server.interface import Address, ConnectionInterface
 from app.http1.server.limits import (
@@ -36,6 +38,9 @@ class ServerConnection(ConnectionInterface):
 
     After a request that is refused before it reaches the application nothing more is read, because nobody can know
     where it ends. Its refusal is the connection's last response.
+
+    A client that closes its side of the connection still gets the answers to the requests that it has sent. One that
+    closed both sides looks the same, until something is written to it or the connection is reset.
     """
 
     def __init__(self, context: ServerContext) -> None:
@@ -50,6 +55,8 @@ class ServerConnection(ConnectionInterface):
         self._refusal: Reply | None = None
         self._reading_paused = False
         self._discarded_bytes = 0
+        self._reset: select.poll | None = None
+        """Tells whether the connection was reset, once the client has closed its side: nothing else would."""
         self.client = self.server = self.drain_waiter = None
 
     # Called by asyncio
@@ -89,8 +96,19 @@ class ServerConnection(ConnectionInterface):
             self.drain_waiter.set_result(None)
             self.drain_waiter = None
 
-    def eof_received(self) -> None:
-        """Called by asyncio when the client has closed its side; asyncio closes the connection then."""
+    def eof_received(self) -> bool:
+        """Called by asyncio when the client has closed its side; False closes the connection."""
+        broken, self._receiving = self._receiving, None
+        if broken is not None and not broken.response.finished:
+            broken.disconnect()
+            self._pipeline.remove(broken)
+        if not self._pipeline or self._state is LINGERING:
+            return False
+        self._state = READ_CLOSED
+        self._deadlines.expect_nothing()
+        self._pipeline.end_with_newest()
+        self._reset = watch_for_reset(self._transport)
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio when bytes have been received."""
@@ -207,7 +225,9 @@ class ServerConnection(ConnectionInterface):
             self._transport.close()
 
     def check_deadlines(self, now: float) -> None:
-        """Close the connection if the client takes too long."""
+        """Close the connection if the client takes too long, or has gone for good."""
+        if self._reset is not None and self._reset.poll(0):
+            self.abort()
         if self._deadlines.is_read_overdue(now):
             self._read_overdue(now)
         if self._deadlines.is_write_stalled(now, self._transport.get_write_buffer_size()):
@@ -279,7 +299,7 @@ class ServerConnection(ConnectionInterface):
 
     def _end(self) -> None:
         """Close the connection; if the client may still be sending, only once it has had time to read the response."""
-        client_is_sending = self._refusal is not None or self._state in (HEAD, BODY)
+        client_is_sending = self._reset is None and (self._refusal is not None or self._state in (HEAD, BODY))
         if self._refusal is not None:
             self.write(encode_last_reply(self._refusal))
         self._pipeline.clear()

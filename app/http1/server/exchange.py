@@ -117,6 +117,11 @@ class Exchange:
         self.response.reply(reply)
         self._finished()
 
+    def inform(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send an interim response, with a 1xx status, if the client can take one."""
+        if not self.disconnected:
+            self.response.inform(status, headers)
+
     def start_response(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Begin a response with this status and these headers, whose names are in lower case."""
         if not self.disconnected:

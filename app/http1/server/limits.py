@@ -16,8 +16,8 @@ MAX_DISCARDED_BYTES = 16 << 20
 SPARE_CONNECTIONS = 128
 """So many clients above the limit of connections get a response that says so; further ones get none."""
 
-FILES_PER_CONNECTION = 2
-"""One for the client and one for the app server."""
+FILES_PER_CONNECTION = 3
+"""One for the client and one for the app server, which an upload opens a second time."""
 RESERVED_FILES = 256
 """Files that the process needs for everything else."""
 

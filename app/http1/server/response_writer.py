@@ -52,6 +52,13 @@ class ResponseWriter:
         self.started = True
         self._unsent_head = head
 
+    def inform(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send an interim response, unless the response has begun or the client speaks HTTP/1.0, which has none."""
+        if self.started or self._request.version != "1.1":
+            return
+        lines = [name + b": " + value + b"\r\n" for name, value in headers if name not in _FRAMING_HEADERS]
+        self._connection.write(b"".join([_status_line(status), *lines, b"\r\n"]))
+
     def flush(self) -> None:
         """Send the head if it is still held back."""
         head, self._unsent_head = self._unsent_head, b""

@@ -83,7 +83,7 @@ async def test_connections_that_were_closed_while_idle_are_not_reused_and_nothin
         assert len(server.asked) == before + 1
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
+@pytest.mark.parametrize("method", ["DELETE", "PUT", "POST"])
 async def test_a_request_that_may_have_been_read_is_not_sent_again(method: str) -> None:
     async def answer(asked: Asked) -> bool:
         if asked.target == "/first":

@@ -54,8 +54,9 @@ async def test_a_broken_response_is_an_error_and_the_next_ones_are_correct(raw: 
         assert type(raised.value).__name__ in (cut if closes else {"UpstreamCut", "UpstreamTimeout"})
         for target in ("/1", "/2", "/3"):
             assert await client.get(target) == (200, target.encode())
-        assert server.connections == 2
-        assert len(server.asked) == 5, "nothing was sent twice"
+        again = 1 if closes and not raw else 0  # as test_resending.py has it
+        assert server.connections == 2 + again
+        assert len(server.asked) == 5 + again, "nothing else was sent twice"
 
 
 @pytest.mark.parametrize("good", [GOOD[0], GOOD[2], GOOD[5], GOOD[16], GOOD[19]], ids=lambda good: good.name)
