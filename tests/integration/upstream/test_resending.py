@@ -96,7 +96,7 @@ async def test_a_workers_request_is_not_sent_again() -> None:
     """It has one slot; the job's next attempt takes another."""
     server = ClosingServer()
     async with listening(server) as port:
-        upstream = Upstream(upstream_pools(Settings(upstreams=f"http://127.0.0.1:{port}")), fail_fast=True)  # type: ignore[arg-type]  # pydantic parses it
+        upstream = Upstream(upstream_pools(Settings(upstreams=f"http://127.0.0.1:{port}")), fail_fast=True)
         with await upstream.send("GET", b"/first", HEADERS, None) as answer:
             await answer.read()
         with pytest.raises(UpstreamReset):
