@@ -93,6 +93,17 @@ def test_an_endless_response_is_refused_before_its_end(name: str, size: int) -> 
         read([raw[i : i + size] for i in range(0, len(raw), size)], ends=False)
 
 
+def test_a_refusal_says_what_is_wrong_with_the_response_whatever_failed_before() -> None:
+    """Compiled coroutines leave such a context behind."""
+    try:
+        raise ValueError("something else")
+    except ValueError:
+        for raw, expected in ((b"nonsense", "HTTP"), (b"HTTP/1.1 101 Switching\r\n\r\n", "status 101")):
+            with pytest.raises(BadResponse, match=expected) as refused:
+                read([raw], ends=False)
+            assert "something else" not in str(refused.value)
+
+
 @pytest.mark.parametrize("byte", [*range(0x09), *range(0x0A, 0x20), 0x7F])
 def test_a_control_character_in_a_header_is_refused(byte: int) -> None:
     for value in (b"a%cb" % byte, b"%cb" % byte, b"a%c" % byte):

@@ -77,6 +77,8 @@ class ResponseReader:
         self._start = b""
         """The first bytes of the response, until they show that it is HTTP."""
         self._is_http = False
+        self._refusal: BadResponse | None = None
+        """What a callback of the parser raised. The context of the parser's own error may be of something else."""
 
     def expect(self, *, is_head_request: bool, on_interim: OnInterim | None = None) -> Response:
         """Begin the next response. `is_head_request`: the method of its request is HEAD.
@@ -90,6 +92,7 @@ class ResponseReader:
         self._interim_count = self._bytes_since_progress = 0
         self._headers = []
         self._start, self._is_http = b"", False
+        self._refusal = None
         if self._parser is None:
             self._parser = HttpResponseParser(self)
         return self._response
@@ -114,7 +117,7 @@ class ResponseReader:
         except HttpParserError as error:
             self._parser = None
             if not response.complete:
-                raise BadResponse(str(error.__context__ or error)) from error
+                raise BadResponse(str(self._refusal or error)) from error
             if not self._is_head_request:
                 response.keep_alive = False
         if self._is_head_request and response.complete and not _is_single_head(data, self._bytes_since_progress):
@@ -144,7 +147,8 @@ class ResponseReader:
     def on_message_begin(self) -> None:
         """Called by httptools at the first byte of a response."""
         if self._response.complete:
-            raise BadResponse("more than one response was received")
+            self._refusal = BadResponse("more than one response was received")
+            raise self._refusal
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by httptools for a header and, after the body, for a trailer. Trailers are dropped."""
@@ -152,6 +156,13 @@ class ResponseReader:
 
     def on_headers_complete(self) -> None:
         """Called by httptools at the end of a head. Checks it, and determines where the body ends."""
+        try:
+            self._complete_head()
+        except BadResponse as error:
+            self._refusal = error
+            raise
+
+    def _complete_head(self) -> None:
         assert self._parser is not None
         status = self._parser.get_status_code()
         headers, self._headers = self._headers, []
