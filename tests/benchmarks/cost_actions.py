@@ -8,6 +8,7 @@ from itertools import count
 
 from app.errors import Conflict, NotFound
 from app.jobs.model import JobStatus, encode_request
+from app.queue.flows import MAX_LEASED_AT_ONCE
 from app.queue.kafka.model import SpilledJob
 from app.queue.kafka.staging import Staging
 from app.queue.model import LeasedJob, Settlement
@@ -21,8 +22,10 @@ CALLS = 15
 FEW_CALLS = 5
 """How often slower calls are made."""
 
+LONG_CALLS_S = 0.5
+"""For how long the calls are measured that go on until nothing is left to do."""
+
 BATCH = 100
-MOST_LEASED = 500
 PAGE = 100
 ANOTHER_RULE = "another-rule"
 FOREVER_S = 3600.0
@@ -59,8 +62,8 @@ class Actions:
         await self._lease("release", 1, self._flows.release, CALLS)
         await self._lease("settle", BATCH, self._succeed)
         await self._lease("extend", BATCH, self._extend)
-        await self._lease("release", MOST_LEASED, self._flows.release)
-        await self._measure("reclaim", [partial(self._flows.reclaim, 0, "another", 0.0)])
+        await self._lease("release", MAX_LEASED_AT_ONCE, self._flows.release)
+        await self.reclaim()
         await self._lease("retry", 1, self._retry, CALLS)
         await self._lease("hold", 1, self._hold)
         await self.expire()
@@ -70,13 +73,18 @@ class Actions:
         for flows in (1, queue_steps.FLOWS_A_TAKE):
             await self._measure(f"take {flows}", [partial(self._take, flows)] * FEW_CALLS)
 
-    async def lease(self) -> None:
-        """Lease one job."""
+    async def lease_expired(self) -> None:
+        """Lease jobs that have all waited for too long."""
         await self._lease("release", 1, self._flows.release)
+        await self._lease("release", MAX_LEASED_AT_ONCE, self._flows.release)
+
+    async def reclaim(self) -> None:
+        """Reclaim all jobs that are in flight, for some time."""
+        await self._measure("reclaim", [partial(_for_a_time, self._flows.reclaim(0, "another", 0.0))])
 
     async def expire(self) -> None:
-        """Look for jobs that have waited for too long."""
-        await self._measure("expire", [partial(self._flows.expire, 0)] * FEW_CALLS)
+        """Look for jobs that have waited for too long, for some time."""
+        await self._measure("expire", [partial(_for_a_time, self._flows.expire(0))])
 
     async def in_flight(self, leased: list[LeasedJob]) -> None:
         """Extend, settle, release and retry jobs that have been leased, and look for abandoned ones."""
@@ -97,10 +105,9 @@ class Actions:
             rule = self._population.rule = queue_steps.user_rule(next(self._numbers), per_s)
             await self._measure("reschedule", [partial(self._flows.reschedule, rule.rule_id, rule)])
 
-    async def purge(self, rule_id: str, within_s: float) -> None:
-        """Cancel jobs of a rule for this long."""
-
-        await self._measure(f"purge {rule_id}", [partial(_begin, self._population.operations.purge(rule_id), within_s)])
+    async def purge(self, rule_id: str) -> None:
+        """Cancel jobs of a rule, for some time."""
+        await self._measure(f"purge {rule_id}", [partial(_for_a_time, self._population.operations.purge(rule_id))])
 
     async def dead_letters(self) -> None:
         """List, discard and replay dead letters, as operators do."""
@@ -124,11 +131,11 @@ class Actions:
         batches = [population.ids[first : first + BATCH] for first in range(0, FEW_CALLS * BATCH, BATCH)]
         await self._measure(f"admit {BATCH}", [partial(population.admit, batch) for batch in batches])
 
-    async def sweep(self, within_s: float) -> None:
-        """Cancel jobs whose messages never came, for this long."""
+    async def sweep(self) -> None:
+        """Cancel jobs whose messages never came, for some time."""
         staging = self._population.staging
         await staging.note_read_until(0, await staging.now_ms() + 1000)
-        await self._measure("sweep", [partial(_begin, staging.sweep(1, 0.0), within_s)])
+        await self._measure("sweep", [partial(_for_a_time, staging.sweep(1, 0.0))])
 
     async def refill(self) -> None:
         """Refill flows with requests from Kafka, and publish dead letters, as workers do."""
@@ -181,9 +188,9 @@ class Actions:
         await asyncio.sleep(2 * HOLD_S)
 
 
-async def _begin(long: Awaitable[object], within_s: float) -> None:
+async def _for_a_time(long: Awaitable[object]) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(long, within_s)
+        await asyncio.wait_for(long, LONG_CALLS_S)
 
 
 async def _next_to_fetch(into: list[SpilledJob], staging: Staging) -> None:

@@ -1,22 +1,21 @@
 """Measures every script of the queue with few jobs and with very many, in each state that jobs can pile up in."""
 
 import asyncio
-import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tests.benchmarks import queue_steps, stores
-from tests.benchmarks.cost_actions import ANOTHER_RULE, Actions
+from tests.benchmarks.cost_actions import ANOTHER_RULE, BATCH, FOREVER_S, Actions
 from tests.benchmarks.cost_meter import CostMeter, Costs, Growth, compare
 from tests.benchmarks.plan import Plan
-from tests.benchmarks.population import Population
+from tests.benchmarks.population import KAFKA_WINDOW, Population
 from tests.benchmarks.processes import Cores, pin
 from tests.benchmarks.progress import log_progress
 from tests.benchmarks.samples import TargetCheck
 from tests.benchmarks.table import show_table, show_targets
 
-BACKS_OFF_S = 2.0
-STOPPED_AFTER_S = 0.5
 SOON_S = 2.0
 USED_UP = 1_000
 """Extra jobs, because the calls settle some."""
@@ -25,49 +24,62 @@ MOST_US = 5_000
 MOST_GROWTH = 3.0
 
 
-async def measure(url: str, jobs: int, others: int) -> Costs:
-    """Measure all scripts on this Redis, which is emptied, with this many jobs in one flow.
-
-    `others`: the number of jobs in the situations that are not about one flow's backlog.
-    """
+async def measure(url: str, jobs: int) -> Costs:
+    """Measure all scripts on this Redis, which is emptied, with this many jobs in each situation."""
     population = Population.on(url)
     meter = CostMeter(population.node, "app.queue")
     actions = Actions(population, meter)
     try:
-        await _one_flow(population, actions, jobs)
-        await _many_flows(population, actions, others)
-        await _expired(population, actions, others, "expired, one flow", 1)
-        await _expired(population, actions, others, "expired, a flow each", others)
-        await _by_kafka(population, actions, others)
+        for situation in SITUATIONS:
+            await situation(population, actions, jobs)
         await population.redis.flushall(asynchronous=False)
     finally:
         await population.aclose()
     return meter.costs
 
 
-async def _one_flow(population: Population, actions: Actions, jobs: int) -> None:
-    """The only flow of one owner, whose jobs wait, back off, return, are leased and fail."""
+async def _waiting(population: Population, actions: Actions, jobs: int) -> None:
+    """The only flow of one owner."""
     await population.begin(queue_steps.user_rule())
-    await population.fill(jobs + USED_UP)
+    await population.multiply(await population.enqueue(), jobs + USED_UP)
     _enter(actions, "waiting", jobs)
     await actions.clients()
     await actions.enqueue()
     await actions.work()
-    due_at_s = await population.back_off(await population.lease_all(), BACKS_OFF_S)
+
+
+async def _backing_off(population: Population, actions: Actions, jobs: int) -> None:
+    await population.begin(queue_steps.user_rule())
+    await population.multiply(await population.backing_off(FOREVER_S), jobs)
     _enter(actions, "backing off", jobs)
     await actions.clients()
     await actions.enqueue()
-    await actions.purge(ANOTHER_RULE, STOPPED_AFTER_S)
-    await asyncio.sleep(due_at_s - time.monotonic())
+    await actions.purge(ANOTHER_RULE)
+
+
+async def _returning(population: Population, actions: Actions, jobs: int) -> None:
+    """All have backed off for long enough, and nobody has looked yet."""
+    await population.begin(queue_steps.user_rule())
+    await population.multiply(await population.backing_off(0.0), jobs + USED_UP)
     _enter(actions, "returning", jobs)
     await actions.work()
     await actions.clients()
-    leased = await population.lease_all()
+
+
+async def _in_flight(population: Population, actions: Actions, jobs: int) -> None:
+    await population.begin(queue_steps.user_rule())
+    job = await population.leased()
+    await population.multiply(job.id, jobs)
     _enter(actions, "in flight", jobs)
     await actions.clients()
     await actions.enqueue()
-    await actions.in_flight(leased)
-    await population.fail([*leased, *await population.lease_all()])
+    await actions.in_flight([replace(job, id=job_id) for job_id in population.ids])
+    await actions.reclaim()
+
+
+async def _dead(population: Population, actions: Actions, jobs: int) -> None:
+    await population.begin(queue_steps.user_rule())
+    await population.multiply(await population.dead(), jobs)
     _enter(actions, "dead", jobs)
     await actions.clients()
     await actions.enqueue()
@@ -78,44 +90,72 @@ async def _one_flow(population: Population, actions: Actions, jobs: int) -> None
 async def _many_flows(population: Population, actions: Actions, jobs: int) -> None:
     """One job in each of many flows of one rule."""
     await population.begin(queue_steps.user_rule(), jobs)
-    await population.fill(jobs)
+    await population.multiply(await population.enqueue(), jobs, in_flows=True)
     _enter(actions, "a flow each", jobs)
     await actions.clients()
     await actions.enqueue()
     await actions.work()
     await actions.reschedule()
-    await actions.purge(population.rule.rule_id, STOPPED_AFTER_S)
+    await actions.purge(population.rule.rule_id)
 
 
-async def _expired(population: Population, actions: Actions, jobs: int, situation: str, flows: int) -> None:
+async def _expired(population: Population, actions: Actions, jobs: int, situation: str, *, in_flows: bool) -> None:
     """Jobs that have waited longer than their rule allows."""
-    await population.begin(queue_steps.user_rule(max_wait_seconds=SOON_S), flows)
-    await population.fill(jobs)
+    await population.begin(queue_steps.user_rule(max_wait_seconds=SOON_S), jobs if in_flows else 1)
+    await population.multiply(await population.enqueue(), jobs, in_flows=in_flows)
     await asyncio.sleep(SOON_S)
     _enter(actions, situation, jobs)
     await actions.clients()
     await actions.take()
-    await actions.lease()
+    await actions.lease_expired()
     await actions.expire()
 
 
-async def _by_kafka(population: Population, actions: Actions, jobs: int) -> None:
-    """One flow whose requests come through Kafka: not read yet, then spilled, then missing."""
+async def _awaiting_kafka(population: Population, actions: Actions, jobs: int) -> None:
+    """Their messages have not been read from Kafka yet."""
     await population.begin(queue_steps.user_rule())
-    await population.fill(jobs, population.record)
+    await population.multiply(await population.record(), jobs)
     _enter(actions, "messages not read yet", jobs)
     await actions.clients()
     await actions.intake()
-    await population.admit_all()
+
+
+async def _spilled(population: Population, actions: Actions, jobs: int) -> None:
+    """All but the first stay on Kafka."""
+    await population.begin(queue_steps.user_rule())
+    for _ in range(KAFKA_WINDOW + 1):
+        await population.record()
+    await population.admit(population.ids)
+    await population.multiply(population.ids[-1], jobs)
     _enter(actions, "requests left on Kafka", jobs)
     await actions.clients()
     await actions.work()
-    await population.fail(await population.lease_all())
+    while leased := await population.lease(BATCH):
+        await population.fail(leased)
     await actions.refill()
+
+
+async def _never_produced(population: Population, actions: Actions, jobs: int) -> None:
+    """The edge went away before it produced their messages."""
     await population.begin(queue_steps.user_rule())
-    await population.fill(jobs, population.record)
+    await population.multiply(await population.record(), jobs)
     _enter(actions, "messages that never came", jobs)
-    await actions.sweep(STOPPED_AFTER_S)
+    await actions.sweep()
+
+
+SITUATIONS: tuple[Callable[[Population, Actions, int], Awaitable[None]], ...] = (
+    _waiting,
+    _backing_off,
+    _returning,
+    _in_flight,
+    _dead,
+    _many_flows,
+    partial(_expired, situation="expired, one flow", in_flows=False),
+    partial(_expired, situation="expired, a flow each", in_flows=True),
+    _awaiting_kafka,
+    _spilled,
+    _never_produced,
+)
 
 
 def _enter(actions: Actions, situation: str, jobs: int) -> None:
@@ -127,7 +167,7 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
     """Measure with few jobs and with very many, and print the table."""
     async with stores.queue_only(place) as (url, pid):
         pin(pid, cores.server)
-        costs = [await measure(url, jobs, jobs) for jobs in plan.cost_jobs]
+        costs = [await measure(url, jobs) for jobs in plan.cost_jobs]
     show(compare(*costs), plan)
 
 

@@ -1,18 +1,20 @@
-"""Very many jobs in the same state, brought there through the interface of the queue."""
+"""Very many jobs in the same state: one is brought there through the interface of the queue, and then copied."""
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from itertools import count as count_up
+from pathlib import Path
 
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 
 from app.clients import queue_redis
 from app.jobs.model import JobStatus, encode_request
 from app.queue.flows import Flows
 from app.queue.kafka.model import IntakeMessage, MessageLocation
 from app.queue.kafka.staging import Staging
+from app.queue.keys import prefix
 from app.queue.model import Deferral, Enqueued, Full, LeasedJob, Settlement
 from app.queue.operations import Operations
 from app.queue.records import Records
@@ -23,16 +25,19 @@ from tests.benchmarks import queue_steps
 from tests.benchmarks.cost_meter import MeteredNode
 from tests.benchmarks.errors import WrongAnswer, require
 
-AT_ONCE = 500
-"""Calls in one turn of the event loop."""
+CONSUMER = "worker"
+COPIED_AT_ONCE = 1000
 
 KAFKA_WINDOW = 200
 """Requests of a flow that are held in the queue Redis: fewer than the smallest population has jobs."""
 
-PACE_JOBS = 100
-"""The number of jobs by which the duration of calls is estimated."""
-
 SMALL_REQUEST = queue_steps.request_of(0)
+
+
+def copy_script() -> str:
+    """The text of multiply.lua behind the parts of the queue's scripts that it follows."""
+    parts = [(files("app.queue") / "lua" / f"{name}.lua").read_text() for name in ("_names", "_records", "_flows")]
+    return "\n".join([*parts, Path(__file__).with_name("multiply.lua").read_text()])
 
 
 @dataclass
@@ -46,6 +51,7 @@ class Population:
     records: Records
     operations: Operations
     staging: Staging
+    _copy: AsyncScript
     rule: ActiveRule
     count: int = 1
     """The number of flows."""
@@ -61,7 +67,8 @@ class Population:
         scripts = Scripts(node, "app.queue")
         flows, records = Flows(redis, scripts, settings), Records(redis, scripts, settings)
         operations, staging = Operations(redis, scripts, settings), Staging(redis, scripts, settings)
-        return cls(redis, node, scripts, flows, records, operations, staging, queue_steps.user_rule())
+        copy = redis.register_script(copy_script())
+        return cls(redis, node, scripts, flows, records, operations, staging, copy, queue_steps.user_rule())
 
     async def begin(self, rule: ActiveRule, count: int = 1) -> None:
         """Empty the Redis, and prepare it for jobs of this rule. It writes nothing to disk."""
@@ -89,16 +96,13 @@ class Population:
         """The request of the next job."""
         return queue_steps.deferral(len(self.ids), self.count, self.rule, SMALL_REQUEST, key)
 
-    async def fill(self, jobs: int, add: Callable[[], Awaitable[str]] | None = None) -> None:
-        """Add this many jobs. While Redis stores some, the next are prepared."""
-        numbers = iter(range(0, jobs, AT_ONCE))
-
-        async def lane() -> None:
-            for first in numbers:
-                some = range(first, min(first + AT_ONCE, jobs))
-                await asyncio.gather(*((add or self.enqueue)() for _ in some))
-
-        await asyncio.gather(lane(), lane())
+    async def multiply(self, model: str, jobs: int, *, in_flows: bool = False) -> None:
+        """Copy a job until there are this many like it. `in_flows`: each copy gets a flow of its own."""
+        whom = (queue_steps.user_name(0), queue_steps.address(0)) if in_flows else ("", "")
+        for first in range(1, jobs, COPIED_AT_ONCE):
+            count = min(COPIED_AT_ONCE, jobs - first)
+            await self._copy(keys=[prefix(0)], args=[model, first, count, CONSUMER, *whom])
+        self.ids += [f"{model[:-8]}{number:08}" for number in range(1, jobs)]
 
     async def _add(self, enqueueing: Awaitable[Enqueued | Full]) -> str:
         place = len(self.ids)
@@ -119,53 +123,36 @@ class Population:
         admitted = await self.staging.admit(messages)
         require(admitted.processed == len(ids), f"{admitted} of {len(ids)} messages")
 
-    async def admit_all(self) -> None:
-        """Admit the messages of all jobs."""
-        for first in range(0, len(self.ids), AT_ONCE):
-            await self.admit(self.ids[first : first + AT_ONCE])
-
-    async def lease(self, n: int, consumer: str = "worker") -> list[LeasedJob]:
-        """Lease this many jobs of the flow that is due first, in one call."""
-        [flow] = await queue_steps.take(self.flows, 1)
-        jobs, later = await queue_steps.lease(self.flows, flow, n, consumer)
-        await queue_steps.give_back(self.flows, later)
-        return jobs
-
-    async def lease_all(self) -> list[LeasedJob]:
-        """Lease every job that waits."""
+    async def lease(self, n: int) -> list[LeasedJob]:
+        """Lease this many jobs of the flow that is due first, in one call. None are leased where no flow is due."""
         leased: list[LeasedJob] = []
-        while taken := await queue_steps.take(self.flows):
-            for flow in taken:
-                jobs, later = await queue_steps.lease(self.flows, flow, AT_ONCE)
-                leased += jobs
-                await queue_steps.give_back(self.flows, later)
+        for flow in await queue_steps.take(self.flows, 1):
+            leased, later = await queue_steps.lease(self.flows, flow, n, CONSUMER)
+            await queue_steps.give_back(self.flows, later)
         return leased
 
-    async def back_off(self, jobs: Sequence[LeasedJob], at_least_s: float) -> float:
-        """Let these jobs back off until the same moment, at least this long after the last one began.
+    async def leased(self) -> LeasedJob:
+        """Enqueue and lease one more job."""
+        await self.enqueue()
+        [job] = await self.lease(1)
+        return job
 
-        Returns that moment in the time of `monotonic`.
-        """
-        first, rest = jobs[:PACE_JOBS], jobs[PACE_JOBS:]
-        start = time.monotonic()
-        await self._retry(first, start + 3600)
-        pace_s = (time.monotonic() - start) / max(1, len(first))
-        due_at_s = time.monotonic() + 1.5 * pace_s * len(rest) + at_least_s
-        for begin in range(0, len(rest), AT_ONCE):
-            await self._retry(rest[begin : begin + AT_ONCE], due_at_s)
-        return due_at_s
+    async def backing_off(self, delay_s: float) -> str:
+        """Bring one more job into backoff. Returns its id."""
+        job = await self.leased()
+        require(await self.flows.retry(job, delay_s, "app_server", "503", give_back=True), "the lease was lost")
+        return job.id
 
-    async def _retry(self, jobs: Sequence[LeasedJob], due_at_s: float) -> None:
-        delay_s = max(0.0, due_at_s - time.monotonic())
-        waits = (self.flows.retry(job, delay_s, "app_server", "503", give_back=True) for job in jobs)
-        require(all(await asyncio.gather(*waits)), "a lease was lost")
+    async def dead(self) -> str:
+        """Bring one more job to its end as a dead letter. Returns its id."""
+        job = await self.leased()
+        await self.fail([job])
+        return job.id
 
     async def fail(self, jobs: Sequence[LeasedJob]) -> None:
         """Settle these jobs as failed, so that they become dead letters."""
-        for first in range(0, len(jobs), 100):
-            await self.flows.settle(
-                [Settlement(job, JobStatus.FAILED, "attempts_exhausted", "503") for job in jobs[first : first + 100]]
-            )
+        if jobs:
+            await self.flows.settle([Settlement(job, JobStatus.FAILED, "attempts_exhausted", "503") for job in jobs])
 
     def sample(self, n: int) -> list[str]:
         """This many ids, spread evenly from the first job to the last."""

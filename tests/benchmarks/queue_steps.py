@@ -50,15 +50,24 @@ USUAL_REQUEST = request_of(REQUEST_BYTES)
 
 def owner_by_number(number: int, flows: int) -> str:
     """The owner of a job. Users take turns, one for each flow."""
-    return owner_of("https://issuer.example", f"user_{number % flows:07}")
+    return owner_of("https://issuer.example", user_name(number % flows))
+
+
+def user_name(turn: int) -> str:
+    """The subject of a user's token."""
+    return f"user_{turn:08}"
+
+
+def address(turn: int) -> str:
+    """A user's address."""
+    return f"10.{turn >> 16}.{turn >> 8 & 255}.{turn & 255}"
 
 
 @lru_cache(maxsize=1024)
 def _charged(turn: int, rule_id: str) -> tuple[FrozenCharge, ...]:
     """What the jobs of one user are charged for."""
-    whom = descriptor("user", f"user_{turn:07}")
-    address = descriptor("ip", f"10.{turn >> 16}.{turn >> 8 & 255}.{turn & 255}")
-    return (FrozenCharge(rule_id, whom, 1), FrozenCharge("by-address", address, 1))
+    whom, where = descriptor("user", user_name(turn)), descriptor("ip", address(turn))
+    return (FrozenCharge(rule_id, whom, 1), FrozenCharge("by-address", where, 1))
 
 
 def deferral(

@@ -1,0 +1,120 @@
+-- Copies one job many times, as if each copy had been brought into its state by itself. The parts _names and _records of the
+-- queue's scripts come before this text.
+--
+-- KEYS  1 the partition's prefix
+-- ARGV  1 id of the job   2 the first number   3 how many copies; their numbers follow each other, and each is the end of an id
+--       4 consumer, which has the copies of a job that is in flight
+--       5 user   6 address: parts of the flow's name, of which each copy has others; '' for copies in the flow of the job
+
+local model, first, count, consumer = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local user, address = ARGV[5], string.gsub(ARGV[6], '%.', '%%.')
+local has_own_flow = user ~= ''
+
+local record, state = call('GET', job_key(model)), call('HGET', P .. 'state', model)
+local job = state and parse_state(state) or parse_record(record)
+local request = after_line(record)
+local seq, flow, owner = tonumber(job.seq), job.flow, job.owner
+local flow_fields = has_own_flow and call('HGETALL', flow_key(flow))
+
+local function numbered(text, number)
+  return sub(text, 1, -9) .. format('%08d', number)
+end
+
+local function flow_of(number)
+  if not has_own_flow then
+    return flow
+  end
+  local of_user = string.gsub(flow, user, numbered(user, number), 1)
+  return (string.gsub(of_user, address, format('10.%d.%d.%d', number / 65536, number / 256 % 256, number % 256), 1))
+end
+
+local function owner_of(number)
+  return has_own_flow and numbered(owner, number) or owner
+end
+
+-- What is added to sorted sets, hashes and sets: the words of one command by key.
+local scores, fields, members = {}, {}, {}
+
+local function copy_score(from, old, to, new, more)
+  local score = call('ZSCORE', from, old)
+  if score then
+    push(list_of(scores, to), format('%.0f', score + more), new)
+  end
+end
+
+local function copy_place(id, new_flow, more)
+  copy_score(fifo_key(flow), fifo_member(model, job.costs), fifo_key(new_flow), fifo_member(id, job.costs), more)
+  copy_score(spilled_key(flow), model, spilled_key(new_flow), id, more)
+  copy_score(awaiting_key(flow), model, awaiting_key(new_flow), id, more)
+end
+
+local function copy_open_job(id, number, more)
+  local copy = setmetatable({ seq = int(seq + more), flow = flow_of(number), owner = owner_of(number) }, { __index = job })
+  if job.stream_id then
+    copy.stream_id = call('XADD', P .. 'jobs', '*', 'id', id)
+  end
+  call('SET', job_key(id), write_header(copy) .. '\n' .. request)
+  if state then
+    push(list_of(fields, P .. 'state'), id, write_state(copy))
+  end
+  if job.status == 'running' then
+    call('XCLAIM', P .. 'jobs', 'workers', consumer, 0, copy.stream_id, 'FORCE', 'JUSTID')
+  end
+  copy_place(id, copy.flow, more)
+end
+
+local function copy_job(number)
+  local id, more = numbered(model, number), has_own_flow and 0 or number
+  if job.is_final then
+    call('SET', job_key(id), record, 'PX', call('PTTL', job_key(model)))
+  else
+    copy_open_job(id, number, more)
+  end
+  for _, set in ipairs({ 'retry', 'dead', 'outbox' }) do
+    copy_score(P .. set, model, P .. set, id, more)
+  end
+  copy_score(P .. 'owner:' .. owner, model, P .. 'owner:' .. owner_of(number), id, more)
+  local place = call('HGET', P .. 'kafka', model)
+  if place then
+    push(list_of(fields, P .. 'kafka'), id, place)
+  end
+end
+
+local function copy_flow(number)
+  local new = flow_of(number)
+  call('HSET', flow_key(new), unpack(flow_fields))
+  copy_score(due_key(flow), flow, due_key(flow), new, 0)
+  copy_score(P .. 'expiry', flow, P .. 'expiry', new, 0)
+  for _, counter in ipairs(counters_of(new)) do
+    push(list_of(fields, P .. 'counters'), counter, '1')
+    push(list_of(members, rule_key(rule_of(counter)) .. ':flows'), new)
+  end
+end
+
+for number = first, first + count - 1 do
+  copy_job(number)
+  if has_own_flow then
+    copy_flow(number)
+  end
+end
+for command, keys in pairs({ ZADD = scores, HSET = fields, SADD = members }) do
+  for key, words in pairs(keys) do
+    call(command, key, unpack(words))
+  end
+end
+if has_own_flow then
+  local lasts_ms = call('PTTL', P .. 'owner:' .. owner)
+  for number = first, first + count - 1 do
+    call('PEXPIRE', P .. 'owner:' .. owner_of(number), lasts_ms)
+  end
+end
+if not job.is_final then
+  local bytes = int(count * job.bytes)
+  call('HINCRBY', P .. 'totals', 'jobs', count)
+  call('HINCRBY', P .. 'totals', 'bytes', bytes)
+  if not has_own_flow then
+    call('HINCRBY', flow_key(flow), 'open', count)
+    call('HINCRBY', flow_key(flow), 'bytes', bytes)
+    call('HSET', flow_key(flow), 'seq', int(seq + first + count - 1))
+  end
+end
