@@ -19,7 +19,10 @@ ROUNDING_S = 1e-6
 
 
 class PollLimit:
-    """At most `per_s` requests a second from one caller, a second's worth at once, counted by GCRA in each edge."""
+    """At most `per_s` requests a second from one caller, a second's worth at once, counted by GCRA in each edge.
+
+    A request that costs as much as several others counts as so many, but never as more than a second's worth.
+    """
 
     def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -27,12 +30,13 @@ class PollLimit:
         self._burst = max(1.0, per_s)
         self._tats_s: LRUCache[tuple[str, str], float] = LRUCache(MAX_CALLERS)
 
-    def spend(self, caller: Caller) -> None:
-        """Count one request of this caller; raises TooManyRequests."""
+    def spend(self, caller: Caller, requests: int = 1) -> None:
+        """Count a request of this caller that costs as much as `requests` others; raises TooManyRequests."""
         owner = owner_of(caller.issuer, caller.subject)
         key = ("owner", owner) if owner else ("ip", caller.address)
         now, tat = self._clock(), self._tats_s.get(key, 0.0)
-        wait_s = gcra.wait(tat, now, self._interval_s, self._burst)
+        cost = min(requests, self._burst)
+        wait_s = gcra.wait(tat, now, self._interval_s, self._burst, cost)
         if wait_s > ROUNDING_S:
             raise TooManyRequests("You ask too often.", retry_after_s=math.ceil(wait_s))
-        self._tats_s[key] = gcra.spend(tat, now, self._interval_s)
+        self._tats_s[key] = gcra.spend(tat, now, self._interval_s, cost)

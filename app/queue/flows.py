@@ -56,15 +56,16 @@ MAX_ENQUEUED_BYTES = 1 << 20
 MAX_UNITS_AT_ONCE = 128
 MAX_LEASED_AT_ONCE = 128
 MAX_RELEASED_AT_ONCE = 100
+MAX_EXTENDED_AT_ONCE = 100
 LOOK = 64
 """How many jobs of a flow a script looks at to see how many cost the same, where not all do."""
 
 MAX_TURNS = 64
 """How many flows of a ring a script names."""
 
-RESCHEDULED_AT_ONCE = 200
-EXPIRED_AT_ONCE = 50
-RECLAIMED_AT_ONCE = 100
+RESCHEDULED_AT_ONCE = 100
+EXPIRED_AT_ONCE = 25
+RECLAIMED_AT_ONCE = 50
 LEAVES_LATE_S = 0.25
 """By how much a job may leave its flow later than it is due: a caller who is told when there is room must find it."""
 
@@ -173,7 +174,11 @@ class Flows:
         return read_taken(await self._call("take", partition, arguments), token, monotonic())
 
     async def lease(self, flow: TakenFlow, n: int, *, consumer: str, keep_us: int) -> Lease | None:
-        """Lease up to `n` jobs that cost `flow.head.costs`, and keep the flow for so long. None: the flow was lost."""
+        """Lease up to `n` jobs that cost `flow.head.costs`, and keep the flow for so long. None: the flow was lost.
+
+        One call leases no more than `MAX_LEASED_AT_ONCE`.
+        """
+        n = min(n, MAX_LEASED_AT_ONCE)
         request: tuple[Argument, ...] = (flow.name, flow.token, keep_us, 1, flow.name, n, flow.head.costs, -1, "", 0)
         return await self._lease(flow.name, consumer, _LeaseRequest(n, request))
 
@@ -284,8 +289,9 @@ class Flows:
 
     async def extend(self, jobs: Sequence[LeasedJob], consumer: str) -> None:
         """Keep the leases of one partition's jobs that take long."""
-        if jobs:
-            pairs = [argument for job in jobs for argument in (job.id, job.lease)]
+        for first in range(0, len(jobs), MAX_EXTENDED_AT_ONCE):
+            some = jobs[first : first + MAX_EXTENDED_AT_ONCE]
+            pairs = [argument for job in some for argument in (job.id, job.lease)]
             await self._call("extend", partition_of_job(jobs[0].id), [consumer, *pairs])
 
     # ------------------------------------------------------------------------------------------------- looking after

@@ -19,6 +19,9 @@ from app.settings import Settings
 
 CURSOR = r"^[0-9]{1,16}-[0-9a-f]{1,3}-[A-Za-z0-9_-]{22}$"
 _CURSOR = re.compile(CURSOR[1:-1])
+JOBS_A_CALL = 25
+"""How many jobs of a page one call of page.lua reads."""
+
 _ROW_FIELDS = 17
 """How many fields page.lua returns for each job."""
 
@@ -72,17 +75,26 @@ class Records:
         A cursor is a place in time: jobs that come or go meanwhile neither repeat one nor leave one out.
         """
         after: tuple[Argument, Argument] = ("", "") if cursor is None else _place(cursor)
-        pages = await asyncio.gather(
-            *(
-                self._scripts.call("page", [keys.prefix(partition)], [owner, limit + 1, *after])
-                for partition in range(self._partitions)
-            )
-        )
-        found = sorted((row for page in pages for row in _rows(page)), reverse=True)
-        chosen = found[:limit]
-        following = chosen[-1][0] if len(found) > limit else None
-        jobs = [_job(fields) for _, fields in chosen]
+        parts = [self._part_of_page(partition, owner, limit + 1, after) for partition in range(self._partitions)]
+        found = [row for part in await asyncio.gather(*parts) for row in part]
+        found.sort(key=_place_of, reverse=True)
+        following = found[limit - 1][0] if len(found) > limit else None
+        jobs = [job for _, job in found[:limit]]
         return JobPage(jobs, None if following is None else f"{following.submitted_us}-{following.job_id}")
+
+    async def _part_of_page(
+        self, partition: int, owner: str, limit: int, after: tuple[Argument, Argument]
+    ) -> list[tuple[_Place, Job]]:
+        """One partition's jobs, read a few at a time, so that nobody waits for a page of another caller."""
+        found: list[tuple[_Place, Job]] = []
+        has_more = 1
+        while has_more and len(found) < limit:
+            some = min(JOBS_A_CALL, limit - len(found))
+            reply = await self._scripts.call("page", [keys.prefix(partition)], [owner, some, *after])
+            has_more, *after_these = reply[:3]
+            after = (after_these[0], after_these[1])
+            found += _rows(reply[3:])
+        return found
 
     def _is_ours(self, job_id: str) -> bool:
         return is_job_id(job_id, self._partitions)
@@ -110,10 +122,14 @@ def stored_request(record: bytes) -> bytes | None:
     return rest[int(sizes[-1]) if sizes else 0 :] or None
 
 
-def _rows(page: Sequence[Any]) -> list[tuple[_Place, Sequence[Any]]]:
-    """The jobs of what page.lua returns: of each its place, and its fields as _views.lua returns them."""
+def _rows(page: Sequence[Any]) -> list[tuple[_Place, Job]]:
+    """The jobs of what page.lua returns, each with its place."""
     rows = [page[at : at + _ROW_FIELDS] for at in range(0, len(page), _ROW_FIELDS)]
-    return [(_Place(int(score), fields[0].decode()), fields) for score, *fields in rows]
+    return [(_Place(int(score), fields[0].decode()), _job(fields)) for score, *fields in rows]
+
+
+def _place_of(row: tuple[_Place, Job]) -> _Place:
+    return row[0]
 
 
 def _place(cursor: str) -> _Place:

@@ -22,7 +22,7 @@ CALLS = 15
 FEW_CALLS = 5
 """How often slower calls are made."""
 
-LONG_CALLS_S = 0.5
+LONG_CALLS_S = 0.3
 """For how long the calls are measured that go on until nothing is left to do."""
 
 BATCH = 100
@@ -66,7 +66,6 @@ class Actions:
         await self.reclaim()
         await self._lease("retry", 1, self._retry, CALLS)
         await self._lease("hold", 1, self._hold)
-        await self.expire()
 
     async def take(self) -> None:
         """Take one flow, and many at once."""
@@ -80,11 +79,13 @@ class Actions:
 
     async def reclaim(self) -> None:
         """Reclaim all jobs that are in flight, for some time."""
-        await self._measure("reclaim", [partial(_for_a_time, self._flows.reclaim(0, "another", 0.0))])
+        await self._measure(
+            "reclaim", [partial(_for_a_time, partial(self._flows.reclaim, 0, "another", 0.0))] * FEW_CALLS
+        )
 
     async def expire(self) -> None:
         """Look for jobs that have waited for too long, for some time."""
-        await self._measure("expire", [partial(_for_a_time, self._flows.expire(0))])
+        await self._measure("expire", [partial(_for_a_time, partial(self._flows.expire, 0))] * FEW_CALLS)
 
     async def in_flight(self, leased: list[LeasedJob]) -> None:
         """Extend, settle, release and retry jobs that have been leased, and look for abandoned ones."""
@@ -107,7 +108,9 @@ class Actions:
 
     async def purge(self, rule_id: str) -> None:
         """Cancel jobs of a rule, for some time."""
-        await self._measure(f"purge {rule_id}", [partial(_for_a_time, self._population.operations.purge(rule_id))])
+        await self._measure(
+            f"purge {rule_id}", [partial(_for_a_time, partial(self._population.operations.purge, rule_id))]
+        )
 
     async def dead_letters(self) -> None:
         """List, discard and replay dead letters, as operators do."""
@@ -129,24 +132,27 @@ class Actions:
         await self._measure("confirm", [partial(staging.confirm_produced, job_id) for job_id in sample[:CALLS]])
         await self._measure("abandon", [partial(staging.abandon, job_id) for job_id in sample[CALLS : 2 * CALLS]])
         batches = [population.ids[first : first + BATCH] for first in range(0, FEW_CALLS * BATCH, BATCH)]
-        await self._measure(f"admit {BATCH}", [partial(population.admit, batch) for batch in batches])
+        await self._measure("admit", [partial(population.admit, batch) for batch in batches])
 
     async def sweep(self) -> None:
         """Cancel jobs whose messages never came, for some time."""
         staging = self._population.staging
         await staging.note_read_until(0, await staging.now_ms() + 1000)
-        await self._measure("sweep", [partial(_for_a_time, staging.sweep(1, 0.0))])
+        await self._measure("sweep", [partial(_for_a_time, partial(staging.sweep, 1, 0.0))])
 
     async def refill(self) -> None:
-        """Refill flows with requests from Kafka, and publish dead letters, as workers do."""
+        """Refill flows with requests from Kafka, as workers do."""
         staging, stored = self._population.staging, encode_request(SMALL_REQUEST)
         for _ in range(FEW_CALLS):
             found: list[SpilledJob] = []
             await self._measure("next to fetch", [partial(_next_to_fetch, found, staging)])
             jobs = [(each.job_id, stored) for each in found][:BATCH]
             if jobs:
-                await self._measure(f"refill {BATCH}", [partial(staging.refill, found[0].flow, jobs)])
-        await self._measure("outbox", [partial(staging.outbox, 0, 0.0)] * FEW_CALLS)
+                await self._measure("refill", [partial(staging.refill, found[0].flow, jobs)])
+
+    async def publish(self) -> None:
+        """Look for dead letters to publish, as workers do."""
+        await self._measure("outbox", [partial(self._population.staging.outbox, 0, 0.0)] * FEW_CALLS)
 
     async def _measure(self, action: str, calls: Sequence[Call]) -> None:
         await self._meter.measure(self.situation, action, calls)
@@ -188,9 +194,10 @@ class Actions:
         await asyncio.sleep(2 * HOLD_S)
 
 
-async def _for_a_time(long: Awaitable[object]) -> None:
+async def _for_a_time(long: Call) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(long, LONG_CALLS_S)
+        async with asyncio.timeout(LONG_CALLS_S):
+            await long()
 
 
 async def _next_to_fetch(into: list[SpilledJob], staging: Staging) -> None:

@@ -46,6 +46,7 @@ async def _waiting(population: Population, actions: Actions, jobs: int) -> None:
     await actions.clients()
     await actions.enqueue()
     await actions.work()
+    await actions.expire()
 
 
 async def _backing_off(population: Population, actions: Actions, jobs: int) -> None:
@@ -64,6 +65,9 @@ async def _returning(population: Population, actions: Actions, jobs: int) -> Non
     _enter(actions, "returning", jobs)
     await actions.work()
     await actions.clients()
+    await population.begin(queue_steps.user_rule())
+    await population.multiply(await population.backing_off(0.0), jobs)
+    await actions.expire()
 
 
 async def _in_flight(population: Population, actions: Actions, jobs: int) -> None:
@@ -95,6 +99,7 @@ async def _many_flows(population: Population, actions: Actions, jobs: int) -> No
     await actions.clients()
     await actions.enqueue()
     await actions.work()
+    await actions.expire()
     await actions.reschedule()
     await actions.purge(population.rule.rule_id)
 
@@ -102,7 +107,7 @@ async def _many_flows(population: Population, actions: Actions, jobs: int) -> No
 async def _expired(population: Population, actions: Actions, jobs: int, situation: str, *, in_flows: bool) -> None:
     """Jobs that have waited longer than their rule allows."""
     await population.begin(queue_steps.user_rule(max_wait_seconds=SOON_S), jobs if in_flows else 1)
-    await population.multiply(await population.enqueue(), jobs, in_flows=in_flows)
+    await population.multiply(await population.enqueue(), jobs + USED_UP, in_flows=in_flows)
     await asyncio.sleep(SOON_S)
     _enter(actions, situation, jobs)
     await actions.clients()
@@ -135,6 +140,18 @@ async def _spilled(population: Population, actions: Actions, jobs: int) -> None:
     await actions.refill()
 
 
+async def _unpublished(population: Population, actions: Actions, jobs: int) -> None:
+    """Dead letters that Kafka has not got yet."""
+    await population.begin(queue_steps.user_rule())
+    await population.record()
+    await population.admit(population.ids)
+    [job] = await population.lease(1)
+    await population.fail([job])
+    await population.multiply(job.id, jobs)
+    _enter(actions, "dead letters to publish", jobs)
+    await actions.publish()
+
+
 async def _never_produced(population: Population, actions: Actions, jobs: int) -> None:
     """The edge went away before it produced their messages."""
     await population.begin(queue_steps.user_rule())
@@ -154,6 +171,7 @@ SITUATIONS: tuple[Callable[[Population, Actions, int], Awaitable[None]], ...] = 
     partial(_expired, situation="expired, a flow each", in_flows=True),
     _awaiting_kafka,
     _spilled,
+    _unpublished,
     _never_produced,
 )
 
@@ -177,11 +195,12 @@ def show(found: Sequence[Growth], plan: Plan) -> None:
     rows = [
         [
             f"{growth.step.situation}: {growth.step.action}", growth.step.script, f"{growth.small_us:,.0f} us",
-            f"{growth.large_us:,.0f} us", f"{growth.factor:.1f}", f"{growth.worst_us:,.0f} us", f"{growth.calls:,}",
+            f"{growth.large_us:,.0f} us", f"{growth.factor:.1f}", f"{growth.median_us:,.0f} us",
+            f"{growth.worst_us:,.0f} us", f"{growth.calls:,}",
         ]
         for growth in found
     ]  # fmt: skip
-    head = ("situation and call", "script", f"median, {few} jobs", f"median, {many} jobs", "growth", "highest", "calls")
+    head = ("situation and call", "script", f"{few} jobs", f"{many} jobs", "growth", "median", "highest", "calls")
     show_table("Scripts of the queue: CPU of Redis for one call", head, rows)
     highest, factor = max(growth.worst_us for growth in found), max(growth.factor for growth in found)
     show_targets(

@@ -35,17 +35,20 @@ end
 -- What is added to sorted sets, hashes and sets: the words of one command by key.
 local scores, fields, members = {}, {}, {}
 
-local function copy_score(from, old, to, new, more)
-  local score = call('ZSCORE', from, old)
-  if score then
-    push(list_of(scores, to), format('%.0f', score + more), new)
-  end
+-- The scores of the job and of its flow in sorted sets, where they have one.
+local score_of = {}
+for _, set in ipairs({ 'retry', 'dead', 'outbox', 'owner:' .. owner }) do
+  score_of[set] = call('ZSCORE', P .. set, model)
 end
+local in_fifo = call('ZSCORE', fifo_key(flow), fifo_member(model, job.costs))
+local in_spilled, in_awaiting = call('ZSCORE', spilled_key(flow), model), call('ZSCORE', awaiting_key(flow), model)
+local in_due, in_expiry = call('ZSCORE', due_key(flow), flow), call('ZSCORE', P .. 'expiry', flow)
+local place = call('HGET', P .. 'kafka', model)
 
-local function copy_place(id, new_flow, more)
-  copy_score(fifo_key(flow), fifo_member(model, job.costs), fifo_key(new_flow), fifo_member(id, job.costs), more)
-  copy_score(spilled_key(flow), model, spilled_key(new_flow), id, more)
-  copy_score(awaiting_key(flow), model, awaiting_key(new_flow), id, more)
+local function copy_score(score, key, member, more)
+  if score then
+    push(list_of(scores, key), format('%.0f', score + more), member)
+  end
 end
 
 local function copy_open_job(id, number, more)
@@ -60,7 +63,9 @@ local function copy_open_job(id, number, more)
   if job.status == 'running' then
     call('XCLAIM', P .. 'jobs', 'workers', consumer, 0, copy.stream_id, 'FORCE', 'JUSTID')
   end
-  copy_place(id, copy.flow, more)
+  copy_score(in_fifo, fifo_key(copy.flow), fifo_member(id, job.costs), more)
+  copy_score(in_spilled, spilled_key(copy.flow), id, more)
+  copy_score(in_awaiting, awaiting_key(copy.flow), id, more)
 end
 
 local function copy_job(number)
@@ -71,10 +76,9 @@ local function copy_job(number)
     copy_open_job(id, number, more)
   end
   for _, set in ipairs({ 'retry', 'dead', 'outbox' }) do
-    copy_score(P .. set, model, P .. set, id, more)
+    copy_score(score_of[set], P .. set, id, more)
   end
-  copy_score(P .. 'owner:' .. owner, model, P .. 'owner:' .. owner_of(number), id, more)
-  local place = call('HGET', P .. 'kafka', model)
+  copy_score(score_of['owner:' .. owner], P .. 'owner:' .. owner_of(number), id, more)
   if place then
     push(list_of(fields, P .. 'kafka'), id, place)
   end
@@ -83,8 +87,8 @@ end
 local function copy_flow(number)
   local new = flow_of(number)
   call('HSET', flow_key(new), unpack(flow_fields))
-  copy_score(due_key(flow), flow, due_key(flow), new, 0)
-  copy_score(P .. 'expiry', flow, P .. 'expiry', new, 0)
+  copy_score(in_due, due_key(flow), new, 0)
+  copy_score(in_expiry, P .. 'expiry', new, 0)
   for _, counter in ipairs(counters_of(new)) do
     push(list_of(fields, P .. 'counters'), counter, '1')
     push(list_of(members, rule_key(rule_of(counter)) .. ':flows'), new)

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from app.clients import queue_redis, queue_scripts
+from app.edge.routes.jobs import JOBS_A_POLL
 from app.jobs.model import StoredRequest, owner_of
 from app.limiter.keys import descriptor
 from app.queue.flows import Flows
@@ -42,6 +43,9 @@ POLLERS = [f"poller-{number}" for number in range(3)]
 POLL_LIMIT_PER_S = 50
 POLLED_SHARE = 0.9
 """The share of the poll limit that is used, so that no poll is refused."""
+
+PAGE = 100
+PAGES_PER_S = POLL_LIMIT_PER_S * POLLED_SHARE * JOBS_A_POLL / PAGE
 
 PROBES_PER_S = 100
 AT_ONCE = 500
@@ -124,9 +128,8 @@ async def measure(system: System, probes: dict[str, list[ProbeRequest]], seconds
 
 async def poll(system: System, seconds: float) -> float:
     """Let every poller list its jobs in pages of a hundred for this long. Returns the share of pages that they got."""
-    per_s = POLL_LIMIT_PER_S * POLLED_SHARE
-    url = f"{system.url}/_penstock/jobs?limit=100"
-    command = (sys.executable, "-m", "tests.benchmarks.poller", url, str(per_s), str(seconds))
+    url = f"{system.url}/_penstock/jobs?limit={PAGE}"
+    command = (sys.executable, "-m", "tests.benchmarks.poller", url, str(PAGES_PER_S), str(seconds))
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=os.environ, stdin=pipe, stdout=pipe)
     tokens = "\n".join(system.issuer.token(poller) for poller in POLLERS)
@@ -147,8 +150,9 @@ def show(found: dict[str, list[PollingEffect]], answered: Sequence[float], plan:
                 for some in ([each.quiet_s for each in rounds], [each.polled_s for each in rounds])
             )
             rows.append([f"{name}, p{share * 100:.0f}", f"{quiet:.1f} ms", f"{polled:.1f} ms", f"{polled / quiet:.2f}"])
-    per_s = POLL_LIMIT_PER_S * POLLED_SHARE
-    title = f"Polling: {len(POLLERS)} callers with {plan.polled_jobs:,} jobs each list {per_s:.0f} pages a second each"
+    title = (
+        f"Polling: {len(POLLERS)} callers with {plan.polled_jobs:,} jobs each list {PAGES_PER_S} pages a second each"
+    )
     show_table(title, ("requests of others", "without", "with", "ratio"), rows)
     target_checks = [
         TargetCheck(f"p99 of others' {name} requests, with polling / without", factor, MOST_FACTOR, at_least=False)

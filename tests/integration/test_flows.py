@@ -261,3 +261,20 @@ async def test_owners_see_their_own_jobs_newest_first(flows: Flows, records: Rec
     assert [job.id for job in first.jobs] == mine[:0:-1]
     last = await records.page("own", 3, first.next)
     assert ([job.id for job in last.jobs], last.next) == (mine[:1], None)
+
+
+async def test_a_page_of_many_jobs_is_whole_and_in_order(flows: Flows, records: Records) -> None:
+    mine = await asyncio.gather(*(accepted(flows, deferral(i)) for i in range(90)))
+    first = await records.page("own", 60)
+    assert [job.id for job in first.jobs] == mine[:29:-1], "more than one call of the script reads"
+    last = await records.page("own", 60, first.next)
+    assert ([job.id for job in last.jobs], last.next) == (mine[29::-1], None)
+    assert [job.position for job in first.jobs] == list(range(90, 30, -1))
+
+
+async def test_a_page_goes_on_behind_many_jobs_that_are_forgotten(flows: Flows, records: Records, queue: Redis) -> None:
+    oldest = await accepted(flows, deferral(0))
+    forgotten = [await accepted(flows, deferral(i)) for i in range(1, 71)]
+    await queue.delete(*(keys.record(0, job_id) for job_id in forgotten))
+    page = await records.page("own", 10)
+    assert ([job.id for job in page.jobs], page.next) == ([oldest], None)

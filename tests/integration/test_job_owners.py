@@ -140,3 +140,21 @@ async def test_a_caller_that_polls_too_often_is_told_when_and_nobody_else(settin
         assert (await alice.ask("GET", "/elsewhere")).status == 200, "it is about polls"
         await asyncio.sleep(int((await alice.ask("GET", path)).headers["retry-after"]))
         assert (await alice.ask("GET", path)).status == 404
+
+
+async def test_a_page_counts_for_the_poll_limit_by_its_size(settings: Settings, cache: Redis) -> None:
+    async with edge_for_jobs(settings, cache, poll_limit_per_s=20) as edge:
+
+        async def statuses(who: str, limit: int, times: int) -> list[int]:
+            client = Client(edge, (edge.bearer(who),))
+            answers = await asyncio.gather(*(client.ask("GET", f"{JOBS}?limit={limit}") for _ in range(times)))
+            return sorted(answer.status for answer in answers)
+
+        assert await statuses("alice", 10, 20) == [200] * 20
+        assert 429 in await statuses("bob", 100, 20), "200 requests, of which 20 and 20 a second are allowed"
+
+
+async def test_a_page_never_counts_for_more_than_the_whole_poll_limit(settings: Settings, cache: Redis) -> None:
+    async with edge_for_jobs(settings, cache, poll_limit_per_s=2) as edge:
+        alice = Client(edge, (edge.bearer("alice"),))
+        assert (await alice.ask("GET", f"{JOBS}?limit=100")).status == 200

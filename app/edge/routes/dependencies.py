@@ -46,14 +46,23 @@ class _ApiCredentials:
     authorization: bytes | None
 
 
-async def caller_of(request: Request, parts: Annotated[ApiParts, Depends(parts_of)]) -> Caller:
-    """Authenticate the caller and count the request against its poll limit."""
+PartsOf = Annotated[ApiParts, Depends(parts_of)]
+
+
+async def uncounted_caller_of(request: Request, parts: PartsOf) -> Caller:
+    """Authenticate the caller. The route itself counts the request against the caller's poll limit."""
     headers, client = request.scope["headers"], request.scope["client"]
     credentials = _ApiCredentials(client[0] if client else "", headers, value_of(headers, b"authorization"))
-    caller = await parts.authenticator.authenticate(credentials)
+    return await parts.authenticator.authenticate(credentials)
+
+
+UncountedCallerOf = Annotated[Caller, Depends(uncounted_caller_of)]
+
+
+async def caller_of(caller: UncountedCallerOf, parts: PartsOf) -> Caller:
+    """Authenticate the caller and count the request against its poll limit."""
     parts.poll_limit.spend(caller)
     return caller
 
 
-PartsOf = Annotated[ApiParts, Depends(parts_of)]
 CallerOf = Annotated[Caller, Depends(caller_of)]

@@ -1,12 +1,13 @@
 """`/_penstock/jobs`: a caller's own jobs."""
 
-from typing import Annotated
+import asyncio
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
 from app.edge.documents import ALWAYS, JobDocument, JobList, answers_job, answers_response
 from app.edge.job_renderer import pending_headers
-from app.edge.routes.dependencies import CallerOf, PartsOf
+from app.edge.routes.dependencies import CallerOf, PartsOf, UncountedCallerOf
 from app.errors import Conflict, NotFound, Unauthenticated
 from app.identity.caller import Caller
 from app.jobs.model import Job, JobStatus, StoredResponse, owner_of
@@ -31,20 +32,30 @@ REPLACED = frozenset({b"content-length", b"transfer-encoding", b"cache-control",
 FOR_OWNERS = frozenset({b"set-cookie", b"set-cookie2", b"clear-site-data"})
 """What changes the state of the site in a browser: only the owner of a job may get it, nobody else with its link."""
 
+JOBS_A_POLL = 10
+"""How many jobs of a page count as one request for the poll limit."""
+
 
 @router.get("/jobs", response_model=JobList, responses=problems(*ALWAYS), openapi_extra=bearer(optional=False))
 async def list_jobs(
     request: Request,
     parts: PartsOf,
-    caller: CallerOf,
+    caller: UncountedCallerOf,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     before: Annotated[str | None, Query(pattern=CURSOR)] = None,
 ) -> Response:
-    """List the caller's own jobs, newest first; `next` is the URL of the next page, null on the last."""
+    """List the caller's own jobs, newest first; `next` is the URL of the next page, null on the last.
+
+    For the poll limit a page counts as one request for each ten jobs of its `limit`.
+    """
+    parts.poll_limit.spend(caller, -(-limit // JOBS_A_POLL))
     if caller.subject is None:
         raise Unauthenticated("Only the owner of a token has a list of jobs.")
     page = await parts.records.page(owner_of(caller.issuer, caller.subject), limit, before)
-    jobs = [parts.job_renderer.fields(job, request.scope) for job in page.jobs]
+    jobs: list[dict[str, Any]] = []
+    for first in range(0, len(page.jobs), JOBS_A_POLL):
+        jobs += [parts.job_renderer.fields(job, request.scope) for job in page.jobs[first : first + JOBS_A_POLL]]
+        await asyncio.sleep(0)  # so that nobody waits for a page of another caller
     following = page.next and parts.job_renderer.page_url(request.scope, limit, page.next)
     return response_of(json_reply(200, {"jobs": jobs, "next": following}))
 

@@ -33,7 +33,10 @@ from app.settings import Settings
 
 FETCH_MAX_FLOWS, FETCH_MAX_BYTES = 200, 4 << 20
 OUTBOX_PAGE_SIZE = 100
-SWEEP_MAX_FLOWS, SWEEP_MAX_JOBS = 50, 50
+MAX_MESSAGES_AT_ONCE = 50
+"""How many messages one call of a script admits or refills: a megabyte may hold thousands of small ones."""
+
+SWEEP_MAX_FLOWS, SWEEP_MAX_JOBS = 25, 25
 
 AWAITING = b"-"
 """What stands for the location of a job's message until it is read."""
@@ -91,6 +94,16 @@ class Staging:
 
     async def admit(self, messages: Sequence[IntakeMessage]) -> AdmitResult:
         """Move messages into their flows, in order. All must be of one partition of the queue Redis."""
+        total = AdmitResult(0, 0, 0, 0)
+        for first in range(0, len(messages), MAX_MESSAGES_AT_ONCE):
+            some = messages[first : first + MAX_MESSAGES_AT_ONCE]
+            result = await self._admit(some)
+            total = AdmitResult(*map(sum, zip(total, result, strict=True)))
+            if result.processed < len(some):
+                break
+        return total
+
+    async def _admit(self, messages: Sequence[IntakeMessage]) -> AdmitResult:
         arguments = [*self._room]
         for message in messages:
             arguments += [message.job_id, message.location.partition, message.location.offset, message.stored]
@@ -107,12 +120,15 @@ class Staging:
 
         A job whose request is None, because Kafka no longer has it, becomes a dead letter.
         """
-        arguments: list[Argument] = [flow]
-        for job_id, stored in requests:
-            arguments += [job_id, int(stored is not None), stored or b""]
-        return RefillResult(
-            *await self._call("kafka_refill", keys.partition_of_flow(flow, self._partitions), arguments)
-        )
+        partition, jobs = keys.partition_of_flow(flow, self._partitions), list(requests)
+        total = RefillResult(0, 0)
+        for first in range(0, len(jobs), MAX_MESSAGES_AT_ONCE):
+            arguments: list[Argument] = [flow]
+            for job_id, stored in jobs[first : first + MAX_MESSAGES_AT_ONCE]:
+                arguments += [job_id, int(stored is not None), stored or b""]
+            resident, lost = await self._call("kafka_refill", partition, arguments)
+            total = RefillResult(total.resident + resident, total.lost + lost)
+        return total
 
     async def note_read_until(self, kafka_partition: int, time_ms: int) -> None:
         """Note that all messages that a partition of the topic had at that time (Unix milliseconds) have been read."""

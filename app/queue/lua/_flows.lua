@@ -175,7 +175,7 @@ local function return_to_flow(id, job, now)
   make_due(job.flow, now)
 end
 
-local RETURNED_AT_ONCE = 100
+local RETURNED_AT_ONCE = 50
 
 -- Jobs that backed off for long enough return to their flows. Returns whether there may be more.
 local function return_retries(now)

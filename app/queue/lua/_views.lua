@@ -36,11 +36,31 @@ local function index_of(id, job, flow)
   return rank and before + call('ZCARD', spilled_key(job.flow)) + rank
 end
 
--- nil where there is no such job
-local function view(id, now)
-  local job = read_job(id)
+-- What a view needs of the header of a job that was never leased: stream_id, submitted, costs, owner, flow.
+local HEADER_OF_WAITING = '^[wk] %d+ %d+ (%S+) %d+ %d+ %d+ %d+ (%d+) (%S+) %S+ (%S+) ([^\n]+)'
+
+local function waiting_job(text)
+  local stream_id, submitted, costs, owner, flow = match(text, HEADER_OF_WAITING)
+  if stream_id then
+    return {
+      status = 'queued', flow = flow, owner = owner, submitted = submitted, attempts = 0, started = '-', retry_at = '-',
+      costs = costs, stream_id = stream_id ~= '-' and stream_id or nil,
+    }
+  end
+end
+
+-- Appends a job as its owner sees it to a reply, which is flat. state: what `state` holds for it. Returns false where there is
+-- no such job.
+local function push_view(reply, id, state, now)
+  local job
+  if state then
+    job = parse_state(state)
+  else
+    local text = call('GETRANGE', job_key(id), 0, HEADER_BYTES - 1)
+    job = waiting_job(text) or parse_final(text)
+  end
   if not job then
-    return nil
+    return false
   end
   local position, eta, waits_for, ttl = 0, -1, '', -1
   if job.is_final then
@@ -56,8 +76,11 @@ local function view(id, now)
       eta = math.max(0, job.retry_at - now)
     end
   end
-  return {
-    id, job.status, job.flow, job.owner, job.submitted, int(job.attempts), job.started, job.finished or '-',
-    job.code or '-', job.message or '', job.answer or '-', job.stored or '0', position, int(math.ceil(eta)), ttl, waits_for,
-  }
+  local n = #reply
+  reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = id, job.status, job.flow, job.owner
+  reply[n + 5], reply[n + 6], reply[n + 7], reply[n + 8] = job.submitted, job.attempts, job.started, job.finished or '-'
+  reply[n + 9], reply[n + 10], reply[n + 11] = job.code or '-', job.message or '', job.answer or '-'
+  reply[n + 12], reply[n + 13], reply[n + 14] = job.stored or '0', position, math.ceil(eta)
+  reply[n + 15], reply[n + 16] = ttl, waits_for
+  return true
 end

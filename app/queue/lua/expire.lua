@@ -4,7 +4,7 @@
 -- KEYS  1 the partition's prefix
 -- ARGV  1 look: how many jobs to look at
 -- RETURN {how many ended, 1 if there may be more now}
--- COST  O(log n) a job, 50 jobs a call at most
+-- COST  O(log n) a job, 25 jobs a call at most; returns at most 50 jobs from backoff
 
 local look = tonumber(ARGV[1])
 local now = now_us()

@@ -4,7 +4,7 @@
 -- KEYS  1 the partition's prefix
 -- ARGV  1 consumer, then for each job two: id, lease
 -- RETURN how many leases were kept; not those that someone else has meanwhile
--- COST  O(1) a job, 256 jobs a call at most
+-- COST  O(1) a job, 100 jobs a call at most
 
 local consumer = ARGV[1]
 local kept = 0

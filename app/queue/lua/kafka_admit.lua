@@ -7,7 +7,7 @@
 --       3 most of `maxmemory` for requests, a fraction   4 the same for references
 --       then for each message four: id, Kafka partition, offset, request
 -- RETURN {how many were dealt with; there is no capacity for the rest, how many are resident, spilled, skipped}
--- COST  O(log n) a message
+-- COST  O(log n) a message, 50 messages a call at most
 
 local capacity = read_capacity(ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 local now = now_us()

@@ -6,7 +6,7 @@
 -- ARGV  1 how many Kafka partitions there are   2 margin_ms: how long after its record a message may be produced
 --       3 how many flows at most                4 how many jobs at most
 -- RETURN {how many were canceled, 1 if there may be more now}
--- COST  O(log n) a job, 50 jobs of 50 flows a call at most
+-- COST  O(log n) a job, 25 jobs of 25 flows a call at most
 
 local kafka_partitions, margin_ms, max_flows, look = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local read_until = call('HGETALL', P .. 'caught_up')

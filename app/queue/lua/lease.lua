@@ -14,11 +14,12 @@
 -- RETURN now_us, then for each unit 'lost', or 1 if a flow must take turns from now on, else 0; how many jobs, for each
 --        five: id, its flow, attempt, max_attempts, request; how many flows, of a ring its next ones, for each four: name,
 --        depth, same_cost, costs (describe in _flows.lua)
--- COST  O(log n) a job, 128 jobs of 128 units a call at most
+-- COST  O(log n) a job, 128 jobs of 128 units a call at most; ends at most 63 jobs whose time is over
 
 local lease, consumer, look, turns = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local UNIT_FIELDS, FLOW_FIELDS = 4, 6
-local EXPIRED_AT_ONCE = 100
+-- How many jobs are read at once; and from how many ended ones on no more are, since an end costs more than a lease.
+local READ_AT_ONCE, EXPIRED_AT_ONCE = 32, 32
 local FEW = 4 -- ZPOPMIN is one command where the others are two, but it tells each job's score
 
 local now = now_us()
@@ -59,11 +60,17 @@ local function pop_mixed(fifo, n, costs)
   return ids
 end
 
-local function pop_jobs(want)
-  if want.mixed then
-    return pop_mixed(fifo_key(want.name), want.n, want.costs)
+-- The next jobs that a flow is wanted to give, at most n; what it has no jobs for is wanted no more.
+local function pop_jobs(want, n)
+  n = math.min(n, want.n)
+  local ids = {}
+  if n > 0 and want.mixed then
+    ids = pop_mixed(fifo_key(want.name), n, want.costs)
+  elseif n > 0 and want.costs == '-' then
+    ids = pop(fifo_key(want.name), n)
   end
-  return want.costs == '-' and pop(fifo_key(want.name), want.n) or {}
+  want.n = #ids == n and want.n - n or 0
+  return ids
 end
 
 local function push_job(want, id, attempt, max_attempts, request)
@@ -99,6 +106,16 @@ local function lease_first(id, text, want)
   return true
 end
 
+local function still_wanted(wants)
+  local still = {}
+  for _, want in ipairs(wants) do
+    if want.n > 0 then
+      still[#still + 1] = want
+    end
+  end
+  return still
+end
+
 -- Leases jobs of many flows. Those whose time is over end, and the ones after them take their places.
 --
 -- wants: {name: of the flow, n, costs, jobs: where they are put as the reply has them; mixed, returned: these fields of its
@@ -107,14 +124,13 @@ local function lease_jobs(wants)
   while #wants > 0 and #ending.ids < EXPIRED_AT_ONCE do
     local ids, keys, of, returned = {}, {}, {}, {}
     for _, want in ipairs(wants) do
-      for _, id in ipairs(pop_jobs(want)) do
+      for _, id in ipairs(pop_jobs(want, READ_AT_ONCE - #ids)) do
         local n = #ids + 1
         ids[n], keys[n], of[n] = id, job_key(id), want
         if want.returned then
           push(returned, id)
         end
       end
-      want.n = 0
     end
     if #ids == 0 then
       return
@@ -123,18 +139,15 @@ local function lease_jobs(wants)
     for i, state in ipairs(#returned > 0 and call('HMGET', P .. 'state', unpack(returned)) or {}) do
       state_of[returned[i]] = state
     end
-    wants = {}
     for i, text in ipairs(call('MGET', unpack(keys))) do
       local id, want = ids[i], of[i]
       local state = state_of[id]
       local is_leased = state and lease_again(id, text, state, want) or not state and lease_first(id, text, want)
       if not is_leased then
         want.n = want.n + 1
-        if want.n == 1 then
-          push(wants, want)
-        end
       end
     end
+    wants = still_wanted(wants)
   end
 end
 

@@ -8,7 +8,7 @@
 -- ARGV  1 rule id   2 cursor   3 count   4 revision ('' for a rule that is gone)   5 priority   6 json   7 interval_us
 --       8 pace: what besides the rate decides when a flow may go on   9 1 where the rule defers
 -- RETURN {next cursor, flows rescheduled}
--- COST  O(log n) a flow, 200 flows a call at most
+-- COST  O(log n) a flow, 100 flows a call at most
 
 local rule, cursor, count, revision = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local priority, json, interval, pace, defers = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9] == '1'

@@ -8,7 +8,7 @@
 -- RETURN wait_us until something is due, -1 for never; now_us; then for each unit three and its flows: late_us, for how long
 --        it had been due; '' for a flow, the name of a ring; how many flows are in it; how many of them follow, each with
 --        four: name, depth, same_cost, costs (describe in _flows.lua)
--- COST  O(log n) a flow taken, 128 units of 64 flows at most; returns at most 100 jobs from backoff
+-- COST  O(log n) a flow taken, 128 units of 64 flows at most; returns at most 50 jobs from backoff
 
 local max_units, flow_lease, token = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local look, turns = tonumber(ARGV[4]), tonumber(ARGV[5])

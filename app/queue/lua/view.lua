@@ -8,4 +8,6 @@
 --        what there is not
 -- COST  O(log n)
 
-return view(ARGV[1], now_us()) or {}
+local id, reply = ARGV[1], {}
+push_view(reply, id, call('HGET', P .. 'state', id), now_us())
+return reply

@@ -1,0 +1,97 @@
+"""No script of the queue keeps Redis busy for long, or for longer where very many jobs have piled up.
+
+Costs are CPU time that Redis says it has used, not the wall clock, so other processes hardly matter.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import queue_steps, stores
+from tests.benchmarks.cost_meter import Growth, compare, scripts_of
+from tests.benchmarks.cost_situations import MOST_GROWTH, MOST_US, measure
+from tests.benchmarks.population import Population
+
+pytestmark = pytest.mark.plain  # tests/benchmarks/cost_meter.py says why
+
+FEW, MANY = 1_000, 100_000
+JOBS = 30
+
+
+@pytest.fixture(scope="module")
+def growths(tmp_path_factory: pytest.TempPathFactory) -> list[Growth]:
+    return asyncio.run(_measured(tmp_path_factory.mktemp("costs")))
+
+
+async def _measured(folder: Path) -> list[Growth]:
+    async with stores.queue_only(folder) as (url, _):
+        return compare(await measure(url, FEW), await measure(url, MANY))
+
+
+def test_no_call_keeps_redis_busy_for_five_milliseconds(growths: list[Growth]) -> None:
+    assert [growth for growth in growths if growth.median_us > MOST_US] == []
+
+
+def test_no_call_takes_three_times_as_long_with_a_hundred_times_as_many_jobs(growths: list[Growth]) -> None:
+    assert [growth for growth in growths if growth.factor > MOST_GROWTH] == []
+
+
+def test_every_script_is_measured(growths: list[Growth]) -> None:
+    assert {growth.step.script for growth in growths} == set(scripts_of("app.queue"))
+
+
+async def _waiting(population: Population) -> str:
+    return await population.enqueue()
+
+
+async def _returned(population: Population) -> str:
+    return await population.backing_off(0.0)
+
+
+async def _abandoned(population: Population) -> str:
+    return (await population.leased()).id
+
+
+async def _from_kafka(population: Population) -> str:
+    return await population.record()
+
+
+@pytest.mark.parametrize("in_flows", [False, True], ids=["one flow", "a flow each"])
+@pytest.mark.parametrize("bring", [_waiting, _returned, _abandoned, _from_kafka])
+def test_copied_jobs_end_as_others_do(
+    bring: Callable[[Population], Awaitable[str]], in_flows: bool, tmp_path: Path
+) -> None:
+    """What is measured would not count if copies were not in the state of the job that was copied."""
+
+    async def check() -> None:
+        async with stores.queue_only(tmp_path) as (url, _):
+            population = Population.on(url)
+            left = []
+            for copied in (False, True):
+                await population.begin(queue_steps.user_rule(), JOBS if in_flows else 1)
+                if copied:
+                    await population.multiply(await bring(population), JOBS, in_flows=in_flows)
+                else:
+                    for _ in range(JOBS):
+                        await bring(population)
+                left.append(await _left_when_all_have_ended(population))
+            await population.aclose()
+            assert left[0] == left[1]
+            assert left[0]["{q0}:job"] == JOBS
+
+    asyncio.run(check())
+
+
+async def _left_when_all_have_ended(population: Population) -> Counter[str]:
+    """How many keys are left of each kind. Requires that every job was sent once."""
+    await population.flows.reclaim(0, "another", 0.0)
+    if await population.redis.exists("{q0}:kafka"):
+        await population.admit(population.ids)
+    leased = await queue_steps.take_and_lease(population.flows)
+    assert sorted(job.id for job in leased) == sorted(population.ids)
+    await queue_steps.settle(population.flows, leased)
+    keys = [str(key, "utf-8") async for key in population.redis.scan_iter(count=1000)]
+    return Counter(":".join(key.split(":")[:2]) for key in keys)
