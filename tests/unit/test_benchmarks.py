@@ -93,9 +93,9 @@ def test_the_tables_are_markdown(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_growth_of_a_cost_is_that_of_the_usual_call() -> None:
     view, take, gone = Step("waiting", "look", "view"), Step("waiting", "take", "take"), Step("waiting", "x", "x")
-    small = {view: [100.0, 110, 5000], take: [10.0], gone: [1.0]}
-    large = {take: [49.0], view: [300.0, 330, 340]}
-    assert compare(small, large) == [Growth(take, 10, 49, 49, 1), Growth(view, 110, 330, 340, 3)]
+    small = {view: [1000.0, 1100, 5000, 6000], take: [10.0], gone: [1.0]}
+    large = {take: [149.0], view: [3000.0, 3300, 3400, 9000]}
+    assert compare(small, large) == [Growth(take, 10, 149, 149, 149, 1), Growth(view, 1100, 3300, 3350, 9000, 4)]
     assert [growth.factor for growth in compare(small, large)] == [1, 3]  # what is below the noise has not grown
 
 
