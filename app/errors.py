@@ -23,6 +23,7 @@ PenstockError (500)
 │   ├── RulesUnavailable
 │   ├── CountersUnavailable
 │   ├── QueueUnavailable
+│   ├── IssuerUnavailable
 │   └── TooManyConnections
 ├── UpstreamError (502)
 │   ├── UpstreamRefused       no connection, so nothing of the request was sent
@@ -162,25 +163,55 @@ class ClientGone(PenstockError):
 
 
 class Unavailable(PenstockError):
-    """A store cannot be reached or does not respond in time."""
+    """A store cannot be reached or does not respond in time.
+
+    `reason` is a word for metrics and logs: what is unavailable, and the `cause`, such as `timeout`. There are few.
+    """
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
+    what: ClassVar[str] = "service"
+
+    def __init__(self, message: str, cause: str = "unreachable") -> None:
+        super().__init__(message)
+        self.cause = cause
+
+    @property
+    def reason(self) -> str:
+        """What is unavailable and why, in one word: `counters_timeout`."""
+        return f"{self.what}_{self.cause}"
 
 
 class RulesUnavailable(Unavailable):
     """The rules are not known, which is never treated as "there are no rules"."""
 
+    what = "rules"
+
 
 class CountersUnavailable(Unavailable):
     """The counters cannot be reached."""
+
+    what = "counters"
 
 
 class QueueUnavailable(Unavailable):
     """The queue cannot be reached, or does not accept more jobs."""
 
+    what = "queue"
+
+
+class IssuerUnavailable(Unavailable):
+    """The issuer's keys are not known."""
+
+    what = "issuer"
+
 
 class TooManyConnections(Unavailable):
     """The process has reached its limit of connections."""
+
+    what = "connections"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "too_many")
 
 
 class UpstreamError(PenstockError):

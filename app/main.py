@@ -41,6 +41,7 @@ from app.limiter.redis_limiter import RedisLimiter
 from app.process.lifecycle import Process, alongside
 from app.process.listen import Listen
 from app.process.serving import serve
+from app.process.unavailability import TroubleLog, Unavailability
 from app.queue.brokers import build_job_queue
 from app.queue.checks import check_queue
 from app.queue.disk import Disk
@@ -82,6 +83,7 @@ async def run_admin(process: Process) -> None:
         clients = await stack.enter_async_context(open_clients(settings, settings.cache_timeout_ms))
         rules = RuleCache(clients.cache, settings)
         verifier = TokenVerifier(settings, clients.http, settings.admin_audience)
+        unavailability = Unavailability(process.registry, TroubleLog())
         parts = AdminParts(
             store=RuleStore(mongo[settings.mongodb_database]),
             authenticator=OperatorAuthenticator(verifier, settings),
@@ -91,7 +93,8 @@ async def run_admin(process: Process) -> None:
         )
         await stack.enter_async_context(alongside(process, rules.run(process.stop), verifier.run()))
         process.ready.set()
-        await serve(as_application(build_admin(parts)), process, process.listen or ADMIN_ADDRESS)
+        admin = as_application(build_admin(parts, unavailability.refused))
+        await serve(admin, process, process.listen or ADMIN_ADDRESS, unavailability.refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,9 @@ class EdgeComposition:
         self._process = process
         self._settings = settings
         self._clients = clients
-        self._rules = RuleCache(clients.cache, settings, settings.counters_timeout_ms / 1000)
+        self._rules = RuleCache(
+            clients.cache, settings, settings.rules_timeout_ms / 1000, settings.counters_timeout_ms / 1000
+        )
         self._limiter = RedisLimiter(clients.counter_scripts)
         self._heartbeat = EdgeHeartbeat(clients.cache)
         self._verifier = TokenVerifier(settings, clients.http, settings.jwt_audience)
@@ -182,6 +187,7 @@ class EdgeComposition:
                 settings=self._settings,
                 poll_limit=PollLimit(self._settings.poll_limit_per_s),
                 draining=self._process.draining,
+                on_unavailable=self.metrics.refused,
             )
         )
 

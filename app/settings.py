@@ -195,7 +195,11 @@ class Settings(BaseSettings):
     upstream_ca_file: FilePath | None = None
     """Certificates (PEM) of authorities to trust for app servers, beside the system's."""
     counters_timeout_ms: float = Field(25.0, gt=0)
-    """How long a decision waits for rules and counters; then each rule's `on_store_failure` decides."""
+    """How long a decision waits for the counters; then each rule's `on_store_failure` decides."""
+    rules_timeout_ms: float = Field(1000.0, gt=0)
+    """How long a caller's first request waits for the rules to be read. Later ones find them in memory; where they must
+    be read again, the last known ones stay in force after `PENSTOCK_COUNTERS_TIMEOUT_MS`.
+    """
     cache_timeout_ms: float = Field(1000.0, gt=0)
     """How long any other call to the cache Redis may take."""
     queue_timeout_ms: float = Field(3000.0, gt=0)

@@ -18,6 +18,7 @@ from typer.models import OptionInfo
 
 from app import cli
 from app.edge.metrics import EdgeMetrics
+from app.process.unavailability import TroubleLog, Unavailability
 from app.rules.model import Drain, MatchConditions, QueueOptions, Rule
 from app.settings import Settings
 from consumers.kafka.metrics import IntakeMetrics
@@ -31,6 +32,7 @@ PROCESSES: dict[str, Callable[[CollectorRegistry], object]] = {
     "worker": WorkerMetrics,
     "worker, with Kafka": IntakeMetrics,
     "sync": SyncMetrics,
+    "admin": lambda registry: Unavailability(registry, TroubleLog()),
 }
 BYTES = {1 << 20: "MiB", 1 << 10: "KiB"}
 SETTINGS_TEXT = """\

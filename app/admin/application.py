@@ -8,7 +8,7 @@ from app.admin.dependencies import AdminParts
 from app.admin.schemas import rule_schemas
 from app.web.head_requests import HeadAsGetMiddleware
 from app.web.openapi import Components, DocumentedApi, schemas_of
-from app.web.problem_handlers import OwnHeadersMiddleware, add_problem_handlers
+from app.web.problem_handlers import OnUnavailable, OwnHeadersMiddleware, add_problem_handlers
 
 
 class AdminApi(DocumentedApi):
@@ -19,8 +19,8 @@ class AdminApi(DocumentedApi):
         return {"schemas": rule_schemas() | schemas_of(explain.ExplainRequest, dead_letters.DeadLetterSelection)}
 
 
-def build_admin(parts: AdminParts) -> FastAPI:
-    """Return the application with all routes of the admin API."""
+def build_admin(parts: AdminParts, on_unavailable: OnUnavailable | None = None) -> FastAPI:
+    """Return the application with all routes of the admin API. `on_unavailable` is told of each answer 503."""
     admin = AdminApi(
         title="Penstock admin",
         docs_url="/docs",
@@ -31,5 +31,5 @@ def build_admin(parts: AdminParts) -> FastAPI:
     admin.state.parts = parts
     for router in (rules.router, drains.router, dead_letters.router, explain.router):
         admin.include_router(router, prefix="/v1")
-    add_problem_handlers(admin)
+    add_problem_handlers(admin, on_unavailable)
     return admin

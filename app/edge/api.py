@@ -28,5 +28,5 @@ def build_api(parts: ApiParts) -> FastAPI:
     api.state.parts = parts
     for router in (jobs.router, limits.router, health.router, jwks.router):
         api.include_router(router, prefix="/_penstock")
-    add_problem_handlers(api)
+    add_problem_handlers(api, parts.on_unavailable)
     return api

@@ -67,7 +67,7 @@ class JobSubmitter:
         Raises BodyTooLarge, IdempotencyConflict, QueueUnavailable.
         """
         if not self._disk.has_room:
-            raise QueueUnavailable("The queue's disk is nearly full.")
+            raise QueueUnavailable("The queue's disk is nearly full.", "disk_full")
         match, matches = decision.by.match, [one.match for one in results]
         rule = match.rule
         answer = await self._queue.enqueue(

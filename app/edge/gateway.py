@@ -87,9 +87,10 @@ class Gateway:
         caller = await self._authenticator.authenticate(request)
         try:
             matches = await self._rules.applicable(caller, request.method, request.paths)
-        except RulesUnavailable:
+        except RulesUnavailable as error:
             if self._settings.rules_unavailable != "open":
                 raise
+            self._metrics.decided_without(error)
             await self._forward(request, caller, ())
             return
         pending = self._apply_rules(request, caller, matches)
@@ -170,6 +171,6 @@ class Gateway:
         if not isinstance(answer, Full):
             return self._parts.job_renderer.accepted(answer.job, request.scope, results, repeated=answer.known)
         if answer.reason is FullReason.MEMORY:
-            raise QueueUnavailable("The queue takes no more jobs.")
+            raise QueueUnavailable("The queue takes no more jobs.", "full")
         why = f"deferring it is no use: {_WHY_FULL[answer.reason]}"
         return rejection((decision.by,), results, room_in_s=answer.retry_after_s, why=why)

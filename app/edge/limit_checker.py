@@ -79,9 +79,8 @@ class LimitChecker:
             return ()
         try:
             results = evaluate(matches, await self._limiter.decide(check.charges))
-        except CountersUnavailable:
-            self._metrics.without_counters.inc()
-            results = self._without_counters(matches)
+        except CountersUnavailable as error:
+            results = self._without_counters(matches, error)
         else:
             self._denials.remember(results, check.counters, asked_at_s)
         finally:
@@ -95,10 +94,12 @@ class LimitChecker:
             if one.state.refused and one.match.rule.shadow:
                 self._metrics.shadow_refusals.labels(one.match.rule.rule_id).inc()
 
-    def _without_counters(self, matches: Sequence[Match]) -> tuple[RuleResult, ...]:
+    def _without_counters(self, matches: Sequence[Match], error: CountersUnavailable) -> tuple[RuleResult, ...]:
+        self._metrics.decided_without(error)
         choices = {match.rule.on_store_failure for match in matches if not match.rule.shadow}
         if "closed" in choices:
-            raise CountersUnavailable("The counters can't be reached, and a rule allows nothing without them.")
+            why = "The counters can't be reached, and a rule allows nothing without them."
+            raise CountersUnavailable(why, error.cause)
         local = [match for match in matches if match.rule.on_store_failure == "local"]
         verdict = self._local.decide([charge_of(match) for match in local], self._heartbeat.edges)
         return evaluate(local, verdict)

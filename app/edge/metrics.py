@@ -6,8 +6,9 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from app.errors import ClientGone, PenstockError
+from app.errors import ClientGone, PenstockError, Unavailable
 from app.process.histogram import Histogram
+from app.process.unavailability import TroubleLog, Unavailability
 
 DECIDED_WITHIN_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5)
 
@@ -36,9 +37,12 @@ class EdgeMetrics(Collector):
         )
         self.without_counters = Counter(
             "penstock_without_counters_total",
-            "Requests decided while the counters could not be reached.",
+            "Requests decided while the counters, or the rules, could not be reached, by reason.",
+            ["reason"],
             registry=registry,
         )
+        self._trouble = TroubleLog()
+        self._unavailability = Unavailability(registry, self._trouble)
         self.shadow_refusals = Counter(
             "penstock_shadow_refusals_total",
             "Requests that a shadow rule would have refused, by rule.",
@@ -51,8 +55,14 @@ class EdgeMetrics(Collector):
         """Count a request that was refused for a reason other than a limit, or whose client has gone."""
         if isinstance(error, ClientGone):
             self.client_gone += 1
-        else:
-            self.refusals.labels(str(int(error.status))).inc()
+            return
+        self.refusals.labels(str(int(error.status))).inc()
+        self._unavailability.refused(error)
+
+    def decided_without(self, error: Unavailable) -> None:
+        """Count and log a decision that was made without the counters, or without the rules."""
+        self.without_counters.labels(error.reason).inc()
+        self._trouble.warn("decided_without_counters", error)
 
     def collect(self) -> Iterable[CounterMetricFamily | HistogramMetricFamily]:
         """Called by prometheus_client at a scrape."""

@@ -11,7 +11,7 @@ import structlog
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-from app.errors import Unavailable
+from app.errors import IssuerUnavailable
 
 log = structlog.get_logger()
 
@@ -114,7 +114,7 @@ class IssuerKeys:
                 self._waiting -= 1
             found = self._by_kid.get(kid)
         if not self._published:
-            raise Unavailable("The issuer's keys are not known yet.")
+            raise IssuerUnavailable("The issuer's keys are not known yet.")
         return found
 
     @property

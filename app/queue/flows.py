@@ -128,7 +128,7 @@ class Flows:
                 raise IdempotencyConflict("The idempotency key was used for a different request.")
         job = await view(self._scripts, answer.first.decode())
         if job is None:
-            raise QueueUnavailable("The job of this idempotency key has just ended.")
+            raise QueueUnavailable("The job of this idempotency key has just ended.", "job_just_ended")
         return Enqueued(job, flow_was_empty=False, known=True)
 
     def _enqueue_batcher(self, partition: int) -> "Batcher[NewJob, EnqueueAnswer]":

@@ -76,7 +76,7 @@ class RedisConnection(asyncio.Protocol):
         if self._refusal:
             raise self._unavailable(self._refusal)
         if len(self._pending) + len(self._unsent) >= MAX_PENDING:
-            raise self._unavailable(_TOO_MANY_CALLS)
+            raise self._unavailable(_TOO_MANY_CALLS, "overloaded")
         reply: FutureReply = self._loop.create_future()
         self.send(command, reply)
         return reply
@@ -187,7 +187,7 @@ class RedisConnection(asyncio.Protocol):
             self._overdue.append(batch)
             self._timeouts += 1
             start, stop = first - self._answered_count, batch[1] - self._answered_count
-            self._fail(islice(self._pending, start, stop), "no reply in time")
+            self._fail(islice(self._pending, start, stop), "no reply in time", "timeout")
         if self._overdue and now - self._overdue[0][0] >= SILENCE_S:
             self.close(TimeoutError("Redis does not respond."))
         elif self._batches or self._overdue:
@@ -203,10 +203,10 @@ class RedisConnection(asyncio.Protocol):
     def _require_probe(self) -> None:
         now = monotonic()
         if now < self._probe_at:
-            raise self._unavailable("Redis does not respond.")
+            raise self._unavailable("Redis does not respond.", "timeout")
         self._probe_at = now + PROBE_INTERVAL_S
 
-    def _fail(self, replies: Iterable[FutureReply], why: str) -> None:
+    def _fail(self, replies: Iterable[FutureReply], why: str, cause: str = "unreachable") -> None:
         for reply in replies:
             if not reply.done():
-                reply.set_exception(self._unavailable(f"Redis: {why}"))
+                reply.set_exception(self._unavailable(f"Redis: {why}", cause))

@@ -135,12 +135,12 @@ class Node:
     def _stop_waiting(self) -> None:
         """Connecting takes longer than a call may: from now on calls fail at once until it has succeeded."""
         self._failures += 1
-        self._fail_waiting("not connected in time")
+        self._fail_waiting("not connected in time", "timeout")
 
-    def _fail_waiting(self, why: str) -> None:
+    def _fail_waiting(self, why: str, cause: str = "unreachable") -> None:
         for _, reply in self._take_waiting():
             if not reply.done():
-                reply.set_exception(self.unavailable(f"Redis: {why}"))
+                reply.set_exception(self.unavailable(f"Redis: {why}", cause))
 
     def _take_waiting(self) -> list[tuple[bytes, FutureReply]]:
         if self._wait_timer is not None:

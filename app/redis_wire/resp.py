@@ -44,5 +44,5 @@ def error_from_reply(unavailable: type[Unavailable], text: str) -> Exception:
     if first == "NOSCRIPT":
         return NoScriptError(text)
     if first in _TEMPORARY_CODES or any(code in text for code in _REFUSED_WRITES):
-        return unavailable(f"Redis: {text}")
+        return unavailable(f"Redis: {text}", "refused")
     return ResponseError(text)

@@ -11,6 +11,7 @@ import structlog
 from cachetools import LRUCache
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.errors import RulesUnavailable
 from app.identity.caller import Caller
@@ -41,13 +42,21 @@ class _Entry:
 class RuleCache:
     """A bounded cache: an entry is read again when a message names it, and all are when a message may have been missed.
 
-    While the cache Redis can't be reached, or has lost its rules, what was read before stays in force. No call waits
-    for longer than `deadline_s`.
+    While the cache Redis can't be reached, or has lost its rules, what was read before stays in force. No look-up waits
+    for longer than `deadline_s`; one that needs only what was read before waits for its latest version for at most
+    `fallback_after_s`.
     """
 
-    def __init__(self, redis: Redis, settings: Settings, deadline_s: float | None = None) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        settings: Settings,
+        deadline_s: float | None = None,
+        fallback_after_s: float | None = None,
+    ) -> None:
         self._redis = redis
         self._deadline_s = deadline_s
+        self._fallback_after_s = deadline_s if fallback_after_s is None else fallback_after_s
         self._entries: LRUCache[str, _Entry] = LRUCache(settings.rule_cache_size)
         self._candidates_by_caller: TwoGenerationLRUCache[Caller, tuple[CandidateRules, int]] = TwoGenerationLRUCache(
             settings.rule_cache_size
@@ -110,7 +119,7 @@ class RuleCache:
             # It moved to another key between the two reads.
             self._mark_stale(name)
             self._mark_stale(bucket)
-        raise RulesUnavailable(f"The rule {rule_id} changes its key faster than it can be read.")
+        raise RulesUnavailable(f"The rule {rule_id} changes its key faster than it can be read.", "changing")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the changes that sync publishes, until `stop` is set."""
@@ -192,16 +201,20 @@ class RuleCache:
         unread = [name for name in missing if name not in self._reads]
         if unread:
             read = asyncio.create_task(self._read(unread))
+            read.add_done_callback(_retrieve_error)
             self._reads.update(dict.fromkeys(unread, read))
         reads = {self._reads[name] for name in missing}
         held = {name: self._entries.get(name) for name in names}
+        known_before = None not in held.values()
+        # The reads are shared, so they go on if this caller is cancelled or reaches its deadline.
+        await asyncio.wait(reads, timeout=self._fallback_after_s if known_before else self._deadline_s)
         failure: RulesUnavailable | None = None
         for read in reads:
             try:
-                # The read is shared, so it must go on if this caller is cancelled or reaches its deadline.
-                await asyncio.wait_for(asyncio.shield(read), self._deadline_s)
-            except TimeoutError:
-                failure = RulesUnavailable("The cache Redis does not answer in time.")
+                if read.done():
+                    read.result()
+                else:
+                    failure = RulesUnavailable("The cache Redis does not answer in time.", "timeout")
             except RulesUnavailable as error:
                 failure = error
         return {name: self._value(name, held[name], failure) for name in names}
@@ -213,7 +226,7 @@ class RuleCache:
     def _value(self, name: str, held: _Entry | None, failure: RulesUnavailable | None) -> Any:  # noqa: ANN401
         entry = self._entries.get(name) or held
         if entry is None:
-            raise failure or RulesUnavailable("The rules are not known.")
+            raise failure or RulesUnavailable("The rules are not known.", "missing")
         return entry.value
 
     async def _read(self, names: Sequence[str]) -> None:
@@ -245,10 +258,18 @@ class RuleCache:
         try:
             version, *values = await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
-            raise RulesUnavailable(f"The cache Redis does not answer: {error}") from error
+            timed_out = isinstance(error, RedisTimeoutError | TimeoutError)
+            cause = "timeout" if timed_out else "unreachable"
+            raise RulesUnavailable(f"The cache Redis does not answer: {error}", cause) from error
         if version is None:
-            raise RulesUnavailable("The cache Redis holds no rules; sync will publish them again.")
+            raise RulesUnavailable("The cache Redis holds no rules; sync will publish them again.", "missing")
         return int(version), [_decode(name, value) for name, value in zip(names, values, strict=True)]
+
+
+def _retrieve_error(read: asyncio.Task[None]) -> None:
+    """Keep asyncio from logging the error of a read for which nobody waits any more."""
+    if not read.cancelled():
+        read.exception()
 
 
 _STATE_PREFIX = "state:"

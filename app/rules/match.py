@@ -53,44 +53,46 @@ class CandidateRules:
     these applies the first matching shadow rule of each key type, which takes no other rule's place.
     """
 
-    __slots__ = ("_by_type", "_default", "_default_shadows", "_interned", "_shadows")
+    __slots__ = ("_by_type", "_default", "_interned", "_with_shadows")
 
     def __init__(self, keys: CallerKeys, rules: Mapping[str, Sequence[ActiveRule]]) -> None:
         caller = keys.default.descriptor
         by_type = [_candidates(of_type, rules, caller) for of_type in keys.by_type]
         default = _candidates((keys.default,), rules, caller)
         self._by_type = tuple(filter(None, map(_enforced, by_type)))
-        self._shadows = tuple(filter(None, map(_shadows, by_type)))
         self._default = _enforced(default)
-        self._default_shadows = _shadows(default)
+        pairs = tuple((_enforced(candidates), _shadows(candidates)) for candidates in (*by_type, default))
+        self._with_shadows = pairs if any(shadows for _, shadows in pairs) else ()
         self._interned: dict[tuple[Match, ...], tuple[Match, ...]] = {}
 
     def matches(self, method: str, paths: Sequence[str]) -> tuple[Match, ...]:
-        """The rules that apply to a request, shadow rules last; the same tuple whenever the same rules apply.
+        """The rules that apply to a request; the same tuple whenever the same rules apply.
 
         `paths` holds every form in which the app server may read the path; if they lead to different rules of one key
         type, the rule with the lowest permitted rate applies.
         """
         found: list[Match] = []
-        for candidates in self._by_type:
-            match = _strictest_match(candidates, method, paths)
-            if match is not None:
-                found.append(match)
-        without_rule = not found
-        if without_rule and (default := _strictest_match(self._default, method, paths)) is not None:
-            found.append(default)
-        if self._shadows or self._default_shadows:
-            self._add_shadows(found, method, paths, without_rule=without_rule)
+        if self._with_shadows:
+            self._find_with_shadows(found, method, paths)
+        else:
+            for candidates in self._by_type:
+                match = _strictest_match(candidates, method, paths)
+                if match is not None:
+                    found.append(match)
+            if not found and (default := _strictest_match(self._default, method, paths)) is not None:
+                found.append(default)
         matches = tuple(found)
         return self._interned.setdefault(matches, matches)
 
-    def _add_shadows(self, found: list[Match], method: str, paths: Sequence[str], *, without_rule: bool) -> None:
-        for candidates in self._shadows:
-            match = _strictest_match(candidates, method, paths)
-            if match is not None:
-                found.append(match)
-        if without_rule and (default := _strictest_match(self._default_shadows, method, paths)) is not None:
-            found.append(default)
+    def _find_with_shadows(self, found: list[Match], method: str, paths: Sequence[str]) -> None:
+        any_enforced = False
+        *by_type, default = self._with_shadows
+        for enforced, shadows in by_type:
+            match = _strictest_match(enforced, method, paths)
+            any_enforced = any_enforced or match is not None
+            found += [one for one in (match, _strictest_match(shadows, method, paths)) if one is not None]
+        if not any_enforced:
+            found += [one for one in (_strictest_match(of, method, paths) for of in default) if one is not None]
 
 
 def _candidates(keys: Iterable[Key], rules: Mapping[str, Sequence[ActiveRule]], caller: str) -> tuple[_Candidate, ...]:

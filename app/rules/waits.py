@@ -16,7 +16,7 @@ async def longest_wait_s(redis: Redis) -> float:
     longest = 0.0
     try:
         if not await redis.exists(keys.VERSION):
-            raise RulesUnavailable("The rules are not published.")
+            raise RulesUnavailable("The rules are not published.", "missing")
         page: list[bytes] = []
         async for name in redis.scan_iter(match="rule:*", count=PAGE_SIZE):
             page.append(name)

@@ -1,5 +1,6 @@
 """Turns errors into problem details in both FastAPI applications."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
@@ -7,14 +8,23 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import PenstockError
+from app.errors import PenstockError, Unavailable
 from app.web.excerpt import excerpt
 from app.web.problems import Reply, add_own_headers, error_reply, problem
 
+OnUnavailable = Callable[[Unavailable], None]
 
-def add_problem_handlers(application: FastAPI) -> None:
-    """Make every error that a route can raise a problem document."""
-    application.add_exception_handler(PenstockError, _on_error)
+
+def add_problem_handlers(application: FastAPI, on_unavailable: OnUnavailable | None = None) -> None:
+    """Make every error that a route can raise a problem document. `on_unavailable` is told of each that becomes 503."""
+
+    async def on_error(_: Request, error: Exception) -> Response:
+        assert isinstance(error, PenstockError), "the handler is registered for this class"
+        if on_unavailable is not None and isinstance(error, Unavailable):
+            on_unavailable(error)
+        return response_of(error_reply(error))
+
+    application.add_exception_handler(PenstockError, on_error)
     application.add_exception_handler(HTTPException, _on_http_error)
     application.add_exception_handler(RequestValidationError, _on_invalid)
     application.add_exception_handler(Exception, _on_bug)
@@ -42,11 +52,6 @@ def response_of(reply: Reply) -> Response:
     response = Response(reply.body, reply.status)
     response.raw_headers = list(reply.headers)
     return response
-
-
-async def _on_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, PenstockError), "the handler is registered for this class"
-    return response_of(error_reply(error))
 
 
 async def _on_bug(_: Request, error: Exception) -> Response:

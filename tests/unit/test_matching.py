@@ -144,10 +144,10 @@ def test_a_shadow_rule_takes_no_rules_place() -> None:
 def test_a_shadow_rule_suppresses_no_default() -> None:
     default = rule("default", key_type="default", key_value=None)
     dark = rule("dark", key_type="ip", shadow=True)
-    assert matches(default, dark) == [("default", "user:u"), ("dark", "ip:10.1.2.3")]
+    assert matches(default, dark) == [("dark", "ip:10.1.2.3"), ("default", "user:u")]
     dark_default = rule("dark-default", key_type="default", key_value=None, shadow=True)
     assert matches(default, dark, dark_default) == [
-        ("default", "user:u"), ("dark", "ip:10.1.2.3"), ("dark-default", "user:u"),
+        ("dark", "ip:10.1.2.3"), ("default", "user:u"), ("dark-default", "user:u"),
     ]  # fmt: skip
     assert matches(rule("user"), dark_default) == [("user", "user:u")]
 

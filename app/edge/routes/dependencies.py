@@ -16,6 +16,7 @@ from app.queue.records import Records
 from app.rules.cache import RuleCache
 from app.settings import Settings
 from app.web.headers import Headers, value_of
+from app.web.problem_handlers import OnUnavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class ApiParts:
     identity_tokens: IdentityTokens
     settings: Settings
     poll_limit: PollLimit
+    on_unavailable: OnUnavailable
     draining: asyncio.Event
 
 

@@ -65,7 +65,7 @@ class Producer:
             async with asyncio.timeout(self._timeout_s):
                 await self._producer.send_and_wait(topic, value, key=key, headers=list(headers))
         except TimeoutError as error:
-            raise QueueUnavailable("Kafka did not acknowledge the message in time.") from error
+            raise QueueUnavailable("Kafka did not acknowledge the message in time.", "timeout") from error
         except KafkaError as error:
             # An idempotent producer numbers its messages. After one was refused the broker accepts no later one.
             self._failed.set()

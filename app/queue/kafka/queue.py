@@ -60,7 +60,9 @@ class KafkaQueue:
         if not self._producer.is_ready:
             raise QueueUnavailable("Kafka cannot be reached.")
         if deferral.rule.queue.max_wait_seconds + DAY_S >= self._retention_s:
-            raise QueueUnavailable("The Kafka topic does not keep messages for as long as this rule lets jobs wait.")
+            raise QueueUnavailable(
+                "The Kafka topic does not keep messages for as long as this rule lets jobs wait.", "retention"
+            )
         recorded = await self._staging.record(deferral)
         answer = recorded.answer
         if isinstance(answer, Full):
@@ -100,7 +102,7 @@ class KafkaQueue:
         """Produce the message of a job whose edge may have failed before it did. The intake skips a second message."""
         await self._produce(job.id, job.flow, request, seal=seal)
         if not await self._staging.confirm_produced(job.id):
-            raise QueueUnavailable("The job of this idempotency key was not accepted.")
+            raise QueueUnavailable("The job of this idempotency key was not accepted.", "job_just_ended")
 
     async def _abandon(self, job_id: str) -> bool:
         """Cancel a job before its client is refused. False if the job has been accepted or sent after all.

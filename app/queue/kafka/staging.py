@@ -76,7 +76,7 @@ class Staging:
                 raise IdempotencyConflict("The idempotency key was used for a different request.")
         job = await view(self._scripts, answer.first.decode())
         if job is None:
-            raise QueueUnavailable("The job of this idempotency key has just ended.")
+            raise QueueUnavailable("The job of this idempotency key has just ended.", "job_just_ended")
         return Recorded(Enqueued(job, flow_was_empty=False, known=True), awaits_message=bool(answer.second))
 
     async def awaits_message(self, job: Job) -> bool:
