@@ -7,6 +7,7 @@ import orjson
 import structlog
 from pydantic import ValidationError
 
+from app.identity.caller import Caller, claim_text
 from app.limiter.policy import Policy
 from app.rules.model import Rule, first_problem
 from app.web.excerpt import excerpt
@@ -38,11 +39,19 @@ class ActiveRule:
         self.queue: Final = rule.queue
         self.overtaking: Final = rule.overtaking
         self.methods: Final = _methods(rule)
+        self.claims: Final = _claims(rule)
+        self.anonymous: Final = rule.match.anonymous
         self.path_prefix: Final = None if rule.match.path_prefix is None else prefix_form(rule.match.path_prefix)
         self.policy: Final = _policy(rule, revision)
         self.has_own_drain_rate: Final = rule.drain is not None
         self.drain_policy: Final = _drain_policy(rule, revision) or self.policy
         self._snapshot: bytes | None = None
+
+    def is_about(self, caller: Caller) -> bool:
+        """Whether the rule may apply to this caller's requests: by the token and its claims, not by the key."""
+        if self.anonymous is not None and self.anonymous != (caller.subject is None):
+            return False
+        return all(claim_text(caller.claims.get(name)) in values for name, values in self.claims)
 
     @property
     def rejects(self) -> bool:
@@ -71,6 +80,12 @@ def _methods(rule: Rule) -> frozenset[str]:
     """The methods that the rule is about, HEAD with GET; none means every method."""
     methods = frozenset(rule.match.methods or ())
     return methods | {"HEAD"} if "GET" in methods else methods
+
+
+def _claims(rule: Rule) -> tuple[tuple[str, frozenset[str | None]], ...]:
+    """The claims that a caller must have, with the texts of their values (`claim_text`)."""
+    required = (rule.match.claims or {}).items()
+    return tuple((name, frozenset(map(claim_text, of if isinstance(of, list) else [of]))) for name, of in required)
 
 
 def _policy(rule: Rule, revision: int) -> Policy:

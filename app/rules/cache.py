@@ -100,7 +100,7 @@ class RuleCache:
         if index is None:
             index = (await self._values([keys.INDEX]))[keys.INDEX]
         wanted = caller_keys(caller, index)
-        candidates = CandidateRules(wanted, await self._values(wanted.buckets))
+        candidates = CandidateRules(caller, wanted, await self._values(wanted.buckets))
         if all(self._is_fresh(name) for name in (keys.INDEX, *wanted.buckets)):
             self._candidates_by_caller.put(caller, (candidates, changes))
         return candidates

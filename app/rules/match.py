@@ -55,10 +55,10 @@ class CandidateRules:
 
     __slots__ = ("_by_type", "_default", "_interned", "_with_shadows")
 
-    def __init__(self, keys: CallerKeys, rules: Mapping[str, Sequence[ActiveRule]]) -> None:
-        caller = keys.default.descriptor
-        by_type = [_candidates(of_type, rules, caller) for of_type in keys.by_type]
-        default = _candidates((keys.default,), rules, caller)
+    def __init__(self, caller: Caller, keys: CallerKeys, rules: Mapping[str, Sequence[ActiveRule]]) -> None:
+        about = {key: [rule for rule in of_key if rule.is_about(caller)] for key, of_key in rules.items()}
+        by_type = [_candidates(of_type, about, keys.default.descriptor) for of_type in keys.by_type]
+        default = _candidates((keys.default,), about, keys.default.descriptor)
         self._by_type = tuple(filter(None, map(_enforced, by_type)))
         self._default = _enforced(default)
         pairs = tuple((_enforced(candidates), _shadows(candidates)) for candidates in (*by_type, default))

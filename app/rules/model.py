@@ -34,6 +34,9 @@ MAX_VERSION = 2**53 - 1
 MAX_NAME_LENGTH = 256
 """Characters of `updated_by`. The store cuts a longer name."""
 
+MAX_CLAIM_LENGTH = 1024
+"""Characters of a claim's value that a rule asks for."""
+
 _TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$"  # RFC 9110, 5.6.2
 
 
@@ -92,6 +95,12 @@ PathPrefix = Annotated[
 ]
 
 
+ClaimName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+ClaimText = Annotated[str, StringConstraints(max_length=MAX_CLAIM_LENGTH)]
+ClaimValue = ClaimText | bool | int | float
+ClaimValues = ClaimValue | Annotated[list[ClaimValue], Field(min_length=1, max_length=64)]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
@@ -105,6 +114,18 @@ class MatchConditions(_Strict):
     """`/api` and `/api/` match `/api` and every path below `/api/`, however the path is spelled: percent-encoded or
     not, with repeated slashes or without. Never a regular expression, and without a query. Default: every path.
     """
+    claims: Annotated[dict[ClaimName, ClaimValues], Field(min_length=1, max_length=16)] | None = None
+    """Claims of the verified token, such as `{plan: pro}`: each must have this value, or one of a list of values. A
+    caller without a token has no claims. Default: whatever the claims are.
+    """
+    anonymous: bool | None = None
+    """`true`: only callers without a token. `false`: only callers with one. Default: both."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.anonymous and self.claims:
+            raise ValueError("claims: callers without a token have none")
+        return self
 
 
 class Drain(_Strict):
@@ -221,6 +242,8 @@ class Rule(_Strict):
     def _consistent(self) -> Self:
         if (self.key_type == DEFAULT) != (self.key_value is None):
             raise ValueError("key_value: required, except for key_type 'default', which has none")
+        if self.match.anonymous and self.key_type.partition(":")[0] in {"user", "claim"}:
+            raise ValueError(f"match.anonymous: callers without a token have no {self.key_type}")
         algorithm = ALGORITHMS[self.algorithm]
         if algorithm.max_limit is not None and self.limit > algorithm.max_limit:
             raise ValueError(f"limit: at most {algorithm.max_limit} with algorithm {self.algorithm!r}")

@@ -24,7 +24,8 @@ _READABLE_DATE = {
 }
 """Dates that Python can hold. `$jsonSchema` has no bounds for dates."""
 
-_KEPT = ("enum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum")
+_KEPT = ("enum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum",
+         "minProperties", "maxProperties")  # fmt: skip
 
 
 def mongodb_schema() -> dict[str, Any]:
@@ -66,6 +67,8 @@ def _convert(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, A
         converted["multipleOf"] = 1
     if "items" in schema:
         converted["items"] = _convert(schema["items"], definitions)
+    if isinstance(schema.get("additionalProperties"), dict):
+        converted["additionalProperties"] = _convert(schema["additionalProperties"], definitions)
     if "properties" in schema:
         converted["properties"] = {name: _convert(of, definitions) for name, of in schema["properties"].items()}
         converted["additionalProperties"] = False

@@ -194,3 +194,21 @@ async def test_a_shadow_rule_takes_no_other_rules_place(edge: Edge) -> None:
     answer = await edge.get("/elsewhere", edge.bearer("u"))
     assert answer.headers["ratelimit-policy"].startswith('"known"')
     assert edge.counted("penstock_shadow_refusals_total", rule_id="dark-ip") >= 1
+
+
+async def test_plans_by_a_claim_and_strangers_by_address(edge: Edge) -> None:
+    users = {"key_type": "user", "key_value": "*", **FEW}
+    public = {"anonymous": True, "path_prefix": "/public"}
+    await publish(
+        edge,
+        {"rule_id": "free", "match": {"claims": {"plan": "free"}}, **users},
+        {"rule_id": "pro", "match": {"claims": {"plan": ["pro", "team"]}}, **users, "limit": 3},
+        {"rule_id": "strangers", "key_type": "ip", "key_value": "*", "match": public, **FEW},
+    )
+    for user in ("u", "v"):  # a counter for each of them
+        assert await statuses(edge, 3, edge.bearer(user, plan="free")) == [200, 200, 429]
+    assert await statuses(edge, 4, edge.bearer("w", plan="team")) == [200, 200, 200, 429]
+    assert await statuses(edge, 3, came_from("192.0.2.7"), path="/public") == [200, 200, 429]
+    known = (came_from("192.0.2.7"), edge.bearer("x", plan="none"))
+    assert await statuses(edge, 3, *known, path="/public") == [200, 200, 200]
+    assert await applying(edge, edge.bearer("x", plan="none")) == ["known"]

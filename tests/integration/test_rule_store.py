@@ -24,7 +24,12 @@ FULL = {
     "cost": 2,
     "priority": -3,
     "enabled": False,
-    "match": {"methods": ["GET"], "path_prefix": "/api"},
+    "match": {
+        "methods": ["GET"],
+        "path_prefix": "/api",
+        "claims": {"plan": ["pro", "team"], "https://issuer.test/tenant": 42, "beta": True},
+        "anonymous": False,
+    },
     "on_limit": "defer",
     "drain": {"limit": 5, "window_seconds": 1, "burst": 2},
     "paused": True,

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from app.errors import InvalidRule
 from app.identity.caller import Caller
 from app.rules.active import ActiveRule
 from app.rules.key_types import KeyIndex
@@ -32,7 +33,7 @@ def matches(
     buckets: dict[str, list[ActiveRule]] = {}
     for one in rules:
         buckets.setdefault(str(bucket_of(one.rule)), []).append(one)
-    found: tuple[Match, ...] = CandidateRules(caller_keys(caller, INDEX), buckets).matches(method, paths)
+    found: tuple[Match, ...] = CandidateRules(caller, caller_keys(caller, INDEX), buckets).matches(method, paths)
     return [(match.rule.rule_id, match.descriptor) for match in found]
 
 
@@ -170,3 +171,56 @@ def test_callers_cannot_shape_keys() -> None:
     for key in caller_keys(caller, INDEX).by_type[0]:
         assert len(key.descriptor) < 140
         assert not set("{}|; ") & set(key.descriptor)
+
+
+FREE = {"match": {"claims": {"plan": "free"}}}
+PRO = {"match": {"claims": {"plan": ["pro", "team"]}}, "limit": 100}
+
+
+def test_each_user_of_a_plan_has_a_counter_of_their_own() -> None:
+    plans = (rule("free", **FREE), rule("pro", **PRO))
+    assert matches(*plans, claims={"plan": "free"}) == [("free", "user:u")]
+    assert matches(*plans, claims={"plan": "team"}, sub="v") == [("pro", "user:v")]
+    assert matches(*plans, claims={"plan": "other"}) == []
+    assert matches(*plans) == []
+    assert matches(*plans, sub=None) == []
+
+
+def test_every_claim_must_match_by_the_text_by_which_it_is_counted() -> None:
+    both = rule("both", match={"claims": {"tenant": 42, "beta": True}})
+    assert matches(both, claims={"tenant": 42, "beta": True}) == [("both", "user:u")]
+    assert matches(both, claims={"tenant": "42", "beta": "true"}) == [("both", "user:u")]
+    assert matches(both, claims={"tenant": 43, "beta": True}) == []
+    assert matches(both, claims={"tenant": 42}) == []
+    assert matches(both, claims={"tenant": [42], "beta": True}) == []
+
+
+def test_a_claim_that_is_not_counted_never_matches() -> None:
+    for value in (None, [], {}, ["free"], {"plan": "free"}):
+        assert matches(rule("free", **FREE), claims={"plan": value}) == []
+
+
+def test_a_rule_for_addresses_may_leave_out_callers_with_a_token() -> None:
+    strangers = rule("strangers", key_type="ip", match={"anonymous": True})
+    known = rule("known", key_type="ip", match={"anonymous": False})
+    assert matches(strangers, known, sub=None) == [("strangers", "ip:10.1.2.3")]
+    assert matches(strangers, known) == [("known", "ip:10.1.2.3")]
+    assert matches(rule("all", key_type="default", key_value=None, match={"anonymous": True})) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"match": {"anonymous": True, "claims": {"plan": "free"}}}, "claims: callers without a token have none"),
+        ({"match": {"anonymous": True}}, "match.anonymous: callers without a token have no user"),
+        ({"match": {"claims": {}}}, "match.claims: "),
+        ({"match": {"claims": {"plan": None}}}, "match.claims.plan"),
+        ({"match": {"claims": {"plan": []}}}, "match.claims.plan"),
+        ({"match": {"claims": {"plan": {"a": 1}}}}, "match.claims.plan"),
+        ({"match": {"claims": {"plan": "x" * 1025}}}, "match.claims.plan"),
+    ],
+)
+def test_conditions_that_nobody_meets_are_refused(fields: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidRule) as caught:
+        rule("r", **fields)
+    assert problem in str(caught.value)

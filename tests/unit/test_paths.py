@@ -145,8 +145,10 @@ def rule_for(raw: bytes, rates: dict[str, int]) -> int | None:
         ActiveRule(parse_rule(base | {"rule_id": f"r{i}", "limit": limit, "match": {"path_prefix": prefix}}), 1)
         for i, (prefix, limit) in enumerate(rates.items())
     ]
-    caller = caller_keys(Caller("u", "iss", {}, "192.0.2.1"), KeyIndex())
-    found = CandidateRules(caller, {"rule:user:*": rules}).matches("GET", path_forms(raw))
+    caller = Caller("u", "iss", {}, "192.0.2.1")
+    found = CandidateRules(caller, caller_keys(caller, KeyIndex()), {"rule:user:*": rules}).matches(
+        "GET", path_forms(raw)
+    )
     return found[0].rule.limit if found else None
 
 
