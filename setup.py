@@ -73,6 +73,7 @@ HOT = [
     "consumers/retry.py",
     "consumers/send_gate.py",
     "consumers/sender.py",
+    "consumers/served_ring.py",
     "consumers/settling.py",
     "consumers/slots.py",
     "consumers/turn_taking.py",

@@ -57,7 +57,7 @@ class Draining:
             return
         if drained.rests and not missed:  # it is due no more, so it need not be given back
             if drained.emptied_at_us:
-                await self._slots.clear_marker(flow.name, rule, drained.emptied_at_us)
+                await self._slots.clear_markers([(flow.name, rule)], drained.emptied_at_us)
             return
         wait_us = int((drained.ask_at_s - monotonic()) * 1e6)
         if missed and wait_us <= 0:  # its slot was missed, and not its turn

@@ -46,6 +46,7 @@ class Pacer:
         self._jobs: deque[LeasedJob] = deque()
         self._slots: deque[float] = deque()
         self._sending: asyncio.Task[None] | None = None
+        self._waits_for_slot = False
         self.late_slots = 0
         """How many slots were missed because they had passed, not because `may_send` was false."""
 
@@ -55,6 +56,14 @@ class Pacer:
         self._slots.extend(slots[: len(jobs)])
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._send_all())
+
+    def take_missed(self) -> list[LeasedJob]:
+        """Take back the jobs that have no slot any more, because some were missed: the last ones, in order."""
+        missed: list[LeasedJob] = []
+        while len(self._jobs) > len(self._slots) + self._waits_for_slot:
+            missed.append(self._jobs.pop())
+        missed.reverse()
+        return missed
 
     async def finish(self) -> list[LeasedJob]:
         """Wait until all slots have passed, and return the jobs that were not sent, in order."""
@@ -68,6 +77,7 @@ class Pacer:
         consecutive = 0
         while self._jobs and self._slots:
             slot = self._slots.popleft()
+            self._waits_for_slot = True
             await self._prepare()
             consecutive += 1
             if consecutive > MAX_CONSECUTIVE_SENDS:
@@ -76,6 +86,7 @@ class Pacer:
             while (ahead_s := slot - monotonic()) > 0:
                 consecutive = 1
                 await asyncio.sleep(max(TIMER_RESOLUTION_S, ahead_s))
+            self._waits_for_slot = False
             if monotonic() - slot > self._grace_s:
                 self.late_slots += 1
             elif self._may_send():

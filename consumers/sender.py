@@ -59,8 +59,16 @@ class Sender:
             self._metrics.missed_slots.inc(pacer.late_slots)
             self._concurrency_limit.observe(math.inf, monotonic())
         if unsent:
-            await self._return(unsent)
+            await self.return_unsent(unsent)
         return bool(unsent)
+
+    async def return_unsent(self, jobs: Sequence[LeasedJob]) -> None:
+        """Return jobs that were not sent to their places in their flows. Raises QueueUnavailable."""
+        try:
+            await self._flows.release(jobs)
+        finally:  # what did not return is reclaimed when its lease ends
+            for job in jobs:
+                self._in_flight.release(job.flow)
 
     def pause_s(self, flow: str) -> float:
         """Seconds after which a flow is worth another look; 0 if a job of it may be sent now."""
@@ -94,14 +102,6 @@ class Sender:
         self._in_flight.release(flow)
         if not task.cancelled():
             task.result()
-
-    async def _return(self, jobs: Sequence[LeasedJob]) -> None:
-        """Return jobs that were not sent to their places in their flow. Raises QueueUnavailable."""
-        try:
-            await self._flows.release(jobs)
-        finally:  # what did not return is reclaimed when its lease ends
-            for job in jobs:
-                self._in_flight.release(job.flow)
 
     async def finish(self, within_s: float) -> None:
         """Wait for every delivery that has begun; what takes longer is cancelled, and its job returns to its flow."""

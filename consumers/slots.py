@@ -1,14 +1,15 @@
 """Slots: a worker asks the limiter for permission to send jobs of a flow, for all rules that they are charged for."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from time import monotonic
+from typing import NamedTuple
 
 from app.errors import RulesUnavailable
 from app.limiter.keys import backlog_of, caller_backlog_of, drain_counter, live_counter
 from app.limiter.limiter import Limiter
-from app.limiter.policy import Charge, Slots
+from app.limiter.policy import Charge, Slots, TurnRequest
 from app.queue.flow_name import ChargedRule, charged_rules, decode_costs, own_rule, shared_with
 from app.queue.flows import Flows
 from app.queue.model import FlowHead, Wait
@@ -31,6 +32,14 @@ class RuleOfFlow:
 
     active: ActiveRule
     deleted: bool
+
+
+class SlotRequest(NamedTuple):
+    """A flow of a ring that asks for up to `n` slots."""
+
+    head: FlowHead
+    rule: ActiveRule
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +92,34 @@ class SlotSource:
     async def acquire(self, head: FlowHead, rule: ActiveRule, n: int, at_us: int) -> Grant:
         """Up to `n` slots for the next jobs of a flow. `at_us`: when the flow was last seen, by the queue's clock."""
         charged, charges = await self._charges(head, rule)
-        marker = "" if rule.overtaking else caller_marker(head.name)
+        marker = own_marker(head.name, rule)
         asked_at = monotonic()
         slots = await self._limiter.acquire(
             charges, n, self.lead_time.horizon_us, self.lead_time.slot_us, marker, at_us, marker_ttl_s(rule)
         )
         granted_at = self._clock.to_monotonic_s(asked_at, slots.given_us, monotonic())
         return self._grant(charged, charges, slots, granted_at)
+
+    async def acquire_turns(
+        self, counter: str, requests: Sequence[SlotRequest], most: int, at_us: int
+    ) -> list[Grant | None]:
+        """Slots for flows that wait for the same counter, one for each in every round, up to `most` together.
+
+        None for those that did not come up before the counter had no slot left.
+        """
+        charged = [_first(counter, *await self._charges(request.head, request.rule)) for request in requests]
+        turns = [
+            TurnRequest(charges, request.n, own_marker(request.head.name, request.rule), marker_ttl_s(request.rule))
+            for request, (_, charges) in zip(requests, charged, strict=True)
+        ]
+        if not turns:
+            return []
+        asked_at = monotonic()
+        lead = self.lead_time
+        answers = await self._limiter.acquire_turns(turns, most, lead.horizon_us, lead.slot_us, at_us)
+        granted_at = self._clock.to_monotonic_s(asked_at, answers[0].given_us, monotonic())
+        grants = [self._grant(*of, slots, granted_at) for of, slots in zip(charged, answers, strict=False)]
+        return [*grants, *[None] * (len(requests) - len(grants))]
 
     def _grant(
         self, charged: Sequence[ChargedRule], charges: Sequence[Charge], slots: Slots, granted_at_s: float
@@ -140,10 +170,19 @@ class SlotSource:
             marker = backlog_of(live_counter(rule_id, descriptor))
             await self._limiter.set_backlog_marker(marker, at_us, WAITING_MARKER_S + wait.wait_us / 1e6)
 
-    async def clear_marker(self, flow: str, rule: ActiveRule, at_us: int) -> None:
-        """Say that a flow has no jobs any more, as it was seen at `at_us`."""
-        if not rule.overtaking:
-            await self._limiter.clear_backlog_marker(caller_marker(flow), at_us)
+    async def clear_markers(self, flows: Collection[tuple[str, ActiveRule]], at_us: int) -> None:
+        """Say that flows of these rules have no jobs any more, as they were seen at `at_us`."""
+        markers = [marker for flow, rule in flows if (marker := own_marker(flow, rule))]
+        if markers:
+            await self._limiter.clear_backlog_markers(markers, at_us)
+
+
+def _first(counter: str, charged: list[ChargedRule], charges: list[Charge]) -> tuple[list[ChargedRule], list[Charge]]:
+    """Both lists with what is charged to this counter in front."""
+    at = next((at for at, rule in enumerate(charged) if rule.counter == counter), 0)
+    charged.insert(0, charged.pop(at))
+    charges.insert(0, charges.pop(at))
+    return charged, charges
 
 
 def _wait_us(wait: Wait) -> int:
@@ -153,6 +192,11 @@ def _wait_us(wait: Wait) -> int:
 def _caller_of(flow: str) -> str:
     """The descriptor of the caller whose flow it is."""
     return shared_with(flow) or own_rule(flow).descriptor
+
+
+def own_marker(flow: str, rule: ActiveRule) -> str:
+    """The backlog marker that a flow of this rule sets; empty where live requests may pass its jobs."""
+    return "" if rule.overtaking else caller_marker(flow)
 
 
 def caller_marker(flow: str) -> str:

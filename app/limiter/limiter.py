@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from app.limiter.policy import Charge, Slots, Verdict
+from app.limiter.policy import Charge, Slots, TurnRequest, Verdict
 
 
 class Limiter(Protocol):
@@ -36,6 +36,15 @@ class Limiter(Protocol):
         """
         ...
 
+    async def acquire_turns(
+        self, turns: Sequence[TurnRequest], most: int, horizon_us: int, lead_us: int, markers_at_us: int
+    ) -> list[Slots]:
+        """For a worker: slots for flows that share a counter, one for each in every round, up to `most` together.
+
+        The answers are of those that came up before the shared counter had none left, in the order of the turns.
+        """
+        ...
+
     async def now_us(self) -> int:
         """The time in microseconds by the counters' clock."""
         ...
@@ -44,6 +53,6 @@ class Limiter(Protocol):
         """Set the backlog marker with this key for jobs that were seen waiting at `at_us`, by the queue's clock."""
         ...
 
-    async def clear_backlog_marker(self, marker: str, at_us: int) -> None:
-        """Delete a backlog marker, unless it was set for jobs that were seen later than `at_us`."""
+    async def clear_backlog_markers(self, markers: Sequence[str], at_us: int) -> None:
+        """Delete backlog markers, except those that were set for jobs that were seen later than `at_us`."""
         ...

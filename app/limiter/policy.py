@@ -1,5 +1,6 @@
 """Quotas, what is charged to them, and what the limiter answers: plain values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,6 +63,18 @@ class Verdict(NamedTuple):
 
     allowed: bool
     states: tuple[QuotaState, ...]
+
+
+class TurnRequest(NamedTuple):
+    """What a flow asks for when its turn comes: up to `n` slots of all `charges`, the counter that others share first.
+
+    `marker`: the key of the backlog marker to set, unless it is empty, and for how long.
+    """
+
+    charges: Sequence[Charge]
+    n: int
+    marker: str
+    marker_ttl_s: float
 
 
 @dataclass(frozen=True, slots=True)

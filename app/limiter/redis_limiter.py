@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 
-from app.limiter.policy import Charge, Slots, Verdict
+from app.limiter.policy import Charge, Slots, TurnRequest, Verdict
 from app.limiter.script_calls import (
     KEPT_BY_ANOTHER_ALGORITHM,
     AcquireOptions,
     acquire_call,
     acquire_reply,
+    acquire_turns_call,
+    acquire_turns_reply,
     decide_call,
     decide_reply,
     fits_decide_script,
+    marker_value,
 )
 from app.process.lru_cache import TwoGenerationLRUCache
 from app.redis_wire.scripts import Script, Scripts
@@ -24,6 +27,7 @@ class RedisLimiter:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
         self._acquire = scripts.script("acquire")
+        self._acquire_turns = scripts.script("acquire_turns")
         self._decide = scripts.script("decide")
         self._decide_calls: TwoGenerationLRUCache[tuple[Charge, ...], tuple[Script, bytes]] = TwoGenerationLRUCache(
             CACHE_SIZE
@@ -64,12 +68,23 @@ class RedisLimiter:
 
         Sets the backlog marker with this key, unless it is empty, for jobs that were seen at `marker_at_us`.
         """
-        value, ttl_ms = _marker(marker_at_us, marker_ttl_s) if marker else ("", 0)
+        value, ttl_ms = marker_value(marker_at_us, marker_ttl_s) if marker else ("", 0)
         options = AcquireOptions(n, horizon_us, lead_us, 0, value, ttl_ms)
         packed = acquire_call(self._acquire, charges, options, marker)
         reply = acquire_reply(await self._scripts.run(self._acquire, charges[0].counter, packed))
         waits_us = tuple([state.wait_us for state in reply.states])
         return Slots(reply.waits_us, reply.next_wait_us, reply.now_us, waits_us)
+
+    async def acquire_turns(
+        self, turns: Sequence[TurnRequest], most: int, horizon_us: int, lead_us: int, markers_at_us: int
+    ) -> list[Slots]:
+        """For a worker: slots for flows that share a counter, one for each in every round, up to `most` together.
+
+        The answers are of those that came up before the shared counter had none left, in the order of the turns.
+        """
+        packed = acquire_turns_call(self._acquire_turns, turns, (most, horizon_us, lead_us, markers_at_us))
+        reply = await self._scripts.run(self._acquire_turns, turns[0].charges[0].counter, packed)
+        return acquire_turns_reply(turns, reply)
 
     async def now_us(self) -> int:
         """The time in microseconds by the clock of the counters' Redis."""
@@ -78,12 +93,12 @@ class RedisLimiter:
 
     async def set_backlog_marker(self, marker: str, at_us: int, ttl_s: float) -> None:
         """Set the backlog marker with this key for jobs that were seen waiting at `at_us`, by the queue's clock."""
-        value, ttl_ms = _marker(at_us, ttl_s)
+        value, ttl_ms = marker_value(at_us, ttl_s)
         await self._scripts.call("set_backlog_marker", [marker], [value, ttl_ms])
 
-    async def clear_backlog_marker(self, marker: str, at_us: int) -> None:
-        """Delete a backlog marker, unless it was set for jobs that were seen later than `at_us`."""
-        await self._scripts.call("clear_backlog_marker", [marker], [at_us])
+    async def clear_backlog_markers(self, markers: Sequence[str], at_us: int) -> None:
+        """Delete backlog markers, except those that were set for jobs that were seen later than `at_us`."""
+        await self._scripts.call("clear_backlog_markers", list(markers), [at_us])
 
     def _decide_call(self, charges: Sequence[Charge]) -> tuple[Script, bytes]:
         if fits_decide_script(charges):
@@ -95,9 +110,3 @@ def _verdict(reply: list[int]) -> Verdict:
     """The reply of acquire.lua to a live request, which asks for one slot."""
     acquired = acquire_reply(reply)
     return Verdict(len(acquired.waits_us) == 1, acquired.states)
-
-
-def _marker(at_us: int, ttl_s: float) -> tuple[str, int]:
-    """A marker's value and time to live in ms; the value begins with the latter, so that decisions can renew it."""
-    ttl_ms = int(ttl_s * 1000)
-    return f"{ttl_ms} {at_us}", ttl_ms

@@ -1,10 +1,10 @@
-"""Calls of decide.lua and acquire.lua, and their replies as named types: the one place that knows their layouts."""
+"""Calls of the limiter's scripts, and their replies as named types: the one place that knows their layouts."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from app.limiter.algorithms import ALGORITHMS
-from app.limiter.policy import Charge, QuotaState, Verdict
+from app.limiter.policy import Charge, QuotaState, Slots, TurnRequest, Verdict
 from app.redis_wire.resp import bulk, bulks
 from app.redis_wire.scripts import Argument, Script
 
@@ -66,6 +66,48 @@ def acquire_call(script: Script, charges: Sequence[Charge], options: AcquireOpti
     return b"".join((head, bulks(names), bulks(options), bulk(len(charges)), *parameters))
 
 
+def acquire_turns_call(script: Script, turns: Sequence[TurnRequest], options: tuple[int, int, int, int]) -> bytes:
+    """A call of acquire_turns.lua; `options` are its first arguments. Each counter is sent once."""
+    numbers: dict[str, int] = {}
+    counters: list[Argument] = []
+    markers: list[str] = []
+    parts: list[Argument] = []
+    for turn in turns:
+        if turn.marker:
+            markers.append(turn.marker)
+        parts += [turn.n, int(turn.marker_ttl_s * 1000) if turn.marker else 0, len(turn.charges)]
+        for charge in turn.charges:
+            number = numbers.get(charge.counter)
+            if number is None:
+                number = numbers[charge.counter] = len(numbers) + 1
+                counters += _counter_parameters(charge)
+            parts += [number, charge.cost]
+    arguments = [*options, len(numbers), *counters, *parts]
+    names = [*numbers, *markers]
+    return script.head(len(names), len(arguments)) + bulks((*names, *arguments))
+
+
+def acquire_turns_reply(turns: Sequence[TurnRequest], reply: list[int]) -> list[Slots]:
+    """Read the reply of acquire_turns.lua."""
+    now_us, at = reply[0], 1
+    answers = []
+    for turn in turns:
+        if at == len(reply):
+            break
+        granted, next_wait_us = reply[at : at + 2]
+        slots_at = at + 2
+        quotas_at = slots_at + granted
+        at = quotas_at + len(turn.charges)
+        answers.append(Slots(tuple(reply[slots_at:quotas_at]), next_wait_us, now_us, tuple(reply[quotas_at:at])))
+    return answers
+
+
+def marker_value(at_us: int, ttl_s: float) -> tuple[str, int]:
+    """A marker's value and time to live in ms; the value begins with the latter, so that decisions can renew it."""
+    ttl_ms = int(ttl_s * 1000)
+    return f"{ttl_ms} {at_us}", ttl_ms
+
+
 def decide_reply(reply: list[int]) -> Verdict:
     """Read the reply of decide.lua."""
     return Verdict(reply[0] == 1, _states(reply, _DECIDE_STATES_AT))
@@ -98,9 +140,14 @@ def _decide_parameters(charge: Charge) -> tuple[Argument, ...]:
 
 def _acquire_parameters(charge: Charge) -> tuple[Argument, ...]:
     """One quota as acquire.lua names it."""
+    return (*_counter_parameters(charge), charge.cost, _flags(charge))
+
+
+def _counter_parameters(charge: Charge) -> tuple[Argument, ...]:
+    """A counter's policy as acquire.lua and acquire_turns.lua name it."""
     algorithm = ALGORITHMS[charge.policy.algorithm]
     interval_us, units = algorithm.lua_parameters(charge.policy)
-    return (algorithm.name, interval_us, units, charge.policy.revision, charge.cost, _flags(charge))
+    return (algorithm.name, interval_us, units, charge.policy.revision)
 
 
 def _flags(charge: Charge) -> int:

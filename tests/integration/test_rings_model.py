@@ -42,6 +42,7 @@ class RingMachine(FlowMachine):
         self.held: dict[str, TakenFlow | TakenRing] = {}
         self.parked: set[str] = set()
         self.revision = 1
+        self.priority = 0
 
     @initialize()
     def begin_with_jobs(self) -> None:
@@ -69,7 +70,7 @@ class RingMachine(FlowMachine):
             self.accepted.append(answer.job.id)
 
     def _rule(self) -> ActiveRule:
-        return active(self.revision, key_type="ip", key_value="0.0.0.0/0")
+        return active(self.revision, key_type="ip", key_value="0.0.0.0/0", priority=self.priority)
 
     def take(self, choices: Choices) -> None:
         most = choices.up_to(4)
@@ -161,6 +162,7 @@ class RingMachine(FlowMachine):
     def reschedule(self, choices: Choices) -> None:
         """A rule that they are charged for changed: either of them."""
         self.revision += 1
+        self.priority = choices.one_of([0, 3, 7])
         if choices.one_of([True, False]):
             self.run(self.flows.reschedule("r", self._rule()))
             self.parked.clear()
@@ -195,7 +197,9 @@ class RingMachine(FlowMachine):
         in_rings = {name.removeprefix("ring:"): await self.members(name) for name in await self.names("ring:*")}
         rings = {ring.decode() for ring in cast("set[bytes]", await self.redis.smembers(PREFIX + "rings"))}
         assert rings == set(in_rings), "what is known as a ring is one"
-        assert {unit for unit in due if unit.startswith("~")} == {f"~{ring}" for ring in rings}, "each ring is due"
+        assert sorted(unit for unit in due if unit.startswith("~")) == sorted(f"~{ring}" for ring in rings), (
+            "each is due"
+        )
         places = Counter(unit for unit in due if not unit.startswith("~"))
         places.update(flow for flows in in_rings.values() for flow in flows)
         for flow, waiting in self.waiting.items():
@@ -208,6 +212,12 @@ class RingMachine(FlowMachine):
         for ring, members in in_rings.items():
             for flow in members:
                 assert await self.redis.hget(PREFIX + "flow:" + flow, "ring") == ring.encode()
+            highest = max([await self._priority(flow) for flow in members])
+            assert await self._priority(f"~{ring}") == highest, "a ring has the highest priority of its flows"
+            assert f"~{ring}" in await self.members(f"due:{highest}")
+
+    async def _priority(self, unit: str) -> int:
+        return int(cast("bytes", await self.redis.hget(PREFIX + "flow:" + unit, "priority")))
 
     def end_all(self) -> None:
         """All that waits is leased in the end, in order."""

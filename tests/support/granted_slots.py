@@ -15,11 +15,18 @@ from app.redis_wire.scripts import source
 from tests.support.bounds import assert_slots_within_rate
 
 CHUNK_BYTES = 65536
-ACQUIRE_SHA = sha1(source("app.limiter", "acquire").encode(), usedforsecurity=False).hexdigest().encode()
 KEYS_AT = 3
 GRANTED, NOW, SLOTS_AT = 0, 2, 3
+TURN_HEADER, TURN_COUNTER, TURN_CHARGE = 5, 4, 2
 EARLIEST_S = 0.002
 """How much before its slot a request may arrive: timers and two clocks of one machine agree to within this."""
+
+
+def _sha(script: str) -> bytes:
+    return sha1(source("app.limiter", script).encode(), usedforsecurity=False).hexdigest().encode()
+
+
+ACQUIRE_SHA, ACQUIRE_TURNS_SHA = _sha("acquire"), _sha("acquire_turns")
 
 
 class GrantedSlots:
@@ -94,9 +101,26 @@ class _Conversation:
         self._replies.feed(data)
         while (reply := self._replies.gets()) is not False:
             words = self._waiting.popleft()
-            if words[0].upper() == b"EVALSHA" and words[1] == ACQUIRE_SHA and isinstance(reply, list):
+            if words[0].upper() != b"EVALSHA" or not isinstance(reply, list):
+                continue
+            if words[1] == ACQUIRE_SHA:
                 waits_us = reply[SLOTS_AT : SLOTS_AT + reply[GRANTED]]
                 self._slots[words[KEYS_AT].decode()] += [(reply[NOW] + wait_us) / 1e6 for wait_us in waits_us]
+            elif words[1] == ACQUIRE_TURNS_SHA:
+                self._note_turns(words, reply)
+
+    def _note_turns(self, words: list[bytes], reply: list[int]) -> None:
+        """Slots of several flows, noted for the first counter of each."""
+        now, at = reply[0], 1
+        keys = int(words[KEYS_AT - 1])
+        arguments = words[KEYS_AT + keys :]
+        turn_at = TURN_HEADER + TURN_COUNTER * int(arguments[TURN_HEADER - 1])
+        while at < len(reply):
+            granted, charges = reply[at], int(arguments[turn_at + 2])
+            counter = words[KEYS_AT + int(arguments[turn_at + 3]) - 1].decode()
+            self._slots[counter] += [(now + wait_us) / 1e6 for wait_us in reply[at + 2 : at + 2 + granted]]
+            at += 2 + granted + charges
+            turn_at += 3 + TURN_CHARGE * charges
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Callable[[bytes], None]) -> None:

@@ -84,6 +84,23 @@ async def test_a_job_that_missed_its_slot_takes_the_next_one(clock: Clock) -> No
     assert sent == ["0"]
 
 
+async def test_jobs_whose_slots_were_missed_are_taken_back_while_the_others_go_on(clock: Clock) -> None:
+    sent = []
+
+    async def send(job: LeasedJob, _: float) -> None:
+        sent.append(job.id)
+
+    now = clock.now_s
+    pacer = Pacer(send, grace_s=0.02)
+    pacer.add(jobs(0, 4), [now - 1, now - 1, now + 0.1, now + 0.2])
+    assert pacer.take_missed() == [], "none is known to be missed yet"
+    await asyncio.sleep(0.01)
+    assert [job.id for job in pacer.take_missed()] == ["2", "3"], "the first ones take the slots that are left"
+    assert await pacer.finish() == []
+    assert sent == ["0", "1"]
+    assert pacer.is_idle
+
+
 async def test_a_slow_send_delays_the_next_one(clock: Clock) -> None:
     sent = []
 

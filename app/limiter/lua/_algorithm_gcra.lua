@@ -8,7 +8,6 @@ function algorithms.gcra()
   local function begin(quota, tat)
     quota.tat = tat
     quota.tau = quota.interval * quota.units
-    quota.step = quota.interval * quota.cost
   end
 
   local function load(quota, stored)
@@ -30,13 +29,13 @@ function algorithms.gcra()
 
   local function earliest(quota, horizon)
     if quota.cost > quota.units then
-      return horizon + quota.step -- never
+      return horizon + quota.interval * quota.cost -- never
     end
-    return quota.tat + quota.step - quota.tau - ROUNDING_US
+    return quota.tat + quota.interval * quota.cost - quota.tau - ROUNDING_US
   end
 
   local function spend(quota, slot)
-    quota.tat = max(quota.tat, slot) + quota.step
+    quota.tat = max(quota.tat, slot) + quota.interval * quota.cost
   end
 
   local function remaining(quota)

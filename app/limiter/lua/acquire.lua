@@ -3,7 +3,7 @@
 -- A slot is the earliest time from now + lead on at which every enforced quota permits a request. If a backlog marker
 -- stands that a quota must not pass, there is none.
 --
--- USES   _now _algorithm_*
+-- USES   _acquiring
 -- KEYS   for each quota its counter; then the backlog markers of each quota, as many as its flags say; then the backlog
 --        marker to set, if any
 -- ARGV   1 n              the most slots to grant
@@ -24,7 +24,7 @@
 local HEADER, PER_QUOTA, PER_STATE = 7, 6, 5
 local SHADOW = 1
 
-local call, max, min, ceil = redis.call, math.max, math.min, math.ceil
+local call, max, ceil = redis.call, math.max, math.ceil
 
 local n, horizon, lead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local peek, new_marker, marker_ttl_ms = ARGV[4] == '1', ARGV[5], ARGV[6]
@@ -46,50 +46,14 @@ local function backlog_at(markers)
   return found
 end
 
-local made = {} -- the functions of an algorithm are made only if a quota needs them
-local function algorithm_of(name)
-  made[name] = made[name] or algorithms[name]()
-  return made[name]
-end
-
--- Read a quota from its counter. A counter that another algorithm keeps by a newer policy, or by the same, judges the caller
--- by that algorithm; one that it keeps by an older policy is taken over, and what was spent stays spent.
-local function load(quota, name)
-  local stored = call('GET', quota.key)
-  local keeper, kept_revision = name, 0
-  if stored then
-    keeper, kept_revision = kept_by(stored)
-  end
-  local kept = algorithm_of(keeper)
-  if keeper == name or kept_revision >= quota.revision then
-    quota.algorithm = kept
-    kept.load(quota, stored)
-    return
-  end
-  local former = { key = quota.key, revision = kept_revision, parameters = '0 0 0', cost = 0 }
-  kept.load(former, stored)
-  quota.algorithm, quota.former, quota.changed = algorithm_of(name), kept, true
-  quota.algorithm.take_over(quota, min(kept.owed(former), quota.units))
-end
-
 local quotas, blocked = { nil, nil }, false
 for i = 1, count do
   local first = HEADER + (i - 1) * PER_QUOTA
   local name, interval, units, revision = ARGV[first + 1], ARGV[first + 2], ARGV[first + 3], ARGV[first + 4]
   local flags = tonumber(ARGV[first + 6])
-  local quota = {
-    key = KEYS[i],
-    interval = tonumber(interval),
-    units = tonumber(units),
-    revision = tonumber(revision),
-    parameters = interval .. ' ' .. units .. ' ' .. revision,
-    cost = tonumber(ARGV[first + 5]),
-    enforced = flags % 2 ~= SHADOW,
-    backlog = backlog_at((flags - flags % 2) / 2),
-    refused = 0,
-    changed = false,
-  }
-  load(quota, name)
+  local quota = load_quota(KEYS[i], name, interval, units, revision, tonumber(ARGV[first + 5]))
+  quota.enforced, quota.refused = flags % 2 ~= SHADOW, 0
+  quota.backlog = backlog_at((flags - flags % 2) / 2)
   blocked = blocked or quota.backlog == 1
   quotas[i] = quota
 end
@@ -135,10 +99,7 @@ for i = 1, count do
   reply[last + 3], reply[last + 4], reply[last + 5] = ceil(algorithm.reset(quota)), quota.refused, quota.backlog
   last = last + PER_STATE
   if quota.changed and not peek then
-    if quota.former then
-      quota.former.forget(quota.key)
-    end
-    algorithm.save(quota)
+    save_quota(quota)
   end
 end
 if new_marker ~= '' and not peek then

@@ -65,43 +65,77 @@ local function contended_counter(flow)
   end
 end
 
+-- A ring has the highest priority of its flows, which moves its place in `due`.
+local function set_ring_priority(unit, old, priority)
+  call('HSET', flow_key(unit), 'priority', priority)
+  local due = old and call('ZSCORE', P .. 'due:' .. old, unit)
+  if due then
+    call('ZREM', P .. 'due:' .. old, unit)
+    call('ZADD', P .. 'due:' .. priority, due, unit)
+  end
+end
+
+local function add_priority_to_ring(unit, priority)
+  local key = flow_key(unit)
+  call('HINCRBY', key, 'at:' .. priority, 1)
+  local old = call('HGET', key, 'priority')
+  if not old or tonumber(priority) > tonumber(old) then
+    set_ring_priority(unit, old, priority)
+  end
+end
+
+-- There are as many fields to look at as rules have priorities.
+local function remove_priority_from_ring(unit, priority)
+  local key, field = flow_key(unit), 'at:' .. priority
+  if call('HINCRBY', key, field, -1) > 0 then
+    return
+  end
+  call('HDEL', key, field)
+  local highest
+  for _, name in ipairs(call('HKEYS', key)) do
+    local other = tonumber(match(name, '^at:(.+)$') or nil)
+    if other and other > (highest or -math.huge) then
+      highest = other
+    end
+  end
+  local old = call('HGET', key, 'priority')
+  if highest and highest < tonumber(old) then
+    set_ring_priority(unit, old, int(highest))
+  end
+end
+
 local function leave_ring(flow, counter)
-  local ring = ring_key(counter)
+  local ring, unit, key = ring_key(counter), '~' .. counter, flow_key(flow)
   call('ZREM', ring, flow)
-  call('HDEL', flow_key(flow), 'ring')
+  call('HDEL', key, 'ring')
   if call('EXISTS', ring) == 0 then
-    local unit = '~' .. counter
     call('ZREM', due_key(unit), unit)
     call('DEL', flow_key(unit))
     call('SREM', P .. 'rings', counter)
+  else
+    remove_priority_from_ring(unit, call('HGET', key, 'priority') or '0')
   end
 end
 
--- The ring gets the highest priority of its flows.
-local function raise_ring(unit, priority)
-  local key = flow_key(unit)
-  local old = call('HGET', key, 'priority')
-  if not old then
-    call('HSET', key, 'priority', priority)
-  elseif tonumber(priority) > tonumber(old) then
-    local due = call('ZSCORE', P .. 'due:' .. old, unit)
-    call('HSET', key, 'priority', priority)
-    if due then
-      call('ZREM', P .. 'due:' .. old, unit)
-      call('ZADD', P .. 'due:' .. priority, due, unit)
-    end
-  end
+local TURN = 1048576 -- what a turn adds to a flow's score in its ring
+
+-- Its flows have been given so many turns; fewer than none for slots that were missed.
+local function count_turns(flow, counter, turns)
+  call('ZINCRBY', ring_key(counter), int(TURN * turns), flow)
 end
 
--- due: when the ring may be worth a look, nil where it is there already; since: the time of the flow's last turn
-local function join_ring(flow, counter, due, since, interval)
-  local unit = '~' .. counter
+-- A flow joins behind all others of the ring: whoever comes and goes gets no more turns than those who stay.
+--
+-- due: when the ring may be worth a look, nil where it is there already
+local function join_ring(flow, counter, due, interval)
+  local unit, ring = '~' .. counter, ring_key(counter)
   local priority = call('HGET', flow_key(flow), 'priority') or '0'
   call('ZREM', P .. 'due:' .. priority, flow)
   call('HSET', flow_key(flow), 'ring', counter)
-  call('ZADD', ring_key(counter), int(since), flow)
+  local last = call('ZRANGE', ring, -1, -1, 'WITHSCORES')[2]
+  call('ZADD', ring, int((last or 0) + 1), flow)
   call('SADD', P .. 'rings', counter)
-  raise_ring(unit, priority)
+  add_priority_to_ring(unit, priority)
   if interval then
     call('HSET', flow_key(unit), 'interval', interval)
   end
@@ -121,12 +155,12 @@ local function rest(flow)
 end
 
 -- A flow waits until `due`, for the counter that is named; in its ring where other flows are charged for it.
-local function wait_for(flow, counter, due, since, interval)
+local function wait_for(flow, counter, due, interval)
   if counter then
     call('HSET', flow_key(flow), 'waits_for', rule_of(counter))
   end
   if counter and tonumber(call('HGET', P .. 'counters', counter) or 0) > 1 then
-    join_ring(flow, counter, due, since, interval)
+    join_ring(flow, counter, due, interval)
   else
     call('ZADD', due_key(flow), int(due), flow)
   end

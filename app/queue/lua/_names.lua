@@ -15,8 +15,9 @@
 --   flow:<flow>:spilled   sorted set: behind those, jobs whose requests stay on Kafka's disk, by number in the flow
 --   flow:<flow>:awaiting  sorted set: behind those, jobs whose message was not read from Kafka yet, by number in the flow
 --   counters              hash: "<rule id>|<descriptor>" to the number of open flows that are charged for it
---   ring:<counter>        sorted set: flows that wait for a counter which several share, by the time of their last turn
---   flow:~<counter>       hash: priority, token, held, interval of a ring, which is due and taken as one
+--   ring:<counter>        sorted set: flows that wait for a counter which several share, by the turns that they have had
+--   flow:~<counter>       hash: priority, token, held, interval of a ring, which is due and taken as one; and how many of its
+--                         flows have a priority (at:<priority>)
 --   rings                 set: the counters that have a ring
 --   due:<priority>        sorted set: flows, and rings as "~<counter>", by the time at which they are worth a look
 --   priorities            sorted set: the priorities in use

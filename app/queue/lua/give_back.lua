@@ -25,7 +25,7 @@ local function give_back(unit, due, counter, interval)
     call('ZADD', due_key(unit), int(hold_until), unit)
     return
   end
-  wait_for(unit, counter ~= '' and counter, due, now, interval)
+  wait_for(unit, counter ~= '' and counter, due, interval)
 end
 
 for at = 1, #ARGV, 5 do

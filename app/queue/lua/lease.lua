@@ -1,7 +1,7 @@
 -- Leases the next jobs of flows that the caller took, each flow by itself or several of one ring, for which it keeps them
 -- until their last slot has passed. Counts an attempt of each job.
 --
--- A flow of a ring of which jobs were leased goes behind the others. One that waits for another counter than the ring's
+-- A flow of a ring of which jobs were leased has had as many turns. One that waits for another counter than the ring's
 -- leaves it.
 --
 -- USES  _flows _ending
@@ -180,16 +180,14 @@ local function read_turns(unit, wants)
   for i = 0, unit.count - 1 do
     local at = unit.first + i * FLOW_FIELDS
     local flow, n, costs, wait_us, waits_for, interval = unpack(ARGV, at, at + FLOW_FIELDS - 1)
-    local since = tonumber(call('ZSCORE', ring_key(counter), flow) or nil)
-    if since then
-      if tonumber(n) > 0 then
+    if call('ZSCORE', ring_key(counter), flow) then
+      local slots = tonumber(n)
+      if slots > 0 then
         local mixed, returned = unpack(call('HMGET', flow_key(flow), 'mixed', 'returned'))
-        push(wants, {
-          name = flow, n = tonumber(n), costs = costs, jobs = unit.jobs, mixed = mixed, returned = returned,
-        })
-        since = now + i
+        push(wants, { name = flow, n = slots, costs = costs, jobs = unit.jobs, mixed = mixed, returned = returned })
+        count_turns(flow, counter, slots)
       end
-      push(taken, { flow = flow, since = since, wait_us = tonumber(wait_us), waits_for = waits_for, interval = interval })
+      push(taken, { flow = flow, wait_us = tonumber(wait_us), waits_for = waits_for, interval = interval })
     end
   end
   return taken
@@ -220,9 +218,7 @@ local function keep_ring(unit)
       leave_ring(turn.flow, counter)
     elseif turn.wait_us >= 0 and turn.waits_for ~= counter then
       leave_ring(turn.flow, counter)
-      wait_for(turn.flow, turn.waits_for, now + turn.wait_us, turn.since, turn.interval)
-    else
-      call('ZADD', ring_key(counter), int(turn.since), turn.flow)
+      wait_for(turn.flow, turn.waits_for, now + turn.wait_us, turn.interval)
     end
   end
   local flows = {}
@@ -230,6 +226,7 @@ local function keep_ring(unit)
     push_flow(flows, flow, look_at(flow, look))
   end
   if #flows > 0 then
+    unit.priority = call('HGET', flow_key(unit.name), 'priority') -- those that left it may have had the highest
     keep(unit, false)
   end
   push_unit(unit, 0, flows)

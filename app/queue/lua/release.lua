@@ -9,12 +9,11 @@
 local now = now_us()
 local returned, acknowledged = 0, {}
 
--- A flow of a ring whose slot was missed has not had its turn: it goes before the others.
+-- A flow of a ring whose slot was missed has not had its turn.
 local function return_turn(flow)
   local counter = call('HGET', flow_key(flow), 'ring')
-  local first = counter and call('ZRANGE', ring_key(counter), 0, 0, 'WITHSCORES')[2]
-  if first then
-    call('ZADD', ring_key(counter), int(tonumber(first) - 1), flow)
+  if counter then
+    count_turns(flow, counter, -1)
   end
 end
 

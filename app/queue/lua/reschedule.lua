@@ -23,9 +23,13 @@ if not gone and old_pace == pace and tonumber(old_interval) > 0 then
 end
 
 local function move(flow, due, from, to)
+  local ring = call('HGET', flow_key(flow), 'ring')
   call('HSET', flow_key(flow), 'priority', to)
   call('ZADD', P .. 'priorities', to, to)
-  if due then
+  if ring then
+    add_priority_to_ring('~' .. ring, to)
+    remove_priority_from_ring('~' .. ring, from)
+  elseif due then
     call('ZREM', P .. 'due:' .. from, flow)
     call('ZADD', P .. 'due:' .. to, due, flow)
   end

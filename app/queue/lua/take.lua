@@ -26,8 +26,9 @@ local function sooner(score)
   end
 end
 
-local due, due_no_more = {}, {}
+local due, due_no_more, is_taken = {}, {}, {}
 local function hold(priority, unit)
+  is_taken[unit] = true
   push(list_of(due, priority), held, unit)
   call('HSET', flow_key(unit), 'token', token, 'held', held)
 end
@@ -36,7 +37,7 @@ end
 local function joins_a_ring(flow)
   local counter = has_rings and contended_counter(flow)
   if counter then
-    join_ring(flow, counter, nil, now)
+    join_ring(flow, counter)
   end
   return counter
 end
@@ -61,7 +62,7 @@ local function take_flow(priority, flow, due_at)
   end
 end
 
-local function take_ring(priority, unit, due_at)
+local function take_ring(_, unit, due_at)
   local counter, flows = sub(unit, 2), {}
   local size = call('ZCARD', ring_key(counter))
   for _, flow in ipairs(call('ZRANGE', ring_key(counter), 0, turns - 1)) do
@@ -78,7 +79,7 @@ local function take_ring(priority, unit, due_at)
     hold(call('HGET', flow_key(flow), 'priority') or '0', flow)
     push_unit(due_at, '', 1, flows)
   elseif flow then
-    hold(priority, unit)
+    hold(call('HGET', flow_key(unit), 'priority'), unit) -- those that left it may have had the highest
     push_unit(due_at, unit, size, flows)
   end
 end
@@ -90,7 +91,9 @@ for _, priority in ipairs(priorities) do
     and call('ZRANGEBYSCORE', P .. 'due:' .. priority, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, left) or {}
   for at = 1, #units, 2 do
     local take = sub(units[at], 1, 1) == '~' and take_ring or take_flow
-    take(priority, units[at], units[at + 1])
+    if not is_taken[units[at]] then -- a ring whose priority fell meanwhile comes again
+      take(priority, units[at], units[at + 1])
+    end
   end
 end
 update_due(due, due_no_more)

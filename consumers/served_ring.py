@@ -1,0 +1,97 @@
+"""A ring while a worker serves it: whose turn it was, what each flow sends, and when to ask for slots again."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from time import monotonic
+
+from app.queue.model import FlowHead, Lease, LeasedJob, TakenRing, Turn, Wait
+from app.rules.active import ActiveRule
+from consumers.pacing import Pacer
+from consumers.sender import Sender
+from consumers.slots import Grant
+
+BUSY_WAIT_S = 0.01
+MAX_SLOTS_A_TURN = 50
+
+
+@dataclass(slots=True)
+class ServedTurn:
+    """What came of a flow's turn: slots, or nothing; `rejects`: its jobs are to end, since their rule was deleted.
+
+    `reserved`: for how many jobs it asks for slots.
+    """
+
+    head: FlowHead
+    rule: ActiveRule | None = None
+    reserved: int = 0
+    grant: Grant | None = None
+    rejects: bool = False
+
+    @property
+    def slots(self) -> int:
+        """How many slots it got."""
+        return 0 if self.grant is None else len(self.grant.slots_s)
+
+    def had_turn(self, counter: str) -> bool:
+        """Whether anything changes for the flow, which waits for this counter."""
+        return self.rejects or self.slots > 0 or self.head.same_cost == 0 or self._elsewhere(counter) is not None
+
+    def for_queue(self, counter: str) -> Turn:
+        """What the queue is told of it."""
+        head = self.head
+        if self.rejects:
+            return Turn(head.name, min(head.same_cost, MAX_SLOTS_A_TURN), head.costs)
+        return Turn(head.name, self.slots, head.costs, elsewhere=self._elsewhere(counter))
+
+    def _elsewhere(self, counter: str) -> Wait | None:
+        """Another counter than the ring's that holds the flow back."""
+        if self.slots or self.grant is None or self.grant.wait.counter == counter:
+            return None
+        return self.grant.wait
+
+
+class ServedRing:
+    """A ring that this worker holds: when to ask for it again, and the pacers of its flows."""
+
+    __slots__ = ("_pacers", "_sender", "ask_at_s", "at_us", "lost", "mark_again_at_s", "ring", "wait")
+
+    def __init__(self, ring: TakenRing, sender: Sender) -> None:
+        self._sender = sender
+        self._pacers: dict[str, Pacer] = {}
+        self.ring = ring
+        self.ask_at_s = monotonic()
+        self.at_us = ring.at_us
+        self.wait = Wait(0, ring.counter)
+        self.lost = False
+        self.mark_again_at_s = 0.0
+
+    def see(self, lease: Lease) -> None:
+        """Note which flows are next after a lease."""
+        self.ring, self.at_us = replace(self.ring, heads=lease.heads), lease.at_us
+
+    def look_ahead(self, turns: Sequence[ServedTurn], lead_us: int) -> None:
+        """Ask again when the ring's counter has its next slot, as the last flow that was asked for found it."""
+        self.ask_at_s = monotonic() + BUSY_WAIT_S
+        for turn in turns:
+            wait = None if turn.grant is None else turn.grant.wait_for(self.ring.counter)
+            if turn.grant is not None and wait is not None:
+                self.wait = wait
+                self.ask_at_s = turn.grant.granted_at_s + (wait.wait_us - lead_us) / 1e6
+
+    def send(self, flow: str, jobs: Sequence[LeasedJob], slots_s: Sequence[float]) -> None:
+        """Let the flow's pacer send these jobs at these slots."""
+        pacer = self._pacers.get(flow)
+        if pacer is None:
+            pacer = self._pacers[flow] = self._sender.begin(flow)
+        pacer.add(jobs, slots_s)
+
+    async def return_missed(self) -> None:
+        """Return the jobs whose slots were missed, so that their flows have these turns again. Raises Unavailable."""
+        missed = [job for pacer in self._pacers.values() for job in pacer.take_missed()]
+        if missed:
+            await self._sender.return_unsent(missed)
+
+    async def finish(self) -> None:
+        """Wait until all slots have passed, and return the jobs that missed theirs."""
+        await asyncio.gather(*(self._sender.end(flow, pacer) for flow, pacer in self._pacers.items()))

@@ -1,0 +1,207 @@
+"""Many callers on one counter: they take turns, whatever their backlogs are and whoever came first."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from app.settings import Settings
+from tests.support.system import System, running
+from tests.support.waiting import eventually
+
+PER_S = 30
+TURN = 30
+"""Arrivals in which three callers who take turns have ten each."""
+
+DEFERRED_AT_ONCE = 32
+OPENERS = 20
+"""Requests at once, for all of which the counter has no slots."""
+
+SHARED: dict[str, Any] = {"key_type": "ip", "key_value": "0.0.0.0/0", "window_seconds": 1, "burst": 1}
+SHARED |= {"on_limit": "defer", "queue": {"max_depth": 20_000}}
+EACH_USER = {"key_type": "user", "key_value": "*", "limit": 1_000_000, "window_seconds": 1, "on_limit": "defer"}
+
+Waiting = Callable[..., AbstractAsyncContextManager[System]]
+
+
+@pytest.fixture
+def waiting(settings: Settings, tmp_path: Path) -> Waiting:
+    """A system without a worker whose shared counter somebody waits for already: whoever comes now is deferred."""
+
+    @asynccontextmanager
+    async def begin(per_s: int = PER_S) -> AsyncIterator[System]:
+        async with running(settings, tmp_path, workers=0) as system:
+            await system.put_rule("shared", limit=per_s, **SHARED)
+            await system.put_rule("each-user", **EACH_USER)
+            for rule_id in ("shared", "each-user"):
+                await system.rule_is_known(rule_id, "opener")
+
+            async def deferred() -> bool:
+                requests = (system.request("POST", "/opener", "opener") for _ in range(OPENERS))
+                return 202 in {answer.status for answer in await asyncio.gather(*requests)}
+
+            await eventually(deferred, 30, "a request is deferred")
+            yield system
+
+    return begin
+
+
+async def defer(system: System, tenant: str, count: int, named: str | None = None) -> None:
+    """So many deferred jobs of one caller; what the counter happens to have a slot for meanwhile does not count.
+
+    `named`: the first part of the target, if it is not the caller's name.
+    """
+    numbers = iter(range(count))
+
+    async def some() -> None:
+        for number in numbers:
+            answer = await system.request("POST", f"/{named or tenant}/{number}", tenant)
+            while answer.status == 200:
+                answer = await system.request("POST", f"/{named or tenant}/{number}", tenant)
+            assert answer.status == 202, answer.body
+
+    await asyncio.gather(*(some() for _ in range(min(count, DEFERRED_AT_ONCE))))
+
+
+async def drained(system: System) -> list[str]:
+    """Whose jobs have arrived at the app server, in order; not the opener's."""
+    tenants = [arrival["target"].split("/")[1] for arrival in await system.arrivals() if arrival["job"]]
+    return [tenant for tenant in tenants if tenant != "opener"]
+
+
+async def drained_at_least(system: System, count: int, within_s: float = 120.0) -> list[str]:
+    async def enough() -> bool:
+        return len(await drained(system)) >= count
+
+    await eventually(enough, within_s, f"{count} jobs have arrived")
+    return await drained(system)
+
+
+def while_all_have_jobs(order: Sequence[str], jobs: dict[str, int]) -> list[str]:
+    """The arrivals up to the one with which the first of the callers had none left."""
+    seen: Counter[str] = Counter()
+    for at, tenant in enumerate(order):
+        seen[tenant] += 1
+        if seen[tenant] == jobs[tenant]:
+            return list(order[: at + 1])
+    turns = [dict(share) for share in shares_of_each_turn(order, TURN)]
+    raise AssertionError(f"every caller still has jobs: {dict(seen)} of {jobs}; by turns: {turns}")
+
+
+def shares_of_each_turn(order: Sequence[str], turn: int) -> list[Counter[str]]:
+    return [Counter(order[at : at + turn]) for at in range(0, len(order) - turn + 1, turn)]
+
+
+async def test_callers_with_very_different_backlogs_take_turns(waiting: Waiting) -> None:
+    jobs = {"large": 1000, "medium": 100, "small": 10}
+    async with waiting() as system:
+        for tenant, count in jobs.items():  # the largest backlog was there first
+            await defer(system, tenant, count)
+        await system.ready(system.worker())
+        order = await drained_at_least(system, 240)
+    first = Counter(order[:TURN])
+    assert all(9 <= first[tenant] <= 11 for tenant in jobs), first
+    two = [tenant for tenant in order[TURN + 5 : 205] if tenant != "small"]  # two callers are left
+    assert len(two) >= 165
+    for share in shares_of_each_turn(two, TURN):
+        assert 14 <= share["medium"] <= 16, share
+
+
+async def test_each_of_three_callers_gets_a_third_within_three_percent(waiting: Waiting) -> None:
+    jobs = {"first": 400, "second": 250, "third": 200}
+    async with waiting(per_s=100) as system:
+        for tenant, count in jobs.items():
+            await defer(system, tenant, count)
+        await system.ready(system.worker(), system.worker())
+        order = while_all_have_jobs(await drained_at_least(system, 700), jobs)
+    total = Counter(order)
+    for tenant in jobs:
+        assert total[tenant] == pytest.approx(len(order) / 3, rel=0.03), total
+
+
+async def test_a_caller_who_comes_later_gets_a_third_within_a_second(waiting: Waiting) -> None:
+    async with waiting() as system:
+        for tenant in ("first", "second"):
+            await defer(system, tenant, 150)
+        await system.ready(system.worker())
+        await drained_at_least(system, 2 * PER_S)
+        await defer(system, "late", 1)
+        accepted = len(await drained(system))
+        await defer(system, "late", 40)
+        order = (await drained_at_least(system, accepted + 3 * TURN))[accepted:]
+    first = order.index("late")
+    assert first <= PER_S, "the first job of a new caller had to wait for more than a second of slots"
+    for share in shares_of_each_turn(order[first : first + 2 * TURN], TURN):
+        assert all(9 <= share[tenant] <= 11 for tenant in ("first", "second", "late")), share
+
+
+async def test_a_live_request_does_not_pass_those_who_wait_and_waits_for_its_turn_only(waiting: Waiting) -> None:
+    async with waiting() as system:
+        await defer(system, "backlog", 300)
+        await system.ready(system.worker())
+        await drained_at_least(system, PER_S)
+        for number in range(5):
+            answer = await system.request("POST", f"/live/{number}", f"live{number}")
+            assert answer.status == 202, "the counter has no slot to spare while others wait for it"
+        accepted = len(await drained(system))
+        order = await drained_at_least(system, accepted + PER_S)
+    assert Counter(order)["live"] == 5, "five callers with a job each had their turns within a second"
+
+
+async def test_a_caller_who_waits_for_another_rule_holds_up_nobody(waiting: Waiting) -> None:
+    async with waiting() as system:
+        hourly = {"key_type": "user", "key_value": "hourly", "window_seconds": 3600, "on_limit": "defer"}
+        await system.put_rule("hourly", limit=1, **hourly)
+        await system.rule_is_known("hourly", "hourly")
+        await defer(system, "other", 200)
+        await system.ready(system.worker())
+        await drained_at_least(system, PER_S)
+        await defer(system, "hourly", 3)  # the shared counter refuses them; the first will take the unit of this hour
+        order = await drained_at_least(system, 3 * PER_S)
+        assert Counter(order)["hourly"] <= 1
+        order = await drained_at_least(system, 201)
+        assert Counter(order) == {"hourly": 1, "other": 200}
+        await system.put_rule("hourly", limit=1000, **hourly)
+        order = await drained_at_least(system, 203, within_s=10)
+    assert Counter(order)["hourly"] == 3, "a change of any rule that a job is charged for makes its flow due"
+
+
+async def test_calls_for_each_job_do_not_depend_on_how_many_callers_wait(
+    waiting: Waiting, queue: Redis, cache: Redis
+) -> None:
+    used: dict[int, list[float]] = {}
+    for callers in (10, 10_000):
+        await asyncio.gather(queue.flushall(), cache.flushall())
+        async with waiting(per_s=200) as system:
+            await defer_for_each(system, 10_000, callers)
+            await system.ready(system.worker())
+            drained_before = len(await drained_at_least(system, 200))
+            before = [await calls(each) for each in (queue, cache)]
+            jobs = len(await drained_at_least(system, drained_before + 600)) - drained_before
+            after = [await calls(each) for each in (queue, cache)]
+        used[callers] = [(later - earlier) / jobs for earlier, later in zip(before, after, strict=True)]
+        print(f"{callers:,} callers: calls a job of the queue Redis and of the cache Redis: {used[callers]}")
+    for few, many in zip(used[10], used[10_000], strict=True):
+        assert many <= 1.5 * few + 0.5, used
+
+
+async def defer_for_each(system: System, jobs: int, callers: int) -> None:
+    """So many deferred jobs, of so many callers in turn."""
+    numbers = iter(range(jobs))
+
+    async def some() -> None:
+        for number in numbers:
+            await defer(system, f"caller{number % callers}", 1, named="caller")
+
+    await asyncio.gather(*(some() for _ in range(DEFERRED_AT_ONCE)))
+
+
+async def calls(redis: Redis) -> int:
+    """How many scripts this Redis has run."""
+    stats = await redis.info("commandstats")
+    return int(stats.get("cmdstat_evalsha", {}).get("calls", 0))
