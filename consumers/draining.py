@@ -53,16 +53,12 @@ class Draining:
             await self._lease_while_due(drained, rule, pacer, stopping)
         finally:
             missed = await self._sender.end(flow.name, pacer)
-        if drained.lost:
-            return
-        if drained.rests and not missed:  # it is due no more, so it need not be given back
-            if drained.emptied_at_us:
-                await self._slots.clear_markers([(flow.name, rule)], drained.emptied_at_us)
-            return
         wait_us = int((drained.ask_at_s - monotonic()) * 1e6)
         if missed and wait_us <= 0:  # its slot was missed, and not its turn
             wait_us = int((flow.due_at_s - monotonic()) * 1e6)
         await self._flows.give_back(flow, replace(drained.wait, wait_us=wait_us))
+        if drained.emptied_at_us and not missed and not drained.lost:
+            await self._slots.clear_markers([(flow.name, rule)], drained.emptied_at_us)
 
     async def _lease_while_due(
         self, drained: "_Drained", rule: ActiveRule, pacer: Pacer, stopping: Callable[[], bool]

@@ -57,6 +57,11 @@ class Pacer:
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._send_all())
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether every job was sent."""
+        return not self._jobs and (self._sending is None or self._sending.done())
+
     def take_missed(self) -> list[LeasedJob]:
         """Take back the jobs that have no slot any more, because some were missed: the last ones, in order."""
         missed: list[LeasedJob] = []

@@ -70,6 +70,10 @@ class Sender:
             for job in jobs:
                 self._in_flight.release(job.flow)
 
+    def is_in_flight(self, flow: str) -> bool:
+        """Whether jobs of a flow were sent and have no outcome yet."""
+        return self._in_flight.holds(flow)
+
     def pause_s(self, flow: str) -> float:
         """Seconds after which a flow is worth another look; 0 if a job of it may be sent now."""
         return self._gate.pause_s(flow)

@@ -92,6 +92,16 @@ class ServedRing:
         if missed:
             await self._sender.return_unsent(missed)
 
-    async def finish(self) -> None:
-        """Wait until all slots have passed, and return the jobs that missed theirs."""
-        await asyncio.gather(*(self._sender.end(flow, pacer) for flow, pacer in self._pacers.items()))
+    async def end_idle(self) -> list[str]:
+        """Forget flows that have sent their jobs and are not next; those of which jobs are still in flight."""
+        heads = {head.name for head in self.ring.heads}
+        idle = [flow for flow, pacer in self._pacers.items() if pacer.is_idle and flow not in heads]
+        return await self._end(idle)
+
+    async def finish(self) -> list[str]:
+        """Wait until all slots have passed, and return the jobs that missed theirs; the flows with jobs in flight."""
+        return await self._end(list(self._pacers))
+
+    async def _end(self, flows: Sequence[str]) -> list[str]:
+        await asyncio.gather(*(self._sender.end(flow, self._pacers.pop(flow)) for flow in flows))
+        return [flow for flow in flows if self._sender.is_in_flight(flow)]

@@ -49,7 +49,7 @@ class TurnTaking:
                     break
                 await asyncio.sleep(served.ask_at_s - monotonic())
         finally:
-            await served.finish()
+            await self._tell_sent(served, await served.finish())
         if not served.lost:
             wait_us = int((served.ask_at_s - monotonic()) * 1e6)
             await self._flows.give_back(served.ring, replace(served.wait, wait_us=wait_us))
@@ -64,10 +64,16 @@ class TurnTaking:
         if lease is None:
             return False
         served.see(lease)
+        await self._tell_sent(served, await served.end_idle())
         await self._start(served, turns, lease.jobs)
         is_near = served.wait.wait_us <= 2 * self._slots.lead_time.horizon_us
         await self._update_markers(served, turns, lease, is_near=is_near)
         return not served.lost and is_near
+
+    async def _tell_sent(self, served: ServedRing, flows: Sequence[str]) -> None:
+        """Other workers may go on with flows whose jobs were sent, though they have no outcome yet."""
+        if flows:
+            await self._flows.sent(flows, served.ring.token)
 
     # ---------------------------------------------------------------------------------------------------- asking
 

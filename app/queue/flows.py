@@ -236,7 +236,10 @@ class Flows:
         return jobs
 
     async def give_back(self, unit: TakenFlow | TakenRing, wait: Wait) -> bool:
-        """Give a flow or a ring back, to be due after `wait`. False: it was lost."""
+        """Give a flow or a ring back, to be due after `wait`. False: it was lost.
+
+        All jobs of a flow that were leased with its token must have been sent or have returned: others go on with it.
+        """
         counter = unit.counter if isinstance(unit, TakenRing) else unit.name
         partition = keys.partition_of_flow(counter, self._partitions)
         batcher = self._giving_back.get(partition)
@@ -250,6 +253,12 @@ class Flows:
                 give_back, MAX_UNITS_AT_ONCE, lambda _: 1, MAX_UNITS_AT_ONCE
             )
         return await batcher.submit((unit.name, unit.token, *_wait_arguments(wait)))
+
+    async def sent(self, flows: Sequence[str], token: str) -> None:
+        """Say that all jobs of these flows of a ring that were leased with its token were sent or have returned."""
+        for at in range(0, len(flows), MAX_UNITS_AT_ONCE):
+            page = flows[at : at + MAX_UNITS_AT_ONCE]
+            await self._call("sent", keys.partition_of_flow(page[0], self._partitions), [token, *page])
 
     async def park(self, flow: str, token: str, revision: int) -> None:
         """Stop draining a flow whose rule is paused in this revision, until the rule changes; `token`: who holds it."""

@@ -33,7 +33,8 @@ INTERVAL_S = 0.1
 FLOW = "r|user:u"
 STEPS = (
     "enqueue", "enqueue", "take_and_lease", "take_and_lease", "take_and_lease", "attempts_end", "attempts_end",
-    "give_back", "park", "reschedule", "reclaim", "extend", "backoff_ends", "time_is_over", "expire", "cancel",
+    "give_back", "late_give_back", "park", "reschedule", "reclaim", "extend", "backoff_ends", "time_is_over",
+    "expire", "cancel",
 )  # fmt: skip
 
 
@@ -57,6 +58,9 @@ class OneFlowMachine(FlowMachine):
         self.model = ModelFlow()
         self.leased: dict[str, LeasedJob] = {}
         self.taken: TakenFlow | None = None
+        self.lost: TakenFlow | None = None
+        self.unsent: tuple[str, str] | None = None
+        """The last job that was leased, and with which token, until that worker says that it has sent what it had."""
         self.parked = False
         self.revision = 1
         self.numbers = 0
@@ -110,6 +114,10 @@ class OneFlowMachine(FlowMachine):
         if self.taken is not None or self.parked or not self.model.waiting:
             assert units == []
             return
+        if self.unsent is not None and self.model.jobs[self.unsent[1]].state == "running":
+            assert units == [], "those before them may not have been sent"
+            self.run(self.redis.zadd(PREFIX + "due:0", {FLOW: 1}, xx=True))
+            return
         [unit] = units
         assert isinstance(unit, TakenFlow)
         self.taken = unit
@@ -133,6 +141,8 @@ class OneFlowMachine(FlowMachine):
         assert list(ids(answer.jobs)) == expected
         assert [job.attempt for job in answer.jobs] == [self.model.jobs[job_id].attempts for job_id in expected]
         self.leased |= {job.id: job for job in answer.jobs}
+        if answer.jobs:
+            self.unsent = (self.taken.token, answer.jobs[-1].id)
         self._forget_closed()
         if self.taken is not None:
             self.taken = replace(self.taken, head=answer.head)
@@ -143,14 +153,23 @@ class OneFlowMachine(FlowMachine):
             return
         assert self.run(self.flows.give_back(self.taken, Wait(0)))
         assert self.run(self.flows.lease(self.taken, 1, consumer="c", keep_us=0)) is None, "it is not ours any more"
-        self.taken = None
+        self.taken = self.unsent = None
+
+    def late_give_back(self, _: Choices) -> None:
+        """The flow was taken from a worker, which has sent what it had in hand meanwhile."""
+        if self.lost is None:
+            return
+        assert not self.run(self.flows.give_back(self.lost, Wait(0)))
+        if self.unsent is not None and self.unsent[0] == self.lost.token:
+            self.unsent = None
+        self.lost = None
 
     def park(self, _: Choices) -> None:
         if self.taken is None:
             return
         self.run(self.flows.park(FLOW, self.taken.token, self.revision))
         assert self.run(self.flows.lease(self.taken, 1, consumer="c", keep_us=0)) is None, "it is nobody's"
-        self.taken, self.parked = None, True
+        self.taken, self.lost, self.parked = None, self.taken, True
 
     def reschedule(self, _: Choices) -> None:
         self.revision += 1
@@ -188,6 +207,7 @@ class OneFlowMachine(FlowMachine):
         self.model.give_attempt_back(job_id)
         if self.taken is not None:
             assert self.run(self.flows.lease(self.taken, 1, consumer="c", keep_us=0)) is None, "it is held"
+            self.lost = self.taken
         self.taken = None
         self.run(asyncio.sleep(0.002))
 
@@ -301,7 +321,7 @@ class OneFlowMachine(FlowMachine):
     def _forget_closed(self) -> None:
         """A flow without open jobs is gone, and with it who holds it and whether it is parked."""
         if not self.model.open:
-            self.taken, self.parked = None, False
+            self.taken, self.unsent, self.parked = None, None, False
 
     def end_all(self) -> None:
         self.run(self._end_all())

@@ -40,6 +40,8 @@ class RingMachine(FlowMachine):
         self.accepted: list[str] = []
         self.running: dict[str, LeasedJob] = {}
         self.held: dict[str, TakenFlow | TakenRing] = {}
+        self.unsent: dict[str, tuple[str, str]] = {}
+        """The last job of a flow that was leased, and with which token, until that worker says that all were sent."""
         self.parked: set[str] = set()
         self.revision = 1
         self.priority = 0
@@ -80,6 +82,7 @@ class RingMachine(FlowMachine):
             for head in heads:
                 assert head.depth == len(self.waiting[head.name]), "a worker is told the truth"
                 assert head.name not in self.parked
+                assert not self._may_be_unsent(head.name), "nobody passes jobs that another may have in hand"
 
     def serve(self, choices: Choices) -> None:
         """Lease some jobs of something that a worker holds; of a ring also let flows wait elsewhere, or park them."""
@@ -96,7 +99,7 @@ class RingMachine(FlowMachine):
         if lease is None:
             del self.held[unit.name]
         else:
-            self._leased(lease.jobs)
+            self._leased(lease.jobs, unit.token)
 
     def _serve_ring(self, unit: TakenRing, choices: Choices) -> None:
         turns = []
@@ -112,17 +115,21 @@ class RingMachine(FlowMachine):
         if lease is None or not lease.heads:
             del self.held[unit.name]
         if lease is not None:
-            self._leased(lease.jobs)
+            self._leased(lease.jobs, unit.token)
 
     def _park(self, flow: str, token: str) -> None:
         self.run(self.flows.park(flow, token, self.revision))
         if self.run(self.redis.hexists(PREFIX + "flow:" + flow, "parked")):
             self.parked.add(flow)
 
-    def _leased(self, jobs: tuple[LeasedJob, ...]) -> None:
+    def _may_be_unsent(self, flow: str) -> bool:
+        return flow in self.unsent and self.unsent[flow][1] in self.running
+
+    def _leased(self, jobs: tuple[LeasedJob, ...], token: str) -> None:
         for job in jobs:
             assert self.waiting[job.flow].pop(0) == job.id, "a flow's jobs are leased in order"
             self.running[job.id] = job
+            self.unsent[job.flow] = (token, job.id)
 
     def give_back(self, choices: Choices) -> None:
         if not self.held:
@@ -130,7 +137,16 @@ class RingMachine(FlowMachine):
         unit = self.held.pop(choices.one_of(sorted(self.held)))
         counters = [SHARED] if isinstance(unit, TakenRing) else [SHARED, own_counter(unit.name.rpartition(":")[2]), ""]
         counter = choices.one_of(counters)
+        self._tell_sent(unit)
         self.run(self.flows.give_back(unit, Wait(0, counter, INTERVAL_US if counter else 0)))
+
+    def _tell_sent(self, unit: TakenFlow | TakenRing) -> None:
+        """What a worker does before it gives a ring back; for a flow, giving it back says so."""
+        flows = [flow for flow, (token, _) in self.unsent.items() if token == unit.token]
+        if isinstance(unit, TakenRing):
+            self.run(self.flows.sent(flows, unit.token))
+        for flow in flows:
+            del self.unsent[flow]
 
     def attempts_end(self, choices: Choices) -> None:
         for job_id in choices.shuffled(sorted(self.running, key=self.accepted.index)):
@@ -221,6 +237,7 @@ class RingMachine(FlowMachine):
 
     def end_all(self) -> None:
         """All that waits is leased in the end, in order."""
+        self._settle_running()
         self.run(self.flows.reschedule("r", active(self.revision + 1, key_type="ip", key_value="0.0.0.0/0")))
         for _ in range(3 + sum(map(len, self.waiting.values()))):
             self.run(self._make_all_due())
@@ -231,11 +248,15 @@ class RingMachine(FlowMachine):
                     turns = [Turn(head.name, 1, "-") for head in unit.heads]
                     lease = self.run(self.flows.lease_turns(unit, turns, consumer="c", keep_us=0))
                 assert lease is not None
-                self._leased(lease.jobs)
+                self._leased(lease.jobs, unit.token)
+                self._settle_running()
         assert [job_id for waiting in self.waiting.values() for job_id in waiting] == []
+        self.run(self._nothing_is_left())
+
+    def _settle_running(self) -> None:
         for job in self.running.values():
             self.run(self.flows.settle([Settlement(job, JobStatus.FAILED, "expired", "no")]))
-        self.run(self._nothing_is_left())
+        self.running.clear()
 
     async def _nothing_is_left(self) -> None:
         for pattern in ("due:*", "ring:*", "rings", "flow:*", "rule:*", "counters", "totals", "state"):

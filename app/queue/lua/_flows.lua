@@ -44,10 +44,25 @@ local function describe(flow, mixed, kafka, look)
   return depth, here, '-'
 end
 
--- The same for a flow whose hash was not read.
-local function look_at(flow, look)
-  local fields = call('HMGET', flow_key(flow), 'mixed', 'kafka')
-  return describe(flow, fields[1], fields[2], look)
+-- A lease notes its token and the last job of a flow that it gave out (`unsent`), until the worker says that all of them
+-- were sent or have returned. A worker that was stopped for longer than its flow lease may still have some in hand, and
+-- nobody may send those behind them before they return. It sends in order: once the last one has an outcome, none is left.
+local function is_unsent_by_another(unsent, token)
+  local space = unsent and find(unsent, ' ', 1, true)
+  if not space or sub(unsent, 1, space - 1) == token then
+    return false
+  end
+  local state = call('HGET', P .. 'state', sub(unsent, space + 1))
+  return state and sub(state, 1, 8) == 'running '
+end
+
+-- The same for a flow whose hash was not read; nil where another worker may have jobs of it in hand.
+local function look_at(flow, look, token)
+  local mixed, kafka, unsent = unpack(call('HMGET', flow_key(flow), 'mixed', 'kafka', 'unsent'))
+  if is_unsent_by_another(unsent, token) then
+    return nil
+  end
+  return describe(flow, mixed, kafka, look)
 end
 
 -- Appends a flow to a reply, which is flat: Redis sends each table of a reply by itself.
@@ -142,6 +157,14 @@ local function join_ring(flow, counter, due, interval)
   if due and call('HEXISTS', flow_key(unit), 'token') == 0 then
     call('ZADD', due_key(unit), 'LT', int(due), unit)
   end
+end
+
+local LOOK_AGAIN_US = 50000
+
+-- Another worker may have jobs of the flow in hand: it is looked at again, and holds up nobody in its ring.
+local function stand_aside(flow, counter, now)
+  leave_ring(flow, counter)
+  call('ZADD', due_key(flow), int(now + LOOK_AGAIN_US), flow)
 end
 
 -- A flow has nothing more to wait for: out of `due` and of its ring.

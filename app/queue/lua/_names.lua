@@ -7,8 +7,8 @@
 --   jobs                  stream: one entry for each job that is not final; the pending list of the group `workers`
 --                         holds what is in flight
 --   flow:<flow>           hash: open (jobs that are not final), bytes (of their requests), seq (the last number given to
---                         a job), priority, revision, token, held, parked, ring, waits_for, hold_until, hold_code,
---                         refusals, mixed (1: not all jobs cost the same), max_wait (of its rule), mixed_waits (1: not
+--                         a job), priority, revision, token, held, unsent, parked, ring, waits_for, hold_until,
+--                         hold_code, refusals, mixed (1: not all jobs cost the same), max_wait (of its rule), mixed_waits (1: not
 --                         all jobs may wait for as long), returned (1: it has had jobs back that were leased), kafka (1:
 --                         it has had jobs from Kafka)
 --   flow:<flow>:jobs      sorted set: the FIFO. "<id>" or "<id> <costs>" by number in the flow, the next to be sent first

@@ -1,4 +1,5 @@
--- Gives back flows and rings that the caller took, to be due again after a time.
+-- Gives back flows and rings that the caller took, to be due again after a time. All jobs of a flow that it leased were
+-- sent or have returned.
 --
 -- USES  _flows
 -- KEYS  1 the partition's prefix
@@ -10,7 +11,7 @@ local now = now_us()
 local reply = {}
 
 local function give_back(unit, due, counter, interval)
-  call('HDEL', flow_key(unit), 'token', 'held')
+  call('HDEL', flow_key(unit), 'token', 'held', 'unsent')
   if sub(unit, 1, 1) == '~' then
     call('HSET', flow_key(unit), 'interval', interval)
     call('ZADD', due_key(unit), int(due), unit)
@@ -30,9 +31,12 @@ end
 
 for at = 1, #ARGV, 5 do
   local unit, token, wait_us, counter, interval = unpack(ARGV, at, at + 4)
-  local is_held = call('HGET', flow_key(unit), 'token') == token
+  local of_unit, unsent = unpack(call('HMGET', flow_key(unit), 'token', 'unsent'))
+  local is_held = of_unit == token
   if is_held then
     give_back(unit, now + tonumber(wait_us), counter, interval)
+  elseif unsent and find(unsent, token, 1, true) == 1 then
+    call('HDEL', flow_key(unit), 'unsent')
   end
   reply[#reply + 1] = is_held and 1 or 0
 end

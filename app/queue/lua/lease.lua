@@ -76,6 +76,7 @@ end
 local function push_job(want, id, attempt, max_attempts, request)
   local jobs = want.jobs
   local n = #jobs
+  want.last = id
   jobs[n + 1], jobs[n + 2], jobs[n + 3], jobs[n + 4], jobs[n + 5] = id, want.name, attempt, max_attempts, request
 end
 
@@ -118,8 +119,8 @@ end
 
 -- Leases jobs of many flows. Those whose time is over end, and the ones after them take their places.
 --
--- wants: {name: of the flow, n, costs, jobs: where they are put as the reply has them; mixed, returned: these fields of its
--- hash}
+-- wants: {name: of the flow, n, costs, jobs: where they are put as the reply has them, last: the last of these; mixed,
+-- returned: these fields of its hash}
 local function lease_jobs(wants)
   while #wants > 0 and #ending.ids < EXPIRED_AT_ONCE do
     local ids, keys, of, returned = {}, {}, {}, {}
@@ -155,7 +156,11 @@ end
 local due, due_no_more = {}, {}
 local function keep(unit, is_empty)
   local until_us = int(now + tonumber(unit.keep_us))
-  call('HSET', flow_key(unit.name), 'held', until_us)
+  if unit.last then
+    call('HSET', flow_key(unit.name), 'held', until_us, 'unsent', unit.token .. ' ' .. unit.last)
+  else
+    call('HSET', flow_key(unit.name), 'held', until_us)
+  end
   if is_empty then
     push(list_of(due_no_more, unit.priority), unit.name)
   else
@@ -168,9 +173,9 @@ local function read_unit(at)
   local name, token, keep_us, count, _, n, costs = unpack(ARGV, at, at + UNIT_FIELDS + 2)
   local fields = call('HMGET', flow_key(name), 'token', 'priority', 'mixed', 'kafka', 'returned')
   return {
-    name = name, keep_us = keep_us, count = tonumber(count), first = at + UNIT_FIELDS, is_lost = fields[1] ~= token,
-    is_ring = sub(name, 1, 1) == '~', n = tonumber(n), costs = costs, priority = fields[2] or '0', mixed = fields[3],
-    kafka = fields[4], returned = fields[5], jobs = {},
+    name = name, token = token, keep_us = keep_us, count = tonumber(count), first = at + UNIT_FIELDS,
+    is_lost = fields[1] ~= token, is_ring = sub(name, 1, 1) == '~', n = tonumber(n), costs = costs,
+    priority = fields[2] or '0', mixed = fields[3], kafka = fields[4], returned = fields[5], jobs = {}, last = nil,
   }
 end
 
@@ -181,13 +186,14 @@ local function read_turns(unit, wants)
     local at = unit.first + i * FLOW_FIELDS
     local flow, n, costs, wait_us, waits_for, interval = unpack(ARGV, at, at + FLOW_FIELDS - 1)
     if call('ZSCORE', ring_key(counter), flow) then
-      local slots = tonumber(n)
+      local slots, want = tonumber(n), nil
       if slots > 0 then
         local mixed, returned = unpack(call('HMGET', flow_key(flow), 'mixed', 'returned'))
-        push(wants, { name = flow, n = slots, costs = costs, jobs = unit.jobs, mixed = mixed, returned = returned })
+        want = { name = flow, n = slots, costs = costs, jobs = unit.jobs, mixed = mixed, returned = returned, last = nil }
+        push(wants, want)
         count_turns(flow, counter, slots)
       end
-      push(taken, { flow = flow, wait_us = tonumber(wait_us), waits_for = waits_for, interval = interval })
+      push(taken, { flow = flow, want = want, wait_us = tonumber(wait_us), waits_for = waits_for, interval = interval })
     end
   end
   return taken
@@ -214,6 +220,9 @@ end
 local function keep_ring(unit)
   local counter = sub(unit.name, 2)
   for _, turn in ipairs(unit.turns) do
+    if turn.want and turn.want.last then
+      call('HSET', flow_key(turn.flow), 'unsent', unit.token .. ' ' .. turn.want.last)
+    end
     if call('EXISTS', fifo_key(turn.flow)) == 0 then
       leave_ring(turn.flow, counter)
     elseif turn.wait_us >= 0 and turn.waits_for ~= counter then
@@ -223,7 +232,12 @@ local function keep_ring(unit)
   end
   local flows = {}
   for _, flow in ipairs(call('ZRANGE', ring_key(counter), 0, turns - 1)) do
-    push_flow(flows, flow, look_at(flow, look))
+    local depth, same_cost, costs = look_at(flow, look, unit.token)
+    if depth then
+      push_flow(flows, flow, depth, same_cost, costs)
+    else
+      stand_aside(flow, counter, now)
+    end
   end
   if #flows > 0 then
     unit.priority = call('HGET', flow_key(unit.name), 'priority') -- those that left it may have had the highest

@@ -53,8 +53,10 @@ local function push_unit(due_at, ring, size, flows)
 end
 
 local function take_flow(priority, flow, due_at)
-  local depth, same_cost, costs = look_at(flow, look)
-  if same_cost == 0 then
+  local depth, same_cost, costs = look_at(flow, look, token)
+  if not depth then
+    push(list_of(due, priority), int(now + LOOK_AGAIN_US), flow)
+  elseif same_cost == 0 then
     push(list_of(due_no_more, priority), flow)
   elseif not joins_a_ring(flow) then
     hold(priority, flow)
@@ -64,16 +66,17 @@ end
 
 local function take_ring(_, unit, due_at)
   local counter, flows = sub(unit, 2), {}
-  local size = call('ZCARD', ring_key(counter))
   for _, flow in ipairs(call('ZRANGE', ring_key(counter), 0, turns - 1)) do
-    local depth, same_cost, costs = look_at(flow, look)
-    if same_cost == 0 then
+    local depth, same_cost, costs = look_at(flow, look, token)
+    if not depth then
+      stand_aside(flow, counter, now)
+    elseif same_cost == 0 then
       leave_ring(flow, counter)
     else
       push_flow(flows, flow, depth, same_cost, costs)
     end
   end
-  local flow = flows[1]
+  local flow, size = flows[1], call('ZCARD', ring_key(counter))
   if size == 1 and flow and tonumber(call('HGET', P .. 'counters', counter) or 0) <= 1 then
     leave_ring(flow, counter) -- nobody to take turns with any more
     hold(call('HGET', flow_key(flow), 'priority') or '0', flow)
