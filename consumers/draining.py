@@ -38,9 +38,9 @@ class Draining:
         rule = await self._slots.rule_of(flow.name)
         if rule is None:
             await self._flows.give_back(flow, Wait(UNKNOWN_RULES_WAIT_US))
-        elif rule.deleted and rule.active.queue.on_delete == "reject":
+        elif rule.rejects:
             await reject_flow(self._flows, flow, self._consumer, self._flow_lease_us)
-        elif rule.active.paused and not rule.deleted:
+        elif rule.paused:
             await self._flows.park(flow.name, flow.token, rule.active.revision)
         else:
             await self._send_at_slots(flow, rule.active, stopping)

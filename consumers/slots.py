@@ -33,6 +33,16 @@ class RuleOfFlow:
     active: ActiveRule
     deleted: bool
 
+    @property
+    def rejects(self) -> bool:
+        """Whether the flow's jobs are to end unsent, because the rule is gone."""
+        return self.deleted and self.active.queue.on_delete == "reject"
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing may be sent until an operator says so; a rule that goes while it is paused stays paused."""
+        return self.active.paused and not self.rejects
+
 
 class SlotRequest(NamedTuple):
     """A flow of a ring that asks for up to `n` slots."""

@@ -105,9 +105,9 @@ class TurnTaking:
         if rule is None or head.same_cost == 0:
             return turn
         turn.rule = rule.active
-        if rule.deleted and rule.active.queue.on_delete == "reject":
+        if rule.rejects:
             turn.rejects = True
-        elif rule.active.paused and not rule.deleted:
+        elif rule.paused:
             await self._flows.park(head.name, served.ring.token, rule.active.revision)
         elif not self._sender.pause_s(head.name):
             most = int(min(each, head.same_cost, self._sender.capacity))

@@ -11,6 +11,7 @@ from app.admin.operator_authenticator import Operator
 from app.admin.preconditions import Precondition, PreconditionOf
 from app.admin.rules import ObjectBody, rule_response, update_rule
 from app.admin.schemas import BODY_PROBLEMS, COMMON_PROBLEMS, DRAIN, rule_responses
+from app.errors import NotFound
 from app.queue.operations import PURGE_CURSOR
 from app.rules.model import Rule, RuleId
 from app.web.openapi import json_request, problems
@@ -18,6 +19,9 @@ from app.web.openapi import json_request, problems
 router = APIRouter(prefix="/rules/{rule_id}/drain", tags=["drains"])
 
 RESPONSES = rule_responses(404, 409, 412)
+GONE: dict[int | str, dict[str, object]] = {
+    204: {"description": "The rule is deleted, and its flows are paused or resumed."}
+}
 
 
 class Purged(BaseModel):
@@ -48,20 +52,20 @@ async def delete_drain(
     return await _update(parts, rule_id, operator, precondition, drain=None)
 
 
-@router.post("/pause", response_model=Rule, responses=RESPONSES)
+@router.post("/pause", response_model=Rule, responses=RESPONSES | GONE)
 async def pause_drain(
     rule_id: RuleId, operator: AsOperator, parts: AdminPartsOf, precondition: PreconditionOf
 ) -> Response:
-    """Pause the rule: its flows accept jobs and do not drain."""
-    return await _update(parts, rule_id, operator, precondition, paused=True)
+    """Pause the rule: its flows accept jobs and do not drain. What is left of a rule that is gone is paused too."""
+    return await _set_paused(parts, rule_id, operator, precondition, paused=True)
 
 
-@router.post("/resume", response_model=Rule, responses=RESPONSES)
+@router.post("/resume", response_model=Rule, responses=RESPONSES | GONE)
 async def resume_drain(
     rule_id: RuleId, operator: AsOperator, parts: AdminPartsOf, precondition: PreconditionOf
 ) -> Response:
-    """Resume a paused rule: its flows drain again."""
-    return await _update(parts, rule_id, operator, precondition, paused=False)
+    """Resume a paused rule: its flows drain again. So does what is left of a rule that went while it was paused."""
+    return await _set_paused(parts, rule_id, operator, precondition, paused=False)
 
 
 @router.post("/purge", responses=problems(*COMMON_PROBLEMS))
@@ -80,6 +84,21 @@ async def purge_drain(
     return Purged(canceled=canceled, next=following)
 
 
+async def _set_paused(
+    parts: AdminParts, rule_id: str, operator: Operator, precondition: Precondition, *, paused: bool
+) -> Response:
+    """A rule that is not in force says nothing to the workers any more, so its flows are told."""
+    try:
+        rule = await _edit(parts, rule_id, operator, precondition, paused=paused)
+    except NotFound:
+        if not precondition.given and await parts.operations.set_paused(rule_id, paused=paused):
+            return Response(status_code=204)
+        raise
+    if not rule.enabled:
+        await parts.operations.set_paused(rule_id, paused=paused)
+    return rule_response(rule)
+
+
 async def _update(
     parts: AdminParts,
     rule_id: str,
@@ -87,7 +106,12 @@ async def _update(
     precondition: Precondition,
     **changed: object,
 ) -> Response:
-    rule = await update_rule(
+    return rule_response(await _edit(parts, rule_id, operator, precondition, **changed))
+
+
+async def _edit(
+    parts: AdminParts, rule_id: str, operator: Operator, precondition: Precondition, **changed: object
+) -> Rule:
+    return await update_rule(
         parts.store, rule_id, lambda old: old | changed, updated_by=operator.name, precondition=precondition
     )
-    return rule_response(rule)

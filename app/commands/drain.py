@@ -29,14 +29,14 @@ def unset(rule_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
 
 @app.command()
 def pause(rule_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Pause a rule: its flows accept jobs and do not drain."""
+    """Pause a rule: its flows accept jobs and do not drain. Also what still waits of a rule that is gone."""
     AdminClient(data_dir).call("POST", f"/v1/rules/{rule_id}/drain/pause")
     print(f"{rule_id}: paused")
 
 
 @app.command()
 def resume(rule_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Resume a paused rule."""
+    """Resume a paused rule; also what still waits of a rule that was deleted or disabled while it was paused."""
     AdminClient(data_dir).call("POST", f"/v1/rules/{rule_id}/drain/resume")
     print(f"{rule_id}: resumed")
 

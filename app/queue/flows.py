@@ -31,7 +31,7 @@ from app.queue.encoding import (
     settle_arguments,
 )
 from app.queue.envelope import Envelope, UnreadableRequest
-from app.queue.flow_parameters import pace
+from app.queue.flow_name import own_rule
 from app.queue.model import (
     Deferral,
     Enqueued,
@@ -47,6 +47,7 @@ from app.queue.model import (
 )
 from app.queue.reads import read
 from app.queue.records import view
+from app.queue.rescheduling import reschedule
 from app.redis_wire.scripts import Argument, Scripts
 from app.rules.active import ActiveRule, decode_active
 from app.settings import Settings
@@ -63,7 +64,6 @@ LOOK = 64
 MAX_TURNS = 64
 """How many flows of a ring a script names."""
 
-RESCHEDULED_AT_ONCE = 100
 EXPIRED_AT_ONCE = 25
 RECLAIMED_AT_ONCE = 50
 LEAVES_LATE_S = 0.25
@@ -329,17 +329,7 @@ class Flows:
 
     async def reschedule(self, rule_id: str, rule: ActiveRule | None) -> None:
         """A rule changed, or went (None): the flows that are charged for it are worth a look now."""
-        arguments: list[Argument] = ["", "", "", "", "", 0]
-        if rule is not None:
-            defers = int(rule.on_limit == "defer")
-            arguments = [rule.revision, rule.priority, rule.snapshot, rule.drain_interval_us, pace(rule), defers]
-        for partition in range(self._partitions):
-            cursor: bytes | str = "0"
-            while True:
-                page: list[Argument] = [rule_id, cursor, RESCHEDULED_AT_ONCE, *arguments]
-                cursor, _ = await self._call("reschedule", partition, page)
-                if cursor == b"0":
-                    break
+        await reschedule(self._scripts, self._partitions, rule_id, rule)
 
     async def rules(self) -> set[str]:
         """The ids of all rules that flows are charged for: what to reschedule when any rule may have changed."""
@@ -351,10 +341,13 @@ class Flows:
         return found
 
     async def snapshot(self, flow: str) -> ActiveRule | None:
-        """The last version of its rule that a flow has seen."""
+        """The last version of its rule that a flow has seen; paused or not as an operator has said since it is gone."""
         partition = keys.partition_of_flow(flow, self._partitions)
-        fields = await read(self._redis.hget(keys.rule(partition, flow.partition("|")[0]), "json"))
-        return None if fields is None else decode_active(orjson.loads(fields))
+        json, paused = await read(self._redis.hmget(keys.rule(partition, own_rule(flow).rule_id), ["json", "paused"]))
+        if json is None:
+            return None
+        fields = orjson.loads(json)
+        return decode_active(fields if paused is None else {**fields, "paused": paused == b"1"})
 
     async def _call(self, name: str, partition: int, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
         return await self._scripts.call(name, [keys.prefix(partition)], arguments)

@@ -16,6 +16,7 @@ from app.queue.flow_name import own_rule
 from app.queue.flow_parameters import flow_arguments
 from app.queue.reads import read
 from app.queue.records import stored_request, stored_response, view
+from app.queue.rescheduling import set_paused
 from app.queue.rule_replay import ReplayedPage, replay_rule
 from app.redis_wire.scripts import Argument, Scripts
 from app.rules.active import ActiveRule
@@ -114,6 +115,10 @@ class Operations:
             if not more:
                 partition, phase, place = (partition, 1, b"0") if phase == 0 else (partition + 1, 0, b"0")
         return PurgedPage(canceled, None)
+
+    async def set_paused(self, rule_id: str, *, paused: bool) -> bool:
+        """Pause or resume the flows of a rule that is deleted or disabled. False: it has none."""
+        return await set_paused(self._scripts, self._partitions, rule_id, paused=paused)
 
     async def dead_letters(self, rule_id: str, limit: int, after: str) -> DeadLetterList:
         """Up to `limit` dead letters, newest first within each partition.

@@ -7,7 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
+from app.queue.operations import Operations
+from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from tests.support.granted_slots import assert_sent_at_slots
 from tests.support.system import System, running
@@ -125,6 +128,34 @@ async def test_jobs_of_a_rule_that_goes_may_be_rejected(settings: Settings, tmp_
         sent = sum(end["status"] == "succeeded" for end in ends)
         assert [end["status"] for end in ends] == ["succeeded"] * sent + ["failed"] * (39 - sent)
         assert await system.arrived_so_far() == 1 + sent, "none of the others was sent"
+
+
+@pytest.mark.parametrize("how", ["deleted", "disabled"])
+async def test_a_rule_that_goes_while_it_is_paused_stays_paused(
+    settings: Settings, tmp_path: Path, queue: Redis, queueing: Scripts, how: str
+) -> None:
+    async with running(settings, tmp_path) as system:
+        rule = {"key_type": "user", "key_value": "*", "limit": 1, "window_seconds": 3600, "on_limit": "defer"}
+        rule |= {"drain": {"limit": 50, "window_seconds": 1}}
+        await system.put_rule("r", **rule, paused=True)
+        await system.rule_is_known("r", "u")
+        answers = [await system.request("POST", f"/{number}", "u") for number in range(20)]
+        assert {answer.status for answer in answers[1:]} == {202}
+        if how == "deleted":
+            await system.rules.delete_one({"_id": "r"})
+        else:
+            await system.put_rule("r", **rule, paused=True, enabled=False)
+
+        async def gone() -> bool:
+            return (await system.request("GET", "/live", "u")).status == 200
+
+        await eventually(gone, 30, "the rule is gone")
+        await asyncio.sleep(1)  # a worker that took it for released would have sent them
+        assert not any(arrival["job"] for arrival in await system.arrivals())
+        assert await Operations(queue, queueing, settings).set_paused("r", paused=False)
+        assert (await system.ended(answers[-1].json()["id"], "u"))["status"] == "succeeded"
+        drained = [arrival["target"] for arrival in await system.arrivals() if arrival["job"]]
+        assert [target for target in drained if target != "/live"] == [f"/{number}" for number in range(1, 20)]
 
 
 async def nothing_arrives(system: System) -> None:

@@ -247,6 +247,12 @@ local function return_retries(now)
   return #ids == RETURNED_AT_ONCE
 end
 
+-- The flows of a rule know its latest version from now on.
+local function know_rule(id, revision, json, pace, interval)
+  call('HSET', rule_key(id), 'revision', revision, 'json', json, 'pace', pace, 'interval', interval)
+  call('HDEL', rule_key(id), 'paused')
+end
+
 -- What a caller knows of a rule meets what the rule's flows know. Returns whether the caller is behind a revision that the
 -- flows were rescheduled for: it can't know when a flow may go on.
 --
@@ -257,7 +263,7 @@ local function is_behind(id, rule)
   local known = call('HGET', rule_key(id), 'revision')
   local revision, rescheduled = tonumber(rule.revision), tonumber(call('HGET', P .. 'revisions', id) or 0)
   if not known or revision > tonumber(known) and revision <= rescheduled then
-    call('HSET', rule_key(id), 'revision', rule.revision, 'json', rule.json, 'pace', rule.pace, 'interval', rule.interval)
+    know_rule(id, rule.revision, rule.json, rule.pace, rule.interval)
   end
   return revision < rescheduled
 end

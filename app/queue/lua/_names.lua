@@ -26,7 +26,8 @@
 --   totals                hash: jobs and request bytes of all that are not final; how many bytes may come until the
 --                         memory in use is looked at again (spare), and when it was (looked)
 --   dead                  sorted set: dead letters by the time at which they failed
---   rule:<id>             hash: revision, json, pace, interval: the rule as its flows know it, while there are any
+--   rule:<id>             hash: revision, json, pace, interval: the rule as its flows know it, while there are any; paused
+--                         (1, or 0: resumed), where that was decided after it had been deleted or disabled
 --   rule:<id>:flows       set: the flows that are charged for a rule
 --   revisions             hash: the revision up to which the flows of a rule that changed have been rescheduled
 --   owner:<owner>         sorted set: an owner's jobs by submission; goes with the last of their records

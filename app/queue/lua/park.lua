@@ -3,7 +3,7 @@
 -- USES  _flows
 -- KEYS  1 the partition's prefix
 -- ARGV  1 flow   2 token of the flow, or of the ring that it is in   3 revision of the paused rule
--- RETURN 1 parked, 0 it is looked at again soon: the caller does not know the rule's latest version, or lost the flow
+-- RETURN 1 parked, 0 it is looked at again soon: the caller does not know that the rule was resumed, or lost the flow
 -- COST  O(log n)
 
 local flow, token, revision = ARGV[1], ARGV[2], ARGV[3]
@@ -15,7 +15,8 @@ if not holds then
 end
 rest(flow)
 call('HDEL', key, 'token', 'held')
-if tonumber(revision) < tonumber(known_revision) then
+local is_resumed = call('HGET', rule_key(rule_of(flow)), 'paused') == '0'
+if is_resumed or tonumber(revision) < tonumber(known_revision) then
   call('ZADD', due_key(flow), int(now_us() + 100000), flow)
   return 0
 end

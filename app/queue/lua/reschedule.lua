@@ -98,7 +98,7 @@ if is_last and gone then
   call('HDEL', P .. 'revisions', rule)
 elseif is_last then
   if old_revision and tonumber(revision) > tonumber(old_revision) then
-    call('HSET', rule_key(rule), 'revision', revision, 'json', json, 'pace', pace, 'interval', interval)
+    know_rule(rule, revision, json, pace, interval)
   end
   if defers and tonumber(revision) > tonumber(call('HGET', P .. 'revisions', rule) or 0) then
     call('HSET', P .. 'revisions', rule, revision)

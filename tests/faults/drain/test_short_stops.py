@@ -1,4 +1,4 @@
-"""Workers that are stopped again and again, for longer than a flow lease and not as long as a job's: the order holds."""
+"""Workers that are stopped again and again, for longer than a flow lease but not than a job's: the order holds."""
 
 import asyncio
 import signal

@@ -1,0 +1,85 @@
+"""A rule that is deleted or disabled while it is paused: its flows wait until an operator resumes them."""
+
+from typing import Any
+
+import pytest
+
+from app.queue.flows import Flows
+from tests.support.admin_in_process import Admin
+from tests.support.flow_steps import accepted, active, deferral, take
+
+RULE: dict[str, Any] = {"rule_id": "r", "key_type": "user", "key_value": "*", "limit": 5, "window_seconds": 60}
+RULE |= {"on_limit": "defer"}
+
+
+async def parked(flows: Flows) -> str:
+    """A flow whose rule was paused, and then went."""
+    await accepted(flows, deferral(rule=active(revision=5, paused=True)))
+    [flow] = await take(flows)
+    await flows.park(flow.name, flow.token, 5)
+    await flows.reschedule("r", None)
+    [flow] = await take(flows)
+    last = await flows.snapshot(flow.name)
+    assert last is not None
+    assert last.paused, "what the worker reads of it says so"
+    await flows.park(flow.name, flow.token, last.revision)
+    assert await take(flows) == []
+    return flow.name
+
+
+async def drains(flows: Flows) -> bool:
+    taken = await take(flows)
+    if not taken:
+        return False
+    last = await flows.snapshot(taken[0].name)
+    assert last is not None
+    return not last.paused
+
+
+async def test_the_flows_of_a_deleted_rule_are_resumed_and_paused(admin: Admin, flows: Flows) -> None:
+    flow = await parked(flows)
+    assert (await admin("POST", "/v1/rules/r/drain/resume")).status_code == 204
+    assert await drains(flows)
+    assert (await admin("POST", "/v1/rules/r/drain/pause")).status_code == 204
+    last = await flows.snapshot(flow)
+    assert last is not None
+    assert last.paused
+
+
+async def test_the_flows_of_a_disabled_rule_are_resumed(admin: Admin, flows: Flows) -> None:
+    await parked(flows)
+    assert (await admin("POST", "/v1/rules", RULE | {"enabled": False, "paused": True})).status_code == 201
+    answer = await admin("POST", "/v1/rules/r/drain/resume")
+    assert answer.status_code == 200
+    assert not answer.json().get("paused", False)
+    assert await drains(flows)
+
+
+@pytest.mark.parametrize("command", ["pause", "resume"])
+async def test_a_rule_that_never_was_is_not_found(admin: Admin, command: str) -> None:
+    assert (await admin("POST", f"/v1/rules/nothing/drain/{command}")).status_code == 404
+
+
+async def test_a_version_of_a_deleted_rule_is_not_found(admin: Admin, flows: Flows) -> None:
+    await parked(flows)
+    answer = await admin("POST", "/v1/rules/r/drain/resume", If_Match='"1"')
+    assert answer.status_code == 404
+
+
+async def test_a_worker_that_knows_it_as_paused_does_not_park_a_resumed_flow(admin: Admin, flows: Flows) -> None:
+    await accepted(flows, deferral(rule=active(revision=5, paused=True)))
+    [flow] = await take(flows)
+    await admin("POST", "/v1/rules/r/drain/resume")
+    await flows.park(flow.name, flow.token, 5)
+    wait_s, _ = await flows.take(0, 10, 1000)
+    assert wait_s is not None
+    assert wait_s <= 0.2, "it is looked at again soon"
+
+
+async def test_the_next_version_of_the_rule_decides_again(admin: Admin, flows: Flows) -> None:
+    flow = await parked(flows)
+    await admin("POST", "/v1/rules/r/drain/resume")
+    await flows.reschedule("r", active(revision=6, paused=True))
+    last = await flows.snapshot(flow)
+    assert last is not None
+    assert last.paused
