@@ -91,7 +91,8 @@ async def _set_paused(
     try:
         rule = await _edit(parts, rule_id, operator, precondition, paused=paused)
     except NotFound:
-        if not precondition.given and await parts.operations.set_paused(rule_id, paused=paused):
+        precondition.check(rule_id, None)
+        if await parts.operations.set_paused(rule_id, paused=paused):
             return Response(status_code=204)
         raise
     if not rule.enabled:

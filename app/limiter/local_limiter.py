@@ -53,12 +53,15 @@ class LocalLimiter:
         return Verdict(allowed, tuple(states))
 
     def _tat_us(self, charge: Charge, share: _Share, now: float) -> float:
-        """When nothing will be owed; what is owed is converted if the rule or the number of edges has changed."""
+        """When nothing will be owed; what is owed is converted if the rule or the number of edges has changed.
+
+        It is a burst at most, so that a rule whose burst becomes smaller refuses nobody for longer.
+        """
         debt = self._debts.get(charge.counter)
         if debt is None:
             return 0.0
         if debt.interval_us == share.interval_us:
-            return debt.tat_us
+            return min(debt.tat_us, now + charge.policy.burst * share.interval_us)
         return now + min(max(0.0, debt.tat_us - now) / debt.interval_us, share.burst) * share.interval_us
 
     def _wait_us(self, charge: Charge, share: _Share, now: float) -> int:

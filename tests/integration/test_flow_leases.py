@@ -1,5 +1,7 @@
 """A flow between workers: nobody passes jobs that another may still have in hand, and nobody waits for no reason."""
 
+from typing import cast
+
 from redis.asyncio import Redis
 
 from app.jobs.model import JobStatus
@@ -169,3 +171,36 @@ async def test_a_ring_goes_to_the_next_worker_though_requests_are_in_flight(flow
     await flows.sent([shared_flow("ann")], ring.token)
     await flows.give_back(ring, Wait(0, ring.counter, 1000))
     assert (await heads(flows))[1] == ["ann"], "of bob's nobody knows"
+
+
+# ------------------------------------------------------------------------------------------------ the queue's own clock
+
+
+async def test_a_clock_that_steps_back_lets_no_flow_sleep(flows: Flows, queue: Redis) -> None:
+    """The flows and the job were to be due in a second by a clock that was ten minutes ahead."""
+    users = [f"u{number}" for number in range(250)]
+    for user in users:
+        await accepted(flows, deferral(user=user))
+    backing_off = (await take(flows))[0]
+    [job] = (await lease(flows, backing_off, 1)).jobs
+    await flows.retry(job, 601, "upstream_error", "500", give_back=False)
+    await flows.take(0, 0, LEASE_US)
+    ahead_us = int(cast("bytes", await queue.get(keys.prefix(0) + "clock"))) + 600_000_000
+    for member in cast("list[bytes]", await queue.zrange(DUE, 0, -1)):
+        await queue.zadd(DUE, {member.decode(): ahead_us})
+    await queue.set(keys.prefix(0) + "clock", ahead_us)
+    seen: set[str] = set()
+    for _ in range(20):
+        seen |= {flow.name for flow in await take(flows)}
+    assert len(seen) == len(users)
+    assert await queue.zcard(keys.prefix(0) + "retry") == 0
+    assert not await queue.exists(keys.prefix(0) + "rewind")
+
+
+async def test_a_clock_that_goes_on_hurries_nothing(flows: Flows) -> None:
+    await accepted(flows, deferral(due_in_us=600_000_000))
+    for _ in range(5):
+        wait_s, taken = await flows.take(0, 10, LEASE_US)
+        assert taken == []
+        assert wait_s is not None
+        assert wait_s > 590

@@ -60,10 +60,10 @@ async def test_a_rule_that_never_was_is_not_found(admin: Admin, command: str) ->
     assert (await admin("POST", f"/v1/rules/nothing/drain/{command}")).status_code == 404
 
 
-async def test_a_version_of_a_deleted_rule_is_not_found(admin: Admin, flows: Flows) -> None:
+async def test_a_deleted_rule_has_no_version(admin: Admin, flows: Flows) -> None:
     await parked(flows)
     answer = await admin("POST", "/v1/rules/r/drain/resume", If_Match='"1"')
-    assert answer.status_code == 404
+    assert answer.status_code == 412
 
 
 async def test_a_worker_that_knows_it_as_paused_does_not_park_a_resumed_flow(admin: Admin, flows: Flows) -> None:

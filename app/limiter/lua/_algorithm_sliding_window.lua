@@ -48,10 +48,21 @@ function algorithms.sliding_window()
     return low
   end
 
+  -- The clock has stepped back: what was logged later than now counts from now on. Once for each step of the clock.
+  local function forget_the_future(quota)
+    for i, slot in ipairs(call('LRANGE', quota.log, 0, -1)) do
+      quota.added[i] = min(0, slot - now)
+    end
+    quota.length, quota.renewed, quota.changed = 0, true, true
+  end
+
   local function load(quota, stored)
     quota.log, quota.added = quota.key .. ':log', {}
     quota.changed = stored and adopt_policy(quota, stored) or false
     quota.length = call('LLEN', quota.log)
+    if quota.length > 0 and at(quota, quota.length) > FURTHEST_SLOT_US then
+      forget_the_future(quota)
+    end
     quota.expired = count_expired(quota)
   end
 

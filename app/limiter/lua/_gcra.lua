@@ -13,24 +13,37 @@ local ROUNDING_US = 1e-3 -- doubles are off by less; without it 1 in 8.062 s wit
 local SHORTEST_TTL_MS = 1000
 local TAT_DIGITS = 16 -- a tat has at least so many, as the microseconds of this time have
 
+-- What is owed is a burst at most, besides slots that are to come. More is owed only if the clock has stepped back.
+-- Returns tat, and whether it was reduced.
+local function gcra_clamp(tat, tau)
+  if tat > tau + FURTHEST_SLOT_US then
+    return tau, true
+  end
+  return tat, false
+end
+
 -- Read a counter for a caller with this policy. A caller with a newer revision converts what is owed to its own policy; one
 -- with an older revision is judged by the stored policy.
--- Returns tat relative to now, and the e, burst and parameters that apply, and whether tat was converted. Returns nil if
+-- Returns tat relative to now, and the e, burst and parameters that apply, and whether tat was changed. Returns nil if
 -- another algorithm keeps the counter (_algorithms.lua says how that is told).
 local function gcra_restore(stored, e, burst, parameters)
   local space = string.find(stored, ' ', TAT_DIGITS, true)
   local tat, stored_parameters = string.sub(stored, 1, space - 1) - now, string.sub(stored, space + 1)
+  local changed
   if stored_parameters == parameters then
-    return tat, e, burst, parameters, false
+    tat, changed = gcra_clamp(tat, e * burst)
+    return tat, e, burst, parameters, changed
   end
   local stored_e, stored_burst, stored_revision = string.match(stored_parameters, '^(%S+) (%S+) (%S+)$')
   if not stored_revision then
     return nil
   end
   if tonumber(stored_revision) >= tonumber(string.match(parameters, '%S+$')) then
-    return tat, tonumber(stored_e), tonumber(stored_burst), stored_parameters, false
+    e, burst = tonumber(stored_e), tonumber(stored_burst)
+    tat, changed = gcra_clamp(tat, e * burst)
+    return tat, e, burst, stored_parameters, changed
   end
-  local owed_units = math.min(math.max(0, tat) / stored_e, burst)
+  local owed_units = math.min(math.max(0, (gcra_clamp(tat, stored_e * stored_burst))) / stored_e, burst)
   return math.ceil(owed_units * e), e, burst, parameters, true
 end
 

@@ -25,6 +25,8 @@
 --   expiry                sorted set: flows by the time (milliseconds) at which a waiting job may have waited too long
 --   totals                hash: jobs and request bytes of all that are not final; how many bytes may come until the
 --                         memory in use is looked at again (spare), and when it was (looked)
+--   clock                 string: the time by this Redis as it was noted last
+--   rewind                hash: sorted sets that are looked at because the clock has stepped back, to how far they were
 --   dead                  sorted set: dead letters by the time at which they failed
 --   rule:<id>             hash: revision, json, pace, interval: the rule as its flows know it, while there are any; paused
 --                         (1, or 0: resumed), where that was decided after it had been deleted or disabled

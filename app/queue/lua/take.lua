@@ -1,19 +1,22 @@
 -- Takes what is due: flows, and rings of flows that take turns. Each is pushed a flow lease ahead and gets a new token,
 -- without which nobody leases its jobs.
 --
--- USES  _flows
+-- USES  _flows _clock
 -- KEYS  1 the partition's prefix
 -- ARGV  1 max_units   2 flow_lease_us   3 token, unique to this call   4 look: how many jobs of a flow to look at
 --       5 turns: how many flows of a ring to name
 -- RETURN wait_us until something is due, -1 for never; now_us; then for each unit three and its flows: late_us, for how long
 --        it had been due; '' for a flow, the name of a ring; how many flows are in it; how many of them follow, each with
 --        four: name, depth, same_cost, costs (describe in _flows.lua)
--- COST  O(log n) a flow taken, 128 units of 64 flows at most; returns at most 50 jobs from backoff
+-- COST  O(log n) a flow taken, 128 units of 64 flows at most; returns at most 50 jobs from backoff; after the clock has
+--       stepped back, O(log n) for each of about 50 more flows
 
 local max_units, flow_lease, token = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local look, turns = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local now = now_us()
+note_time(now)
+local is_rewinding = rewind(now)
 local more_retries = return_retries(now)
 local held = int(now + flow_lease)
 local has_rings = call('EXISTS', P .. 'rings') == 1
@@ -103,6 +106,6 @@ update_due(due, due_no_more)
 for _, priority in ipairs(priorities) do
   sooner(call('ZRANGE', P .. 'due:' .. priority, 0, 0, 'WITHSCORES')[2])
 end
-sooner(more_retries and now or call('ZRANGE', P .. 'retry', 0, 0, 'WITHSCORES')[2])
+sooner((more_retries or is_rewinding) and now or call('ZRANGE', P .. 'retry', 0, 0, 'WITHSCORES')[2])
 reply[1] = math.ceil(wait)
 return reply
