@@ -82,7 +82,8 @@ class Clocked:
 
 @pytest.fixture
 def clocked(cache_redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clocked]:
-    texts = {name: with_clock(app.redis_wire.scripts.source("app.limiter", name)) for name in ("acquire", "decide")}
+    scripts = ("acquire", "acquire_turns", "decide")
+    texts = {name: with_clock(app.redis_wire.scripts.source("app.limiter", name)) for name in scripts}
     monkeypatch.setattr(app.redis_wire.scripts, "source", lambda package, name: texts[name])
     with redis.Redis.from_url(cache_redis_url) as client:
         clocked = Clocked(client, cache_redis_url)
