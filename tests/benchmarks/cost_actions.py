@@ -102,7 +102,7 @@ class Actions:
         for flow in await queue_steps.take(self._flows, FEW_CALLS):
             revision = self._population.rule.revision
             await self._measure("park", [partial(self._flows.park, flow.name, flow.token, revision)])
-        for per_s in (1_000, 2_000_000, 1_000):
+        for per_s in (1_000, 500_000, 1_000):
             rule = self._population.rule = queue_steps.user_rule(next(self._numbers), per_s)
             await self._measure("reschedule", [partial(self._flows.reschedule, rule.rule_id, rule)])
 

@@ -112,6 +112,7 @@ def target_checks(rows: Sequence[Row]) -> list[TargetCheck]:
         ),
         TargetCheck("edge 429 / slowapi 429", ratio(rejected, slowapi_429), 8),
         TargetCheck("edge 429 from its denial cache / uvicorn doing nothing", ratio(rejected, nothing), 0.8),
+        TargetCheck("edge 202 / edge forwarding", ratio(deferred, allowed), 0.6),
         TargetCheck("edge 202 / arq enqueue", ratio(deferred, arq), 5),
         TargetCheck("latency that the edge adds, 1 connection", difference(edge_1, bare_1, "p50_us"), 400, False, "us"),
     ]
