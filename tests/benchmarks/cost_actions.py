@@ -67,6 +67,13 @@ class Actions:
         await self._lease("retry", 1, self._retry, CALLS)
         await self._lease("hold", 1, self._hold)
 
+    async def pause(self) -> None:
+        """Pause and resume the flows of a rule that is gone, as operators do."""
+        for paused in (True, False):
+            rule_id = self._population.rule.rule_id
+            pause = partial(self._population.operations.set_paused, rule_id, paused=paused)
+            await self._measure("pause or resume", [pause] * FEW_CALLS)
+
     async def take(self) -> None:
         """Take one flow, and many at once."""
         for flows in (1, queue_steps.FLOWS_A_TAKE):
@@ -122,6 +129,7 @@ class Actions:
         await self._measure("discard", [partial(_if_dead, operations.discard, job_id) for job_id in sample[:CALLS]])
         rule = self._population.rule
         await self._measure("replay", [partial(_if_dead, operations.replay, job_id, rule) for job_id in sample[CALLS:]])
+        await self._measure("replay all", [partial(_for_a_time, partial(operations.replay_all, rule, None))])
         await self._lease("fail", 1, self._population.fail, CALLS)
 
     async def intake(self) -> None:
@@ -174,6 +182,7 @@ class Actions:
             for flow in await queue_steps.take(self._flows, 1):
                 leased: list[LeasedJob] = []
                 await self._measure(f"lease {n}", [partial(queue_steps.lease_into, leased, self._flows, flow, n)])
+                await self._measure("sent", [partial(self._flows.sent, [flow.name], flow.token)])
                 await queue_steps.give_back(self._flows, flow)
                 if leased:
                     await self._measure(f"{action} {n}", [partial(then, leased)])

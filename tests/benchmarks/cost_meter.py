@@ -19,7 +19,7 @@ from app.redis_wire.node import Node
 from app.redis_wire.resp import command
 from app.redis_wire.scripts import source
 
-NOISE_US = 150
+NOISE_US = 200
 """Cheaper calls count as this much in ratios, since a cold cache alone makes a difference there."""
 
 CALIBRATIONS = 50

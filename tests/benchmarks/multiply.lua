@@ -42,7 +42,8 @@ for _, set in ipairs({ 'retry', 'dead', 'outbox', 'owner:' .. owner }) do
 end
 local in_fifo = call('ZSCORE', fifo_key(flow), fifo_member(model, job.costs))
 local in_spilled, in_awaiting = call('ZSCORE', spilled_key(flow), model), call('ZSCORE', awaiting_key(flow), model)
-local in_due, in_expiry = call('ZSCORE', due_key(flow), flow), call('ZSCORE', P .. 'expiry', flow)
+local due = P .. 'due:' .. (call('HGET', flow_key(flow), 'priority') or '0')
+local in_due, in_expiry = call('ZSCORE', due, flow), call('ZSCORE', P .. 'expiry', flow)
 local place = call('HGET', P .. 'kafka', model)
 
 local function copy_score(score, key, member, more)
@@ -87,7 +88,7 @@ end
 local function copy_flow(number)
   local new = flow_of(number)
   call('HSET', flow_key(new), unpack(flow_fields))
-  copy_score(in_due, due_key(flow), new, 0)
+  copy_score(in_due, due, new, 0)
   copy_score(in_expiry, P .. 'expiry', new, 0)
   for _, counter in ipairs(counters_of(new)) do
     push(list_of(fields, P .. 'counters'), counter, '1')

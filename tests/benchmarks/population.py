@@ -36,7 +36,7 @@ SMALL_REQUEST = queue_steps.request_of(0)
 
 def copy_script() -> str:
     """The text of multiply.lua behind the parts of the queue's scripts that it follows."""
-    parts = [(files("app.queue") / "lua" / f"{name}.lua").read_text() for name in ("_names", "_records", "_flows")]
+    parts = [(files("app.queue") / "lua" / f"{name}.lua").read_text() for name in ("_names", "_records")]
     return "\n".join([*parts, Path(__file__).with_name("multiply.lua").read_text()])
 
 

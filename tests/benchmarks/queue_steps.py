@@ -34,7 +34,7 @@ def user_rule(revision: int = 1, per_s: int = 1_000_000, **queue: float) -> Acti
     """A rule that defers each user's requests into flows that are never full. `queue`: fields of the rule's `queue`."""
     fields = {"rule_id": "by-user", "key_type": "user", "key_value": "*", "limit": 1, "window_seconds": 3600}
     drain = {"limit": per_s, "window_seconds": 1}
-    queue = {"max_depth": 10_000_000, "max_wait_seconds": 3_000_000} | queue
+    queue = {"max_depth": 10_000_000, "max_bytes": 1 << 40, "max_wait_seconds": 3_000_000} | queue
     return ActiveRule(parse_rule({**fields, "on_limit": "defer", "drain": drain, "queue": queue}), revision)
 
 
