@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from app.admin import dead_letters, drains, explain, rules
+from app.admin import dead_letters, documentation, drains, explain, rules
 from app.admin.dependencies import AdminParts
 from app.admin.schemas import rule_schemas
 from app.web.head_requests import HeadAsGetMiddleware
@@ -23,7 +23,7 @@ def build_admin(parts: AdminParts, on_unavailable: OnUnavailable | None = None) 
     """Return the application with all routes of the admin API. `on_unavailable` is told of each answer 503."""
     admin = AdminApi(
         title="Penstock admin",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         middleware=[Middleware(OwnHeadersMiddleware), Middleware(HeadAsGetMiddleware)],
@@ -31,5 +31,6 @@ def build_admin(parts: AdminParts, on_unavailable: OnUnavailable | None = None) 
     admin.state.parts = parts
     for router in (rules.router, drains.router, dead_letters.router, explain.router):
         admin.include_router(router, prefix="/v1")
+    admin.include_router(documentation.router)
     add_problem_handlers(admin, on_unavailable)
     return admin

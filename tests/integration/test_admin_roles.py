@@ -33,7 +33,9 @@ LEAST = {
     "POST /v1/explain": "viewer",
 }
 UNDOCUMENTED = {
-    f"{method} {path}" for method in ("GET", "HEAD") for path in ("/docs", "/docs/oauth2-redirect", "/openapi.json")
+    f"{method} {path}"
+    for method in ("GET", "HEAD")
+    for path in ("/docs", "/docs/start.js", "/docs/{name}", "/openapi.json")
 }
 
 
