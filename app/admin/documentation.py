@@ -49,8 +49,8 @@ START = """SwaggerUIBundle({
   validatorUrl: null,
 });
 """
-"""`validatorUrl`: by default Swagger UI sends the document's address to a service of its own. Addresses are relative, so
-that the page also works below a path of a reverse proxy."""
+"""`validatorUrl`: by default Swagger UI sends the document's address to a service of its own. Addresses are relative,
+so that the page also works below a path of a reverse proxy."""
 
 
 @router.api_route("", methods=["GET", "HEAD"])

@@ -7,16 +7,18 @@ from typing import NamedTuple
 import structlog
 from aiokafka import ConsumerRecord
 
-from app.errors import IdempotencyConflict, QueueUnavailable
+from app.errors import IdempotencyConflict, QueueUnavailable, Unavailable
 from app.jobs.model import encode_request, partition_of_job
-from app.queue.kafka.messages import CURRENT, VERSION, RecordedJob, SubmittedJob, UnreadableMessage, read_message
+from app.queue.kafka.messages import RecordedJob, SubmittedJob, UnreadableMessage, read_message
 from app.queue.kafka.model import AdmitResult, IntakeMessage, MessageLocation
 from app.queue.kafka.producer import Producer
 from app.queue.kafka.staging import Staging
 from app.queue.model import Full, FullReason
 from app.rules.cache import RuleCache
 from app.settings import Settings
+from app.web.excerpt import excerpt
 from consumers.kafka.metrics import IntakeMetrics
+from consumers.kafka.refusal import Refusals
 
 log = structlog.get_logger()
 
@@ -38,7 +40,7 @@ class Admission:
     ) -> None:
         self._staging = staging
         self._rules = rules
-        self._producer = producer
+        self._refusals = Refusals(producer, settings.kafka_dead_letter_topic, metrics)
         self._settings = settings
         self._metrics = metrics
 
@@ -50,7 +52,7 @@ class Admission:
         processed = 0
         while processed < len(records):
             batch, size = await self._next_batch(records[processed:])
-            first_left = await self._admit_batch(batch)
+            first_left = await self._admit_or_refuse(batch, records[processed : processed + size])
             if first_left is not None:
                 return processed + first_left
             processed += size
@@ -63,12 +65,36 @@ class Admission:
         for index, record in enumerate(records):
             try:
                 batch.append(_Indexed(index, await self._message(record)))
+            except Unavailable:
+                raise
             except UnreadableMessage as error:
-                await self._refuse(record, str(error))
+                await self._refusals.refuse(record, str(error))
+            except Exception as error:  # whatever a message is, its partition goes on
+                await self._refuse_for_bug(record, error)
             size_bytes += len(record.value or b"")
             if size_bytes >= BATCH_BYTES:
                 return batch, index + 1
         return batch, len(records)
+
+    async def _admit_or_refuse(self, batch: Sequence[_Indexed], records: Sequence[ConsumerRecord]) -> int | None:
+        """Admit messages as `_admit_batch` does. A message with which that fails is refused, and the others are not."""
+        try:
+            return await self._admit_batch(batch)
+        except Unavailable:
+            raise
+        except Exception as error:
+            if len(batch) == 1:
+                await self._refuse_for_bug(records[batch[0].record_index], error)
+                return None
+        for indexed in batch:  # those that were admitted already are skipped
+            first_left = await self._admit_or_refuse([indexed], records)
+            if first_left is not None:
+                return first_left
+        return None
+
+    async def _refuse_for_bug(self, record: ConsumerRecord, error: Exception) -> None:
+        log.error("message_not_handled", partition=record.partition, offset=record.offset, error=excerpt(repr(error)))
+        await self._refusals.refuse(record, f"it cannot be handled: {type(error).__name__}")
 
     async def _admit_batch(self, batch: Sequence[_Indexed]) -> int | None:
         """The index of the first message for which there was no memory; None if there was for all."""
@@ -111,15 +137,3 @@ class Admission:
                 raise QueueUnavailable("The queue Redis has no memory for more jobs.")
             raise UnreadableMessage(f"its flow takes no more jobs: {answer.reason}")
         return IntakeMessage(answer.job.id, location, encode_request(deferral.request))
-
-    async def _refuse(self, record: ConsumerRecord, reason: str) -> None:
-        """Copy a message to the dead-letter topic, so that its partition goes on. Raises QueueUnavailable."""
-        headers = [
-            (VERSION, CURRENT),
-            ("reason", reason.encode()),
-            ("from", f"{record.topic} {record.partition} {record.offset}".encode()),
-        ]
-        topic = self._settings.kafka_dead_letter_topic
-        await self._producer.produce(topic, record.key or b"", record.value or b"", headers)
-        self._metrics.messages.labels("refused").inc()
-        log.warning("message_refused", partition=record.partition, offset=record.offset, reason=reason)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -13,13 +14,16 @@ from app.errors import QueueUnavailable, Unavailable
 from app.queue.kafka.clients import close_kafka, kafka_consumer
 from app.queue.kafka.staging import Staging
 from app.settings import Settings
+from app.web.excerpt import excerpt
 from consumers.kafka.admission import Admission
 from consumers.kafka.metrics import IntakeMetrics
+from consumers.kafka.reading import CarefulReader, is_undecodable
 
 log = structlog.get_logger()
 
 POLL_TIMEOUT_MS = 200
 MAX_RECORDS = 500
+MAX_CAREFULLY_READ = 100
 RETRY_DELAY_S = 0.5
 SWEEP_INTERVAL_S = 5.0
 SWEEP_SLACK_S = 5.0
@@ -27,6 +31,9 @@ STUCK_AFTER_S = 15.0
 HANDOVER_TIMEOUT_S = 2.0
 ROUND_TIMEOUT_S = 30.0
 """Some of aiokafka's calls never return when a broker goes away at a bad moment. The consumer is then replaced."""
+
+
+Records = dict[TopicPartition, list[ConsumerRecord]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,7 @@ class Intake:
         self._ends: dict[TopicPartition, _End] = {}
         self._progress_at_s: dict[TopicPartition, float] = {}
         self._swept_at_s = 0.0
+        self._careful_until: dict[TopicPartition, int] = {}
         # An edge that is alive has produced a job's message, or given up, by this long after the job's record.
         self._margin_s = (settings.kafka_timeout_ms + settings.queue_timeout_ms) / 1000 + SWEEP_SLACK_S
 
@@ -61,7 +69,8 @@ class Intake:
         """Read messages until cancelled, then leave the group."""
         while True:
             consumer = kafka_consumer(self._settings)
-            self._resume_at_s, self._progress_at_s, self._ends = {}, {}, {}
+            self._resume_at_s, self._progress_at_s, self._ends, self._careful_until = {}, {}, {}, {}
+            self._reader = CarefulReader(partial(self._skipped, consumer))
             try:
                 consumer.subscribe([self._settings.kafka_topic], listener=_Handover(self._batch))
                 async with asyncio.timeout(ROUND_TIMEOUT_S):
@@ -77,11 +86,45 @@ class Intake:
 
     async def _read_once(self, consumer: AIOKafkaConsumer) -> None:
         self._resume(consumer)
-        found = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=MAX_RECORDS)
+        found = await self._next_records(consumer)
         async with self._batch:
             for partition, records in found.items():
                 await self._admit(consumer, partition, records)
         await self._check_progress(consumer)
+
+    async def _next_records(self, consumer: AIOKafkaConsumer) -> Records:
+        """The next messages by partition. While one of them cannot be decoded, they are read one by one."""
+        if not self._careful_until:
+            try:
+                found: Records = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=MAX_RECORDS)
+                return found
+            except Exception as error:
+                if not is_undecodable(error):
+                    raise
+                log.warning("message_not_decoded", error=excerpt(f"{type(error).__name__}: {error}"))
+            await self._begin_careful_reading(consumer)
+        return await self._read_carefully(consumer)
+
+    async def _begin_careful_reading(self, consumer: AIOKafkaConsumer) -> None:
+        """Go back to what was committed, because the read that failed has lost messages of any partition."""
+        assigned = consumer.assignment()
+        self._careful_until = await consumer.end_offsets(assigned)
+        for partition, first in (await consumer.beginning_offsets(assigned)).items():
+            committed = await consumer.committed(partition)
+            consumer.seek(partition, first if committed is None else committed)
+
+    async def _read_carefully(self, consumer: AIOKafkaConsumer) -> Records:
+        found = {}
+        for partition, end in list(self._careful_until.items()):
+            if partition not in consumer.assignment() or await consumer.position(partition) >= end:
+                del self._careful_until[partition]
+            elif partition not in self._resume_at_s:
+                found[partition] = await self._reader.read(consumer, partition, MAX_CAREFULLY_READ)
+        return {partition: records for partition, records in found.items() if records}
+
+    async def _skipped(self, consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> None:
+        self._metrics.messages.labels("undecodable").inc()
+        await _commit(consumer, partition, offset + 1)
 
     async def _admit(
         self, consumer: AIOKafkaConsumer, partition: TopicPartition, records: Sequence[ConsumerRecord]

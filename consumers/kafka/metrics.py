@@ -9,7 +9,8 @@ class IntakeMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.messages = Counter(
             "penstock_intake_total",
-            "Messages read from Kafka, by outcome: resident, spilled, skipped, refused.",
+            "Messages read from Kafka, by outcome: resident, spilled, skipped, refused (to the dead-letter topic), "
+            "dropped (not even that was possible), undecodable (passed over).",
             ["outcome"],
             registry=registry,
         )

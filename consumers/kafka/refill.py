@@ -16,6 +16,7 @@ from app.queue.kafka.model import MessageLocation, SpilledJob
 from app.queue.kafka.staging import Staging
 from app.settings import Settings
 from consumers.kafka.metrics import IntakeMetrics
+from consumers.kafka.reading import CarefulReader, is_undecodable
 
 log = structlog.get_logger()
 
@@ -108,7 +109,7 @@ async def _fetch(
 async def _read(consumer: AIOKafkaConsumer, partition: TopicPartition, offsets: set[int]) -> list[ConsumerRecord]:
     """The records at these offsets of one partition, read in order."""
     found: list[ConsumerRecord] = []
-    position = -SEEK_THRESHOLD
+    position, reader = -SEEK_THRESHOLD, CarefulReader(_ignore)
     while offsets:
         if min(offsets) - position >= SEEK_THRESHOLD:
             consumer.seek(partition, min(offsets))
@@ -116,9 +117,21 @@ async def _read(consumer: AIOKafkaConsumer, partition: TopicPartition, offsets: 
             records = (await consumer.getmany(partition, timeout_ms=READ_TIMEOUT_MS)).get(partition, [])
         except OffsetOutOfRangeError:  # beyond the partition's end: the topic was created anew
             return found
+        except Exception as error:
+            if not is_undecodable(error):
+                raise
+            records = await reader.read(consumer, partition, SEEK_THRESHOLD)
+            position = await consumer.position(partition)
+            found += [record for record in records if record.offset in offsets]
+            offsets = {offset for offset in offsets if offset >= position}
+            continue
         if not records:
             raise TimeoutError("Kafka does not answer.")
         position = records[-1].offset + 1
         found += [record for record in records if record.offset in offsets]
         offsets = {offset for offset in offsets if offset >= position}
     return found
+
+
+async def _ignore(_: TopicPartition, __: int) -> None:
+    """The intake has counted the message that is passed over."""

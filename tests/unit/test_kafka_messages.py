@@ -73,7 +73,7 @@ def test_a_submitted_job_becomes_a_deferral_that_costs_its_own_rule() -> None:
     deferral = job.deferral(rule, "jobs 0 7")
     assert isinstance(deferral.request, StoredRequest)
     assert [(charge.rule_id, charge.descriptor, charge.cost) for charge in deferral.charges] == [("r", "user:u", 1)]
-    assert (deferral.owner, deferral.idempotency_key) == ("", "kafka jobs 0 7"), "a message read twice is one job"
+    assert (deferral.owner, deferral.idempotency_key) == ("", "kafka\0at\0jobs 0 7"), "a message read twice is one job"
     assert deferral.request.body == b"text"
     names = {name for name, _ in deferral.request.headers}
     assert b"a" in names

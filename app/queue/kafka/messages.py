@@ -19,15 +19,23 @@ from app.limiter.keys import descriptor
 from app.queue.model import Deferral, FrozenCharge
 from app.rules.active import ActiveRule
 from app.rules.model import RuleId, Token
+from app.web.excerpt import excerpt
 from app.web.headers import to_store, to_upstream
 
 VERSION = "penstock-version"
 JOB = "penstock-job"
 CURRENT = b"1"
 
+_LOCATION, _PRODUCERS_KEY = "kafka\0at\0", "kafka\0key\0"
+"""What keys of the intake begin with. An `Idempotency-Key` of a client has no NUL, so that neither can name the other's
+job.
+"""
+
 _DESCRIPTOR = r"^(user|ip|claim:[A-Za-z0-9_:/-]+):[A-Za-z0-9@:._+/=~,!%-]+$"
 
-MessageHeaders = Sequence[tuple[str, bytes]]
+MessageHeaders = Sequence[tuple[str, bytes | None]]
+"""Kafka allows headers without a value."""
+
 HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\x80-\xff]*$", max_length=65_536)]
 
@@ -64,7 +72,7 @@ class SubmittedJob(BaseModel):
         """The deferral that an edge would have made of this request. Each attempt costs the rule's own quota only.
 
         `location` names the message, and is the idempotency key where the message has none: a message that is read
-        twice is one job. Raises UnreadableMessage.
+        twice is one job. The keys of messages and those of clients are apart from each other. Raises UnreadableMessage.
         """
         return Deferral(
             rule=rule,
@@ -72,7 +80,7 @@ class SubmittedJob(BaseModel):
             owner=owner_of(self.issuer, self.subject),
             request=self.request(rule.queue.drop_headers),
             caller="" if self.subject is None else descriptor("user", self.subject),
-            idempotency_key=f"kafka {location}" if self.idempotency_key is None else self.idempotency_key,
+            idempotency_key=f"{_PRODUCERS_KEY}{self.idempotency_key}" if self.idempotency_key else _LOCATION + location,
         )
 
     def request(self, drop_headers: Sequence[str]) -> StoredRequest:
@@ -130,7 +138,7 @@ def read_message(headers: MessageHeaders, value: bytes | None, partitions: int) 
         raise UnreadableMessage("the message has no value")
     if JOB not in named:
         return _submitted_job(value)
-    job_id = named[JOB].decode("latin-1")
+    job_id = (named[JOB] or b"").decode("latin-1")
     if not is_job_id(job_id, partitions):
         raise UnreadableMessage(f"the header {JOB} is not a job's id")
     return RecordedJob(job_id, value)
@@ -140,5 +148,6 @@ def _submitted_job(value: bytes) -> SubmittedJob:
     try:
         return SubmittedJob.model_validate_json(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UnreadableMessage(f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")) from error
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(excerpt(str(part)) for part in first["loc"])
+        raise UnreadableMessage(f"{where}: {excerpt(first['msg'])}".lstrip(": ")) from error
