@@ -32,6 +32,8 @@ from app.web.openapi import json_request, problems
 
 router = APIRouter(prefix="/rules", tags=["rules"])
 
+MAX_PAGE_SIZE = 1000
+
 Fields = dict[str, Any]
 
 
@@ -58,10 +60,19 @@ AnyId = Annotated[
 ]
 
 
-@router.get("", response_model=RuleList, responses=problems(400, 401, 403, 503))
-async def list_rules(_: AsViewer, parts: AdminPartsOf) -> Response:
-    """List all rules, and the documents that are not valid rules."""
-    rules, documents = await parts.store.all()
+@router.get("", response_model=RuleList, responses=problems(*COMMON_PROBLEMS))
+async def list_rules(
+    _: AsViewer,
+    parts: AdminPartsOf,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = MAX_PAGE_SIZE,
+    after: Annotated[str, Query(max_length=1024)] = "",
+) -> Response:
+    """List rules in the order of their ids, and the documents among them that are not valid rules.
+
+    `next` is the `after` of the next page, and null on the last page, which also has the documents whose ids are no
+    strings.
+    """
+    rules, documents, following = await parts.store.page(after, limit)
     in_force = await parts.store.last_good(rule_id for one in documents if (rule_id := one.key.rule_id))
     invalid = [
         {
@@ -72,7 +83,7 @@ async def list_rules(_: AsViewer, parts: AdminPartsOf) -> Response:
         }
         for document in documents
     ]
-    return _json({"rules": [to_json(rule) for rule in rules], "invalid": invalid})
+    return _json({"rules": [to_json(rule) for rule in rules], "invalid": invalid, "next": following})
 
 
 @router.post(

@@ -70,10 +70,11 @@ class InvalidDocument(BaseModel):
 
 
 class RuleList(BaseModel):
-    """All rules, and the documents that are not valid rules."""
+    """A page of rules, and of the documents that are not valid rules. `next` is null on the last page."""
 
     rules: list[Rule]
     invalid: list[InvalidDocument]
+    next: str | None
 
 
 class RuleVersion(BaseModel):

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.markup import escape
@@ -29,7 +30,7 @@ def apply(
     """Write the rules of a file. All of them are checked and the differences are shown before any is written."""
     wanted = {rule.rule_id: editable_fields(to_json(rule)) for rule in read_rules_file(file)}
     client = AdminClient(data_dir)
-    listed = client.call("GET", "/v1/rules")
+    listed = _all_rules(client)
     existing = {fields["rule_id"]: editable_fields(fields) for fields in listed["rules"]}
     invalid = {fields["rule_id"] for fields in listed["invalid"]}
     for rule_id, fields in wanted.items():
@@ -46,6 +47,18 @@ def apply(
             client.call("PUT", f"/v1/rules/{rule_id}", fields)
     for rule_id in surplus:
         client.call("DELETE", f"/v1/rules/{rule_id}")
+
+
+def _all_rules(client: AdminClient) -> dict[str, list[dict[str, Any]]]:
+    """All rules, and all documents that are not valid rules."""
+    found: dict[str, list[dict[str, Any]]] = {"rules": [], "invalid": []}
+    after: str | None = ""
+    while after is not None:
+        page = client.call("GET", "/v1/rules" + (f"?after={quote(after, safe='')}" if after else ""))
+        for name in found:
+            found[name] += page[name]
+        after = page["next"]
+    return found
 
 
 def _difference(rule_id: str, old: dict[str, Any] | None, new: dict[str, Any]) -> list[str]:
@@ -65,7 +78,7 @@ def _shown(fields: dict[str, Any], name: str) -> str:
 @app.command("list")
 def list_rules(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """List all rules, and the documents that are not valid rules."""
-    found = AdminClient(data_dir).call("GET", "/v1/rules")
+    found = _all_rules(AdminClient(data_dir))
     if as_json:
         print(json.dumps(found, indent=2))
         return

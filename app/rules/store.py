@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
@@ -29,6 +29,7 @@ HISTORY_DAYS = 365
 MAX_ATTEMPTS = 20
 """How often a write is tried again because somebody else wrote the same rule meanwhile."""
 
+MAX_CURSOR_LENGTH = 256
 _INDEX_OPTIONS_CONFLICT = 85
 
 
@@ -44,6 +45,26 @@ class StoredRule:
     def etag(self) -> str | None:
         """The entity tag of the document; None if there is none."""
         return self.document.etag if self.document else None
+
+
+class RulePage(NamedTuple):
+    """Some rules, the documents among them that are not valid rules, and the id to go on after; None: these are the last."""
+
+    rules: list[Rule]
+    invalid: list[RuleDocument]
+    next: str | None
+
+    def add(self, document: RuleDocument) -> None:
+        """Add a document, whichever of them it is."""
+        if document.rule is not None:
+            self.rules.append(document.rule)
+        else:
+            self.invalid.append(document)
+
+
+def _cursor(document_id: str) -> str:
+    """Where the next page begins. An id that no rule can have may be of any length, and the cursor is a parameter."""
+    return document_id if len(document_id) <= MAX_CURSOR_LENGTH else document_id[: MAX_CURSOR_LENGTH - 1] + "\U0010ffff"
 
 
 class RuleStore:
@@ -86,6 +107,30 @@ class RuleStore:
                 elif document is not None:
                     invalid.append(document)
         return rules, invalid
+
+    async def page(self, after: str, limit: int) -> RulePage:
+        """Up to `limit` documents with ids behind `after`, in the order of their ids; an empty `after` is the beginning.
+
+        The last page has also the documents whose ids are no strings, at most `limit` of them.
+        """
+        page = RulePage([], [], None)
+        with _mongodb_errors():
+            behind = {"_id": {"$type": "string", "$gt": after}}
+            count = 0
+            async for found in self._documents.find(behind, PROJECTION).sort("_id").limit(limit + 1):
+                count += 1
+                if count > limit:
+                    return page._replace(next=after)
+                document = read_document(found)
+                if document is not None:
+                    after = max(after, _cursor(document.key.value))
+                    page.add(document)
+            strange = {"_id": {"$not": {"$type": "string"}}}
+            async for found in self._documents.find(strange, PROJECTION).sort("_id").limit(limit):
+                document = read_document(found)
+                if document is not None:
+                    page.add(document)
+        return page
 
     async def get(self, rule_id: str) -> Rule:
         """One rule; raises NotFound, or InvalidRule if its document is invalid."""
