@@ -48,7 +48,10 @@ class StoredRule:
 
 
 class RulePage(NamedTuple):
-    """Some rules, the documents among them that are not valid rules, and the id to go on after; None: these are the last."""
+    """Some rules, and the documents among them that are not valid rules.
+
+    `next` is the id to go on after; None: these are the last.
+    """
 
     rules: list[Rule]
     invalid: list[RuleDocument]
@@ -109,7 +112,7 @@ class RuleStore:
         return rules, invalid
 
     async def page(self, after: str, limit: int) -> RulePage:
-        """Up to `limit` documents with ids behind `after`, in the order of their ids; an empty `after` is the beginning.
+        """Up to `limit` documents behind the id `after`, in the order of their ids; it is empty for the beginning.
 
         The last page has also the documents whose ids are no strings, at most `limit` of them.
         """
