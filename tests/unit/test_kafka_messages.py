@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from app.edge.deferral import idempotency_key
+from app.errors import MalformedRequest
 from app.jobs.model import StoredRequest, new_job_id
 from app.queue.kafka.messages import (
     CURRENT,
@@ -80,8 +82,22 @@ def test_a_submitted_job_becomes_a_deferral_that_costs_its_own_rule() -> None:
     assert not names & {b"authorization", b"x-forwarded-for"}
 
 
-def test_a_submitted_job_keeps_the_idempotency_key_of_its_producer() -> None:
-    assert read(SUBMITTED | {"idempotency_key": "order-1"}).deferral(active(), "jobs 0 7").idempotency_key == "order-1"
+@pytest.mark.parametrize("key", ["order-1", "at\0jobs 0 7", "\0kafka\0at\0jobs 0 7", "kafka jobs 0 7"])
+def test_the_keys_of_producers_of_messages_and_of_clients_are_apart(key: str) -> None:
+    """Whatever a producer writes, its key names neither another message nor the job of a client."""
+    rule = active()
+    own = read(SUBMITTED | {"idempotency_key": key}).deferral(rule, "jobs 0 7").idempotency_key or ""
+    by_place = read(SUBMITTED).deferral(rule, "jobs 0 7").idempotency_key or ""
+    assert own.endswith(key)
+    assert len({own, by_place, key}) == 3
+    assert own == read(SUBMITTED | {"idempotency_key": key}).deferral(rule, "jobs 1 9").idempotency_key
+    assert not own.startswith(by_place[:9])
+    for clients in (b"kafka jobs 0 7", b'"kafka jobs 0 7"', own.encode(), by_place.encode()):
+        try:
+            theirs = idempotency_key([(b"idempotency-key", clients)])
+        except MalformedRequest:
+            continue
+        assert theirs not in {own, by_place}
 
 
 @pytest.mark.parametrize(
