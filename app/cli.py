@@ -11,6 +11,7 @@ import typer
 from app.commands import dead_letters, drain, rules
 from app.commands.explain import explain
 from app.commands.options import DEFAULT_DATA_DIR, DataDir, parse_claims
+from app.commands.status import status
 from app.errors import PenstockError, StartupError
 from app.process.listen import Listen
 from app.settings import QueueKind
@@ -143,6 +144,7 @@ app.add_typer(rules.app, name="rules")
 app.add_typer(drain.app, name="drain")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(explain)
+app.command()(status)
 
 
 def parse_duration(text: str) -> timedelta:

@@ -269,6 +269,8 @@ class Settings(BaseSettings):
     """The address on which every process serves its `/metrics` and `/healthz`. They have no password: use a network
     that only your monitoring reaches.
     """
+    runtime_file: Path | None = None
+    """The file in which `penstock up` says what is down, for `/_penstock/readyz`. `penstock up` sets it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log lines that are written."""
 

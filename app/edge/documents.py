@@ -97,6 +97,7 @@ class Readiness(BaseModel):
 
     status: Literal["ready", "not ready"]
     rules_version: int | None
+    down: list[str] = Field(description="What `penstock up` knows to be down on this machine, and why.")
 
 
 class KeySet(BaseModel):

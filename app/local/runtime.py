@@ -8,13 +8,17 @@ from pathlib import Path
 import orjson
 
 from app.errors import StartupError
+from app.process.troubles import trouble_of
 
 FILE = "runtime.json"
 
 
 @dataclass(frozen=True, slots=True)
 class RunningProcess:
-    """A process of the system. `url` is where it serves, `ops_url` where its metrics and health are."""
+    """A process of the system. `url` is where it serves, `ops_url` where its metrics and health are.
+
+    `down_since` (Unix seconds) and `problem` say that it has been down for a while, and the last line of its log.
+    """
 
     role: str
     index: int
@@ -22,6 +26,18 @@ class RunningProcess:
     port: int | None
     url: str | None
     ops_url: str | None
+    down_since: float | None = None
+    problem: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name in messages and of the log file."""
+        return f"{self.role}-{self.index}"
+
+    @property
+    def trouble(self) -> str | None:
+        """A sentence about a process that is down; None for one that is not known to be."""
+        return None if self.down_since is None else trouble_of(self.name, self.down_since, self.problem or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -15,6 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from app.clients import MongoClient, mongo_client
 from app.errors import StartupError
 from app.local import binaries
+from app.local.store_password import write_private
 
 HOST = "127.0.0.1"
 NOT_YET_INITIALIZED = 94
@@ -24,6 +25,9 @@ SHORT_SCANS = ("--stream-node-max-entries", "10", "--zset-max-ziplist-entries", 
 """Redis scans a node of a stream, and a small sorted set, from its beginning. These limits keep such scans short; they
 cost a job at most 200 bytes."""
 
+COMPRESSORS = ("--networkMessageCompressors", "snappy,zstd")
+"""Without zlib, with which older versions of MongoDB leak memory to anybody who can connect (CVE-2025-14847)."""
+
 KAFKA = Path(__file__).parents[2] / "scripts" / "kafka"
 
 
@@ -32,31 +36,36 @@ class StoreProcess:
     """A store process: its command, and the URL at which it will listen."""
 
     command: tuple[str, ...]
-    url: str
+    url: str = field(repr=False)
 
 
-def cache_store(folder: Path, port: int) -> StoreProcess:
+def cache_store(folder: Path, port: int, password: str = "") -> StoreProcess:
     """The cache Redis. Its rules and counters may be lost, so it writes nothing to disk."""
-    return _redis(folder, port, ("--save", "", "--appendonly", "no"))
+    return _redis(folder, port, ("--save", "", "--appendonly", "no"), password)
 
 
-def queue_store(folder: Path, port: int) -> StoreProcess:
+def queue_store(folder: Path, port: int, password: str = "") -> StoreProcess:
     """The queue Redis. Every write is on disk before it is acknowledged."""
     durable = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
-    return _redis(folder, port, (*durable, *SHORT_SCANS, "--maxmemory", QUEUE_MEMORY))
+    return _redis(folder, port, (*durable, *SHORT_SCANS, "--maxmemory", QUEUE_MEMORY), password)
 
 
-def _redis(folder: Path, port: int, durability: Sequence[str]) -> StoreProcess:
+def _redis(folder: Path, port: int, durability: Sequence[str], password: str) -> StoreProcess:
+    """A Redis that asks for the password, unless that is empty. It is in a file, so that `ps` does not show it."""
     folder.mkdir(parents=True, exist_ok=True)
+    config: tuple[str, ...] = ()
+    if password:
+        config = (str(folder.resolve() / "redis.conf"),)
+        write_private(Path(config[0]), f"requirepass {password}\n")
     place = ("--bind", HOST, "--port", str(port), "--dir", str(folder.resolve()))
-    command = (str(binaries.redis_server()), *place, *durability, "--maxmemory-policy", "noeviction")
-    return StoreProcess(command, f"redis://{HOST}:{port}/0")
+    command = (str(binaries.redis_server()), *config, *place, *durability, "--maxmemory-policy", "noeviction")
+    return StoreProcess(command, f"redis://{f':{password}@' if password else ''}{HOST}:{port}/0")
 
 
 def rules_store(folder: Path, port: int, *parameters: str) -> StoreProcess:
     """MongoDB as a replica set of one member, because change streams need a replica set."""
     folder.mkdir(parents=True, exist_ok=True)
-    place = ("--bind_ip", HOST, "--port", str(port), "--dbpath", str(folder.resolve()), "--nounixsocket")
+    place = ("--bind_ip", HOST, "--port", str(port), "--dbpath", str(folder.resolve()), "--nounixsocket", *COMPRESSORS)
     sizes = ("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256")
     settings = ("shutdownTimeoutMillisForSignaledShutdown=100", "diagnosticDataCollectionEnabled=false", *parameters)
     options = [option for setting in settings for option in ("--setParameter", setting)]
@@ -72,7 +81,7 @@ async def redis_is_ready(url: str) -> None:
                 with attempt:
                     await client.ping()
         except (RedisError, OSError, TimeoutError) as error:
-            raise StartupError(f"Redis at {url} does not start: {error}") from error
+            raise StartupError(f"Redis at {url.rpartition('@')[2]} does not start: {error}") from error
 
 
 async def mongodb_is_ready(port: int) -> None:

@@ -37,7 +37,7 @@ def watch(parent: int, command: list[str]) -> int:
     def forward_signal(number: int, _: FrameType | None) -> None:
         child.send_signal(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, forward_signal)
     while child.poll() is None and os.getppid() == parent:
         time.sleep(POLL_INTERVAL_S)

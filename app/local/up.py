@@ -1,27 +1,27 @@
 """`penstock up`: the whole system on one machine."""
 
 import asyncio
-import fcntl
 import os
 import shutil
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from pydantic import HttpUrl, TypeAdapter, ValidationError
 
 from app.clients import mongodb
 from app.errors import StartupError
-from app.local import stores
+from app.local import advice, binaries, preflight, stores
 from app.local.issuer import ISSUER, JWKS_PATH, KEY_FILE, ensure_key
+from app.local.process_spec import Advice, ProcessSpec
+from app.local.runtime import FILE as RUNTIME_FILE
 from app.local.runtime import remove_runtime, write_runtime
-from app.local.supervisor import ProcessSpec, SupervisedProcess, Supervisor
+from app.local.store_password import ensure_password
+from app.local.supervisor import SupervisedProcess, Supervisor
 from app.rules.file import read_rules_file
 from app.rules.model import Rule, editable_fields, to_json
 from app.rules.store import RuleStore
@@ -29,6 +29,9 @@ from app.settings import Settings, load_settings
 
 HOST = "127.0.0.1"
 IDENTITY_FILE = "identity.pem"
+LOG_FOLDER = "logs"
+FOLDERS = (LOG_FOLDER, "mongodb", "cache-redis", "queue-redis")
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 DEMO_APP = Path(__file__).parents[2] / "scripts" / "demo_app.py"
 PENSTOCK_ROLES = frozenset({"edge", "worker", "admin", "sync"})
 """These end before the stores and the app server that they use."""
@@ -51,17 +54,18 @@ class UpOptions:
 
 
 def run_up(options: UpOptions) -> None:
-    """Run the system until SIGINT or SIGTERM. Raises StartupError, and InvalidRule before anything is started."""
+    """Run the system until a signal ends it. Raises StartupError, and InvalidRule before anything is started."""
+    preflight.require_ports(options.port, options.admin_port)
+    preflight.require_upstreams(options.upstreams)
+    preflight.require_open_files()
     broker = _own_broker(options)
     overrides = {"kafka_bootstrap": f"{HOST}:{broker[0]}"} if broker else {}
     settings = load_settings(queue=options.queue, **overrides)
     rules = read_rules_file(options.rules) if options.rules is not None else []
-    _require_addresses(options.upstreams)
     if not options.upstreams and not settings.upstreams and not DEMO_APP.is_file():
         raise StartupError("the demo app is not part of this installation: use --upstream URL")
-    with _locked(options.data_dir):
-        for port in (options.port, options.admin_port):
-            _require_free(port)
+    with preflight.locked(options.data_dir):
+        preflight.make_folders(options.data_dir, FOLDERS)
         asyncio.run(LocalSystem(options, settings, rules, broker).run())
 
 
@@ -81,16 +85,20 @@ class LocalSystem:
             "PENSTOCK_OPS_HOST": HOST,
             "PENSTOCK_DRAIN_S": "0",
             "PENSTOCK_QUEUE": options.queue,
+            "PENSTOCK_RUNTIME_FILE": str((options.data_dir / RUNTIME_FILE).resolve()),
         }
-        log_dir = options.data_dir / "logs"
-        log_dir.mkdir(exist_ok=True)
-        self._supervisor = Supervisor(log_dir, lambda running: write_runtime(options.data_dir, running))
+        self._supervisor = Supervisor(
+            options.data_dir / LOG_FOLDER, lambda running: write_runtime(options.data_dir, running), _print
+        )
 
     async def run(self) -> None:
-        """Start everything in order, wait for SIGINT or SIGTERM, and end everything in the reverse order."""
+        """Start everything in order, wait for a signal, and end everything in the reverse order.
+
+        SIGHUP comes when the terminal is closed. A second signal hurries.
+        """
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        for number in STOP_SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal, stop)
         starting = asyncio.create_task(self._start())
         stopped = asyncio.create_task(stop.wait())
         try:
@@ -105,7 +113,14 @@ class LocalSystem:
             await asyncio.gather(starting, stopped, return_exceptions=True)
             await self._supervisor.end(PENSTOCK_ROLES, PENSTOCK_END_TIMEOUT_S)
             await self._supervisor.end(None, OTHERS_END_TIMEOUT_S)
-            remove_runtime(self._data_dir)
+            with suppress(OSError):  # a file that stays names a process that has ended, so commands ignore it
+                remove_runtime(self._data_dir)
+
+    def _on_signal(self, stop: asyncio.Event) -> None:
+        if stop.is_set():
+            _print("stopping at once")
+            self._supervisor.hurry()
+        stop.set()
 
     async def _start(self) -> None:
         began_s = time.monotonic()
@@ -128,6 +143,7 @@ class LocalSystem:
         await self._supervisor.ready(*children)
         self._print_summary(front, admin_url)
         _print(f"Penstock is ready at {front} after {time.monotonic() - began_s:.1f} s")
+        self._supervisor.say_what_is_down()
 
     async def _start_stores(self) -> None:
         """Start the stores that the environment does not name."""
@@ -137,29 +153,32 @@ class LocalSystem:
         waits = []
         if self._broker is not None:
             store = stores.kafka_store(self._data_dir / "kafka", *self._broker)
-            await self._start_store("kafka", store, self._broker[0], "PENSTOCK_KAFKA_BOOTSTRAP")
-            waits.append(stores.kafka_is_ready(store.url))
+            kafka = await self._start_store("kafka", store, self._broker[0], "PENSTOCK_KAFKA_BOOTSTRAP")
+            waits.append(self._supervisor.unless_it_ends(kafka, stores.kafka_is_ready(store.url)))
         if "PENSTOCK_MONGODB_URL" not in os.environ:
             port = _free_port()
             store = stores.rules_store(self._data_dir / "mongodb", port)
-            await self._start_store("mongodb", store, port, "PENSTOCK_MONGODB_URL")
-            waits.append(stores.mongodb_is_ready(port))
+            mongodb = await self._start_store("mongodb", store, port, "PENSTOCK_MONGODB_URL")
+            waits.append(self._supervisor.unless_it_ends(mongodb, stores.mongodb_is_ready(port)))
         for role, variable, make in (
             ("cache-redis", "PENSTOCK_CACHE_REDIS_URL", stores.cache_store),
             ("queue-redis", "PENSTOCK_QUEUE_REDIS_URL", stores.queue_store),
         ):
             if variable not in os.environ:
                 port = _free_port()
-                store = make(self._data_dir / role, port)
-                await self._start_store(role, store, port, variable)
+                store = make(self._data_dir / role, port, ensure_password(self._data_dir))
+                redis = await self._start_store(role, store, port, variable)
                 if role == "queue-redis":
                     self._environment["PENSTOCK_QUEUE_FOLDER"] = str((self._data_dir / role).resolve())
-                waits.append(stores.redis_is_ready(store.url))
+                waits.append(self._supervisor.ready(redis))
         await asyncio.gather(*waits)
 
-    async def _start_store(self, role: str, store: stores.StoreProcess, port: int, variable: str) -> None:
+    async def _start_store(self, role: str, store: stores.StoreProcess, port: int, variable: str) -> SupervisedProcess:
         self._environment[variable] = store.url
-        await self._supervisor.start(ProcessSpec(role, 0, store.command, port=port, url=store.url))
+        advised, noticed = (_aof_advice(self._data_dir / role), _aof_notice) if role == "queue-redis" else (None, None)
+        return await self._supervisor.start(
+            ProcessSpec(role, 0, store.command, port=port, url=store.url, advice=advised, notice=noticed)
+        )
 
     async def _apply_rules(self) -> None:
         url = self._environment.get("PENSTOCK_MONGODB_URL", self._settings.mongodb_url)
@@ -212,7 +231,7 @@ class LocalSystem:
     def _print_summary(self, front: str, admin_url: str) -> None:
         command = "penstock" if shutil.which("penstock") else str(Path(_penstock()))
         where = "" if self._data_dir == Path(".penstock") else f" --data-dir {self._data_dir}"
-        print(
+        _print(
             f"""
   edge     {front}   ({self._options.edges} process{"es" if self._options.edges > 1 else ""})
   admin    {admin_url}   (documentation: {admin_url}/docs)
@@ -224,7 +243,6 @@ Try:
   curl -i {front}/hello -H "Authorization: Bearer $TOKEN"
   {command} rules list{where}
 """,
-            flush=True,
         )
 
 
@@ -237,7 +255,21 @@ def _own_broker(options: UpOptions) -> tuple[int, int] | None:
 
 
 def _print(text: str) -> None:
-    print(text, flush=True)
+    """Print a line. Without a terminal any more, as after SIGHUP, nothing is printed."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - it is open until the process ends
+
+
+def _aof_advice(folder: Path) -> Advice:
+    return lambda lines: advice.advice(lines, folder, binaries.redis_server())
+
+
+def _aof_notice(lines: list[str]) -> str:
+    if not advice.was_cut(lines):
+        return ""
+    return "a write that was under way when it ended last was left out; it had not been acknowledged"
 
 
 def _penstock() -> str:
@@ -248,41 +280,8 @@ def _content(rule: Rule) -> dict[str, object]:
     return editable_fields(to_json(rule))
 
 
-def _require_addresses(upstreams: tuple[str, ...]) -> None:
-    for address in upstreams:
-        try:
-            TypeAdapter(HttpUrl).validate_python(address)
-        except ValidationError as error:
-            raise StartupError(f"--upstream {address}: {error.errors()[0]['msg']}") from error
-
-
-def _require_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except (OSError, OverflowError) as error:
-            raise StartupError(f"port {port} cannot be used: {getattr(error, 'strerror', None) or error}") from error
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-@contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    """Lock the data directory, so that only one `penstock up` uses it. Raises StartupError."""
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (data_dir / "lock").open("a")
-    except OSError as error:
-        raise StartupError(f"the data directory {data_dir} cannot be used: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StartupError(f"the data directory {data_dir} is in use by another `penstock up`") from error
-        yield

@@ -41,6 +41,9 @@ class Process:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""SIGHUP comes when the terminal is closed."""
+
 Body = Callable[[Process], Awaitable[None]]
 
 
@@ -105,7 +108,7 @@ def run(
 ) -> None:
     """Run a process until `body` returns, which it does soon after it was told to stop.
 
-    SIGTERM and SIGINT tell it so: it drains for `drain_s` and stops; a second signal makes it stop at once.
+    STOP_SIGNALS tell it so: it drains for `drain_s` and stops; a second signal makes it stop at once.
     `ops_port` is the port of `/metrics` and `/healthz` on `settings.ops_host`; with 0 the system chooses a free one.
     """
     configure_logging(role, settings.log_level)
@@ -117,7 +120,7 @@ def run(
 
 async def _run(process: Process, body: Body, ops_port: int, drain_s: float) -> None:
     settings = process.settings
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, drain_then_stop, process, drain_s)
     log.info("starting", version=version("penstock"))
     async with serve_ops(process.registry, process.ready, settings.ops_host, ops_port) as port:

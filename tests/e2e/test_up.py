@@ -54,6 +54,49 @@ def test_everything_starts_is_named_and_ends(tmp_path: Path) -> None:
         assert again.get("/hello").status_code == 200
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM])
+def test_a_signal_ends_everything_and_an_old_data_directory_is_closed(tmp_path: Path, number: signal.Signals) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    (data / "lock").touch()  # as an older version left it, without a password
+    with running(data) as up:
+        assert data.stat().st_mode & 0o777 == 0o700
+        assert up.get("/hello").status_code == 200
+        pids = up.pids()
+        up.process.send_signal(number)
+        assert up.process.wait(STOP_S) == 0
+        assert alive(pids) == []
+        assert not (data / "runtime.json").exists()
+
+
+def test_a_damaged_queue_is_said_everywhere_and_so_is_its_return(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as up:
+        (before,) = up.pids("queue-redis")
+        folder = up.data_dir / "queue-redis"
+        [file] = [
+            path for path in (folder / "appendonly.aof", *folder.glob("appendonlydir/*.incr.aof")) if path.exists()
+        ]
+        whole = file.stat().st_size
+        with file.open("ab") as damaged:
+            damaged.write(b"garbage")
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: "queue-redis-0 is down" in up.said(), 60)
+        assert "--fix" in up.said()
+        assert str(file) in up.said()
+        [trouble] = httpx.get(f"{up.url}/_penstock/readyz").json()["down"]
+        assert "append only file" in trouble
+        status = subprocess.run(
+            [PENSTOCK, "status", "--data-dir", up.data_dir], capture_output=True, text=True, check=False
+        )
+        assert status.returncode == 1
+        assert "queue-redis-0 has been down for" in status.stdout
+        assert up.get("/hello").status_code == 200, "forwarding goes on without the queue"
+        os.truncate(file, whole)
+        wait_for(lambda: "queue-redis-0 is back after" in up.said(), 60)
+        assert httpx.get(f"{up.url}/_penstock/readyz").json()["down"] == []
+        assert "queue-redis-0" in up.penstock("status")
+
+
 def test_whatever_dies_is_started_again(tmp_path: Path) -> None:
     with running(tmp_path / "data") as up:
         for role in ("edge", "worker", "sync", "admin", "issuer", "demo-app", "cache-redis", "queue-redis", "mongodb"):
@@ -151,6 +194,9 @@ def test_tokens_are_printed_alone_and_verify_against_the_jwks(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("--port", "0"), "--port 0: choose a port from 1 to 65535"),
+        (("--port", "18080", "--admin-port", "18080"), "they must differ"),
+        (("--upstream", "http://user:password@127.0.0.1"), "--upstream http://user:password@127.0.0.1"),
         (("--rules", "no-such-file.yaml"), "no-such-file.yaml"),
         (("--rules", "broken.yaml"), "limit"),
         (("--rules", "text.yaml"), "rules"),

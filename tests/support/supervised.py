@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from app.local.process_spec import ProcessSpec
 from app.local.stores import StoreProcess, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
-from app.local.supervisor import MAX_RESTART_DELAY_S, ProcessSpec, SupervisedProcess, Supervisor
+from app.local.supervisor import MAX_RESTART_DELAY_S, SupervisedProcess, Supervisor
 from app.settings import Settings
 from tests.support.account import Kill
 from tests.support.ports import free_port

@@ -1,9 +1,12 @@
 """`/_penstock/healthz` and `/_penstock/readyz`."""
 
+import asyncio
+
 from fastapi import APIRouter, Response
 
 from app.edge.documents import Health, Readiness
 from app.edge.routes.dependencies import PartsOf
+from app.process.troubles import read_troubles
 from app.web.problem_handlers import response_of
 from app.web.problems import json_reply
 
@@ -23,5 +26,10 @@ async def readyz(parts: PartsOf) -> Response:
     A store that can't be reached does not count, because it would take every edge out of the load balancer.
     """
     ready = parts.rules.has_rules and not parts.draining.is_set()
-    fields = {"status": "ready" if ready else "not ready", "rules_version": parts.rules.version}
+    file = parts.settings.runtime_file
+    fields = {
+        "status": "ready" if ready else "not ready",
+        "rules_version": parts.rules.version,
+        "down": [] if file is None else await asyncio.to_thread(read_troubles, file),
+    }
     return response_of(json_reply(200 if ready else 503, fields))
