@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from app.settings import Settings
 from tests.support.system import System, running
@@ -22,12 +23,18 @@ def of_tenants(arrivals: list[dict[str, str]]) -> list[str]:
 
 async def test_tenants_get_the_same_share_of_one_counter(settings: Settings, tmp_path: Path) -> None:
     async with running(settings, tmp_path, edges=1, workers=2) as system:
-        await system.put_rule(
-            "shared", key_type="ip", key_value="0.0.0.0/0", limit=RATE, window_seconds=1, burst=1, on_limit="defer"
-        )
+        rule: dict[str, Any] = {
+            "key_type": "ip",
+            "key_value": "0.0.0.0/0",
+            "limit": RATE,
+            "window_seconds": 1,
+            "burst": 1,
+        }
+        await system.put_rule("shared", **rule, on_limit="defer", paused=True)
         await system.rule_is_known("shared", "large")
         for user in ("large", "medium", "small"):  # who came first has no advantage
             await defer_all(system, user, TENANTS[user])
+        await system.put_rule("shared", **rule, on_limit="defer")
         drained = of_tenants(await system.arrived(sum(TENANTS.values()), within_s=180))
         begun = max(drained.index(user) for user in TENANTS)
         last_of_small = len(drained) - 1 - drained[::-1].index("small")
