@@ -14,7 +14,7 @@ from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from tests.support.granted_slots import assert_sent_at_slots
 from tests.support.system import System, running
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, settled
 
 PROMISED_S = 1.0
 HICCUP_S = 5.0
@@ -160,14 +160,7 @@ async def test_a_rule_that_goes_while_it_is_paused_stays_paused(
 
 async def nothing_arrives(system: System) -> None:
     """Wait until no job arrived for half a second; it must come to that within a second or little more."""
-    start = time.monotonic()
-    await asyncio.sleep(PROMISED_S)
-    while True:
-        before = await system.arrived_so_far()
-        await asyncio.sleep(0.5)
-        if await system.arrived_so_far() == before:
-            return
-        assert time.monotonic() - start < HICCUP_S, "still draining"
+    await settled(system.arrived_so_far, 0.5, HICCUP_S, "draining has stopped")
 
 
 async def test_a_drain_rate_from_one_an_hour_to_a_thousand_a_second_and_back(

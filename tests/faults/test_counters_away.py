@@ -6,9 +6,12 @@ import statistics
 import time
 from collections import Counter
 from pathlib import Path
+from typing import cast
 
 import pytest
+from redis.asyncio import Redis
 
+from app.edge import heartbeat
 from app.local.stores import cache_store, redis_is_ready
 from app.settings import Settings
 from tests.support.ports import free_port
@@ -49,7 +52,7 @@ async def test_each_rule_says_what_happens_without_counters(settings: Settings, 
                 )
             for form, user in USERS.items():
                 await system.rule_is_known(form, user)
-            await asyncio.sleep(2.5)  # until each edge has counted the edges
+            await edges_are_counted(settings)
             redis.send_signal(signal.SIGSTOP if fault == "hung" else signal.SIGKILL)
 
             unlimited, took_open = await traffic(system, USERS["open"], 100)
@@ -81,14 +84,14 @@ async def test_killed_and_restarted_empty_under_load(settings: Settings, tmp_pat
         async with running(settings, tmp_path, edges=EDGES, workers=1) as system:
             await system.put_rule("r", key_type="user", key_value="u", limit=LIMIT, window_seconds=3600)
             await system.rule_is_known("r", "u")
-            await asyncio.sleep(2.5)
+            await edges_are_counted(settings)
 
             async def load() -> None:
                 while not done.is_set():
                     statuses.update((await traffic(system, "u", 1))[0])
 
             loading = asyncio.create_task(load())
-            await asyncio.sleep(1)
+            await eventually(lambda: statuses[429] > 0, 30, "the limit is reached")
             assert statuses[200] == LIMIT
             first.kill()
             first.wait()
@@ -108,6 +111,26 @@ async def test_killed_and_restarted_empty_under_load(settings: Settings, tmp_pat
                 assert (statuses - before)[200] == 0, "the limit holds"
                 fresh = await system.request("GET", "/", "another")
                 assert fresh.status == 200
+
+
+async def edges_are_counted(settings: Settings) -> None:
+    """Wait until each edge has seen as many heartbeats as there are edges."""
+    async with Redis.from_url(settings.cache_redis_url) as redis:
+
+        async def beats() -> list[float]:
+            found = cast("list[tuple[bytes, float]]", await redis.zrange(heartbeat.KEY, 0, -1, withscores=True))
+            return [at for _, at in found]
+
+        async def all_beat() -> bool:
+            return len(await beats()) == EDGES
+
+        await eventually(all_beat, 30, "each edge has sent a heartbeat")
+        since = max(await beats())
+
+        async def all_beat_again() -> bool:
+            return min(await beats()) > since
+
+        await eventually(all_beat_again, 30, "each edge has sent another, and has seen those of all")
 
 
 async def until_counted(system: System, user: str = USERS["closed"], rule_id: str = "closed") -> None:

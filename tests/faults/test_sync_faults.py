@@ -142,12 +142,12 @@ async def test_the_last_good_version_outlives_an_emptied_cache_and_a_restart(
     database: MongoDatabase, cache: Redis, settings: Settings
 ) -> None:
     await database["rules"].insert_one({"_id": "r"} | document(5))
-    async with syncing(database, cache, settings), following(settings) as rules:
+    async with syncing(database, cache, settings) as metrics, following(settings) as rules:
         await until(rules, caller(), {"r": 5})
         await database["rules"].update_one({"_id": "r"}, {"$set": {"limit": 6}})
         await until(rules, caller(), {"r": 6})
         await database["rules"].update_one({"_id": "r"}, {"$set": {"cost": 99}})
-        await asyncio.sleep(0.5)
+        await eventually(lambda: metrics.invalid._value.get() >= 1, 20, "the change has been read")
     await cache.flushall()
     async with syncing(database, cache, settings) as metrics, following(settings) as rules:
         await until(rules, caller(), {"r": 6})

@@ -53,22 +53,19 @@ def of_issuer(site: KeySite, **more: Any) -> dict[str, Any]:  # noqa: ANN401
 async def test_a_rotation_and_an_outage_of_the_issuer(
     settings: Settings, cache: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app.identity.issuer_keys, "UNKNOWN_KID_PAUSE_S", 0.2)
+    monkeypatch.setattr(app.identity.issuer_keys, "UNKNOWN_KID_PAUSE_S", 0.0)
     true = Keyring()
     old, new = true.token(kid="ec"), true.token(kid="ed")
     async with key_site(only(true, "ec")) as site, edge_running(settings, cache, **of_issuer(site)) as edge:
         for _ in range(3):  # the third is remembered for certain
             assert (await edge.get("/", bearer(old))).status == 200
         site.body = only(true, "ec", "ed")
-        await asyncio.sleep(0.2)
         assert (await edge.get("/", bearer(new))).status == 200, "the new key at once"
         assert (await edge.get("/", bearer(old))).status == 200
         site.status = 503
-        await asyncio.sleep(0.2)
         assert (await edge.get("/", bearer(true.token(kid="rsa")))).status == 401
         assert [(await edge.get("/", bearer(token))).status for token in (old, new)] == [200, 200], "kept"
         site.status, site.body = 200, only(true, "ed", "rsa")
-        await asyncio.sleep(0.2)
         assert (await edge.get("/", bearer(true.token(kid="rsa")))).status == 200
         answer = await edge.get("/", bearer(old))
         assert (answer.status, answer.headers["www-authenticate"]) == (401, INVALID), "though it was remembered"

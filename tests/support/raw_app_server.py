@@ -12,6 +12,7 @@ from app.http1.client.pool import ConnectionPool
 from app.settings import Settings
 from app.upstream.response import UpstreamResponse
 from app.upstream.upstream import Upstream
+from tests.support.waiting import eventually
 
 HEADERS = [(b"host", b"edge.test")]
 
@@ -102,9 +103,7 @@ class RawServer:
             writer.transport.abort()
 
     async def all_closed(self) -> None:
-        async with asyncio.timeout(30):
-            while self.open:  # noqa: ASYNC110 - there is no event to wait for
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not self.open, 30, "all connections are closed")
 
 
 async def body_of(answer: UpstreamResponse) -> bytes:
@@ -134,9 +133,7 @@ class Client:
 
     async def none_in_use(self) -> None:
         """Wait until aborted connections are gone, which takes some iterations of the event loop."""
-        async with asyncio.timeout(30):
-            while self.pool.in_use:  # noqa: ASYNC110 - there is no event to wait for
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not self.pool.in_use, 30, "no connection is in use")
 
 
 @asynccontextmanager

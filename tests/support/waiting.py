@@ -1,18 +1,39 @@
 """Waiting until a condition holds, instead of for a time."""
 
 import asyncio
+import inspect
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 
 async def eventually(condition: Callable[[], Any], within_s: float, what: str) -> float:
-    """Poll until `condition()` holds; how long it took. Fails after `within_s`."""
+    """Poll until `condition()` holds, which may be awaitable; how long it took. Fails after `within_s`."""
     start = time.monotonic()
-    while not await condition():
+    while not await _value(condition):
         assert time.monotonic() - start < within_s, f"not within {within_s} s: {what}"
         await asyncio.sleep(0.02)
     return time.monotonic() - start
+
+
+async def settled(value: Callable[[], Any], still_s: float, within_s: float, what: str) -> Any:  # noqa: ANN401
+    """Poll until `value()` has been the same for `still_s`, and return it. Fails after `within_s`."""
+    seen, since = await _value(value), time.monotonic()
+
+    async def is_still() -> bool:
+        nonlocal seen, since
+        if (now := await _value(value)) != seen:
+            seen, since = now, time.monotonic()
+        return time.monotonic() - since >= still_s
+
+    await eventually(is_still, within_s, what)
+    return seen
+
+
+async def forever() -> NoReturn:
+    """Wait until cancelled."""
+    while True:
+        await asyncio.Event().wait()
 
 
 def wait_for(condition: Callable[[], bool], within_s: float) -> None:
@@ -20,3 +41,8 @@ def wait_for(condition: Callable[[], bool], within_s: float) -> None:
     while not condition():
         assert time.monotonic() < until, f"not within {within_s} s"
         time.sleep(0.05)
+
+
+async def _value(ask: Callable[[], Any]) -> Any:  # noqa: ANN401
+    found = ask()
+    return await found if inspect.isawaitable(found) else found

@@ -6,12 +6,13 @@ from contextlib import suppress
 import pytest
 
 from app.process.lifecycle import cancel, until_one_ends
+from tests.support.waiting import forever
 
 
 async def stubborn(swallows: int) -> None:
     while True:
         try:
-            await asyncio.sleep(3600)
+            await forever()
         except asyncio.CancelledError:
             swallows -= 1
             if swallows < 0:

@@ -16,6 +16,7 @@ from app.redis_wire.address import P, RedisAddress
 from app.redis_wire.connection import MAX_PENDING, RedisConnection
 from app.redis_wire.node import Node
 from app.redis_wire.resp import command, error_from_reply
+from tests.support.waiting import eventually
 
 
 class RecordingTransport(asyncio.Transport):
@@ -225,13 +226,12 @@ async def test_after_timeouts_in_a_row_only_a_probe_is_sent(monkeypatch: pytest.
 
 
 async def test_a_connection_without_replies_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "SILENCE_S", 0.05)
+    monkeypatch.setattr(connection, "SILENCE_S", 1.0)
     it = Wire(timeout_s=0.01)
     with pytest.raises(CountersUnavailable):
         await it.ask()
     assert not it.transport.aborted
-    await asyncio.sleep(0.3)
-    assert it.transport.aborted
+    await eventually(lambda: it.transport.aborted, 30, "the connection is closed")
     assert len(it.lost) == 1
 
 

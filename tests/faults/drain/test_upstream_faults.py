@@ -17,6 +17,7 @@ from tests.support.account import account
 from tests.support.fault_proxy import Fault, proxied
 from tests.support.ledger import Client, Ledger
 from tests.support.system import System, running
+from tests.support.waiting import eventually
 
 ATTEMPTS = 3
 RULE: dict[str, Any] = {
@@ -113,11 +114,9 @@ async def test_a_job_succeeds_if_its_endpoint_heals_in_time(settings: Settings, 
         server.healed |= {"/live"}
         await system.request("POST", "/live", "u")
         jobs = {path: (await system.request("POST", path, "u")).json()["id"] for path in ANSWERS}
-        async with asyncio.timeout(30):
-            for path in ANSWERS:
-                while not server.seen[path]:  # noqa: ASYNC110 - it counts, it does not tell
-                    await asyncio.sleep(0.005)
-                server.healed.add(path)
+        for path in ANSWERS:
+            await eventually(lambda: bool(server.seen[path]), 30, "the first attempt was made")  # noqa: B023
+            server.healed.add(path)
         for path, job in jobs.items():
             ended = await system.ended(job, "u")
             assert (ended["status"], ended["attempts"] == server.seen[path] <= ATTEMPTS) == ("succeeded", True), path

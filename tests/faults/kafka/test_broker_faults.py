@@ -24,7 +24,7 @@ from tests.support.flow_steps import deferral
 from tests.support.kafka_in_process import kafka_parts
 from tests.support.ledger import Client, Ledger
 from tests.support.system import System, running
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, forever
 
 KILLS = int(os.environ.get("PENSTOCK_TEST_BROKER_KILLS", "5"))
 USERS = [f"user{number}" for number in range(4)]
@@ -155,7 +155,7 @@ class LosingAcknowledgements(AIOKafkaProducer):  # type: ignore[misc]
     async def send_and_wait(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
         await super().send_and_wait(*arguments, **options)
         self.broker.stop()
-        await asyncio.sleep(3600)
+        await forever()
 
 
 async def test_a_job_whose_append_was_not_acknowledged_is_never_sent(

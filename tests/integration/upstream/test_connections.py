@@ -14,7 +14,7 @@ from app.errors import StartupError, UpstreamCut, UpstreamRefused, UpstreamTimeo
 from app.settings import load_settings
 from tests.support.authority import Authority
 from tests.support.raw_app_server import HEADERS, Asked, RawServer, body_of, client_of, echo, listening, serving
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, forever, settled
 
 MIB = 1 << 20
 
@@ -144,13 +144,12 @@ async def test_cancelled_requests_close_their_connections_and_do_not_affect_othe
 
 async def test_closing_the_pool_ends_requests_in_progress() -> None:
     async def answer(_: Asked) -> None:
-        await asyncio.sleep(1000)
+        await forever()
 
     server = RawServer(answer)
     async with serving(server) as client:
         waiting = asyncio.create_task(client.get("/"))
-        while not server.asked:  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.01)
+        await eventually(lambda: bool(server.asked), 30, "the request has arrived")
         await client.upstream.close()
         with pytest.raises(UpstreamCut):
             await waiting
@@ -194,14 +193,18 @@ async def test_a_slow_upload_or_a_slow_reader_does_not_time_out() -> None:
 
 
 async def test_an_app_server_that_stops_reading_an_upload_times_out() -> None:
+    over = asyncio.Event()
+
     async def answer(asked: Asked) -> None:
-        await asyncio.sleep(3)
+        await over.wait()
 
     server = RawServer(answer, reads_bodies=False)
     for body in (pieces(*[bytes(MIB)] * 64), bytes(64 * MIB)):
+        over.clear()
         async with serving(server, upstream_read_timeout_s=0.3) as client:
             with pytest.raises(UpstreamTimeout):
                 await client.send("/", "POST", body)
+            over.set()
 
 
 async def test_a_large_response_is_not_read_faster_than_its_reader() -> None:
@@ -217,8 +220,7 @@ async def test_a_large_response_is_not_read_faster_than_its_reader() -> None:
     async with serving(RawServer(answer)) as client:
         with await client.send("/") as got:
             size = most = 0
-            await asyncio.sleep(0.5)
-            assert written < 32, "backpressure reached the sender"
+            assert await settled(lambda: written, 0.2, 30, "the server stops") < 32, "backpressure reached the sender"
             while chunk := await got.read():
                 size, most = size + len(chunk), max(most, len(chunk))
             assert (size, most < MIB) == (64 * MIB, True)
@@ -244,8 +246,7 @@ async def test_a_large_upload_is_not_sent_faster_than_the_app_server_reads() -> 
 
     async with serving(RawServer(answer)) as client:
         sending = asyncio.create_task(client.send("/", "PUT", body()))
-        await asyncio.sleep(0.5)
-        assert asked_for < 32, "backpressure reached the sender"
+        assert await settled(lambda: asked_for, 0.2, 30, "the client stops") < 32, "backpressure reached the sender"
         go_on.set()
         with await sending as got:
             assert await got.read() == b"%d" % (64 * MIB)
@@ -284,7 +285,7 @@ async def test_a_response_before_the_end_of_the_upload_is_returned_and_the_conne
     async def body() -> AsyncIterator[bytes]:
         try:
             yield b"x"
-            await asyncio.sleep(1000)
+            await forever()
         finally:
             ended.set()
 
@@ -380,7 +381,7 @@ async def test_connecting_times_out() -> None:
     async with client_of("http://127.0.0.1:9", upstream_connect_timeout_s=0.1) as client:
 
         async def hang(*_: object, **__: object) -> None:
-            await asyncio.sleep(1000)
+            await forever()
 
         client.pool._connect = hang  # type: ignore[method-assign, assignment]
         with pytest.raises(UpstreamRefused, match="too long"):
