@@ -59,6 +59,7 @@ HOT = [
     "app/upstream/server.py",
     "app/upstream/server_breaker.py",
     "app/upstream/upstream.py",
+    "app/web/cors.py",
     "app/web/headers.py",
     "app/web/paths.py",
     "app/web/problems.py",

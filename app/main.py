@@ -52,6 +52,7 @@ from app.rules.cache import RuleCache
 from app.rules.store import RuleStore
 from app.settings import Settings
 from app.upstream.upstream import Upstream
+from app.web.cors import CorsPolicy
 from app.web.head_requests import HeadAsGetMiddleware
 from app.web.problem_handlers import OwnHeadersMiddleware
 
@@ -71,7 +72,8 @@ async def run_edge(process: Process) -> None:
         edge = EdgeComposition(process, clients)
         gateway = edge.gateway(upstream)
         await stack.enter_async_context(alongside(process, *edge.background()))
-        await serve(gateway, process, process.listen or EDGE_ADDRESS, edge.metrics.refused)
+        own_headers = None if edge.cors.is_off else edge.cors.headers_for
+        await serve(gateway, process, process.listen or EDGE_ADDRESS, edge.metrics.refused, own_headers)
 
 
 async def run_admin(process: Process) -> None:
@@ -143,6 +145,7 @@ class EdgeComposition:
         self._disk = Disk(settings.queue_folder, settings.queue_min_free_bytes)
         self._job_queue = build_job_queue(clients.queue, clients.queue_scripts, settings)
         self._job_renderer = JobRenderer(settings, self._authenticator.trusts)
+        self.cors = CorsPolicy(settings.cors_origins)
         self.metrics = EdgeMetrics(process.registry)
 
     def gateway(self, upstream: Upstream) -> Gateway:
@@ -150,6 +153,7 @@ class EdgeComposition:
         return Gateway(
             GatewayParts(
                 api=as_application(HeadAsGetMiddleware(OwnHeadersMiddleware(self._api()))),
+                cors=self.cors,
                 authenticator=self._authenticator,
                 rules=self._rules,
                 limit_checker=self._limit_checker(),

@@ -25,6 +25,7 @@ ASYMMETRIC_ALGORITHMS = frozenset(
 )
 
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([1-9][0-9]{0,4})")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[1-9][0-9]{0,4})?")
 _TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 _ENVELOPE_KEY = re.compile(r"([A-Za-z0-9_-]{1,32}):([A-Za-z0-9_-]{43})=?")
 
@@ -180,6 +181,8 @@ class Settings(BaseSettings):
     # Requests
     public_url: HttpUrl | None = None
     """What the addresses of jobs begin with. Default: scheme and host of the request."""
+    cors_origins: Annotated[tuple[str, ...], CommaSeparated] = ()
+    """Origins whose pages may read Penstock's own answers, such as a 429: `https://app.example,…`, or `*` for all."""
     upstreams: Annotated[tuple[HttpUrl, ...], CommaSeparated] = ()
     """The app servers, separated by commas: `http` or `https` addresses, with a base path if needed. HTTPS
     certificates are always verified.
@@ -312,10 +315,20 @@ class Settings(BaseSettings):
             raise ValueError("PENSTOCK_KAFKA_SECURITY with SASL needs PENSTOCK_KAFKA_USERNAME and a password")
         return value
 
-    @field_validator("jwt_algorithms", "trusted_proxies", "upstreams", "kafka_bootstrap", mode="before")
+    @field_validator("jwt_algorithms", "trusted_proxies", "cors_origins", "upstreams", "kafka_bootstrap", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        origins = tuple(origin.lower() for origin in value)
+        if origins != ("*",):
+            for origin in origins:
+                if not _ORIGIN.fullmatch(origin):
+                    raise ValueError(f"{origin!r} is no origin: scheme://host or scheme://host:port, without a path")
+        return origins
 
     @field_validator("upstreams")
     @classmethod

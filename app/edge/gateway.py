@@ -25,12 +25,15 @@ from app.rules.cache import RuleCache
 from app.rules.match import Match
 from app.settings import Settings
 from app.upstream.upstream import Upstream
+from app.web.cors import CorsPolicy, is_preflight
 from app.web.headers import Headers, to_upstream
 from app.web.paths import OWN_PATH, is_own
 from app.web.problems import Reply
 from app.web.retry_after import retry_after_s
 
 _OWN_PREFIX = f"{OWN_PATH}/".encode()
+NOBODY = Caller(None, None, {}, "")
+"""Who sends a preflight: the browser, without the caller's token."""
 _WHY_FULL = {
     FullReason.DEPTH: "its queue is full",
     FullReason.BYTES: "its queue holds too many bytes",
@@ -43,6 +46,7 @@ class GatewayParts:
     """What the gateway is made of. `api` serves `/_penstock/`. Construct it with keyword arguments."""
 
     api: Application
+    cors: CorsPolicy
     authenticator: Authenticator
     rules: RuleCache
     limit_checker: LimitChecker
@@ -68,12 +72,18 @@ class Gateway:
 
     def __call__(self, exchange: Exchange) -> PendingResponse | None:
         """Handle one request: answer it now and return None, or return what the server must wait for."""
-        if exchange.head.path.startswith(_OWN_PREFIX):
+        head = exchange.head
+        if head.path.startswith(_OWN_PREFIX):
+            if is_preflight(head.method, head.headers):
+                exchange.reply(self._parts.cors.preflight_reply(head.headers))
+                return None
             return self._parts.api(exchange)
         request = Request(exchange)
         for path in request.paths:
             if path.startswith(OWN_PATH) and is_own(path):  # spelled otherwise; app servers never get these paths
                 raise NotFound("There is nothing here.")
+        if is_preflight(head.method, head.headers) and not head.has_body:
+            return self._forward(request, NOBODY, ())
         caller = self._authenticator.cached_caller(request)
         if caller is None:
             return self._handle_uncached(request)

@@ -10,7 +10,7 @@ import uvicorn
 
 from app.errors import PenstockError, StartupError
 from app.http1.server.connection import ServerConnection
-from app.http1.server.context import OnRefused, ServerContext
+from app.http1.server.context import OnRefused, OwnHeaders, ServerContext
 from app.http1.server.exchange import Application
 from app.http1.server.limits import ServerLimits
 from app.process.lifecycle import Process, cancel
@@ -30,12 +30,13 @@ async def serve(
     process: Process,
     listen: Listen,
     on_refused: OnRefused = _ignore,
+    own_headers: OwnHeaders | None = None,
 ) -> None:
     """Serve until `process.stop` is set, then finish the requests in progress.
 
     uvicorn accepts connections and shuts down; the protocol is app/http1. Raises StartupError.
     """
-    context = ServerContext(application, ServerLimits.from_settings(process.settings), on_refused)
+    context = ServerContext(application, ServerLimits.from_settings(process.settings), on_refused, own_headers)
     config = uvicorn.Config(
         cast(Any, application),  # uvicorn stores it and never calls it
         http=cast(Any, lambda **_: ServerConnection(context)),  # uvicorn only calls it, for each connection

@@ -19,12 +19,17 @@ UNAVAILABLE_RETRY_AFTER_S = 1
 
 @dataclass(slots=True)
 class Reply:
-    """A whole response of Penstock itself. `encoded`: its bytes for most clients, kept when it is first sent to one."""
+    """A whole response of Penstock itself.
+
+    `encoded`: its bytes for most clients, kept when it is first sent to one; `encoded_with`: the headers that were
+    added then.
+    """
 
     status: int
     headers: Headers
     body: bytes
     encoded: bytes = b""
+    encoded_with: Headers | None = None
 
 
 def problem(

@@ -90,7 +90,16 @@ async def get_response(job_id: str, request: Request, parts: PartsOf, caller: Ca
 
 def _kept(headers: Headers, *, to_owner: bool) -> Headers:
     """The headers that are replayed."""
-    return [(name, value) for name, value in headers if name not in REPLACED and (to_owner or name not in FOR_OWNERS)]
+    return [
+        (name, value)
+        for name, value in headers
+        if name not in REPLACED and (to_owner or name not in FOR_OWNERS) and not _is_cors(name)
+    ]
+
+
+def _is_cors(name: bytes) -> bool:
+    """Whether a header said which pages may read the answer, other than which headers: of a replay we say that."""
+    return name.startswith(b"access-control-") and name != b"access-control-expose-headers"
 
 
 def _length(stored: StoredResponse, *, is_head: bool) -> Headers:

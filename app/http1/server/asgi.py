@@ -72,7 +72,7 @@ class _Messages:
         exchange = self._exchange
         await exchange.drain()
         if message["type"] == "http.response.start":
-            exchange.start_response(message["status"], message["headers"])
+            exchange.start_own_response(message["status"], message["headers"])
             # The head leaves together with the body if the application sends some of that at once.
             asyncio.get_running_loop().call_soon(exchange.response.flush)
         elif message.get("more_body", False):

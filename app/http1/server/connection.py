@@ -3,7 +3,7 @@
 import asyncio
 import select
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from app.errors import (
     BodyTooLarge,
@@ -30,7 +30,10 @@ from app.http1.server.pipeline import Pipeline
 from app.http1.server.request_parser import RequestParser
 from app.http1.server.response_writer import encode_last_reply
 from app.http1.server.state import BODY, HEAD, IDLE, LINGERING, READ_CLOSED, ConnectionState
+from app.web.headers import Headers
 from app.web.problems import Reply, error_reply
+
+NO_HEADERS: Final[Headers] = []
 
 
 class ServerConnection(ConnectionInterface):
@@ -143,6 +146,8 @@ class ServerConnection(ConnectionInterface):
         self._deadlines.expect_body(self._loop.time())
         if len(self._pipeline) >= PIPELINED_BEFORE_PAUSE:
             self._balance_reading()
+        if head.has_body and self._limits.body_bytes and head.content_length > self._limits.body_bytes:
+            raise self._body_too_large()
 
     def body_received(self, data: bytes) -> None:
         """Called by the parser; see ConnectionInterface."""
@@ -156,11 +161,14 @@ class ServerConnection(ConnectionInterface):
             if body.received_bytes > MAX_DISCARDED_BYTES:
                 self._end()
         elif 0 < self._limits.body_bytes < body.received_bytes:
-            raise BodyTooLarge(f"The body of a request may have at most {self._limits.body_bytes} bytes.")
+            raise self._body_too_large()
         else:
             body.feed_data(data)
             if body.buffered_bytes > MAX_BUFFERED_BODY_BYTES:
                 self._balance_reading()
+
+    def _body_too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The body of a request may have at most {self._limits.body_bytes} bytes.")
 
     def request_complete(self) -> None:
         """Called by the parser; see ConnectionInterface."""
@@ -180,6 +188,11 @@ class ServerConnection(ConnectionInterface):
         """Called by exchanges; see ConnectionInterface."""
         self._deadlines.written(len(data))
         self._transport.write(data)
+
+    def own_headers(self, head: Head) -> Headers:
+        """Called by exchanges; see ConnectionInterface."""
+        added = self._context.own_headers
+        return NO_HEADERS if added is None else added(head.headers)
 
     def body_requested(self) -> None:
         """Called by exchanges; see ConnectionInterface."""
@@ -292,7 +305,9 @@ class ServerConnection(ConnectionInterface):
                 self.abort()
                 return
             self._pipeline.remove(broken)
-        self._refusal = error_reply(error)
+        self._refusal = reply = error_reply(error)
+        if broken is not None:
+            reply.headers = [*reply.headers, *self.own_headers(broken.head)]
         self._context.on_refused(error)
         if not self._pipeline:
             self._end()

@@ -114,13 +114,17 @@ class Exchange:
         if self.disconnected:
             return
         self._settle_keep_alive()
-        self.response.reply(reply)
+        self.response.reply(reply, self._connection.own_headers(self.head))
         self._finished()
 
     def inform(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Send an interim response, with a 1xx status, if the client can take one."""
         if not self.disconnected:
             self.response.inform(status, headers)
+
+    def start_own_response(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Begin a response that is no app server's."""
+        self.start_response(status, [*headers, *self._connection.own_headers(self.head)])
 
     def start_response(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Begin a response with this status and these headers, whose names are in lower case."""

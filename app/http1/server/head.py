@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from app.errors import BodyTooLarge, MalformedRequest, MethodNotAllowed, NotSupported
+from app.errors import MalformedRequest, MethodNotAllowed, NotSupported
 from app.web.headers import Headers
 
 VERSIONS = frozenset({"1.0", "1.1"})
@@ -35,11 +35,16 @@ class Head:
     has_body: bool
     expects_continue: bool
 
+    @property
+    def content_length(self) -> int:
+        """How long the body is, in bytes; 0 if it has chunks."""
+        return int(self.single.get(b"content-length", b"0"))
 
-def read_head(method: str, version: str, url: bytes, headers: Headers, max_body_bytes: int = 0) -> Head:
+
+def read_head(method: str, version: str, url: bytes, headers: Headers) -> Head:
     """Check the parts of a head as they were parsed: names in lower case, values without surrounding white space.
 
-    Raises MalformedRequest, MethodNotAllowed, NotSupported, BodyTooLarge; `max_body_bytes` 0 allows any size.
+    Raises MalformedRequest, MethodNotAllowed, NotSupported.
     """
     if version not in VERSIONS:
         raise MalformedRequest("Only HTTP/1.1 and HTTP/1.0 are supported.")
@@ -56,7 +61,7 @@ def read_head(method: str, version: str, url: bytes, headers: Headers, max_body_
         elif name == b"upgrade" and _offers_websocket(value):
             raise NotSupported("WebSocket is not supported.")
     host = _host(single.get(b"host"), version)
-    has_body = _has_body(single, version, max_body_bytes)
+    has_body = _has_body(single, version)
     expects_continue = b"expect" in single and version == "1.1" and single[b"expect"].lower() == b"100-continue"
     target = _origin_form(url, host)
     return Head(method, version, target, target.partition(b"?")[0], headers, single, has_body, expects_continue)
@@ -76,7 +81,7 @@ def _host(host: bytes | None, version: str) -> bytes | None:
     return host
 
 
-def _has_body(single: dict[bytes, bytes], version: str, max_body_bytes: int) -> bool:
+def _has_body(single: dict[bytes, bytes], version: str) -> bool:
     length, coding = single.get(b"content-length"), single.get(b"transfer-encoding")
     if coding is not None:
         if length is not None:
@@ -90,8 +95,6 @@ def _has_body(single: dict[bytes, bytes], version: str, max_body_bytes: int) -> 
         return False
     if not length.isdigit() or len(length) > MAX_LENGTH_DIGITS or (length[:1] == b"0" and length != b"0"):
         raise MalformedRequest("Content-Length is not a plain decimal number.")
-    if 0 < max_body_bytes < int(length):
-        raise BodyTooLarge(f"The body of a request may have at most {max_body_bytes} bytes.")
     return length != b"0"
 
 

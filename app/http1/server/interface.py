@@ -4,6 +4,7 @@ import asyncio
 
 from app.errors import PenstockError
 from app.http1.server.head import Head
+from app.web.headers import Headers
 
 Address = tuple[str, int]
 """A host and a port."""
@@ -42,6 +43,10 @@ class ConnectionInterface:
 
     def write(self, data: bytes) -> None:
         """Send these bytes to the client."""
+        raise NotImplementedError
+
+    def own_headers(self, head: Head) -> Headers:
+        """What is added to each response of the server's own to the request with this head."""
         raise NotImplementedError
 
     def body_requested(self) -> None:

@@ -133,7 +133,7 @@ class RequestParser:
         if not self._lines.names_http(self._url):
             raise MalformedRequest("Only HTTP is supported.")
         version = parser.get_http_version()
-        head = read_head(parser.get_method().decode(), version, self._url, self._headers, limits.body_bytes)
+        head = read_head(parser.get_method().decode(), version, self._url, self._headers)
         keep_alive = version == "1.1" and parser.should_keep_alive()
         if head.has_body and parser.should_upgrade():
             self._unparsed_body = head, keep_alive

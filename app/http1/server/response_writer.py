@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from app.http1.server.head import Head
 from app.http1.server.interface import ConnectionInterface
+from app.web.headers import Headers
 from app.web.problems import Reply
 from app.web.statuses import NO_CONTENT, WITHOUT_BODY
 
@@ -78,18 +79,18 @@ class ResponseWriter:
         self._send(chunk, last=True)
         self.finished = True
 
-    def reply(self, reply: Reply) -> None:
-        """Send a whole response. What most clients get is encoded once for each reply, and kept with it."""
+    def reply(self, reply: Reply, more: Headers) -> None:
+        """Send a whole response with `more` headers. What most clients get is encoded once, and kept with the reply."""
         request = self._request
         common = self.keep_alive and request.version == "1.1" and request.method != "HEAD"
-        if common and reply.encoded:
+        if common and reply.encoded_with is more:
             self.started = True
             data = reply.encoded
         else:
-            self.start(reply.status, reply.headers)
+            self.start(reply.status, [*reply.headers, *more])
             data = self._frame(reply.body, last=True)
             if common and self.keep_alive:
-                reply.encoded = data
+                reply.encoded, reply.encoded_with = data, more
         self._connection.write(data)
         self.finished = True
 
