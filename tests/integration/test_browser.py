@@ -26,7 +26,9 @@ await say(await asked("/x", post));
 const deferred = await asked("/x", {...post, credentials: "include"});
 await say(deferred);
 let job;
-do { job = await asked(deferred.headers.location, {headers: bearer}); } while (["queued", "running"].includes(JSON.parse(job.text).status));
+do {
+    job = await asked(deferred.headers.location, {headers: bearer});
+} while (["queued", "running"].includes(JSON.parse(job.text).status));
 await say(job);
 await say(await asked(deferred.headers.location + "/response", {headers: bearer}));
 await say(await asked(deferred.headers.location, {method: "DELETE", headers: bearer}));
