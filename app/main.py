@@ -51,6 +51,7 @@ from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
 from app.rules.store import RuleStore
 from app.settings import Settings
+from app.upstream.breaker_metrics import BreakerMetrics
 from app.upstream.upstream import Upstream
 from app.web.cors import CorsPolicy
 from app.web.head_requests import HeadAsGetMiddleware
@@ -69,6 +70,7 @@ async def run_edge(process: Process) -> None:
         clients = await stack.enter_async_context(open_clients(settings, settings.counters_timeout_ms))
         upstream = Upstream(upstream_pools(settings))
         stack.push_async_callback(upstream.close)
+        BreakerMetrics(process.registry, upstream.breakers_open)
         edge = EdgeComposition(process, clients)
         gateway = edge.gateway(upstream)
         await stack.enter_async_context(alongside(process, *edge.background()))

@@ -40,6 +40,11 @@ class WorkerMetrics(Collector):
             "Jobs that ended because they had waited longer than max_wait_seconds.",
             registry=registry,
         )
+        self.answer_breaker_open = Gauge(
+            "penstock_answer_breaker_open",
+            "1 while this worker sends only probes, because most flows were answered 429, 502, 503 or 504.",
+            registry=registry,
+        )
         self.in_flight = Gauge("penstock_in_flight", "Jobs that are leased and have no outcome yet.", registry=registry)
         registry.register(self)
 

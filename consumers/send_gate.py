@@ -30,6 +30,11 @@ class SendGate:
         return self._upstream.changed
 
     @property
+    def answers_refuse(self) -> bool:
+        """Whether only probes are sent, because most flows were asked to come back later."""
+        return self._answers.is_open
+
+    @property
     def capacity(self) -> float:
         """How many jobs of any flows may be sent now."""
         return min(self._upstream.capacity, self._answers.capacity(self._clock()))

@@ -25,6 +25,7 @@ from app.queue.model import TakenFlow, TakenRing
 from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
 from app.settings import Settings
+from app.upstream.breaker_metrics import BreakerMetrics
 from app.upstream.upstream import Upstream
 from consumers.answer_breaker import AnswerBreaker
 from consumers.brokers import run_intake
@@ -163,6 +164,8 @@ async def run_worker(process: Process) -> None:
         gate = SendGate(upstream, AnswerBreaker())
         delivery = Delivery(flows, upstream, gate, identity, settings, metrics)
         in_flight, concurrency_limit = InFlight(settings.max_in_flight), ConcurrencyLimit(settings.slot_grace_ms / 2000)
+        BreakerMetrics(process.registry, upstream.breakers_open)
+        metrics.answer_breaker_open.set_function(lambda: float(gate.answers_refuse))
         metrics.in_flight.set_function(lambda: settings.max_in_flight - in_flight.free)
         limiter = RedisLimiter(counting)
         slots = SlotSource(limiter, flows, rules, settings)

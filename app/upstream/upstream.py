@@ -38,6 +38,10 @@ class Upstream:
         """Whether the breakers of all app servers are open."""
         return all(server.breaker.is_open for server in self._servers)
 
+    def breakers_open(self) -> dict[str, bool]:
+        """Whether its breaker is open, by app server (host and port)."""
+        return {server.pool.authority.decode(): server.breaker.is_open for server in self._servers}
+
     @property
     def capacity(self) -> float:
         """How many requests may begin now."""
