@@ -7,9 +7,10 @@ from time import monotonic
 from typing import NamedTuple
 
 from app.errors import RulesUnavailable
+from app.limiter.algorithms import ALGORITHMS
 from app.limiter.keys import backlog_of, caller_backlog_of, drain_counter, live_counter
 from app.limiter.limiter import Limiter
-from app.limiter.policy import Charge, Slots, TurnRequest
+from app.limiter.policy import Charge, Policy, Slots, TurnRequest
 from app.queue.flow_name import ChargedRule, charged_rules, decode_costs, own_rule, shared_with
 from app.queue.flows import Flows
 from app.queue.model import FlowHead, Wait
@@ -19,11 +20,12 @@ from app.settings import Settings
 from consumers.clock import CountersClock
 from consumers.lead_time import LeadTime
 
-MARKER_SLACK_S = 60.0
 WAITING_MARKER_S = 1.0
 """How long a counter is marked, beyond the next slot, as one that flows wait for."""
 
 CLOCK_LOOKS = 5
+LONGEST_HORIZON_US = 4_000_000
+ASK_AGAIN_US = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class SlotSource:
         marker = own_marker(head.name, rule)
         asked_at = monotonic()
         slots = await self._limiter.acquire(
-            charges, n, self.lead_time.horizon_us, self.lead_time.slot_us, marker, at_us, marker_ttl_s(rule)
+            charges, n, self.lead_time.horizon_us, self.lead_time.slot_us, marker, at_us, rule.backlog_marker_ttl_s
         )
         granted_at = self._clock.to_monotonic_s(asked_at, slots.given_us, monotonic())
         return self._grant(charged, charges, slots, granted_at)
@@ -119,7 +121,9 @@ class SlotSource:
         """
         charged = [_first(counter, *await self._charges(request.head, request.rule)) for request in requests]
         turns = [
-            TurnRequest(charges, request.n, own_marker(request.head.name, request.rule), marker_ttl_s(request.rule))
+            TurnRequest(
+                charges, request.n, own_marker(request.head.name, request.rule), request.rule.backlog_marker_ttl_s
+            )
             for request, (_, charges) in zip(requests, charged, strict=True)
         ]
         if not turns:
@@ -136,35 +140,39 @@ class SlotSource:
     ) -> Grant:
         waits = tuple(
             [
-                Wait(wait_us, rule.counter, math.ceil(charge.policy.emission_interval_us * charge.cost))
+                Wait(
+                    _believable_us(wait_us, charge.policy),
+                    rule.counter,
+                    math.ceil(charge.policy.emission_interval_us * charge.cost),
+                )
                 for rule, charge, wait_us in zip(charged, charges, slots.quota_waits_us, strict=True)
             ]
         )
+        longest = max(waits, key=_wait_us)
+        is_believable = longest.wait_us == max(slots.quota_waits_us)
+        next_wait_us = slots.next_wait_us if is_believable else longest.wait_us
         return Grant(
             tuple([granted_at_s + slot_us / 1e6 for slot_us in slots.waits_us]),
             granted_at_s,
-            slots.next_wait_us,
-            granted_at_s + (slots.next_wait_us - self.lead_time.request_us) / 1e6,
-            max(waits, key=_wait_us),
+            next_wait_us,
+            granted_at_s + (next_wait_us - self.lead_time.request_us) / 1e6,
+            longest,
             waits,
         )
 
     async def _charges(self, head: FlowHead, rule: ActiveRule) -> tuple[list[ChargedRule], list[Charge]]:
-        """The flow's own policy, then that of every other rule that its jobs are charged for and that is in force.
-
-        A job costs at most a burst: one that was deferred under a larger burst would wait for ever.
-        """
+        """The flow's own policy, then that of every other rule that its jobs are charged for and that is in force."""
         rules = charged_rules(head.name)
         costs = decode_costs(head.costs, len(rules))
         own = rules[0]
         counter = drain_counter if rule.has_own_drain_rate else live_counter
         policy = rule.drain_policy
-        charged, charges = [own], [Charge(counter(*own), policy, min(costs[0], policy.burst))]
+        charged, charges = [own], [_charge(counter(*own), policy, costs[0])]
         for other, cost in zip(rules[1:], costs[1:], strict=True):
             active = await self._rules.by_id(other.rule_id)
             if active is not None and not active.shadow:
                 charged.append(other)
-                charges.append(Charge(live_counter(*other), active.policy, min(cost, active.policy.burst)))
+                charges.append(_charge(live_counter(*other), active.policy, cost))
         return charged, charges
 
     async def mark_waiting(self, flow: str, wait: Wait, at_us: int) -> None:
@@ -185,6 +193,18 @@ class SlotSource:
         markers = [marker for flow, rule in flows if (marker := own_marker(flow, rule))]
         if markers:
             await self._limiter.clear_backlog_markers(markers, at_us)
+
+
+def _charge(counter: str, policy: Policy, cost: int) -> Charge:
+    """A job costs no more than may be spent at once: one that was deferred under a larger burst would wait for ever."""
+    _, units = ALGORITHMS[policy.algorithm].lua_parameters(policy)
+    return Charge(counter, policy, min(cost, units))
+
+
+def _believable_us(wait_us: int, policy: Policy) -> int:
+    """A wait that is longer than this policy can let anybody wait is by another version of the rule: ask again soon."""
+    longest_us = max(policy.window_s * 1e6, policy.emission_interval_us * policy.burst) + LONGEST_HORIZON_US
+    return wait_us if wait_us <= longest_us else ASK_AGAIN_US
 
 
 def _first(counter: str, charged: list[ChargedRule], charges: list[Charge]) -> tuple[list[ChargedRule], list[Charge]]:
@@ -214,8 +234,3 @@ def caller_marker(flow: str) -> str:
     own, caller = own_rule(flow), shared_with(flow)
     counter = live_counter(*own)
     return caller_backlog_of(counter, caller) if caller else backlog_of(counter)
-
-
-def marker_ttl_s(rule: ActiveRule) -> float:
-    """A marker outlives everything that may wait in its flow."""
-    return rule.queue.max_wait_seconds + MARKER_SLACK_S

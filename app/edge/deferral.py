@@ -20,7 +20,6 @@ from app.settings import Settings
 from app.web.headers import Headers, to_store, to_upstream
 
 MAX_KEY_LENGTH = 255
-MARKER_SLACK_S = 60.0
 _KEY = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\])*)"|([!#$%&\'*+.^_`|~:/0-9A-Za-z-]+)')  # RFC 9651, 3.3.3 and 3.3.4
 _ESCAPED = re.compile(rb'\\(["\\])')
 
@@ -86,9 +85,7 @@ class JobSubmitter:
             # Set before the 202. That is early enough: the caller was just refused, so no unit is free yet.
             marker = backlog_markers_of(match)[-1]
             with suppress(CountersUnavailable):  # the job is stored already, and its worker sets the marker too
-                await self._limiter.set_backlog_marker(
-                    marker, answer.at_us, rule.queue.max_wait_seconds + MARKER_SLACK_S
-                )
+                await self._limiter.set_backlog_marker(marker, answer.at_us, rule.backlog_marker_ttl_s)
         return answer
 
     def _seals(self, match: Match) -> bool:

@@ -15,6 +15,8 @@ from app.web.paths import prefix_form
 
 log = structlog.get_logger()
 
+BACKLOG_MARKER_SLACK_S = 60.0
+
 
 class ActiveRule:
     """An enabled rule; `revision` orders the versions of a rule by MongoDB's cluster time.
@@ -67,6 +69,11 @@ class ActiveRule:
     def drain_interval_us(self) -> int:
         """Microseconds between two jobs of a flow at its drain rate, rounded up."""
         return math.ceil(self.drain_policy.emission_interval_us * self.cost)
+
+    @property
+    def backlog_marker_ttl_s(self) -> float:
+        """How long a backlog marker stands if nobody renews it: longer than anything may wait in a flow of the rule."""
+        return self.queue.max_wait_seconds + BACKLOG_MARKER_SLACK_S
 
     @property
     def snapshot(self) -> bytes:

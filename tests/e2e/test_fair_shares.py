@@ -10,6 +10,13 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from app.jobs.model import StoredRequest
+from app.limiter.keys import descriptor
+from app.queue.flows import Flows
+from app.queue.model import Deferral, Enqueued, FrozenCharge
+from app.redis_wire.scripts import Scripts
+from app.rules.active import ActiveRule
+from app.rules.model import parse_rule
 from app.settings import Settings
 from tests.support.system import System, running
 from tests.support.waiting import eventually
@@ -19,6 +26,7 @@ TURN = 30
 """Arrivals in which three callers who take turns have ten each."""
 
 DEFERRED_AT_ONCE = 32
+ENQUEUED_AT_ONCE = 500
 OPENERS = 20
 """Requests at once, for all of which the counter has no slots."""
 
@@ -27,6 +35,13 @@ SHARED |= {"on_limit": "defer", "queue": {"max_depth": 20_000}}
 EACH_USER = {"key_type": "user", "key_value": "*", "limit": 1_000_000, "window_seconds": 1, "on_limit": "defer"}
 
 Waiting = Callable[..., AbstractAsyncContextManager[System]]
+
+
+@pytest.fixture
+async def flows(queue: Redis, queueing: Scripts, settings: Settings) -> Flows:
+    flows = Flows(queue, queueing, settings)
+    await flows.prepare()
+    return flows
 
 
 @pytest.fixture
@@ -51,18 +66,15 @@ def waiting(settings: Settings, tmp_path: Path) -> Waiting:
     return begin
 
 
-async def defer(system: System, tenant: str, count: int, named: str | None = None) -> None:
-    """So many deferred jobs of one caller; what the counter happens to have a slot for meanwhile does not count.
-
-    `named`: the first part of the target, if it is not the caller's name.
-    """
+async def defer(system: System, tenant: str, count: int) -> None:
+    """So many deferred jobs of one caller; what the counter happens to have a slot for meanwhile does not count."""
     numbers = iter(range(count))
 
     async def some() -> None:
         for number in numbers:
-            answer = await system.request("POST", f"/{named or tenant}/{number}", tenant)
+            answer = await system.request("POST", f"/{tenant}/{number}", tenant)
             while answer.status == 200:
-                answer = await system.request("POST", f"/{named or tenant}/{number}", tenant)
+                answer = await system.request("POST", f"/{tenant}/{number}", tenant)
             assert answer.status == 202, answer.body
 
     await asyncio.gather(*(some() for _ in range(min(count, DEFERRED_AT_ONCE))))
@@ -172,13 +184,13 @@ async def test_a_caller_who_waits_for_another_rule_holds_up_nobody(waiting: Wait
 
 
 async def test_calls_for_each_job_do_not_depend_on_how_many_callers_wait(
-    waiting: Waiting, queue: Redis, cache: Redis
+    waiting: Waiting, flows: Flows, queue: Redis, cache: Redis
 ) -> None:
     used: dict[int, list[float]] = {}
     for callers in (10, 10_000):
         await asyncio.gather(queue.flushall(), cache.flushall())
         async with waiting(per_s=200) as system:
-            await defer_for_each(system, 10_000, callers)
+            await enqueue_for_each(flows, 10_000, callers)
             await system.ready(system.worker())
             drained_before = len(await drained_at_least(system, 200))
             before = [await calls(each) for each in (queue, cache)]
@@ -190,15 +202,19 @@ async def test_calls_for_each_job_do_not_depend_on_how_many_callers_wait(
         assert many <= 1.5 * few + 0.5, used
 
 
-async def defer_for_each(system: System, jobs: int, callers: int) -> None:
-    """So many deferred jobs, of so many callers in turn."""
-    numbers = iter(range(jobs))
+async def enqueue_for_each(flows: Flows, jobs: int, callers: int) -> None:
+    """So many jobs, of so many callers in turn, as an edge would have put them there."""
+    rule = ActiveRule(parse_rule(SHARED | {"rule_id": "shared", "limit": 200}), 1)
+    for first in range(0, jobs, ENQUEUED_AT_ONCE):
+        numbers = range(first, min(jobs, first + ENQUEUED_AT_ONCE))
+        answers = await asyncio.gather(*(flows.enqueue(deferral(rule, number % callers)) for number in numbers))
+        assert all(isinstance(answer, Enqueued) for answer in answers)
 
-    async def some() -> None:
-        for number in numbers:
-            await defer(system, f"caller{number % callers}", 1, named="caller")
 
-    await asyncio.gather(*(some() for _ in range(DEFERRED_AT_ONCE)))
+def deferral(rule: ActiveRule, caller: int) -> Deferral:
+    whom = descriptor("user", f"caller{caller}")
+    charges = (FrozenCharge("shared", descriptor("ip", "0.0.0.0/0"), 1), FrozenCharge("each-user", whom, 1))
+    return Deferral(rule, charges, "", StoredRequest("POST", b"/caller", [], b""), whom)
 
 
 async def calls(redis: Redis) -> int:
