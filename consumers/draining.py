@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic
 
-from app.queue.flows import MAX_LEASED_AT_ONCE, Flows
+from app.queue.flow_leases import MAX_LEASED_AT_ONCE
+from app.queue.flows import Flows
 from app.queue.model import Lease, TakenFlow, Wait
 from app.rules.active import ActiveRule
 from consumers.in_flight import InFlight

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 
-from app.queue.flows import MAX_LEASED_AT_ONCE, MAX_TURNS, Flows
+from app.queue.flow_leases import MAX_LEASED_AT_ONCE, MAX_TURNS
+from app.queue.flows import Flows
 from app.queue.model import FlowHead, Lease, LeasedJob, TakenRing
 from consumers.in_flight import InFlight
 from consumers.rejecting import reject_jobs

@@ -1,16 +1,15 @@
-"""A worker process: takes flows that are due, drains each, and keeps the leases of what is in flight."""
+"""A worker process: made of its parts, and what it does periodically."""
 
 import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
 from app.clients import cache_redis, counter_scripts, queue_redis, queue_scripts, upstream_pools
@@ -18,10 +17,8 @@ from app.errors import Unavailable
 from app.identity.identity_token import load_identity_tokens
 from app.limiter.redis_limiter import RedisLimiter
 from app.process.lifecycle import Process, alongside
-from app.queue import keys
 from app.queue.checks import check_queue
 from app.queue.flows import Flows
-from app.queue.model import TakenFlow, TakenRing
 from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
 from app.settings import Settings
@@ -41,116 +38,10 @@ from consumers.rescheduler import Rescheduler
 from consumers.send_gate import SendGate
 from consumers.sender import Sender
 from consumers.slots import SlotSource
+from consumers.taking import Taking
 from consumers.turn_taking import TurnTaking
 
 log = structlog.get_logger()
-
-MAX_UNITS_A_TAKE = 128
-LONGEST_SLEEP_S = 1.0
-"""A wake-up may be lost with its connection: no worker sleeps longer than this."""
-
-TROUBLE_PAUSE_S = 0.25
-
-
-class Worker:
-    """Takes flows and drains them, at most `max_in_flight` jobs at once."""
-
-    def __init__(
-        self,
-        flows: Flows,
-        draining: Draining,
-        turn_taking: TurnTaking,
-        gate: SendGate,
-        in_flight: InFlight,
-        concurrency_limit: ConcurrencyLimit,
-        queue: Redis,
-        settings: Settings,
-    ) -> None:
-        self._flows = flows
-        self._gate = gate
-        self._draining = draining
-        self._turn_taking = turn_taking
-        self._in_flight = in_flight
-        self._concurrency_limit = concurrency_limit
-        self._queue = queue
-        self._flow_lease_us = int(settings.flow_lease_ms * 1000)
-        self._wake = asyncio.Event()
-        self._drains: set[asyncio.Task[None]] = set()
-
-    async def run(self, partition: int, stop: asyncio.Event) -> None:
-        """Take and drain one partition's flows until `stop` is set, then finish what was begun."""
-        while not stop.is_set():
-            await _first(self._in_flight.wait_available(), stop.wait())
-            await self._wait_for_capacity(stop)
-            self._wake.clear()
-            if len(self._drains) >= self._concurrency_limit.limit:
-                await _first(self._wake.wait(), stop.wait())
-                continue
-            try:
-                wait_s = await self._take(partition, stop)
-            except Unavailable as error:
-                log.warning("take_failed", error=str(error))
-                wait_s = TROUBLE_PAUSE_S
-            if wait_s > 0:
-                await _first(self._wake.wait(), stop.wait(), timeout_s=wait_s)
-        while self._drains:
-            await asyncio.wait(set(self._drains))
-
-    async def _wait_for_capacity(self, stop: asyncio.Event) -> None:
-        """Wait until a request may be sent: while all circuit breakers are open, flows stay in the queue."""
-        while self._gate.capacity < 1 and not stop.is_set():
-            self._gate.changed.clear()
-            await _first(self._gate.changed.wait(), stop.wait(), timeout_s=max(0.001, self._gate.wait_s))
-
-    async def listen(self, partition: int) -> None:
-        """Wake up when a script says that a flow became due earlier than known; runs until cancelled."""
-        while True:
-            with suppress(RedisError, OSError):
-                async with self._queue.pubsub() as channel:
-                    await channel.subscribe(keys.wake_channel(partition))
-                    while True:
-                        if await channel.get_message(ignore_subscribe_messages=True, timeout=LONGEST_SLEEP_S):
-                            self._wake.set()
-            await asyncio.sleep(TROUBLE_PAUSE_S)
-
-    async def _take(self, partition: int, stop: asyncio.Event) -> float:
-        """Begin to drain what is due; how long there is nothing to do."""
-        free = self._concurrency_limit.limit - len(self._drains)
-        most = int(min(MAX_UNITS_A_TAKE, free, self._in_flight.free, self._gate.capacity))
-        wait_s, taken = await self._flows.take(partition, most, self._flow_lease_us)
-        for unit in taken:
-            task = asyncio.create_task(self._drain(unit, stop))
-            self._drains.add(task)
-            task.add_done_callback(self._drained)
-        if taken:
-            await asyncio.sleep(0)  # let them reserve what they need
-            return 0.0
-        return LONGEST_SLEEP_S if wait_s is None else min(wait_s, LONGEST_SLEEP_S)
-
-    async def _drain(self, unit: TakenFlow | TakenRing, stop: asyncio.Event) -> None:
-        try:
-            if isinstance(unit, TakenRing):
-                await self._turn_taking.drain(unit, stop.is_set)
-            else:
-                await self._draining.drain(unit, stop.is_set)
-        except Unavailable as error:
-            log.warning("drain_interrupted", flow=unit.name, error=str(error))
-        except ResponseError as error:
-            log.error("drain_failed", flow=unit.name, error=str(error))
-            if "NOGROUP" in str(error):
-                await self._flows.prepare()
-
-    def _drained(self, task: "asyncio.Task[None]") -> None:
-        self._drains.discard(task)
-        self._wake.set()
-
-
-async def _first(*waits: Coroutine[Any, Any, Any], timeout_s: float | None = None) -> None:
-    """Until one of them is over, or the time is."""
-    tasks = [asyncio.create_task(wait) for wait in waits]
-    await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
 
 
 async def run_worker(process: Process) -> None:
@@ -175,7 +66,7 @@ async def run_worker(process: Process) -> None:
         flow_lease_us = int(settings.flow_lease_ms * 1000)
         draining = Draining(flows, slots, sender, in_flight, flow_lease_us, consumer)
         turn_taking = TurnTaking(flows, slots, sender, in_flight, flow_lease_us, consumer)
-        worker = Worker(flows, draining, turn_taking, gate, in_flight, concurrency_limit, queue, settings)
+        taking = Taking(flows, draining, turn_taking, gate, in_flight, concurrency_limit, queue, settings)
         rescheduler = Rescheduler(flows, rules)
         rules.on_change(rescheduler.changed)
         await check_queue(queue, settings)
@@ -193,12 +84,12 @@ async def run_worker(process: Process) -> None:
             reclaim_periodically(flows, settings, metrics, consumer),
             expire_periodically(flows, settings, metrics),
             _extend_periodically(delivery, settings.lease_s / 3, consumer),
-            *(worker.listen(partition) for partition in partitions),
+            *(taking.listen(partition) for partition in partitions),
             run_intake(IntakeParts(cache, queue, queueing, rules, settings, process.registry)),
         )
         async with background:
             process.ready.set()
-            await asyncio.gather(*(worker.run(partition, process.stop) for partition in partitions))
+            await asyncio.gather(*(taking.run(partition, process.stop) for partition in partitions))
             await sender.finish(settings.finish_within_s)
 
 

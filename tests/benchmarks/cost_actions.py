@@ -8,7 +8,7 @@ from itertools import count
 
 from app.errors import Conflict, NotFound
 from app.jobs.model import JobStatus, encode_request
-from app.queue.flows import MAX_LEASED_AT_ONCE
+from app.queue.flow_leases import MAX_LEASED_AT_ONCE
 from app.queue.kafka.model import SpilledJob
 from app.queue.kafka.staging import Staging
 from app.queue.model import LeasedJob, Settlement

@@ -1,0 +1,149 @@
+"""Leasing: workers take flows and rings that are due, lease their jobs, and give them back."""
+
+import secrets
+from collections.abc import Sequence
+from time import monotonic
+from typing import NamedTuple
+
+from app.jobs.model import JobStatus, StoredRequest
+from app.queue import keys
+from app.queue.batching import Batcher
+from app.queue.encoding import FoundJob, UnitLease, read_leased, read_taken
+from app.queue.envelope import Envelope, UnreadableRequest
+from app.queue.flow_outcomes import FlowOutcomes
+from app.queue.model import Lease, LeasedJob, Settlement, TakenFlow, TakenRing, Turn, Wait
+from app.redis_wire.scripts import Argument, Scripts
+from app.settings import Settings
+
+MAX_UNITS_AT_ONCE = 128
+MAX_LEASED_AT_ONCE = 128
+LOOK = 64
+"""How many jobs of a flow a script looks at to see how many cost the same, where not all do."""
+
+MAX_TURNS = 64
+"""How many flows of a ring a script names."""
+
+EMPTY_REQUEST = StoredRequest("", b"", [], b"")
+
+
+class _LeaseRequest(NamedTuple):
+    """One unit's part of a call of lease.lua; `arguments` are as the script names them."""
+
+    jobs: int
+    arguments: tuple[Argument, ...]
+
+
+class FlowLeases(FlowOutcomes):
+    """What workers do with flows that are due. Every method raises QueueUnavailable.
+
+    Leasing and giving back are batched: what one process does in one turn of its event loop is one call.
+    """
+
+    def __init__(self, scripts: Scripts, settings: Settings) -> None:
+        super().__init__(scripts, settings)
+        self._envelope = Envelope.of(settings)
+        self._leasing: dict[tuple[int, str], Batcher[_LeaseRequest, Lease | None]] = {}
+        self._giving_back: dict[int, Batcher[tuple[Argument, ...], bool]] = {}
+
+    async def take(
+        self, partition: int, max_units: int, flow_lease_us: int
+    ) -> tuple[float | None, list[TakenFlow | TakenRing]]:
+        """Take what is due; and seconds until the next will be (None: nothing waits)."""
+        token = secrets.token_hex(8)
+        arguments: list[Argument] = [max_units, flow_lease_us, token, LOOK, MAX_TURNS]
+        return read_taken(await self._call("take", partition, arguments), token, monotonic())
+
+    async def lease(self, flow: TakenFlow, n: int, *, consumer: str, keep_us: int) -> Lease | None:
+        """Lease up to `n` jobs that cost `flow.head.costs`, and keep the flow for so long. None: the flow was lost.
+
+        One call leases no more than `MAX_LEASED_AT_ONCE`.
+        """
+        n = min(n, MAX_LEASED_AT_ONCE)
+        request: tuple[Argument, ...] = (flow.name, flow.token, keep_us, 1, flow.name, n, flow.head.costs, -1, "", 0)
+        return await self._lease(flow.name, consumer, _LeaseRequest(n, request))
+
+    async def lease_turns(self, ring: TakenRing, turns: Sequence[Turn], *, consumer: str, keep_us: int) -> Lease | None:
+        """Give flows of a ring their turns, and keep the ring for so long. None: the ring was lost."""
+        arguments: list[Argument] = [ring.name, ring.token, keep_us, len(turns)]
+        for turn in turns:
+            wait = turn.elsewhere
+            elsewhere: tuple[Argument, ...] = (-1, "", 0) if wait is None else _wait_arguments(wait)
+            arguments += [turn.flow, turn.n, turn.costs, *elsewhere]
+        jobs = sum(turn.n for turn in turns)
+        return await self._lease(ring.counter, consumer, _LeaseRequest(jobs, tuple(arguments)))
+
+    async def _lease(self, flow: str, consumer: str, request: _LeaseRequest) -> Lease | None:
+        partition = keys.partition_of_flow(flow, self._partitions)
+        name = (partition, consumer)
+        batcher = self._leasing.get(name)
+        if batcher is None:
+
+            async def lease(requests: Sequence[_LeaseRequest]) -> Sequence[Lease | None]:
+                return await self._lease_all(partition, consumer, requests)
+
+            batcher = self._leasing[name] = Batcher(
+                lease, MAX_UNITS_AT_ONCE, lambda request: request.jobs, MAX_LEASED_AT_ONCE
+            )
+        return await batcher.submit(request)
+
+    async def _lease_all(self, partition: int, consumer: str, requests: Sequence[_LeaseRequest]) -> list[Lease | None]:
+        lease = secrets.token_hex(8)
+        arguments: list[Argument] = [lease, consumer, LOOK, MAX_TURNS]
+        for request in requests:
+            arguments += request.arguments
+        at_us, units = read_leased(await self._call("lease", partition, arguments))
+        return [None if unit is None else await self._leased(lease, unit, at_us) for unit in units]
+
+    async def _leased(self, lease: str, unit: UnitLease, at_us: int) -> Lease:
+        readable = await self._readable(lease, unit.jobs)
+        return Lease(tuple(readable), unit.heads, unit.must_take_turns, at_us)
+
+    async def _readable(self, lease: str, found: Sequence[FoundJob]) -> list[LeasedJob]:
+        """What was leased. A job whose request can't be read ends as a dead letter and is never sent."""
+        jobs: list[LeasedJob] = []
+        damaged: list[Settlement] = []
+        for raw_id, raw_flow, attempt, raw_max_attempts, stored in found:
+            job_id, flow, max_attempts = raw_id.decode(), raw_flow.decode(), int(raw_max_attempts)
+            try:
+                request = self._envelope.decode(job_id, stored)
+            except UnreadableRequest as error:
+                job = LeasedJob(job_id, flow, lease, attempt, max_attempts, EMPTY_REQUEST)
+                damaged.append(Settlement(job, JobStatus.FAILED, "attempts_exhausted", str(error)))
+            else:
+                jobs.append(LeasedJob(job_id, flow, lease, attempt, max_attempts, request))
+        if damaged:
+            await self.settle(damaged)
+        return jobs
+
+    async def give_back(self, unit: TakenFlow | TakenRing, wait: Wait) -> bool:
+        """Give a flow or a ring back, to be due after `wait`. False: it was lost.
+
+        All jobs of a flow that were leased with its token must have been sent or have returned: others go on with it.
+        """
+        counter = unit.counter if isinstance(unit, TakenRing) else unit.name
+        partition = keys.partition_of_flow(counter, self._partitions)
+        batcher = self._giving_back.get(partition)
+        if batcher is None:
+
+            async def give_back(requests: Sequence[tuple[Argument, ...]]) -> Sequence[bool]:
+                arguments = [argument for request in requests for argument in request]
+                return [given == 1 for given in await self._call("give_back", partition, arguments)]
+
+            batcher = self._giving_back[partition] = Batcher(
+                give_back, MAX_UNITS_AT_ONCE, lambda _: 1, MAX_UNITS_AT_ONCE
+            )
+        return await batcher.submit((unit.name, unit.token, *_wait_arguments(wait)))
+
+    async def sent(self, flows: Sequence[str], token: str) -> None:
+        """Say that all jobs of these flows of a ring that were leased with its token were sent or have returned."""
+        for at in range(0, len(flows), MAX_UNITS_AT_ONCE):
+            page = flows[at : at + MAX_UNITS_AT_ONCE]
+            await self._call("sent", keys.partition_of_flow(page[0], self._partitions), [token, *page])
+
+    async def park(self, flow: str, token: str, revision: int) -> None:
+        """Stop draining a flow whose rule is paused in this revision, until the rule changes; `token`: who holds it."""
+        await self._call("park", keys.partition_of_flow(flow, self._partitions), [flow, token, revision])
+
+
+def _wait_arguments(wait: Wait) -> tuple[Argument, ...]:
+    return (wait.wait_us, wait.counter, wait.interval_us)
