@@ -287,7 +287,7 @@ async def test_a_job_past_its_time_is_gone(edge: Edge, flows: Flows) -> None:
 @pytest.mark.parametrize("end", ["succeeded", "failed", "canceled"])
 async def test_an_ended_job_leaves_nothing(edge: Edge, flows: Flows, queue: Redis, end: str) -> None:
     alice = await client(edge, "alice", drain=DRAIN, queue=TTL)
-    structural = set(await queue.keys()) | {b"{q0}:priorities"}
+    structural = set(await queue.keys()) | {b"{q0}:priorities", b"{q0}:clock"}
     job = (await alice.defer("/x", "Idempotency-Key: k", body=b"x" * 10_000))["id"]
     if end == "canceled":
         assert (await alice.ask("DELETE", f"{JOBS}/{job}")).status == 204
