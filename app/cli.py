@@ -1,5 +1,7 @@
 """The `penstock` command."""
 
+import os
+import re
 import sys
 from datetime import timedelta
 from importlib.metadata import entry_points
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from app.commands import dead_letters, drain, rules
 from app.commands.explain import explain
@@ -15,6 +18,9 @@ from app.commands.status import status
 from app.errors import PenstockError, StartupError
 from app.process.listen import Listen
 from app.settings import QueueKind
+from app.web.excerpt import one_line
+
+MAX_MESSAGE_LENGTH = 2000
 
 HELP = "Run the processes of Penstock, and manage rules, drain rates and dead letters."
 
@@ -27,12 +33,51 @@ OpsHost = Annotated[
 
 
 def main() -> None:
-    """Run a command. An error that Penstock raises on purpose is printed as one line, with exit code 1."""
+    """Run a command, and end with its exit code: 0, 1 for an error, 2 for a wrong command line, 3 for a bug.
+
+    An error is one line. Set PENSTOCK_LOG_LEVEL to `debug` for the traceback of a bug.
+    """
+    raise SystemExit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run a command and return its exit code. An error is printed as one line."""
     try:
-        app(standalone_mode=True)
-    except PenstockError as error:
-        print(f"penstock: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+        require_utf8(arguments)
+        result = typer.main.get_command(app).main(arguments, prog_name="penstock", standalone_mode=False)
+    except BrokenPipeError:  # what reads the output has ended, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        message, code = _described(error)
+        if message:
+            print(f"penstock: {one_line(message, MAX_MESSAGE_LENGTH)}", file=sys.stderr)
+        return code
+    return result if isinstance(result, int) else 0
+
+
+def _described(error: Exception) -> tuple[str, int]:
+    """Return the message and the exit code of an error."""
+    match error:
+        case PenstockError():
+            return str(error), 1
+        case typer.Abort():
+            return "stopped", 1
+        case TyperException():  # a wrong command line; without a message the help has been printed
+            context = getattr(error, "ctx", None)
+            usage = context.command_path if context is not None else "penstock"
+            message = error.format_message()
+            return message and f"{message} (see `{usage} --help`)", error.exit_code
+    if os.environ.get("PENSTOCK_LOG_LEVEL") == "debug":
+        raise error
+    return f"this is a bug: {type(error).__name__}: {error}", 3
+
+
+def require_utf8(arguments: list[str]) -> None:
+    """Raise StartupError if an argument is not UTF-8, which Python represents by surrogates."""
+    for number, argument in enumerate(arguments, 1):
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise StartupError(f"argument {number} is not UTF-8: {one_line(argument, 80)}")
 
 
 @app.command()
@@ -150,10 +195,10 @@ app.command()(status)
 def parse_duration(text: str) -> timedelta:
     """Parse a duration such as `90s`, `15m`, `1h` or `7d`. Raises StartupError."""
     units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-    number, unit = text[:-1], text[-1:]
-    if not number.isdigit() or int(number) == 0 or unit not in units:
-        raise StartupError(f"{text!r} is not a duration: write it as 90s, 15m, 1h or 7d")
-    return timedelta(seconds=int(number) * units[unit])
+    match = re.fullmatch("([0-9]{1,9})([smhd])", text)
+    if match is None or int(match[1]) == 0:
+        raise StartupError(f"{one_line(repr(text), 80)} is not a duration: write it as 90s, 15m, 1h or 7d")
+    return timedelta(seconds=int(match[1]) * units[match[2]])
 
 
 def _run(
@@ -165,13 +210,21 @@ def _run(
     *,
     drains: bool = False,
 ) -> None:
+    import structlog  # noqa: PLC0415 - only commands that run a process need it
+
     from app.process.lifecycle import run  # noqa: PLC0415 - only commands that run a process need it
     from app.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings(**({} if ops_host is None else {"ops_host": ops_host}))
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir})
-    run(role, _body(role), settings, listen=listen, ops_port=ops_port, drain_s=settings.drain_s if drains else 0.0)
+    try:
+        run(role, _body(role), settings, listen=listen, ops_port=ops_port, drain_s=settings.drain_s if drains else 0.0)
+    except PenstockError:
+        raise
+    except Exception as error:  # a bug, which the log must describe in full
+        structlog.get_logger().exception("crashed")
+        raise StartupError(f"{role} ended with {type(error).__name__}: {error}") from error
 
 
 def _body(role: str) -> Any:  # noqa: ANN401 - an app.process.lifecycle.Body, which is not imported here

@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from motor.motor_asyncio import AsyncIOMotorChangeStream, AsyncIOMotorClient, AsyncIOMotorDatabase
+from motor.motor_asyncio import (
+    AsyncIOMotorChangeStream,
+    AsyncIOMotorClient,
+    AsyncIOMotorClientSession,
+    AsyncIOMotorDatabase,
+)
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -21,6 +26,7 @@ from app.settings import Settings
 MongoClient = AsyncIOMotorClient[Any]
 MongoDatabase = AsyncIOMotorDatabase[Any]
 MongoChangeStream = AsyncIOMotorChangeStream[Any]
+MongoSession = AsyncIOMotorClientSession
 """The types of the MongoDB driver. Other modules import these names, so that only this module depends on Motor."""
 
 

@@ -264,7 +264,7 @@ class Settings(BaseSettings):
     # Operators
     admin_url: HttpUrl | None = None
     """The admin API that commands use. Default: the one of the installation in `PENSTOCK_DATA_DIR`."""
-    admin_token: str | None = None
+    admin_token: Annotated[str | None, Field(pattern=r"^[\x21-\x7e]+$", repr=False)] = None
     """The token that commands send to the admin API. Default: one of the development issuer."""
     data_dir: Path = Path(".penstock")
     """Where `penstock up` keeps its data, and where commands look for the running installation."""

@@ -4,8 +4,9 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from app.admin import dead_letters, documentation, drains, explain, rules
+from app.admin.bulk import bulk_schemas
 from app.admin.dependencies import AdminParts
-from app.admin.schemas import rule_schemas
+from app.admin.schemas import RULE_FIELDS, rule_schemas
 from app.web.head_requests import HeadAsGetMiddleware
 from app.web.openapi import Components, DocumentedApi, schemas_of
 from app.web.problem_handlers import OnUnavailable, OwnHeadersMiddleware, add_problem_handlers
@@ -16,7 +17,11 @@ class AdminApi(DocumentedApi):
 
     def more_components(self) -> Components:
         """Return components of the OpenAPI document by kind and name."""
-        return {"schemas": rule_schemas() | schemas_of(explain.ExplainRequest, dead_letters.DeadLetterSelection)}
+        return {
+            "schemas": rule_schemas()
+            | bulk_schemas(RULE_FIELDS)
+            | schemas_of(explain.ExplainRequest, dead_letters.DeadLetterSelection)
+        }
 
 
 def build_admin(parts: AdminParts, on_unavailable: OnUnavailable | None = None) -> FastAPI:

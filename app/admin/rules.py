@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from app.admin.auth import AsAdmin, AsViewer
 from app.admin.bodies import JSON, MERGE_PATCH, read_json
+from app.admin.bulk import BULK_RULES, BulkReport, outcome_fields, parse_bulk
 from app.admin.dependencies import AdminPartsOf
 from app.admin.preconditions import Precondition, PreconditionOf, PreconditionOfPut
 from app.admin.schemas import (
@@ -25,6 +26,7 @@ from app.admin.schemas import (
     without_id,
 )
 from app.errors import Conflict, InvalidInput, InvalidRule, NotFound
+from app.rules.bulk import BulkWriter
 from app.rules.digest import etag_of
 from app.rules.model import MAX_VERSION, Rule, RuleId, editable_fields, parse_rule, to_json
 from app.rules.store import MAX_ATTEMPTS, RuleStore, StoredRule, changed_too_often
@@ -84,6 +86,22 @@ async def list_rules(
         for document in documents
     ]
     return _json({"rules": [to_json(rule) for rule in rules], "invalid": invalid, "next": following})
+
+
+@router.put(
+    "",
+    response_model=BulkReport,
+    responses=problems(*COMMON_PROBLEMS, *BODY_PROBLEMS),
+    openapi_extra=json_request(BULK_RULES),
+)
+async def put_rules(operator: AsAdmin, parts: AdminPartsOf, body: ObjectBody, dry_run: bool = False) -> Response:
+    """Write many rules and delete documents, in one transaction: all is done, or nothing is.
+
+    The answer says what was done with each. With `dry_run` it says what would be done, and nothing is written.
+    """
+    rules, deleted = parse_bulk(body)
+    outcomes = await BulkWriter(parts.store.database).apply(rules, deleted, operator.name, dry_run=dry_run)
+    return _json({"outcomes": [outcome_fields(outcome) for outcome in outcomes]})
 
 
 @router.post(

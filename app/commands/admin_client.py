@@ -1,15 +1,24 @@
 """A client of the admin API for the command line."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
 from app.errors import InvalidInput, NotFound, PenstockError, StartupError, Unavailable
 from app.local.issuer import admin_token
 from app.local.runtime import find_running
-from app.settings import load_settings
+from app.settings import Settings, load_settings
+from app.web.excerpt import one_line
+
+TIMEOUT_S = 60.0
+RETRY_INTERVAL_S = 0.5
+RETRY_FOR_S = 30.0
+"""How long a call that may be repeated is repeated while a store is away, for example during an election in MongoDB."""
 
 
 class AdminClient:
@@ -20,23 +29,80 @@ class AdminClient:
         self._url = (
             str(settings.admin_url).rstrip("/") if settings.admin_url else find_running(data_dir).url_of("admin")
         )
-        self._token = settings.admin_token or admin_token(settings)
+        self._token = _token_source(settings)
+        self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
-        """Return the JSON of the answer, or None if it is empty. Raises a PenstockError with the server's message."""
-        headers = {"Authorization": f"Bearer {self._token}"}
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def call(
+        self,
+        method: str,
+        *segments: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str | int] | None = None,
+    ) -> Any:  # noqa: ANN401 - JSON
+        """Return the JSON of the answer, or None if it is empty. `segments` are those of the path below `/v1`.
+
+        Raises a PenstockError with the server's message.
+        """
+        response = self._send(method, _path(segments), body, query)
+        if not response.is_success:
+            raise _error(response)
         try:
-            response = httpx.request(method, self._url + path, json=body, headers=headers, timeout=30, trust_env=False)
-        except httpx.HTTPError as error:
-            raise Unavailable(f"the admin API at {self._url} does not answer: {error}") from error
-        if response.is_success:
             return response.json() if response.content else None
-        raise _error(response)
+        except ValueError as error:
+            raise Unavailable(f"what answers at {self._url} is not the admin API") from error
+
+    def call_repeatedly(
+        self,
+        method: str,
+        *segments: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str | int] | None = None,
+    ) -> tuple[Any, bool]:
+        """Call, again and again for a while if a store is away. Return the answer and whether it took several calls."""
+        until_s, again = time.monotonic() + RETRY_FOR_S, False
+        while True:
+            try:
+                return self.call(method, *segments, body=body, query=query), again
+            except Unavailable:
+                if time.monotonic() > until_s:
+                    raise
+                again = True
+                time.sleep(RETRY_INTERVAL_S)
+
+    def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, str | int] | None
+    ) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self._token()}"}
+        try:
+            return self._client.request(method, self._url + path, json=body, params=query, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            raise Unavailable(f"the admin API at {self._url} does not answer: {one_line(error)}") from error
+
+
+def _token_source(settings: Settings) -> Callable[[], str]:
+    """Return what makes the token of a call. The development issuer signs one for each, so that none expires."""
+    token = settings.admin_token
+    return (lambda: admin_token(settings)) if token is None else (lambda: token)
+
+
+def _path(segments: tuple[str, ...]) -> str:
+    """Return the path with each segment quoted. No segment can be read as two, as none, or as a step upwards."""
+    if any(segment in {"", ".", ".."} for segment in segments):
+        raise InvalidInput("an id must not be empty, `.` or `..`")
+    return "/v1/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
 def _error(response: httpx.Response) -> PenstockError:
     try:
-        detail = response.json()["detail"]
+        detail = one_line(response.json()["detail"], 1000)
     except (ValueError, KeyError, TypeError):
         detail = f"the admin API answered {response.status_code}"
     error_types: dict[int, type[PenstockError]] = {404: NotFound, 401: StartupError, 503: Unavailable}

@@ -2,32 +2,37 @@
 
 import json
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from app.commands.admin_client import AdminClient
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from app.commands.options import (
+    DEFAULT_DATA_DIR,
+    AsJson,
+    DataDir,
+    JobIdArgument,
+    JobIdsArgument,
+    OptionalJobIds,
+    RuleOption,
+)
 from app.commands.tables import print_table
 from app.errors import InvalidInput
 
 app = typer.Typer(no_args_is_help=True, help="Manage failed jobs that are kept.")
 
-Rule = Annotated[str | None, typer.Option("--rule", help="Only dead letters of this rule.")]
-
 
 @app.command("list")
 def list_dead_letters(
-    rule: Rule = None,
+    rule: RuleOption = None,
     limit: Annotated[int, typer.Option(help="How many to list at most.")] = 100,
     as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """List dead letters, newest first."""
-    query = f"?limit={limit}" + (f"&rule_id={quote(rule)}" if rule else "")
-    found = AdminClient(data_dir).call("GET", f"/v1/dead-letters{query}")
+    query: dict[str, str | int] = {"limit": limit} | ({"rule_id": rule} if rule else {})
+    found = AdminClient(data_dir).call("GET", "dead-letters", query=query)
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -53,15 +58,15 @@ def _row(letter: dict[str, Any]) -> list[str]:
 
 
 @app.command()
-def get(job_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def get(job_id: JobIdArgument, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Show a dead letter as JSON: the error, the request and the last answer. Bodies are base64."""
-    print(json.dumps(AdminClient(data_dir).call("GET", _path(job_id)), indent=2))
+    print(json.dumps(AdminClient(data_dir).call("GET", "dead-letters", job_id), indent=2))
 
 
 @app.command()
 def replay(
-    job_ids: Annotated[list[str] | None, typer.Argument(help="The ids of the jobs; or use --rule.")] = None,
-    rule: Rule = None,
+    job_ids: OptionalJobIds = None,
+    rule: RuleOption = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Queue jobs again at the end of their flows, with all of their attempts."""
@@ -70,7 +75,7 @@ def replay(
     client, selection = AdminClient(data_dir), {"rule_id": rule} if rule else {"ids": job_ids}
     replayed, problems, more = 0, dict[str, str](), True
     while more:
-        answer = client.call("POST", "/v1/dead-letters/replay", selection)
+        answer = client.call("POST", "dead-letters", "replay", body=selection)
         replayed += answer["replayed"]
         problems |= answer["problems"]
         more, selection = answer["next"] is not None, selection | {"after": answer["next"]}
@@ -80,13 +85,9 @@ def replay(
 
 
 @app.command()
-def delete(job_ids: list[str], data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def delete(job_ids: JobIdsArgument, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Delete dead letters with everything that is stored of the jobs."""
     client = AdminClient(data_dir)
     for job_id in job_ids:
-        client.call("DELETE", _path(job_id))
+        client.call("DELETE", "dead-letters", job_id)
         print(f"{job_id}: deleted")
-
-
-def _path(job_id: str) -> str:
-    return f"/v1/dead-letters/{quote(job_id, safe='')}"

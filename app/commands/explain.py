@@ -23,7 +23,7 @@ def explain(
 ) -> None:
     """Explain which rules apply to a request, what is left of each, and the decision. This spends nothing."""
     request = {"ip": ip, "method": method, "path": path, "claims": parse_claims(claim or [])}
-    answer = AdminClient(data_dir).call("POST", "/v1/explain", request | ({"user": user} if user else {}))
+    answer = AdminClient(data_dir).call("POST", "explain", body=request | ({"user": user} if user else {}))
     if as_json:
         print(json.dumps(answer, indent=2))
         return

@@ -1,5 +1,6 @@
 """Options that several commands have."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +8,9 @@ from typing import Annotated
 import typer
 
 from app.errors import InvalidInput
+from app.jobs.model import is_job_id
+from app.rules.model import RULE_ID_PATTERN
+from app.web.excerpt import one_line
 
 DEFAULT_DATA_DIR = Path(".penstock")
 
@@ -16,12 +20,41 @@ DataDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+MAX_PARTITIONS = 4096
+"""As many as `PENSTOCK_QUEUE_PARTITIONS` may be: a command does not know the setting of the installation."""
+
+
+def _rule_id(text: str) -> str:
+    if not re.fullmatch(RULE_ID_PATTERN, text):
+        raise InvalidInput(f"{one_line(repr(text), 80)} is not the id of a rule: it has 1 to 64 of a-z, 0-9, _ and -")
+    return text
+
+
+def _job_id(text: str) -> str:
+    if not is_job_id(text, MAX_PARTITIONS):
+        raise InvalidInput(f"{one_line(repr(text), 80)} is not the id of a job")
+    return text
+
+
+RuleIdArgument = Annotated[str, typer.Argument(metavar="RULE_ID", parser=_rule_id, help="The id of a rule.")]
+JobIdArgument = Annotated[str, typer.Argument(metavar="JOB_ID", parser=_job_id, help="The id of a job.")]
+JobIdsArgument = Annotated[list[str], typer.Argument(metavar="JOB_IDS...", parser=_job_id, help="The ids of the jobs.")]
+OptionalJobIds = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[JOB_IDS]...", parser=_job_id, help="The ids of the jobs; or use --rule."),
+]
+RuleOption = Annotated[
+    str | None,
+    typer.Option("--rule", metavar="RULE_ID", parser=_rule_id, help="Only dead letters of this rule."),
+]
+
+
 def parse_claims(values: Iterable[str]) -> dict[str, str]:
     """Parse claims that are written `name=value`. Raises InvalidInput."""
     claims = {}
     for text in values:
         name, separator, value = text.partition("=")
         if not separator or not name:
-            raise InvalidInput(f"{text!r} is not a claim: write it as name=value")
+            raise InvalidInput(f"{one_line(repr(text), 80)} is not a claim: write it as name=value")
         claims[name] = value
     return claims

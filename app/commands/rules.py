@@ -1,78 +1,92 @@
-"""`penstock rules`: applies, lists, shows and deletes rules."""
+"""`penstock rules`: applies, lists, shows, restores and deletes rules."""
 
 import json
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from app.commands.admin_client import AdminClient
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, RuleIdArgument
+from app.commands.rule_pages import Outcome, applied, pages
 from app.commands.tables import print_table
+from app.errors import NotFound
 from app.rules.file import read_rules_file
-from app.rules.model import editable_fields, to_json
+from app.rules.model import MAX_VERSION, RULE_ID_PATTERN, editable_fields, to_json
 from app.rules.rate import format_rate
+from app.web.excerpt import one_line
 
 app = typer.Typer(no_args_is_help=True, help="Manage rules.")
+
+Version = Annotated[int, typer.Option("--version", min=1, max=MAX_VERSION, help="A version of the history.")]
 
 
 @app.command()
 def apply(
     file: Annotated[Path, typer.Argument(help="A YAML or JSON file of rules.")],
-    prune: Annotated[bool, typer.Option("--prune", help="Delete the rules that are not in the file.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete the rules that are not in the file, and what is not a valid rule.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Write the rules of a file. All of them are checked and the differences are shown before any is written."""
+    """Write the rules of a file. All of them are checked before any is written, and what was done with each is shown.
+
+    A file of more than 1,000 rules is written in several transactions.
+    """
     wanted = {rule.rule_id: editable_fields(to_json(rule)) for rule in read_rules_file(file)}
-    client = AdminClient(data_dir)
+    with AdminClient(data_dir) as client:
+        surplus = _surplus(client, wanted) if prune else []
+        plan = list(pages(list(wanted.values()), surplus))
+        expected = [applied(client, page, dry_run=True) for page in plan]
+        if dry_run:
+            for outcomes in expected:
+                _print_outcomes(outcomes)
+            return
+        if surplus and sys.stdin.isatty():
+            for name, _ in surplus:
+                print(f"{name}: to be deleted")
+            if not typer.confirm(f"Delete {len(surplus)} rules?"):
+                raise typer.Exit(1)
+        for page, would_be in zip(plan, expected, strict=True):
+            _print_outcomes(applied(client, page, would_be=would_be))
+
+
+def _surplus(client: AdminClient, wanted: Iterable[str]) -> list[tuple[str, dict[str, str]]]:
+    """Return what is stored and not wanted: its name, and how a request to delete it names it."""
     listed = _all_rules(client)
-    existing = {fields["rule_id"]: editable_fields(fields) for fields in listed["rules"]}
-    invalid = {fields["rule_id"] for fields in listed["invalid"]}
-    for rule_id, fields in wanted.items():
-        print("\n".join(_difference(rule_id, existing.get(rule_id), fields)))
-    surplus = sorted((existing.keys() | invalid) - wanted.keys()) if prune else []
-    for rule_id in surplus:
-        print(f"{rule_id}: deleted")
-    if dry_run:
-        return
-    if surplus and sys.stdin.isatty() and not typer.confirm(f"Delete {len(surplus)} rules?"):
-        raise typer.Exit(1)
-    for rule_id, fields in wanted.items():
-        if existing.get(rule_id) != fields:
-            client.call("PUT", f"/v1/rules/{rule_id}", fields)
-    for rule_id in surplus:
-        client.call("DELETE", f"/v1/rules/{rule_id}")
+    names = set(wanted)
+    rules = [(fields["rule_id"], {"delete": fields["rule_id"]}) for fields in listed["rules"]]
+    invalid = [(fields["rule_id"], {"delete_documents": fields["document_key"]}) for fields in listed["invalid"]]
+    return [*(one for one in rules if one[0] not in names), *(one for one in invalid if one[0] not in names)]
 
 
 def _all_rules(client: AdminClient) -> dict[str, list[dict[str, Any]]]:
-    """All rules, and all documents that are not valid rules."""
+    """Return all rules, and all documents that are not valid rules."""
     found: dict[str, list[dict[str, Any]]] = {"rules": [], "invalid": []}
     after: str | None = ""
     while after is not None:
-        page = client.call("GET", "/v1/rules" + (f"?after={quote(after, safe='')}" if after else ""))
+        page = client.call("GET", "rules", query={"after": after} if after else None)
         for name in found:
             found[name] += page[name]
         after = page["next"]
     return found
 
 
-def _difference(rule_id: str, old: dict[str, Any] | None, new: dict[str, Any]) -> list[str]:
-    """Describe what changes, one field per line."""
-    if old == new:
-        return [f"{rule_id}: unchanged"]
-    if old is None:
-        return [f"{rule_id}: created"]
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return [f"{rule_id}: changed", *(f"  {name}: {_shown(old, name)} -> {_shown(new, name)}" for name in names)]
+def _print_outcomes(outcomes: Iterable[Outcome]) -> None:
+    for outcome in outcomes:
+        print(f"{one_line(outcome['rule_id'])}: {outcome['outcome']}")
+        for change in outcome["changes"]:
+            print(f"  {change['field']}: {_shown(change['from'])} -> {_shown(change['to'])}")
 
 
-def _shown(fields: dict[str, Any], name: str) -> str:
-    return json.dumps(fields[name]) if name in fields else "(default)"
+def _shown(value: Any) -> str:  # noqa: ANN401 - the value of any field
+    return "(default)" if value is None else json.dumps(value)
 
 
 @app.command("list")
@@ -84,9 +98,10 @@ def list_rules(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) ->
         return
     table = Table("rule", "for", "limit", "burst", "over it", "drain", "state")
     for fields in found["rules"]:
-        table.add_row(*_row(fields))
+        table.add_row(*map(escape, _row(fields)))
     for invalid in found["invalid"]:
-        table.add_row(invalid["rule_id"], "", "", "", "", "", f"[red]{escape(_invalid(invalid))}[/red]")
+        name, state = escape(one_line(invalid["rule_id"])), escape(_invalid(invalid))
+        table.add_row(name, "", "", "", "", "", f"[red]{state}[/red]")
     print_table(table)
 
 
@@ -101,7 +116,7 @@ def _row(fields: dict[str, Any]) -> list[str]:
     states = [name for name in ("paused", "shadow") if fields.get(name)]
     return [
         fields["rule_id"],
-        f"{fields['key_type']} {fields.get('key_value', '')}".strip(),
+        one_line(f"{fields['key_type']} {fields.get('key_value', '')}".strip(), 1100),
         format_rate(fields["limit"], fields["window_seconds"]),
         str(fields.get("burst", fields["limit"])),
         fields.get("on_limit", "reject"),
@@ -111,22 +126,60 @@ def _row(fields: dict[str, Any]) -> list[str]:
 
 
 @app.command()
-def get(rule_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Show a rule as JSON."""
-    print(json.dumps(AdminClient(data_dir).call("GET", f"/v1/rules/{rule_id}"), indent=2))
+def get(
+    rule_id: RuleIdArgument,
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, max=MAX_VERSION, help="A version of the history. Default: now.")
+    ] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Show a rule as JSON, as it is or as it was."""
+    history = () if version is None else ("history", str(version))
+    print(json.dumps(AdminClient(data_dir).call("GET", "rules", rule_id, *history), indent=2))
 
 
 @app.command()
-def delete(rule_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Delete a rule."""
-    AdminClient(data_dir).call("DELETE", f"/v1/rules/{rule_id}")
-    print(f"{rule_id}: deleted")
+def restore(rule_id: RuleIdArgument, version: Version, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Write a rule again as it was in a version of its history, also if it has been deleted."""
+    client = AdminClient(data_dir)
+    fields = editable_fields(client.call("GET", "rules", rule_id, "history", str(version)))
+    written = client.call("PUT", "rules", rule_id, body=fields)
+    print(f"{rule_id}: restored to version {version}, as version {written['version']}")
 
 
 @app.command()
-def history(rule_id: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def delete(
+    name: Annotated[
+        str, typer.Argument(metavar="RULE_ID", help="The id of a rule, or the name of an invalid document in the list.")
+    ],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Delete a rule, or a document that is not a valid rule."""
+    client = AdminClient(data_dir)
+    if re.fullmatch(RULE_ID_PATTERN, name):
+        client.call("DELETE", "rules", name)
+    else:
+        _delete_document(client, name)
+    print(f"{one_line(name)}: deleted")
+
+
+def _delete_document(client: AdminClient, name: str) -> None:
+    """Delete the one document that the list shows by this name. Raises NotFound."""
+    invalid = _all_rules(client)["invalid"]
+    keys = [fields["document_key"] for fields in invalid if fields["rule_id"] == name]
+    if not keys:
+        raise NotFound(f"there is no rule or document {one_line(repr(name), 80)}")
+    client.call("PUT", "rules", body={"delete_documents": keys[:1]})
+
+
+@app.command()
+def history(rule_id: RuleIdArgument, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """List the versions of a rule as they came into force, newest first."""
-    versions = AdminClient(data_dir).call("GET", f"/v1/rules/{rule_id}/history")["versions"]
+    found = AdminClient(data_dir).call("GET", "rules", rule_id, "history")
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    versions = found["versions"]
     for newer, older in zip(versions, [*versions[1:], None], strict=True):
         print("\n".join(_version(newer, older)))
 
@@ -136,5 +189,9 @@ def _version(entry: dict[str, Any], older: dict[str, Any] | None) -> list[str]:
         return [f"{entry['at']}  deleted"]
     rule = editable_fields(entry["rule"])
     before = editable_fields(older["rule"]) if older and older["rule"] else None
-    title = f"{entry['at']}  version {entry['rule']['version']} by {entry['rule'].get('updated_by', 'unknown')}"
-    return [title, *(_difference("", before, rule)[1:] if before else [f"  {json.dumps(rule)}"])]
+    by = one_line(entry["rule"].get("updated_by", "unknown"))
+    title = f"{entry['at']}  version {entry['rule']['version']} by {by}"
+    if before is None:
+        return [title, f"  {json.dumps(rule)}"]
+    names = [name for name in {**before, **rule} if before.get(name) != rule.get(name)]
+    return [title, *(f"  {name}: {_shown(before.get(name))} -> {_shown(rule.get(name))}" for name in names)]

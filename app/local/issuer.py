@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI
@@ -40,7 +41,7 @@ class DevelopmentKey:
         """Read the key that `penstock up` made. Raises StartupError if there is none."""
         try:
             key = serialization.load_pem_private_key((data_dir / KEY_FILE).read_bytes(), None)
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: the key has a password
             key = None
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise StartupError(f"no development issuer in {data_dir}: start one with `penstock up`, or use --data-dir")

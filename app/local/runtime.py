@@ -73,11 +73,13 @@ def find_running(data_dir: Path) -> RunningSystem:
     """Return what runs in this data directory. Raises StartupError if nothing does."""
     try:
         content = orjson.loads((data_dir / FILE).read_bytes())
-    except (OSError, ValueError):
-        content = None
-    if content is None or not _is_alive(content["pid"]):
+        system = RunningSystem(content["pid"], tuple(RunningProcess(**process) for process in content["processes"]))
+        alive = _is_alive(system.pid)
+    except (OSError, ValueError, TypeError, LookupError, OverflowError):  # there is no such file, or another's
+        alive = False
+    if not alive:
         raise StartupError(f"nothing is running in {data_dir}: start it with `penstock up`, or use --data-dir")
-    return RunningSystem(content["pid"], tuple(RunningProcess(**process) for process in content["processes"]))
+    return system
 
 
 def _is_alive(pid: int) -> bool:

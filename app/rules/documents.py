@@ -71,6 +71,11 @@ class DocumentKey:
     raw: bytes
 
     @classmethod
+    def of(cls, rule_id: str) -> "DocumentKey":
+        """The key of a rule."""
+        return cls(bson.encode({"_id": rule_id}))
+
+    @classmethod
     def of_text(cls, text: str) -> "DocumentKey":
         """Read what `text` wrote. Raises InvalidInput."""
         try:
@@ -85,6 +90,11 @@ class DocumentKey:
     def text(self) -> str:
         """An opaque text by which a client can name the document, whatever its `_id` is."""
         return urlsafe_b64encode(self.raw).decode()
+
+    @property
+    def query(self) -> RawBSONDocument:
+        """A query that finds the document."""
+        return RawBSONDocument(self.raw, RAW)
 
     @property
     def value(self) -> Any:  # noqa: ANN401 - any value of BSON

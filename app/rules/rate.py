@@ -3,16 +3,17 @@
 import re
 
 from app.errors import InvalidInput
+from app.web.excerpt import one_line
 
-_RATE = re.compile(r"(\d+)/(\d*)([smhd])")
+_RATE = re.compile(r"([0-9]{1,10})/([0-9]{0,9})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def parse_rate(text: str) -> tuple[int, int]:
     """Read a rate as a number of units and a window in seconds; raises InvalidInput."""
     match = _RATE.fullmatch(text.strip())
-    if match is None or int(match[1]) == 0 or match[2] == "0":
-        raise InvalidInput(f"{text!r} is no rate: write 50/s, 100/m, 20/h or 5/30s")
+    if match is None or int(match[1]) == 0 or (match[2] and int(match[2]) == 0):
+        raise InvalidInput(f"{one_line(repr(text), 80)} is no rate: write 50/s, 100/m, 20/h or 5/30s")
     return int(match[1]), int(match[2] or 1) * _SECONDS[match[3]]
 
 

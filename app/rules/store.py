@@ -74,7 +74,7 @@ class RuleStore:
     """Reads and writes rules. Every method raises RulesUnavailable if MongoDB can't be reached."""
 
     def __init__(self, database: MongoDatabase) -> None:
-        self._database = database
+        self.database = database
         self._rules = database.get_collection(COLLECTION, write_concern=WriteConcern("majority"))
         self._documents = database.get_collection(COLLECTION, codec_options=RAW)
         self._records = database.get_collection(RECORDS, write_concern=WriteConcern("majority"))
@@ -82,10 +82,11 @@ class RuleStore:
 
     async def setup(self, history_days: int = HISTORY_DAYS) -> None:
         """Create the collection if it does not exist, and set its validator and indexes."""
-        with _mongodb_errors():
-            with suppress(CollectionInvalid):
-                await self._database.create_collection(COLLECTION)
-            await self._database.command("collMod", COLLECTION, validator=mongodb_schema(), validationLevel="moderate")
+        with mongodb_errors():
+            for name in (COLLECTION, RECORDS, HISTORY):
+                with suppress(CollectionInvalid):
+                    await self.database.create_collection(name)
+            await self.database.command("collMod", COLLECTION, validator=mongodb_schema(), validationLevel="moderate")
             await self._rules.create_index([("key_type", 1), ("key_value", 1)])
             await self._history.create_index([("rule_id", 1), ("version", -1), ("revision", -1)])
             await self._keep_history_for(history_days * 86_400)
@@ -97,12 +98,12 @@ class RuleStore:
             if error.code != _INDEX_OPTIONS_CONFLICT:
                 raise
             index = {"keyPattern": {"at": 1}, "expireAfterSeconds": seconds}
-            await self._database.command("collMod", HISTORY, index=index)
+            await self.database.command("collMod", HISTORY, index=index)
 
     async def all(self) -> tuple[list[Rule], list[RuleDocument]]:
         """All valid rules in the order of their ids, and the documents that are not valid rules."""
         rules, invalid = [], []
-        with _mongodb_errors():
+        with mongodb_errors():
             async for found in self._documents.find({}, PROJECTION).sort("_id"):
                 document = read_document(found)
                 if document is not None and document.rule is not None:
@@ -117,7 +118,7 @@ class RuleStore:
         The last page has also the documents whose ids are no strings, at most `limit` of them.
         """
         page = RulePage([], [], None)
-        with _mongodb_errors():
+        with mongodb_errors():
             behind = {"_id": {"$type": "string", "$gt": after}}
             count = 0
             async for found in self._documents.find(behind, PROJECTION).sort("_id").limit(limit + 1):
@@ -148,15 +149,14 @@ class RuleStore:
         """What is stored under this id, to be replaced or removed if it is still the same then."""
         # In this order: sync records the version of what it sees, and never forgets a version.
         document = await self._find(rule_id)
-        with _mongodb_errors():
-            record = await self._records.find_one({"_id": rule_id}, {"version": 1, "reserved": 1}) or {}
-        versions = [document.version if document else 0, record.get("version"), record.get("reserved")]
-        return StoredRule(rule_id, document, max(map(usable_version, versions)))
+        with mongodb_errors():
+            record = await self._records.find_one({"_id": rule_id}, {"version": 1, "reserved": 1})
+        return StoredRule(rule_id, document, last_version(document, record))
 
     async def last_good(self, rule_ids: Iterable[str]) -> dict[str, Rule]:
         """The versions of these rules that are in force although their documents are invalid."""
         found: dict[str, Rule] = {}
-        with _mongodb_errors():
+        with mongodb_errors():
             async for record in self._records.find({"_id": {"$in": list(rule_ids)}, "rule": {"$ne": None}}):
                 with suppress(InvalidRule):  # the model has become stricter since it was stored
                     found[record["_id"]] = parse_rule(record["rule"])
@@ -166,7 +166,7 @@ class RuleStore:
         """The versions of a rule, newest first, with the time of each; None where the rule was deleted."""
         found: list[tuple[datetime, Rule | None]] = []
         newest_first = [("version", -1), ("revision", -1)]
-        with _mongodb_errors():
+        with mongodb_errors():
             async for entry in self._history.find({"rule_id": rule_id}).sort(newest_first).limit(limit):
                 with suppress(InvalidRule):  # the model has become stricter since it was stored
                     found.append((entry["at"], parse_rule(entry["rule"]) if entry["rule"] else None))
@@ -174,7 +174,7 @@ class RuleStore:
 
     async def version(self, rule_id: str, version: int) -> Rule:
         """One version of a rule from the history. Raises NotFound, or InvalidRule if the model has become stricter."""
-        with _mongodb_errors():
+        with mongodb_errors():
             entry = await self._history.find_one({"_id": history_id(rule_id, version)})
         if entry is None:
             raise NotFound(f"There is no version {version} of the rule {rule_id!r} in the history.")
@@ -199,7 +199,7 @@ class RuleStore:
     async def replace(self, stored: StoredRule, rule: Rule, by: str) -> Rule | None:
         """Write a rule in the place of what was found. Return None if something else is stored by now."""
         new = stamped(rule, stored.last_version + 1, by)
-        with _mongodb_errors():
+        with mongodb_errors():
             if not await self._write(stored.document, to_document(new)):
                 return None
             await self._reserve(new.rule_id, new.version)
@@ -217,7 +217,7 @@ class RuleStore:
         """Delete what was found. Return whether it was still there and the same. Raises NotFound."""
         if stored.document is None:
             raise NotFound(f"There is no rule {one_line(stored.rule_id)!r}.")
-        with _mongodb_errors():
+        with mongodb_errors():
             if stored.document.key.rule_id is not None:
                 await self._reserve(stored.rule_id, stored.last_version)
             return bool((await self._rules.delete_one(stored.document.unchanged)).deleted_count)
@@ -227,13 +227,13 @@ class RuleStore:
         await self._records.update_one({"_id": rule_id}, {"$max": {"reserved": version}}, upsert=True)
 
     async def _find(self, rule_id: str) -> RuleDocument | None:
-        with _mongodb_errors():
+        with mongodb_errors():
             found = await self._documents.find_one({"_id": rule_id}, PROJECTION)
         return None if found is None else read_document(found)
 
 
 @contextmanager
-def _mongodb_errors() -> Iterator[None]:
+def mongodb_errors() -> Iterator[None]:
     """Raise RulesUnavailable in the place of errors of MongoDB."""
     try:
         yield
@@ -249,6 +249,12 @@ def changed_too_often(rule_id: str) -> Conflict:
 def history_id(rule_id: str, version: int) -> str:
     """The `_id` of a version in the history. Each version is there once, however many sync workers record it."""
     return f"{rule_id}@{version}"
+
+
+def last_version(document: RuleDocument | None, record: dict[str, Any] | None) -> int:
+    """Return the highest version that a rule ever had."""
+    versions = [(record or {}).get(name) for name in ("version", "reserved")]
+    return max(map(usable_version, [document.version if document else 0, *versions]))
 
 
 def usable_version(version: object) -> int:

@@ -14,6 +14,7 @@ ROLES = ["viewer", "operator", "admin"]
 LEAST = {
     "GET /v1/rules": "viewer",
     "POST /v1/rules": "admin",
+    "PUT /v1/rules": "admin",
     "GET /v1/rules/{rule_id}": "viewer",
     "PUT /v1/rules/{rule_id}": "admin",
     "PATCH /v1/rules/{rule_id}": "admin",

@@ -1,0 +1,90 @@
+"""`PUT /v1/rules`: its body and its answer."""
+
+from collections import Counter
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.errors import InvalidRule
+from app.rules.bulk import Outcome
+from app.rules.documents import DocumentKey
+from app.rules.model import Rule, editable_fields, parse_rule
+from app.web.excerpt import one_line
+from app.web.openapi import schemas_of
+
+MAX_RULES = 1000
+BULK_RULES = "RuleSet"
+
+
+class RuleSet(BaseModel):
+    """Rules to write, and rules and documents to delete: at most 1,000 of each."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rules: Annotated[list[dict[str, Any]], Field(max_length=MAX_RULES)] = []
+    delete: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_RULES)] = []
+    """The ids of rules."""
+    delete_documents: Annotated[list[str], Field(max_length=MAX_RULES)] = []
+    """The `document_key` of documents that are not valid rules, as the list of rules gives it."""
+
+
+class ChangedField(BaseModel):
+    """A field of a rule that changes. Null is its default."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    field: str
+    old: Any = Field(alias="from")
+    new: Any = Field(alias="to")
+
+
+class BulkOutcome(BaseModel):
+    """What was done with one rule or document. `version` is null if it is deleted, or was missing already."""
+
+    rule_id: str
+    outcome: Literal["created", "changed", "unchanged", "deleted", "missing"]
+    version: int | None
+    changes: list[ChangedField]
+
+
+class BulkReport(BaseModel):
+    """What was done with each rule and document, in the order of the request."""
+
+    outcomes: list[BulkOutcome]
+
+
+def parse_bulk(fields: dict[str, Any]) -> tuple[list[Rule], list[DocumentKey]]:
+    """Check a whole request. Raises InvalidRule, InvalidInput for the first fault."""
+    try:
+        rule_set = RuleSet.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidRule(one_line(f"{where}: {first['msg']}")) from error
+    rules = [_rule(number, fields) for number, fields in enumerate(rule_set.rules, 1)]
+    keys = [DocumentKey.of(rule_id) for rule_id in rule_set.delete]
+    names = Counter([*(rule.rule_id for rule in rules), *(key.name for key in keys)])
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise InvalidRule(f"rule_id {one_line(twice[0])!r} occurs twice")
+    return rules, [*keys, *map(DocumentKey.of_text, rule_set.delete_documents)]
+
+
+def _rule(number: int, fields: dict[str, Any]) -> Rule:
+    try:
+        return parse_rule(editable_fields(fields))
+    except InvalidRule as error:
+        raise InvalidRule(f"rules.{number - 1}: {error}") from error
+
+
+def outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as the answer shows it."""
+    changes = [{"field": change.field, "from": change.old, "to": change.new} for change in outcome.changes]
+    return {"rule_id": outcome.name, "outcome": outcome.outcome, "version": outcome.version, "changes": changes}
+
+
+def bulk_schemas(rule_fields: str) -> dict[str, dict[str, Any]]:
+    """Return the schema of the body, in which rules have the schema of this name."""
+    found = schemas_of(RuleSet)
+    found[BULK_RULES]["properties"]["rules"]["items"] = {"$ref": f"#/components/schemas/{rule_fields}"}
+    return found
