@@ -1,5 +1,6 @@
 """A client of the admin API for the command line."""
 
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,7 +31,10 @@ class AdminClient:
             str(settings.admin_url).rstrip("/") if settings.admin_url else find_running(data_dir).url_of("admin")
         )
         self._token = _token_source(settings)
-        self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
+        # Loading the system's authorities takes longer than most commands, and only HTTPS needs them.
+        https = self._url.startswith("https:")
+        tls = ssl.create_default_context() if https else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False, verify=tls)
 
     def __enter__(self) -> Self:
         return self
