@@ -148,6 +148,7 @@ class EdgeComposition:
         self._job_queue = build_job_queue(clients.queue, clients.queue_scripts, settings)
         self._job_renderer = JobRenderer(settings, self._authenticator.trusts)
         self.cors = CorsPolicy(settings.cors_origins)
+        self._poll_limit = PollLimit(settings.poll_limit_per_s)
         self.metrics = EdgeMetrics(process.registry)
 
     def gateway(self, upstream: Upstream) -> Gateway:
@@ -191,7 +192,7 @@ class EdgeComposition:
                 job_renderer=self._job_renderer,
                 identity_tokens=self._identity_tokens,
                 settings=self._settings,
-                poll_limit=PollLimit(self._settings.poll_limit_per_s),
+                poll_limit=self._poll_limit,
                 draining=self._process.draining,
                 on_unavailable=self.metrics.refused,
             )
@@ -212,6 +213,7 @@ class EdgeComposition:
             disk=self._disk,
             limiter=self._limiter,
             authenticator=self._authenticator,
+            poll_limit=self._poll_limit,
             settings=self._settings,
         )
 

@@ -212,7 +212,9 @@ class Settings(BaseSettings):
     max_stored_response_bytes: int = Field(1 << 20, ge=0)
     """A larger answer of an app server is not kept for the client; the job still ends `succeeded`."""
     poll_limit_per_s: float = Field(50.0, gt=0)
-    """Requests a second to `/_penstock/jobs` and `/_penstock/limits` that each caller may make to each edge."""
+    """Requests a second to `/_penstock/jobs` and `/_penstock/limits`, and repeats of requests with an `Idempotency-Key`
+    that is known, that each caller may make to each edge.
+    """
 
     # Clients
     max_connections: int = Field(10_000, ge=1)

@@ -5,8 +5,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from app.decision import Defer, RuleResult, backlog_markers_of, frozen_charges
+from app.edge.poll_limit import PollLimit
 from app.edge.request import SCHEME, Request
-from app.errors import BodyTooLarge, CountersUnavailable, InvalidInput, MalformedRequest, QueueUnavailable
+from app.errors import (
+    BodyTooLarge,
+    CountersUnavailable,
+    IdempotencyConflict,
+    InvalidInput,
+    MalformedRequest,
+    QueueUnavailable,
+)
 from app.identity.authentication import Authenticator
 from app.identity.caller import Caller
 from app.jobs.model import Job, StoredRequest, owner_of
@@ -20,7 +28,8 @@ from app.settings import Settings
 from app.web.headers import Headers, to_store, to_upstream
 
 MAX_KEY_LENGTH = 255
-_KEY = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\])*)"|([!#$%&\'*+.^_`|~:/0-9A-Za-z-]+)')  # RFC 9651, 3.3.3 and 3.3.4
+_QUOTED_KEY = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\])*)"')  # RFC 9651, 3.3.3
+_BARE_KEY = re.compile(rb"[!-~]*")
 _ESCAPED = re.compile(rb'\\(["\\])')
 
 
@@ -28,43 +37,59 @@ class JobSubmitter:
     """Submits requests as jobs to their flows, and finds the jobs of repeated requests."""
 
     def __init__(
-        self, queue: JobQueue, disk: Disk, limiter: Limiter, authenticator: Authenticator, settings: Settings
+        self,
+        queue: JobQueue,
+        disk: Disk,
+        limiter: Limiter,
+        authenticator: Authenticator,
+        poll_limit: PollLimit,
+        settings: Settings,
     ) -> None:
         self._queue = queue
         self._disk = disk
         self._limiter = limiter
         self._authenticator = authenticator
+        self._poll_limit = poll_limit
         self._has_key = bool(settings.envelope_keys)
         self._max_body_bytes = settings.max_deferred_body_bytes
 
     async def find_existing(self, request: Request, caller: Caller, matches: Sequence[Match]) -> Job | None:
         """Find the job that was made with the request's idempotency key; None without a key or a rule that defers.
 
-        Raises MalformedRequest, InvalidInput for an anonymous caller, IdempotencyConflict, QueueUnavailable.
+        No limit has been asked yet, so a known key spends from the caller's poll limit. Raises MalformedRequest,
+        IdempotencyConflict, TooManyRequests, QueueUnavailable.
         """
         deferring = [match for match in matches if match.rule.defers]
-        if not deferring:
+        owner = owner_of(caller.issuer, caller.subject)
+        if not deferring or not owner:
             return None
         key = idempotency_key(request.headers)
         if key is None:
             return None
-        owner = owner_of(caller.issuer, caller.subject)
-        if not owner:
-            raise InvalidInput("An idempotency key needs a token: without one, nobody owns the job.")
         flows = [(match.rule.rule_id, match.descriptor) for match in deferring]
         try:
             stored = await self._stored(request, caller, deferring[0])
         except BodyTooLarge:  # it cannot have been deferred, so the key can only belong to another request
             stored = None
-        return await self._queue.find_by_idempotency_key(flows, owner, key, stored)
+        try:
+            job = await self._queue.find_by_idempotency_key(flows, owner, key, stored)
+        except IdempotencyConflict:
+            self._poll_limit.spend(caller)
+            raise
+        if job is not None:
+            self._poll_limit.spend(caller)
+        return job
 
     async def submit(
         self, request: Request, caller: Caller, decision: Defer, results: Sequence[RuleResult]
     ) -> Enqueued | Full:
         """Enqueue the request under the rule that defers it, and set the backlog marker if its flow was empty.
 
-        Raises BodyTooLarge, IdempotencyConflict, QueueUnavailable.
+        Raises BodyTooLarge, IdempotencyConflict, QueueUnavailable, and InvalidInput for a key of an anonymous caller.
         """
+        key, owner = idempotency_key(request.headers), owner_of(caller.issuer, caller.subject)
+        if key is not None and not owner:
+            raise InvalidInput("An idempotency key needs a token: without one, nobody owns the job.")
         if not self._disk.has_room:
             raise QueueUnavailable("The queue's disk is nearly full.", "disk_full")
         match, matches = decision.by.match, [one.match for one in results]
@@ -73,10 +98,10 @@ class JobSubmitter:
             Deferral(
                 rule=rule,
                 charges=frozen_charges(match, matches),
-                owner=owner_of(caller.issuer, caller.subject),
+                owner=owner,
                 request=await self._stored(request, caller, match),
                 caller=match.caller,
-                idempotency_key=idempotency_key(request.headers),
+                idempotency_key=key,
                 seal=self._seals(match),
                 due_in_us=_due_in_us(match.rule, decision),
             )
@@ -107,14 +132,20 @@ def _due_in_us(rule: ActiveRule, decision: Defer) -> int:
 
 
 def idempotency_key(headers: Headers) -> str | None:
-    """Read `Idempotency-Key`, a string or a token of structured fields; None without one. Raises MalformedRequest."""
+    """Read `Idempotency-Key`; None without one. Raises MalformedRequest.
+
+    The key is the content of a well-formed string in quotation marks (RFC 9651), else the value as it stands.
+    """
     values = [value for name, value in headers if name == b"idempotency-key"]
     if not values:
         return None
-    found = _KEY.fullmatch(values[0].strip()) if len(values) == 1 else None
-    if found is None:
-        raise MalformedRequest("Idempotency-Key must be one string or one token.")
-    text = found[2] or _ESCAPED.sub(rb"\1", found[1] or b"")
+    if len(values) > 1:
+        raise MalformedRequest("The request has two Idempotency-Key headers.")
+    value = values[0].strip(b" \t")
+    quoted = _QUOTED_KEY.fullmatch(value)
+    if quoted is None and not _BARE_KEY.fullmatch(value):
+        raise MalformedRequest("Idempotency-Key must be visible ASCII characters, or a string in quotation marks.")
+    text = value if quoted is None else _ESCAPED.sub(rb"\1", quoted[1])
     if not 0 < len(text) <= MAX_KEY_LENGTH:
         raise MalformedRequest(f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} characters.")
     return text.decode("ascii")

@@ -1,4 +1,4 @@
-"""The poll limit: how often one caller may ask about its jobs and limits."""
+"""The poll limit: how often one caller may ask about its jobs and limits, or repeat a request that is a job already."""
 
 import math
 import time

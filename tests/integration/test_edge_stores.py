@@ -116,12 +116,16 @@ async def test_a_shadow_rule_asks_for_nothing(edge: Edge) -> None:
         assert "ratelimit" not in answer.headers
 
 
-async def test_the_anonymous_have_no_idempotency_keys_where_a_rule_defers(edge: Edge) -> None:
+async def test_the_anonymous_have_no_idempotency_keys_where_a_request_is_deferred(edge: Edge) -> None:
     assert (await edge.get("/", "Idempotency-Key: k")).status == 200
     await edge.rule("one", **EVERY_ADDRESS, limit=1, window_seconds=3600, on_limit="defer")
     await in_force(edge, "one")
-    assert (await edge.get("/", "Idempotency-Key: k")).status == 400
-    assert (await edge.get("/", "Idempotency-Key: k", edge.bearer("u"))).status == 200
+    within = await edge.get("/", "Idempotency-Key: k")
+    assert within.status == 200, "it is the app server's key"
+    assert (b"idempotency-key", b"k") in edge.app_server.arrived[-1].headers
+    over = await edge.get("/", "Idempotency-Key: k")
+    assert (over.status, "needs a token" in over.json()["detail"]) == (400, True)
+    assert (await edge.get("/")).status == 202, "without a key it is deferred"
 
 
 async def test_polling_is_limited_even_to_less_than_one_a_second(settings: Settings, cache: Redis) -> None:

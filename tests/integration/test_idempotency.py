@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from app.queue.flows import Flows
 from app.settings import Settings
 from tests.support.edge_in_process import Edge
-from tests.support.job_steps import DRAIN, JOBS, Client, answered, client, edge_for_jobs, leased
+from tests.support.job_steps import DEFERS, DRAIN, JOBS, Client, answered, client, edge_for_jobs, leased
 from tests.support.waiting import eventually
 
 
@@ -93,12 +93,12 @@ async def test_another_owners_key_is_another_key(edge: Edge) -> None:
     assert len(ids) == 2
     anonymous = await Client(edge).ask("POST", "/pay", key("k"), body=b"1")
     assert anonymous.status == 200, "no deferring rule is about it: the key is the app server's"
-    await edge.rule("every", key_type="ip", key_value="*", limit=1000, window_seconds=1, on_limit="defer")
+    await edge.rule("every", key_type="ip", key_value="*", limit=1, window_seconds=1000, on_limit="defer")
 
     async def refused() -> bool:
         return (await Client(edge).ask("POST", "/pay", key("k"), body=b"1")).status == 400
 
-    await eventually(refused, 30, "the anonymous have no keys where a rule defers")
+    await eventually(refused, 30, "the anonymous have no keys where a request is deferred")
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,13 @@ async def test_another_owners_key_is_another_key(edge: Edge) -> None:
     [
         ('"k"', 202), ("k", 202), ("8e03978e-40d5-43e8-bc93-6894a57f9324", 202), ('"a b"', 202), ("a/b:c", 202),
         (r'"\""', 202), (r'"\\"', 202), ('"' + "x" * 255 + '"', 202), ("x" * 255, 202), ('"' + r"\"" * 255 + '"', 202),
-        ('""', 400), ("", 400), ("x" * 256, 400), ('"' + "x" * 256 + '"', 400), ('"k', 400), ('k"', 400), ('"', 400),
-        ('"a", "b"', 400), ("a, b", 400), ("a b", 400), (r'"\x"', 400), ('"k";a=1', 400), ("'k'", 202), ("(k)", 400),
-        (":Zm9v:", 202), ("?1", 400), ('"caf\u00e9"', 400), ("k\u00e9", 400), ("\t", 400), ('"\t"', 400), ("{k}", 400),
+        ('""', 400), ("", 400), ("x" * 256, 400), ('"' + "x" * 256 + '"', 400), ('"k', 202), ('k"', 202), ('"', 202),
+        ('"a", "b"', 400), ("a, b", 400), ("a b", 400), (r'"\x"', 202), ('"k";a=1', 202), ("'k'", 202), ("(k)", 202),
+        (":Zm9v:", 202), ("?1", 202), ('"caf\u00e9"', 400), ("k\u00e9", 400), ("\t", 400), ('"\t"', 400), ("{k}", 202),
+        ("Zm9vYg==", 202), ('"Zm9vYg=="', 202), ("a,b", 202),
     ],
 )  # fmt: skip
-async def test_a_key_is_a_string_or_a_bare_token(edge: Edge, written: str, status: int) -> None:
+async def test_a_key_is_a_string_or_visible_ascii(edge: Edge, written: str, status: int) -> None:
     alice = await client(edge, "alice", drain=DRAIN)
     assert (await alice.ask("POST", "/live")).status == 200
     answers = [await alice.ask("POST", "/pay", key(written), body=b"1") for _ in range(2)]
@@ -135,6 +136,46 @@ async def test_a_string_is_what_it_says(edge: Edge) -> None:
     first = await alice.defer("/pay", key(r'"a\"b"'))
     assert (await alice.defer("/pay", key(r'"a\\b"')))["id"] != first["id"]
     assert len(await jobs_of(alice)) == 2
+
+
+async def test_a_quoted_and_a_bare_key_are_one(edge: Edge) -> None:
+    alice = await client(edge, "alice", drain=DRAIN)
+    job = (await alice.defer("/pay", key("Zm9vYg=="), body=b"1"))["id"]
+    assert (await alice.defer("/pay", key('"Zm9vYg=="'), body=b"1"))["id"] == job
+    assert (await alice.defer("/pay", key('"Zm9vYg==";a'), body=b"1"))["id"] != job
+
+
+async def test_a_key_within_the_limit_is_the_app_servers(edge: Edge) -> None:
+    alice = await client(edge, "alice", limit=1000, burst=1000)
+    assert (await alice.ask("POST", "/pay", key("Zm9vYg=="), body=b"1")).status == 200
+
+
+@pytest.mark.parametrize("rejecting", [False, True], ids=["deferred", "under_a_rule_that_rejects"])
+async def test_repeats_spend_from_the_poll_limit(settings: Settings, cache: Redis, rejecting: bool) -> None:
+    async with edge_for_jobs(settings, cache, poll_limit_per_s=0.2) as edge:
+        alice = Client(edge, (edge.bearer("alice"),))
+        await edge.rule("defer", **DEFERS, drain=DRAIN)
+
+        async def deferred() -> bool:
+            return (await alice.ask("POST", "/else")).status == 202
+
+        await eventually(deferred, 30, "the rule is in force")
+        job = (await alice.defer("/pay", key("k"), body=b"1"))["id"]
+        if rejecting:
+            await edge.rule("reject", key_type="ip", key_value="*", limit=1, window_seconds=1000, priority=9)
+
+            async def rejected() -> bool:
+                return (await Client(edge).ask("POST", "/else")).status == 429
+
+            await eventually(rejected, 30, "the rule is in force, and its limit spent by another caller")
+        answers = [await alice.ask("POST", "/pay", key("k"), body=b"1") for _ in range(5)]
+        assert (answers[0].status, answers[0].json()["id"]) == (202, job)
+        assert 429 in {answer.status for answer in answers}
+        refused = [answer for answer in answers if answer.status == 429]
+        assert all(1 <= int(answer.headers["retry-after"]) <= 5 for answer in refused)
+        conflicts = [(await alice.ask("POST", "/pay", key("k"), body=b"2")).status for _ in range(5)]
+        assert 429 in set(conflicts) <= {422, 429}, "a conflict is a repeat, too"
+        assert (await alice.ask("POST", "/pay", key("new"), body=b"1")).status == (429 if rejecting else 202)
 
 
 async def test_many_at_once_are_one_job(edge: Edge, flows: Flows) -> None:
