@@ -67,6 +67,7 @@ HOT = [
     "app/web/problems.py",
     "app/web/retry_after.py",
     "consumers/answer_breaker.py",
+    "consumers/charges.py",
     "consumers/concurrency_limit.py",
     "consumers/delivery.py",
     "consumers/draining.py",

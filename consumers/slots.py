@@ -7,16 +7,16 @@ from time import monotonic
 from typing import NamedTuple
 
 from app.errors import RulesUnavailable
-from app.limiter.algorithms import ALGORITHMS
-from app.limiter.keys import backlog_of, caller_backlog_of, drain_counter, live_counter
+from app.limiter.keys import backlog_of, drain_counter, live_counter
 from app.limiter.limiter import Limiter
-from app.limiter.policy import Charge, Policy, Slots, TurnRequest
-from app.queue.flow_name import ChargedRule, charged_rules, decode_costs, own_rule, shared_with
+from app.limiter.policy import Charge, Slots, TurnRequest
+from app.queue.flow_name import ChargedRule, charged_rules, decode_costs, own_rule
 from app.queue.flows import Flows
 from app.queue.model import FlowHead, Wait
 from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
 from app.settings import Settings
+from consumers.charges import believable_wait_us, caller_of, charge_for, own_marker, put_first
 from consumers.clock import CountersClock
 from consumers.lead_time import LeadTime
 
@@ -24,8 +24,6 @@ WAITING_MARKER_S = 1.0
 """How long a counter is marked, beyond the next slot, as one that flows wait for."""
 
 CLOCK_LOOKS = 5
-LONGEST_HORIZON_US = 4_000_000
-ASK_AGAIN_US = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +117,7 @@ class SlotSource:
 
         None for those that did not come up before the counter had no slot left.
         """
-        charged = [_first(counter, *await self._charges(request.head, request.rule)) for request in requests]
+        charged = [put_first(counter, *await self._charges(request.head, request.rule)) for request in requests]
         turns = [
             TurnRequest(
                 charges, request.n, own_marker(request.head.name, request.rule), request.rule.backlog_marker_ttl_s
@@ -141,7 +139,7 @@ class SlotSource:
         waits = tuple(
             [
                 Wait(
-                    _believable_us(wait_us, charge.policy),
+                    believable_wait_us(wait_us, charge.policy),
                     rule.counter,
                     math.ceil(charge.policy.emission_interval_us * charge.cost),
                 )
@@ -167,12 +165,12 @@ class SlotSource:
         own = rules[0]
         counter = drain_counter if rule.has_own_drain_rate else live_counter
         policy = rule.drain_policy
-        charged, charges = [own], [_charge(counter(*own), policy, costs[0])]
+        charged, charges = [own], [charge_for(counter(*own), policy, costs[0])]
         for other, cost in zip(rules[1:], costs[1:], strict=True):
             active = await self._rules.by_id(other.rule_id)
             if active is not None and not active.shadow:
                 charged.append(other)
-                charges.append(_charge(live_counter(*other), active.policy, cost))
+                charges.append(charge_for(live_counter(*other), active.policy, cost))
         return charged, charges
 
     async def mark_waiting(self, flow: str, wait: Wait, at_us: int) -> None:
@@ -181,7 +179,7 @@ class SlotSource:
         Only where the rule of the counter defers and lets nobody overtake. The marker fades when nobody waits any more.
         """
         rule_id, _, descriptor = wait.counter.partition("|")
-        if not wait.counter or descriptor == _caller_of(flow):
+        if not wait.counter or descriptor == caller_of(flow):
             return
         rule = await self._rules.by_id(rule_id)
         if rule is not None and rule.defers and not rule.overtaking:
@@ -195,42 +193,5 @@ class SlotSource:
             await self._limiter.clear_backlog_markers(markers, at_us)
 
 
-def _charge(counter: str, policy: Policy, cost: int) -> Charge:
-    """A job costs no more than may be spent at once: one that was deferred under a larger burst would wait for ever."""
-    _, units = ALGORITHMS[policy.algorithm].lua_parameters(policy)
-    return Charge(counter, policy, min(cost, units))
-
-
-def _believable_us(wait_us: int, policy: Policy) -> int:
-    """A wait that is longer than this policy can let anybody wait is by another version of the rule: ask again soon."""
-    longest_us = max(policy.window_s * 1e6, policy.emission_interval_us * policy.burst) + LONGEST_HORIZON_US
-    return wait_us if wait_us <= longest_us else ASK_AGAIN_US
-
-
-def _first(counter: str, charged: list[ChargedRule], charges: list[Charge]) -> tuple[list[ChargedRule], list[Charge]]:
-    """Both lists with what is charged to this counter in front."""
-    at = next((at for at, rule in enumerate(charged) if rule.counter == counter), 0)
-    charged.insert(0, charged.pop(at))
-    charges.insert(0, charges.pop(at))
-    return charged, charges
-
-
 def _wait_us(wait: Wait) -> int:
     return wait.wait_us
-
-
-def _caller_of(flow: str) -> str:
-    """The descriptor of the caller whose flow it is."""
-    return shared_with(flow) or own_rule(flow).descriptor
-
-
-def own_marker(flow: str, rule: ActiveRule) -> str:
-    """The backlog marker that a flow of this rule sets; empty where live requests may pass its jobs."""
-    return "" if rule.overtaking else caller_marker(flow)
-
-
-def caller_marker(flow: str) -> str:
-    """The backlog marker of a flow: that of its own counter, or of the caller if others are counted there too."""
-    own, caller = own_rule(flow), shared_with(flow)
-    counter = live_counter(*own)
-    return caller_backlog_of(counter, caller) if caller else backlog_of(counter)

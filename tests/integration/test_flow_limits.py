@@ -201,3 +201,31 @@ async def test_memory_is_looked_at_again_within_a_tenth_of_a_second(flows: Flows
     finally:
         await queue.config_set("maxmemory", before)
     await accepted(flows, deferral(1))
+
+
+async def test_refusals_in_a_row_hold_a_flow_ever_longer_and_a_success_begins_anew(flows: Flows, queue: Redis) -> None:
+    """Answers 429 without Retry-After, each to the job at the head."""
+
+    async def refused() -> float:
+        """For how long the flow is held then, in seconds."""
+        await queue.zadd(keys.prefix(0) + "due:0", {"r|user:u": 1})  # the last hold is over
+        await queue.hset(keys.prefix(0) + "flow:r|user:u", "hold_until", "1")
+        [flow] = await take(flows)
+        [job] = (await lease(flows, flow, 1)).jobs
+        assert await flows.hold(job, 1.0, 60.0, 0.0, "upstream_unavailable", "429")
+        wait_s, taken = await flows.take(0, 10, LEASE_US)
+        assert taken == []
+        assert wait_s is not None
+        return wait_s
+
+    for number in range(3):
+        await accepted(flows, deferral(number))
+    holds = [await refused() for _ in range(8)]
+    assert holds == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60], rel=0.5)
+    assert holds[:6] == sorted(holds[:6])
+    await queue.zadd(keys.prefix(0) + "due:0", {"r|user:u": 1})
+    [flow] = await take(flows)
+    [job] = (await lease(flows, flow, 1)).jobs
+    await flows.settle([Settlement(job, JobStatus.SUCCEEDED, response=StoredResponse(200, [], b""))])
+    await give_back(flows, flow)
+    assert await refused() == pytest.approx(1, rel=0.5)

@@ -17,7 +17,8 @@ from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
 from app.rules.model import parse_rule
 from app.settings import Settings
-from consumers.slots import ASK_AGAIN_US, SlotRequest, SlotSource
+from consumers.charges import ASK_AGAIN_US
+from consumers.slots import SlotRequest, SlotSource
 
 FLOW = "r|user:u"
 FROZEN_COST = 5

@@ -1,0 +1,49 @@
+"""What a flow's next jobs are charged for, how long that may let them wait, and the flow's backlog marker."""
+
+from app.limiter.algorithms import ALGORITHMS
+from app.limiter.keys import backlog_of, caller_backlog_of, live_counter
+from app.limiter.policy import Charge, Policy
+from app.queue.flow_name import ChargedRule, own_rule, shared_with
+from app.rules.active import ActiveRule
+
+LONGEST_HORIZON_US = 4_000_000
+ASK_AGAIN_US = 1_000_000
+
+
+def charge_for(counter: str, policy: Policy, cost: int) -> Charge:
+    """A job costs no more than may be spent at once: one that was deferred under a larger burst would wait for ever."""
+    _, units = ALGORITHMS[policy.algorithm].lua_parameters(policy)
+    return Charge(counter, policy, min(cost, units))
+
+
+def believable_wait_us(wait_us: int, policy: Policy) -> int:
+    """A wait that is longer than this policy can let anybody wait is by another version of the rule: ask again soon."""
+    longest_us = max(policy.window_s * 1e6, policy.emission_interval_us * policy.burst) + LONGEST_HORIZON_US
+    return wait_us if wait_us <= longest_us else ASK_AGAIN_US
+
+
+def put_first(
+    counter: str, charged: list[ChargedRule], charges: list[Charge]
+) -> tuple[list[ChargedRule], list[Charge]]:
+    """Both lists with what is charged to this counter in front."""
+    at = next((at for at, rule in enumerate(charged) if rule.counter == counter), 0)
+    charged.insert(0, charged.pop(at))
+    charges.insert(0, charges.pop(at))
+    return charged, charges
+
+
+def caller_of(flow: str) -> str:
+    """The descriptor of the caller whose flow it is."""
+    return shared_with(flow) or own_rule(flow).descriptor
+
+
+def own_marker(flow: str, rule: ActiveRule) -> str:
+    """The backlog marker that a flow of this rule sets; empty where live requests may pass its jobs."""
+    return "" if rule.overtaking else caller_marker(flow)
+
+
+def caller_marker(flow: str) -> str:
+    """The backlog marker of a flow: that of its own counter, or of the caller if others are counted there too."""
+    own, caller = own_rule(flow), shared_with(flow)
+    counter = live_counter(*own)
+    return caller_backlog_of(counter, caller) if caller else backlog_of(counter)
