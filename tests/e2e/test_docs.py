@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.documents import Document, documents
+from tests.support.penstock_up import PATIENT
 from tests.support.ports import free_port
 from tests.support.processes import ROOT
 
@@ -46,7 +47,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     copy_repository(folder)
     port, admin_port = free_port(), free_port()
     (start,) = START.findall((ROOT / "README.md").read_text())
-    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"} | PATIENT
     log = folder / "run.out"
     with log.open("wb") as output:
         up = subprocess.Popen(
