@@ -302,7 +302,7 @@ async def test_an_idle_connection_is_closed(settings: Settings, cache: Redis) ->
 
 async def test_a_slow_app_server_does_not_make_its_client_a_slow_one(settings: Settings, cache: Redis) -> None:
     async def handler(exchange: Exchange) -> None:
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(1.5)
         assert await exchange.reader.readexactly(1 << 20)
         await exchange.answer(OK)
 
@@ -320,7 +320,7 @@ async def test_a_broken_request_behind_a_slow_one_is_refused_once_and_in_its_tur
     """While it waits, no deadline may expire: nothing more is expected from the client."""
 
     async def handler(exchange: Exchange) -> None:
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(1.5)
         await exchange.answer(OK)
 
     limits = {"header_timeout_s": 0.5, "stall_timeout_s": 0.5, "min_bytes_per_s": 1000}

@@ -168,21 +168,26 @@ async def test_a_remembered_token_ends_with_its_time_and_with_its_key() -> None:
         assert one.cached_caller(bearing("a")) is not None
 
 
-async def test_many_callers_do_not_fill_the_memory() -> None:
+async def test_many_callers_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an eighth of the memory that an edge has for it, and an eighth of the callers."""
+    token_bytes, addresses = TOKEN_CACHE_BYTES // 8, CACHE_SIZE // 8
+    monkeypatch.setattr("app.identity.authentication.TOKEN_CACHE_BYTES", token_bytes)
+    monkeypatch.setattr("app.identity.authentication.CACHE_SIZE", addresses)
+    monkeypatch.setattr("app.identity.addresses.CACHE_SIZE", addresses)
     believer = Believer()
     async with identity(believer, clock=lambda: 1000.0) as one:
-        for n in range(40_000):
+        for n in range(5000):
             await one.authenticate(bearing(f"{n:0200}", f"9.{n >> 16}.{n >> 8 & 255}.{n & 255}"))
             one.cached_caller(request(f"8.{n >> 16}.{n >> 8 & 255}.{n & 255}"))
-        assert 10_000 < len(one._tokens) < 25_000
-        for n in range(2000):
+        assert 1250 < len(one._tokens) < 3125
+        for n in range(250):
             await one.authenticate(bearing(f"{n:016000}"))
         remembered = one._tokens._young | one._tokens._old
-        assert 100 < len(remembered) < 1200, "large tokens weigh more"
-        assert sum(map(len, remembered)) < TOKEN_CACHE_BYTES
-        assert 5000 < len(one._anonymous) <= CACHE_SIZE
-        assert 5000 < len(one._addresses._read) <= CACHE_SIZE
-        assert believer.asked == 42_000
+        assert 12 < len(remembered) < 150, "large tokens weigh more"
+        assert sum(map(len, remembered)) < token_bytes
+        assert addresses / 4 < len(one._anonymous) <= addresses
+        assert addresses / 4 < len(one._addresses._read) <= addresses
+        assert believer.asked == 5250
 
 
 def test_the_latest_are_remembered_and_never_more_than_may_be() -> None:
@@ -205,7 +210,7 @@ def test_the_latest_are_remembered_and_never_more_than_may_be() -> None:
 
 async def test_bad_tokens_of_any_number_of_addresses_take_no_more_memory() -> None:
     bad = BadTokenLimit(3)
-    for n in range(40_000):
+    for n in range(2 * MAX_ADDRESSES):
         bad.count(str(n))
     assert len(bad._counts) == MAX_ADDRESSES
 
