@@ -22,7 +22,7 @@ HOP_BY_HOP = frozenset(
 CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"})
 _NEVER_SHOWN = CREDENTIALS | {b"set-cookie", b"set-cookie2"}
 _NOT_FORWARDED = HOP_BY_HOP | {b"proxy-authorization", b"proxy-authenticate", b"x-real-ip"}
-_FROM_PROXIES = frozenset(
+FROM_PROXIES = frozenset(
     {
         b"cf-connecting-ip",
         b"cf-connecting-ipv6",
@@ -129,7 +129,7 @@ def _may_pass(name: bytes, named: frozenset[bytes], trusted: bool) -> bool:
         return False
     if dashed.startswith(b"penstock-"):
         return name == b"penstock-callback" and name not in named
-    if dashed in _FROM_PROXIES or dashed.startswith(b"x-forwarded"):
+    if dashed in FROM_PROXIES or dashed.startswith(b"x-forwarded"):
         return trusted and dashed == name  # even if a `Connection` header names it
     return name not in named or name in _ALWAYS_END_TO_END
 

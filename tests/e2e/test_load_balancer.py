@@ -28,7 +28,7 @@ def nginx_command() -> str:
 async def system(settings: Settings, tmp_path: Path) -> AsyncIterator[System]:
     """Two edges on ports of their own, which trust the load balancer; `edge_port` is the load balancer's."""
     command = nginx_command()
-    async with running(settings, tmp_path, edges=0, PENSTOCK_TRUSTED_PROXIES="127.0.0.0/8") as started:
+    async with running(settings, tmp_path, edges=0, PENSTOCK_TRUSTED_PROXIES="127.0.0.1/32") as started:
         ports = [free_port(), free_port()]
         for port in ports:
             started.spawn("edge", "--host", "127.0.0.1", "--port", str(port))
@@ -77,17 +77,46 @@ async def decisions(system: System) -> list[float]:
     return counts
 
 
+FORGED = {
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "evil.test",
+    "X-Forwarded-User": "admin",
+    "X-Forwarded-Prefix": "/admin",
+    "Forwarded": "for=203.0.113.7",
+    "X-Real-IP": "203.0.113.7",
+    "True-Client-IP": "203.0.113.7",
+    "X-Original-URL": "/admin",
+}
+
+
 async def test_one_limit_over_both_edges_by_the_clients_address(system: System) -> None:
+    """Whatever a client claims to be."""
     await system.put_rule("each", key_type="ip", key_value="*", limit=5, window_seconds=3600)
     await system.rule_is_known("each", "someone")
-    client = {"X-Forwarded-For": "203.0.113.7"}
-    statuses = [(await system.request("GET", "/", headers=client)).status for _ in range(10)]
-    assert statuses == [200] * 5 + [429] * 5
-    other = {"X-Forwarded-For": "203.0.113.8"}
-    assert (await system.request("GET", "/", headers=other)).status == 200
+
+    async def get(address: str, number: int) -> int:
+        claims = FORGED | {"X-Forwarded-For": f"203.0.113.{number}"}
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(address, 0))) as client,
+            client.get(f"{system.url}/x", headers=claims) as answer,
+        ):
+            return answer.status
+
+    assert [await get("127.0.0.7", n) for n in range(10)] == [200] * 5 + [429] * 5
+    assert await get("127.0.0.8", 0) == 200
     assert min(await decisions(system)) >= 4, "the load balancer takes turns"
-    arrived = (await system.arrivals())[0]["headers"]
-    assert arrived["X-Forwarded-For"].startswith("203.0.113.7, 127.0.0.1")
+    arrived = [one["headers"] for one in await system.arrivals()]
+    mine = [headers for headers in arrived if headers.get("X-Forwarded-For", "").startswith("127.0.0.7")]
+    assert len(mine) == 5
+    for headers in mine:
+        lower = {name.lower(): value for name, value in headers.items()}
+        assert lower["x-forwarded-for"] == "127.0.0.7, 127.0.0.1"
+        assert lower["x-real-ip"] == "127.0.0.7"
+        assert lower["x-forwarded-proto"] == "http"
+        assert lower["x-forwarded-host"] == system.url.removeprefix("http://")
+        assert not {name.lower() for name in FORGED} & lower.keys() - {
+            "x-forwarded-proto", "x-forwarded-host", "x-real-ip",
+        }  # fmt: skip
 
 
 async def test_an_edge_that_dies_is_not_missed(system: System) -> None:

@@ -1,5 +1,7 @@
 """Response headers that Penstock interprets, with values that no sane app server sends."""
 
+import random
+
 INTERPRETED = (
     b"Retry-After",
     b"Connection",
@@ -11,6 +13,10 @@ INTERPRETED = (
     b"RateLimit",
     b"Penstock-Job-Id",
     b"Date",
+    b"Proxy-Connection",
+    b"Link",
+    b"Penstock-Job-Status",
+    b"Access-Control-Allow-Origin",
     b"Content-Type",
     b"Set-Cookie",
 )
@@ -34,3 +40,19 @@ VALUES = (
     b"Fri, 31 Dec 9999 23:59:59 -1200",
     b"Sat, 01 Jan 0001 00:00:00 +1200",
 )
+
+
+def heads(seed: int, count: int) -> list[bytes]:
+    """Each header with each value, then `count` mixtures of some; the lines of a head without the first one."""
+    chance = random.Random(seed)
+    found = [name + b": " + value for name in INTERPRETED for value in VALUES]
+    for _ in range(count):
+        pairs = [chance.choice(INTERPRETED) + b": " + _value(chance) for _ in range(chance.randint(2, 5))]
+        found.append(b"\r\n".join(pairs))
+    return found
+
+
+def _value(chance: random.Random) -> bytes:
+    if chance.random() < 0.7:
+        return chance.choice(VALUES)
+    return bytes(chance.choice([*range(9, 13), *range(32, 256)]) for _ in range(chance.randint(0, 30)))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from app.cli import app
 from app.local.stores import StoreProcess, cache_store, queue_store, rules_store
 from app.process.serving import GRACEFUL_SHUTDOWN_S
 from app.settings import Settings
+from app.web.headers import FROM_PROXIES
 
 ROOT = Path(__file__).parents[2]
 OF_THIS_MACHINE = {"--bind", "--port", "--dir"}
@@ -107,6 +109,29 @@ def test_the_scrape_example_reaches_every_part(compose: dict[str, Any]) -> None:
     for name, service in ours(compose).items():
         assert options(service["command"])["--ops-port"] == str(found["port"]), name
         assert service["environment"]["PENSTOCK_OPS_HOST"] == "0.0.0.0", name
+
+
+def test_the_edges_trust_the_load_balancer_alone(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    address = ip_address(services["load-balancer"]["networks"]["front"]["ipv4_address"])
+    edges = {name for name, service in ours(compose).items() if service["command"][0] == "edge"}
+    for name in edges:
+        assert services[name]["environment"]["PENSTOCK_TRUSTED_PROXIES"] == f"{address}/32"
+    assert {name for name, one in services.items() if "front" in one.get("networks", ())} == edges | {"load-balancer"}
+    [config] = compose["networks"]["front"]["ipam"]["config"]
+    assert address in ip_network(config["subnet"])
+    assert address not in ip_network(config["ip_range"]), "nobody else gets it, whoever starts first"
+
+
+def test_nginx_leaves_nothing_that_a_client_wrote() -> None:
+    """Of all headers that an edge keeps from a trusted proxy, at least those that it knows by name."""
+    text = (ROOT / "scripts" / "nginx" / "nginx.conf").read_text()
+    given = {name.lower(): value for name, value in re.findall(r"^ *proxy_set_header (\S+) (.+);$", text, re.MULTILINE)}
+    written = [name.encode() for name in given]
+    assert written == sorted(set(written), key=written.index)
+    assert set(FROM_PROXIES) <= set(written)
+    assert given["x-forwarded-for"] == "$remote_addr"
+    assert not {value for value in given.values() if value.startswith(("$http_", "$proxy_add"))} - {"$http_host"}
 
 
 def test_the_image_has_the_command_and_no_root(compose: dict[str, Any]) -> None:
