@@ -81,6 +81,8 @@ class Delivery:
             self._attempts[type(outcome)] += 1
             if not await self._stored(job, outcome):
                 self._lost_leases.inc()
+            elif isinstance(outcome, Exhausted | FlowHeld):
+                _log_trouble(job, outcome)
         except QueueUnavailable as error:  # the job is reclaimed when its lease ends
             log.error("outcome_not_stored", job=job.id, error=str(error))
         except asyncio.CancelledError:
@@ -168,3 +170,10 @@ class Delivery:
             with store_attempt:
                 return await self._store(job, outcome)
         raise AssertionError("unreachable: tenacity returns or raises")
+
+
+def _log_trouble(job: LeasedJob, outcome: Exhausted | FlowHeld) -> None:
+    if isinstance(outcome, FlowHeld):
+        log.warning("flow_held", flow=job.flow, error=outcome.message, retry_after_s=outcome.retry_after_s)
+    else:
+        log.warning("dead_letter", job=job.id, flow=job.flow, code=outcome.code, error=outcome.message)

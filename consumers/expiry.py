@@ -19,7 +19,10 @@ async def expire_periodically(flows: Flows, settings: Settings, metrics: WorkerM
     while True:
         for partition in range(settings.queue_partitions):
             try:
-                metrics.expired.inc(await flows.expire(partition))
+                expired = await flows.expire(partition)
+                metrics.expired.inc(expired)
+                if expired:
+                    log.info("dead_letters", partition=partition, code="expired", jobs=expired)
             except QueueUnavailable as error:
                 log.warning("expiry_failed", partition=partition, error=str(error))
         await asyncio.sleep(POLL_INTERVAL_S)

@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import structlog
+
 from app.jobs.model import JobStatus
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement, TakenFlow, Wait
+
+log = structlog.get_logger()
 
 REJECTED_AT_ONCE = 100
 MESSAGE = "The rule that deferred it was deleted or disabled."
@@ -15,6 +19,7 @@ async def reject_jobs(flows: Flows, jobs: Sequence[LeasedJob]) -> None:
     """End leased jobs as dead letters. Raises QueueUnavailable."""
     if jobs:
         await flows.settle([Settlement(job, JobStatus.FAILED, "rule_deleted", MESSAGE) for job in jobs])
+        log.info("dead_letters", flow=jobs[0].flow, code="rule_deleted", jobs=len(jobs))
 
 
 async def reject_flow(flows: Flows, flow: TakenFlow, consumer: str, flow_lease_us: int) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -29,6 +29,7 @@ log = structlog.get_logger()
 
 STREAM_WAIT_MS = 250
 MAX_EVENTS_AT_ONCE = 1000
+MAX_CHANGES_LOGGED = 20
 CACHE_CHECK_INTERVAL_S = 0.5
 LOST_STREAM_CODES = frozenset({260, 280, 286, 10334})
 """InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost, and BSONObjectTooLarge: an event that MongoDB
@@ -130,6 +131,7 @@ class Watcher:
             changes = [change for event in batch for change in self._changes(event.event)]
             if changes:
                 self._metrics.published.inc(await self._publisher.publish(changes))
+                _log_changes(changes)
             await archive.add(changes, batch[-1].token)
 
     async def _keep_complete(self, archive: Archive, ready: asyncio.Event, *, copy_first: bool) -> None:
@@ -176,6 +178,20 @@ class Watcher:
         self._metrics.interruptions.inc()
         error = state.outcome.exception() if state.outcome else None
         log.warning("sync_interrupted", error=one_line(error), attempt=state.attempt_number)
+
+
+def _log_changes(changes: Sequence[RuleChange]) -> None:
+    """One line for each change, up to MAX_CHANGES_LOGGED at once, and one for the others."""
+    for change in changes[:MAX_CHANGES_LOGGED]:
+        rule = change.rule
+        log.info(
+            "rule_changed" if rule else "rule_deleted",
+            rule_id=change.rule_id,
+            version=rule.version if rule else None,
+            by=rule.updated_by if rule else None,
+        )
+    if len(changes) > MAX_CHANGES_LOGGED:
+        log.info("rules_changed", more=len(changes) - MAX_CHANGES_LOGGED)
 
 
 async def _read_events(stream: MongoChangeStream, events: StreamEvents, ended: asyncio.Event) -> None:

@@ -5,6 +5,7 @@ import sys
 
 import structlog
 
+from app.process.repeated_lines import RepeatedLines
 from app.web.excerpt import cut_logged
 
 
@@ -14,6 +15,7 @@ def configure_logging(role: str, level: str) -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            RepeatedLines(),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             cut_logged,

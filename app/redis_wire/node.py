@@ -99,6 +99,8 @@ class Node:
                 self._failures += 1
                 self._fail_waiting(why)
                 await asyncio.sleep(self._backoff_s())
+        if self._failures:
+            log.info("redis_connected", failures=self._failures)
         self._connecting, self._connection, self._failures = None, connection, 0
         self._send_waiting(connection)
 
