@@ -60,7 +60,7 @@ def test_every_variable_is_a_setting(compose: dict[str, Any]) -> None:
 def test_every_address_names_a_service(compose: dict[str, Any]) -> None:
     for service in ours(compose).values():
         for value in service["environment"].values():
-            for host in re.findall(r"^(?:mongodb|redis)://([a-z0-9-]+)[:/]", str(value)):
+            for host in re.findall(r"^(?:mongodb|redis)://(?:[^@]*@)?([a-z0-9-]+)[:/]", str(value)):
                 assert host in compose["services"]
         assert set(service["depends_on"]) <= set(compose["services"])
 
@@ -74,6 +74,24 @@ def test_each_redis_is_started_as_the_tests_start_it(
     without = OF_THIS_MACHINE | SIZES
     assert {n: v for n, v in there.items() if n not in without} == {n: v for n, v in here.items() if n not in without}
     assert "--maxmemory" in there
+
+
+@pytest.mark.parametrize("service", ["cache-redis", "queue-redis"])
+def test_each_redis_asks_for_a_password_that_no_command_shows(compose: dict[str, Any], service: str) -> None:
+    assert "PASSWORD" not in " ".join(compose["services"][service]["command"])
+    assert compose["configs"]["redis-password"]["content"] == "requirepass ${PENSTOCK_REDIS_PASSWORD}"
+    [config] = compose["services"][service]["configs"]
+    assert config["source"] == "redis-password"
+    assert compose["services"][service]["command"][1] == config["target"]
+    variable = f"PENSTOCK_{service.split('-')[0].upper()}_REDIS_URL"
+    for each in ours(compose).values():
+        assert each["environment"][variable].startswith("redis://:${PENSTOCK_REDIS_PASSWORD")
+
+
+def test_mongodb_offers_no_compression_by_zlib(compose: dict[str, Any], tmp_path: Path) -> None:
+    there = options(compose["services"]["mongodb"]["command"])
+    here = options(rules_store(tmp_path, 27017).command)
+    assert there["--networkMessageCompressors"] == here["--networkMessageCompressors"] == "snappy,zstd"
 
 
 def test_mongodb_is_the_same_replica_set(compose: dict[str, Any], tmp_path: Path) -> None:
