@@ -83,7 +83,7 @@ def test_each_redis_asks_for_a_password_that_no_command_shows(compose: dict[str,
     [config] = compose["services"][service]["configs"]
     assert config["source"] == "redis-password"
     assert compose["services"][service]["command"][1] == config["target"]
-    variable = f"PENSTOCK_{service.split('-')[0].upper()}_REDIS_URL"
+    variable = f"PENSTOCK_{service.split('-', maxsplit=1)[0].upper()}_REDIS_URL"
     for each in ours(compose).values():
         assert each["environment"][variable].startswith("redis://:${PENSTOCK_REDIS_PASSWORD")
 
