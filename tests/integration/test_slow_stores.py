@@ -26,10 +26,10 @@ EACH = {"key_type": "user", "key_value": "*", "limit": 5, "window_seconds": 3600
 
 @asynccontextmanager
 async def edge_behind_proxy(settings: Settings, cache: Redis) -> AsyncIterator[tuple[Edge, FaultProxy]]:
-    patient = {"cache_timeout_ms": 30_000.0, "rules_timeout_ms": 20_000.0}
+    deadlines = {"counters_timeout_ms": 25.0, "rules_timeout_ms": 20_000.0, "cache_timeout_ms": 30_000.0}
     async with (
         proxied(settings.cache_redis_url) as (url, proxy),
-        edge_running(settings, cache, cache_redis_url=url, **patient) as edge,
+        edge_running(settings, cache, cache_redis_url=url, **deadlines) as edge,
     ):
         yield edge, proxy
 
