@@ -8,7 +8,8 @@ from app.queue import keys
 from app.queue.flows import Flows
 from app.queue.model import FrozenCharge, Lease, TakenRing, Turn, Wait
 from app.rules.active import ActiveRule
-from tests.support.flow_steps import LEASE_US, accepted, active, deferral, take, take_units
+from tests.support.flow_machine import LONG_US
+from tests.support.flow_steps import accepted, active, deferral, take, take_units
 
 SHARED = "ip:0.0.0.0/0"
 
@@ -31,16 +32,16 @@ async def ring_of(flows: Flows, users: list[str], jobs: int = 5) -> TakenRing:
     """Taken after each of them has waited for the shared counter, in this order."""
     for user in users:
         await defer(flows, user, jobs)
-    for flow in sorted(await take(flows), key=lambda flow: users.index(flow.name.rpartition(":")[2])):
+    for flow in sorted(await take(flows, LONG_US), key=lambda flow: users.index(flow.name.rpartition(":")[2])):
         await flows.give_back(flow, Wait(0, f"r|{SHARED}", 1000))
-    [ring] = await take_units(flows)
+    [ring] = await take_units(flows, LONG_US)
     assert isinstance(ring, TakenRing)
     return ring
 
 
 async def turn(flows: Flows, ring: TakenRing, *users: str) -> Lease:
     turns = [Turn(flow_of(user), 1, "-") for user in users]
-    lease = await flows.lease_turns(ring, turns, consumer="c", keep_us=LEASE_US)
+    lease = await flows.lease_turns(ring, turns, consumer="c", keep_us=LONG_US)
     assert lease is not None
     return lease
 
@@ -71,7 +72,7 @@ async def test_who_comes_and_goes_gets_no_more_turns_than_those_who_stay(flows: 
     order = []
     for _ in range(9):
         await defer(flows, "ann")  # one job, again and again
-        await flows.take(0, 10, LEASE_US)  # which makes her join
+        await flows.take(0, 10, LONG_US)  # which makes her join
         order += names(await turn(flows, ring))[:1]
         await turn(flows, ring, order[-1])
     assert order.count("ann") == 3, order
@@ -94,7 +95,7 @@ async def test_the_priority_of_a_ring_follows_that_of_its_rules(flows: Flows, qu
     assert await priority() == 7, "raised"
     await flows.reschedule("r", shared(revision=3, priority=-2))
     assert await priority() == -2, "lowered"
-    [taken] = await take_units(flows)
+    [taken] = await take_units(flows, LONG_US)
     assert taken.name == ring.name
 
 
@@ -105,7 +106,7 @@ async def test_a_ring_keeps_the_priority_of_another_rule_that_is_higher(flows: F
     vip = active(rule_id="vip", priority=5)
     charges = (FrozenCharge("vip", "user:cleo", 1), FrozenCharge("r", SHARED, 1))
     await accepted(flows, deferral(0, vip, charges=charges, caller="user:cleo"))
-    await flows.take(0, 10, LEASE_US)  # which makes her join
+    await flows.take(0, 10, LONG_US)  # which makes her join
     due = keys.prefix(0) + "due:"
     assert await queue.zscore(due + "5", ring.name) is not None
     await flows.reschedule("r", shared(revision=2, priority=3))

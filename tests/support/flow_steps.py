@@ -37,16 +37,16 @@ async def accepted(flows: Flows, it: Deferral) -> str:
     return answer.job.id
 
 
-async def take(flows: Flows) -> list[TakenFlow]:
-    return [unit for unit in await take_units(flows) if isinstance(unit, TakenFlow)]
+async def take(flows: Flows, lease_us: int = LEASE_US) -> list[TakenFlow]:
+    return [unit for unit in await take_units(flows, lease_us) if isinstance(unit, TakenFlow)]
 
 
-async def take_units(flows: Flows) -> list[TakenFlow | TakenRing]:
-    return (await flows.take(0, 100, LEASE_US))[1]
+async def take_units(flows: Flows, lease_us: int = LEASE_US) -> list[TakenFlow | TakenRing]:
+    return (await flows.take(0, 100, lease_us))[1]
 
 
-async def lease(flows: Flows, flow: TakenFlow, n: int) -> Lease:
-    answer = await flows.lease(flow, n, consumer="c", keep_us=LEASE_US)
+async def lease(flows: Flows, flow: TakenFlow, n: int, keep_us: int = LEASE_US) -> Lease:
+    answer = await flows.lease(flow, n, consumer="c", keep_us=keep_us)
     assert answer is not None
     return answer
 
