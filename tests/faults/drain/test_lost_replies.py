@@ -20,6 +20,8 @@ from tests.support.waiting import eventually
 
 RATE, JOBS, EVERY = 40, 120, 4
 FAST = RULE | {"drain": {"limit": RATE, "window_seconds": 1}}
+LONG_LEASES = {"PENSTOCK_LEASE_S": "30"}
+"""A worker that a busy machine holds up for longer than its lease sends twice, which is about something else."""
 
 
 def reply_of(script: str, after_bytes: int = 0) -> Cut:
@@ -52,7 +54,7 @@ async def test_of_enqueue(settings: Settings, tmp_path: Path, after_bytes: int) 
     """The caller gets 503 and asks again with its idempotency key: the same job, sent once."""
     async with (
         proxied(settings.queue_redis_url) as (url, proxy),
-        running(settings, tmp_path, edges=0, record_slots=True, **SHORT) as system,
+        running(settings, tmp_path, edges=0, record_slots=True, **SHORT | LONG_LEASES) as system,
     ):
         await system.ready(system.edge(PENSTOCK_QUEUE_REDIS_URL=url))
         await system.put_rule("r", **FAST)
