@@ -27,9 +27,12 @@ EMPTY_REQUEST = StoredRequest("", b"", [], b"")
 
 
 class _LeaseRequest(NamedTuple):
-    """One unit's part of a call of lease.lua; `arguments` are as the script names them."""
+    """One unit's part of a call of lease.lua; `arguments` are as the script names them.
 
-    jobs: int
+    `weight` is how many jobs are leased, and more for a ring, since the script names its next flows.
+    """
+
+    weight: int
     arguments: tuple[Argument, ...]
 
 
@@ -69,8 +72,8 @@ class FlowLeases(FlowOutcomes):
             wait = turn.elsewhere
             elsewhere: tuple[Argument, ...] = (-1, "", 0) if wait is None else _wait_arguments(wait)
             arguments += [turn.flow, turn.n, turn.costs, *elsewhere]
-        jobs = sum(turn.n for turn in turns)
-        return await self._lease(ring.counter, consumer, _LeaseRequest(jobs, tuple(arguments)))
+        weight = sum(turn.n for turn in turns) + min(ring.size, MAX_TURNS) // 2
+        return await self._lease(ring.counter, consumer, _LeaseRequest(weight, tuple(arguments)))
 
     async def _lease(self, flow: str, consumer: str, request: _LeaseRequest) -> Lease | None:
         partition = keys.partition_of_flow(flow, self._partitions)
@@ -82,7 +85,7 @@ class FlowLeases(FlowOutcomes):
                 return await self._lease_all(partition, consumer, requests)
 
             batcher = self._leasing[name] = Batcher(
-                lease, MAX_UNITS_AT_ONCE, lambda request: request.jobs, MAX_LEASED_AT_ONCE
+                lease, MAX_UNITS_AT_ONCE, lambda request: request.weight, MAX_LEASED_AT_ONCE
             )
         return await batcher.submit(request)
 

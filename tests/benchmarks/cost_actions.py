@@ -11,7 +11,7 @@ from app.jobs.model import JobStatus, encode_request
 from app.queue.flow_leases import MAX_LEASED_AT_ONCE
 from app.queue.kafka.model import SpilledJob
 from app.queue.kafka.staging import Staging
-from app.queue.model import LeasedJob, Settlement
+from app.queue.model import LeasedJob, Settlement, TakenRing, Wait
 from tests.benchmarks import queue_steps
 from tests.benchmarks.cost_meter import Call, CostMeter
 from tests.benchmarks.population import SMALL_REQUEST, Population
@@ -78,6 +78,18 @@ class Actions:
         """Take one flow, and many at once."""
         for flows in (1, queue_steps.FLOWS_A_TAKE):
             await self._measure(f"take {flows}", [partial(self._take, flows)] * FEW_CALLS)
+
+    async def take_turns(self) -> None:
+        """Take many rings, and give the next flow of each its turn."""
+        await queue_steps.form_rings(self._flows)
+        for _ in range(FEW_CALLS):
+            rings: list[TakenRing] = []
+            await self._measure("take", [partial(queue_steps.take_rings, rings, self._flows)])
+            leased: list[LeasedJob] = []
+            await self._measure("lease", [partial(queue_steps.lease_turns, leased, self._flows, rings)])
+            await self._flows.release(leased)
+            for ring in rings:
+                await self._flows.give_back(ring, Wait(0))
 
     async def lease_expired(self) -> None:
         """Lease jobs that have all waited for too long."""

@@ -20,6 +20,11 @@ SOON_S = 2.0
 USED_UP = 1_000
 """Extra jobs, because the calls settle some."""
 
+RINGS = 128
+MOST_IN_RINGS = 20_000
+"""Flows in rings: they form by real calls, one flow at a time."""
+
+AT_ONCE = 500
 MOST_US = 5_000
 MOST_GROWTH = 3.0
 
@@ -105,6 +110,17 @@ async def _many_flows(population: Population, actions: Actions, jobs: int) -> No
     await actions.purge(population.rule.rule_id)
 
 
+async def _rings(population: Population, actions: Actions, jobs: int) -> None:
+    """One job in each of many flows. Those that share an address wait for it in a ring."""
+    flows = min(jobs, MOST_IN_RINGS)
+    await population.begin(queue_steps.user_rule(), flows)
+    population.addresses = RINGS
+    for first in range(0, flows, AT_ONCE):
+        await asyncio.gather(*(population.enqueue() for _ in range(first, min(first + AT_ONCE, flows))))
+    _enter(actions, f"in {RINGS} rings", flows)
+    await actions.take_turns()
+
+
 async def _expired(population: Population, actions: Actions, jobs: int, situation: str, *, in_flows: bool) -> None:
     """Jobs that have waited longer than their rule allows."""
     await population.begin(queue_steps.user_rule(max_wait_seconds=SOON_S), jobs if in_flows else 1)
@@ -168,6 +184,7 @@ SITUATIONS: tuple[Callable[[Population, Actions, int], Awaitable[None]], ...] = 
     _in_flight,
     _dead,
     _many_flows,
+    _rings,
     partial(_expired, situation="expired, one flow", in_flows=False),
     partial(_expired, situation="expired, a flow each", in_flows=True),
     _awaiting_kafka,

@@ -31,6 +31,9 @@ COPIED_AT_ONCE = 1000
 KAFKA_WINDOW = 200
 """Requests of a flow that are held in the queue Redis: fewer than the smallest population has jobs."""
 
+EACH = 1 << 24
+"""So many addresses that each user has another."""
+
 SMALL_REQUEST = queue_steps.request_of(0)
 
 
@@ -55,6 +58,8 @@ class Population:
     rule: ActiveRule
     count: int = 1
     """The number of flows."""
+    addresses: int = EACH
+    """How many addresses the users have."""
     ids: list[str] = field(default_factory=list)
     """The ids of all jobs in the order in which they were accepted."""
     _offsets: Iterator[int] = field(default_factory=count_up)
@@ -77,7 +82,7 @@ class Population:
             await self.redis.config_set(name, value)
         await self.scripts.load()
         await self.flows.prepare()
-        self.rule, self.count, self.ids = rule, count, []
+        self.rule, self.count, self.addresses, self.ids = rule, count, EACH, []
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -94,7 +99,7 @@ class Population:
 
     def next(self, key: str | None = None) -> Deferral:
         """The request of the next job."""
-        return queue_steps.deferral(len(self.ids), self.count, self.rule, SMALL_REQUEST, key)
+        return queue_steps.deferral(len(self.ids), self.count, self.rule, SMALL_REQUEST, key, self.addresses)
 
     async def multiply(self, model: str, jobs: int, *, in_flows: bool = False) -> None:
         """Copy a job until there are this many like it. `in_flows`: each copy gets a flow of its own."""

@@ -11,7 +11,18 @@ from functools import lru_cache
 from app.jobs.model import JobStatus, StoredRequest, StoredResponse, encode_request, owner_of
 from app.limiter.keys import descriptor
 from app.queue.flows import Flows
-from app.queue.model import Deferral, Enqueued, FrozenCharge, Full, LeasedJob, Settlement, TakenFlow, Wait
+from app.queue.model import (
+    Deferral,
+    Enqueued,
+    FrozenCharge,
+    Full,
+    LeasedJob,
+    Settlement,
+    TakenFlow,
+    TakenRing,
+    Turn,
+    Wait,
+)
 from app.rules.active import ActiveRule
 from app.rules.model import parse_rule
 from tests.benchmarks.errors import require
@@ -64,17 +75,22 @@ def address(turn: int) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _charged(turn: int, rule_id: str) -> tuple[FrozenCharge, ...]:
+def _charged(turn: int, rule_id: str, addresses: int) -> tuple[FrozenCharge, ...]:
     """What the jobs of one user are charged for."""
-    whom, where = descriptor("user", user_name(turn)), descriptor("ip", address(turn))
+    whom, where = descriptor("user", user_name(turn)), descriptor("ip", address(turn % addresses))
     return (FrozenCharge(rule_id, whom, 1), FrozenCharge("by-address", where, 1))
 
 
 def deferral(
-    number: int, flows: int, rule: ActiveRule, request: StoredRequest = USUAL_REQUEST, key: str | None = None
+    number: int,
+    flows: int,
+    rule: ActiveRule,
+    request: StoredRequest = USUAL_REQUEST,
+    key: str | None = None,
+    addresses: int = 1 << 24,
 ) -> Deferral:
-    """A request to defer, charged to a user and to an address. Users take turns, one for each flow."""
-    charges = _charged(number % flows, rule.rule_id)
+    """A request to defer, charged to a user and an address. Users take turns, one for each flow; so do addresses."""
+    charges = _charged(number % flows, rule.rule_id, addresses)
     return Deferral(rule, charges, owner_by_number(number, flows), request, idempotency_key=key)
 
 
@@ -102,6 +118,35 @@ async def lease(flows: Flows, flow: TakenFlow, n: int, consumer: str = "worker")
     lease = await flows.lease(flow, n, consumer=consumer, keep_us=FLOW_LEASE_US)
     assert lease is not None, "nobody else takes flows"
     return list(lease.jobs), replace(flow, head=lease.head)
+
+
+async def form_rings(flows: Flows) -> None:
+    """Let all flows that are due wait for their addresses, so that those that share one form a ring."""
+    only_rings = False
+    while not only_rings:
+        _, taken = await flows.take(0, FLOWS_A_TAKE, FLOW_LEASE_US)
+        only_rings = bool(taken) and all(isinstance(unit, TakenRing) for unit in taken)
+        for unit in taken:
+            counter = unit.name.rpartition(";")[2] if isinstance(unit, TakenFlow) else unit.counter
+            await flows.give_back(unit, Wait(0, counter))
+
+
+async def take_rings(into: list[TakenRing], flows: Flows) -> None:
+    """Take rings that are due, and append them to `into`."""
+    _, taken = await flows.take(0, FLOWS_A_TAKE, FLOW_LEASE_US)
+    into += [unit for unit in taken if isinstance(unit, TakenRing)]
+
+
+async def lease_turns(into: list[LeasedJob], flows: Flows, rings: Sequence[TakenRing]) -> None:
+    """Lease a job of the next flow of each of these rings at the same time, and append it to `into`."""
+    turns = [[Turn(ring.heads[0].name, 1, ring.heads[0].costs)] for ring in rings]
+    leases = await asyncio.gather(
+        *(
+            flows.lease_turns(ring, turn, consumer="worker", keep_us=FLOW_LEASE_US)
+            for ring, turn in zip(rings, turns, strict=True)
+        )
+    )
+    into += [job for lease in leases if lease is not None for job in lease.jobs]
 
 
 async def lease_into(into: list[LeasedJob], flows: Flows, flow: TakenFlow, n: int) -> None:

@@ -8,8 +8,10 @@
 -- RETURN wait_us until something is due, -1 for never; now_us; then for each unit three and its flows: late_us, for how long
 --        it had been due; '' for a flow, the name of a ring; how many flows are in it; how many of them follow, each with
 --        four: name, depth, same_cost, costs (describe in _flows.lua)
--- COST  O(log n) a flow taken, 128 units of 64 flows at most; returns at most 50 jobs from backoff; after the clock has
+-- COST  O(log n) a flow looked at, 255 at most, those of rings too; returns at most 50 jobs from backoff; after the clock has
 --       stepped back, O(log n) for each of about 50 more flows
+
+local MOST_LOOKED_AT = 192 -- what is due beyond these flows is for the next call
 
 local max_units, flow_lease, token = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local look, turns = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -45,7 +47,7 @@ local function joins_a_ring(flow)
   return counter
 end
 
-local taken = 0
+local taken, looked_at = 0, 0
 local function push_unit(due_at, ring, size, flows)
   taken = taken + 1
   push(reply, now - due_at, ring)
@@ -56,6 +58,7 @@ local function push_unit(due_at, ring, size, flows)
 end
 
 local function take_flow(priority, flow, due_at)
+  looked_at = looked_at + 1
   local depth, same_cost, costs = look_at(flow, look, token)
   if not depth then
     push(list_of(due, priority), int(now + LOOK_AGAIN_US), flow)
@@ -70,6 +73,7 @@ end
 local function take_ring(_, unit, due_at)
   local counter, flows = sub(unit, 2), {}
   for _, flow in ipairs(call('ZRANGE', ring_key(counter), 0, turns - 1)) do
+    looked_at = looked_at + 1
     local depth, same_cost, costs = look_at(flow, look, token)
     if not depth then
       stand_aside(flow, counter, now)
@@ -96,6 +100,9 @@ for _, priority in ipairs(priorities) do
   local units = left > 0
     and call('ZRANGEBYSCORE', P .. 'due:' .. priority, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, left) or {}
   for at = 1, #units, 2 do
+    if looked_at >= MOST_LOOKED_AT then
+      break
+    end
     local take = sub(units[at], 1, 1) == '~' and take_ring or take_flow
     if not is_taken[units[at]] then -- a ring whose priority fell meanwhile comes again
       take(priority, units[at], units[at + 1])
