@@ -16,7 +16,7 @@ OWN_PATH = "/_penstock"
 _DOTS = frozenset({b".", b".."})
 _OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}")
 """An overlong encoding: a character in more bytes of UTF-8 than it needs, which lenient decoders accept."""
-_UNDECODED = re.compile("[\udc80-\udcff]")
+_UNDECODED = re.compile(f"[{chr(0xDC80)}-{chr(0xDCFF)}]")  # mypyc takes no surrogates in literals
 _QUERY_OR_FRAGMENT = re.compile(r"[?#]")
 
 
