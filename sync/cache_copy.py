@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Self
 
 from app.rules.model import Rule
-from sync.plan import PublishedRule, RuleChange, active_digest
+from sync.plan import PublishedRule, RuleChange, active_digest, bucket_of
 from sync.publisher import Publisher
 
 MAX_TOMBSTONES = 200
@@ -15,25 +15,37 @@ MAX_TOMBSTONES = 200
 class CacheCopy:
     """A full copy of the rules as of one revision. Methods raise RulesUnavailable."""
 
-    def __init__(self, publisher: Publisher, revision: int, epoch: bytes, published: dict[str, PublishedRule]) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        revision: int,
+        epoch: bytes,
+        published: dict[str, PublishedRule],
+        damaged: frozenset[str] = frozenset(),
+    ) -> None:
         self._publisher = publisher
         self._revision = revision
         self._epoch = epoch
         self._unseen = published
+        self._damaged = damaged
+        self._repairs: dict[str, list[RuleChange]] = {}
         covered = ((i, rule) for i, rule in published.items() if rule.bucket is None and rule.revision <= revision)
         self._tombstones = list(islice(covered, MAX_TOMBSTONES))
 
     @classmethod
     async def begin(cls, publisher: Publisher, revision: int) -> Self:
         """Begin a copy of the rules as they were at `revision`."""
-        return cls(publisher, revision, *await publisher.published())
+        return cls(publisher, revision, *await publisher.published(), await publisher.damaged())
 
     async def add(self, rules: Iterable[Rule], revision: int) -> int:
         """Publish rules that existed at `revision`. Return how many differed from what was published."""
         changes = []
         for rule in rules:
             published = self._unseen.pop(rule.rule_id, None)
-            if published is None or published.digest != active_digest(rule):
+            bucket = bucket_of(rule)
+            if bucket is not None and bucket in self._damaged:
+                self._repairs.setdefault(bucket, []).append(RuleChange(rule.rule_id, revision, rule))
+            elif published is None or published.digest != active_digest(rule):
                 changes.append(RuleChange(rule.rule_id, revision, rule))
         return await self._publisher.publish(changes)
 
@@ -49,6 +61,8 @@ class CacheCopy:
             for rule_id, published in self._unseen.items()
             if published.bucket is not None
         ]
+        for changes in self._repairs.values():
+            await self._publisher.publish_at_once(changes)
         removed = await self._publisher.publish(deletions)
         await self._publisher.complete(self._revision, self._epoch, self._tombstones)
         return removed

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -89,9 +90,16 @@ def newer_changes(
     latest: dict[str, RuleChange] = {}
     for change in sorted(changes, key=lambda change: change.revision):
         known = published.get(change.rule_id)
-        if change.revision > max(floor, known.revision if known else 0):
+        if change.revision > max(floor, known.revision if known else 0) or _repeats(change, known):
             latest[change.rule_id] = change
     return list(latest.values())
+
+
+def _repeats(change: RuleChange, known: PublishedRule | None) -> bool:
+    """Return whether a change is what is published already, which may have to be written again because it was lost."""
+    if known is None or change.revision < known.revision:
+        return False
+    return (known.bucket, known.digest) == (bucket_of(change.rule), active_digest(change.rule))
 
 
 def plan_writes(
@@ -99,6 +107,7 @@ def plan_writes(
 ) -> CacheWrites:
     """Return what newer changes write. `buckets` has the content of every bucket that `buckets_needed` names."""
     contents = {name: {rule["rule_id"]: rule for rule in orjson.loads(data or b"[]")} for name, data in buckets.items()}
+    held = {(name, rule_id) for name, rules in contents.items() for rule_id in rules}
     index: Counter[str] = Counter()
     touched: set[str] = set()
     new_states: dict[str, bytes] = {}
@@ -106,7 +115,8 @@ def plan_writes(
     for change in changes:
         old, bucket, digest = published.get(change.rule_id), bucket_of(change.rule), active_digest(change.rule)
         new_states[change.rule_id] = PublishedRule(change.revision, bucket, digest).dump()
-        if old is not None and (old.bucket, old.digest) == (bucket, digest):
+        same = old is not None and (old.bucket, old.digest) == (bucket, digest)
+        if same and (bucket is None or (bucket, change.rule_id) in held):
             continue  # edges and workers read the same as before
         if old is not None and old.bucket is not None:
             contents[old.bucket].pop(change.rule_id, None)
@@ -119,6 +129,11 @@ def plan_writes(
         changed.append(change.rule_id)
     new_buckets = {name: _encode_bucket(contents[name].values()) for name in touched}
     return CacheWrites(new_buckets, new_states, {name: by for name, by in index.items() if by}, changed)
+
+
+def bucket_digest(content: bytes) -> str:
+    """Return the digest that `rules:buckets` holds of a bucket's content."""
+    return sha256(content).hexdigest()[:16]
 
 
 def buckets_needed(changes: Iterable[RuleChange], published: Mapping[str, PublishedRule]) -> list[str]:

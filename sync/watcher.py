@@ -48,6 +48,11 @@ class SyncMetrics:
         self.invalid_now = Gauge(
             "penstock_rules_invalid_now", "Invalid rule documents in the last full copy.", registry=registry
         )
+        self.cache_may_evict = Gauge(
+            "penstock_cache_may_evict",
+            "1 if the cache Redis may evict rules and counters: its maxmemory-policy is not noeviction.",
+            registry=registry,
+        )
         self.copied_at = Gauge(
             "penstock_rules_copied_at_seconds", "Time of the last full copy, in Unix seconds.", registry=registry
         )
@@ -139,7 +144,7 @@ class Watcher:
         if copy_first:
             await self._copy(archive)
         while True:
-            if self._copy_is_due() or not await self._publisher.is_complete():
+            if self._copy_is_due() or not await self._is_whole():
                 await self._copy(archive)
             ready.set()
             await asyncio.sleep(CACHE_CHECK_INTERVAL_S)
@@ -147,10 +152,22 @@ class Watcher:
     async def _copy(self, archive: Archive) -> None:
         copied = await copy_all(self._database, self._publisher, archive, self._report_invalid)
         self._copied_at_s = time.monotonic()
+        await self._check_eviction()
         self._metrics.invalid_now.set(copied.invalid)
         self._metrics.published.inc(copied.changed)
         self._metrics.copied_at.set_to_current_time()
         log.info("rules_copied", rules=copied.rules, changed=copied.changed, invalid=copied.invalid)
+
+    async def _is_whole(self) -> bool:
+        """Return whether the cache has all rules, as far as can be seen at once; a page of them is compared."""
+        return await self._publisher.is_complete() and await self._publisher.next_page_is_whole()
+
+    async def _check_eviction(self) -> None:
+        """Say it when the cache Redis may drop rules and counters, as often as full copies are made."""
+        policy = await self._publisher.eviction_policy()
+        self._metrics.cache_may_evict.set(policy != "noeviction")
+        if policy != "noeviction":
+            log.error("cache_may_evict", maxmemory_policy=policy, required="noeviction")
 
     def _copy_is_due(self) -> bool:
         return self._copied_at_s is None or time.monotonic() - self._copied_at_s >= self._full_interval_s

@@ -246,30 +246,55 @@ class RuleCache:
                     del self._reads[name]
 
     async def _fetch(self, names: Sequence[str]) -> tuple[int, list[Any]]:
-        pipeline = self._redis.pipeline(transaction=False)
+        buckets = [name for name in names if name != keys.INDEX and not name.startswith(_STATE_PREFIX)]
+        pipeline = self._redis.pipeline(transaction=True)  # a bucket and its digest as of one moment
         pipeline.get(keys.VERSION)
+        pipeline.get(keys.EPOCH)
+        pipeline.hmget(keys.BUCKETS, [keys.EPOCH_FIELD, *buckets])
         for name in names:
             if name == keys.INDEX:
                 pipeline.hgetall(keys.INDEX)
             elif name.startswith(_STATE_PREFIX):
-                pipeline.hget(keys.STATE, name.removeprefix(_STATE_PREFIX))
+                pipeline.hmget(keys.STATE, [keys.EPOCH_FIELD, name.removeprefix(_STATE_PREFIX)])
             else:
                 pipeline.get(name)
         try:
-            version, *values = await pipeline.execute()
+            version, epoch, digests, *values = await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
             timed_out = isinstance(error, RedisTimeoutError | TimeoutError)
             cause = "timeout" if timed_out else "unreachable"
             raise RulesUnavailable(f"The cache Redis does not answer: {error}", cause) from error
         if version is None:
             raise RulesUnavailable("The cache Redis holds no rules; sync will publish them again.", "missing")
-        return int(version), [_decode(name, value) for name, value in zip(names, values, strict=True)]
+        found = dict(zip(names, values, strict=True))
+        lost = _lost(found, epoch, digests[0], dict(zip(buckets, digests[1:], strict=True)))
+        if lost is not None:
+            raise RulesUnavailable(f"The cache Redis has lost {lost}; sync will publish it again.", "missing")
+        return int(version), [_decode(name, value) for name, value in found.items()]
 
 
 def _retrieve_error(read: asyncio.Task[None]) -> None:
     """Keep asyncio from logging the error of a read for which nobody waits any more."""
     if not read.cancelled():
         read.exception()
+
+
+def _lost(
+    found: Mapping[str, Any], epoch: bytes | None, digests_epoch: bytes | None, digests: Mapping[str, bytes | None]
+) -> str | None:
+    """The key that must be there and is gone, if one is. Each hash holds the epoch in which sync has written it."""
+    if epoch is not None and digests_epoch != epoch:
+        return keys.BUCKETS
+    for name, value in found.items():
+        if name == keys.INDEX:
+            if epoch is not None and value.get(keys.EPOCH_FIELD.encode()) != epoch:
+                return name
+        elif name.startswith(_STATE_PREFIX):
+            if epoch is not None and value[0] != epoch:
+                return keys.STATE
+        elif value is None and digests[name] is not None:
+            return name
+    return None
 
 
 _STATE_PREFIX = "state:"
@@ -283,5 +308,5 @@ def _decode(name: str, value: Any) -> Any:  # noqa: ANN401 - by the kind of key
     if name == keys.INDEX:
         return KeyIndex.parse(value)
     if name.startswith(_STATE_PREFIX):
-        return None if value is None else orjson.loads(value)["bucket"]
+        return None if value[1] is None else orjson.loads(value[1])["bucket"]
     return decode_bucket(value)

@@ -14,7 +14,7 @@ from typing import Protocol
 from app.identity.addresses import IPV6_PREFIX, plain_network
 from app.identity.caller import Caller, claim_text
 from app.limiter.keys import descriptor, unescaped_name
-from app.rules.keys import WILDCARD, bucket
+from app.rules.keys import EPOCH_FIELD, WILDCARD, bucket
 
 DEFAULT = "default"
 """The key type of rules that apply only where no other rule does; it has no key value and is not in the table."""
@@ -43,7 +43,7 @@ class KeyIndex:
         """Read `rules:index`: `<group>:<name>` to the number of rules that use it."""
         names: dict[str, list[str]] = {}
         for written, count in fields.items():
-            if int(count) > 0:
+            if written != EPOCH_FIELD.encode() and int(count) > 0:
                 group, _, name = written.decode().partition(":")
                 names.setdefault(group, []).append(name)
         return cls({group: tuple(sorted(of_group)) for group, of_group in names.items()})

@@ -14,11 +14,18 @@ CHANGED = "rules:changed"
 STATE = "rules:state"
 """Hash: rule id to JSON `{"revision": int, "bucket": str | null, "digest": str}`; no bucket: deleted or disabled."""
 
+BUCKETS = "rules:buckets"
+"""Hash: each bucket that there is to the digest of its content. A bucket that it names and that is gone was lost."""
+
+EPOCH_FIELD = ":epoch"
+"""The field of `rules:state`, `rules:index` and `rules:buckets` that holds the epoch: one without it was lost."""
+
 FLOOR = "rules:floor"
 """The revision of the last full publish; nothing older is published after it."""
 
 EPOCH = "rules:epoch"
-"""A random word that is lost when the cache is emptied: a full publish completes only in the epoch it began in."""
+"""A random word that is lost when the cache is emptied: a full publish completes only in the epoch it began in.
+It ends too when one of the hashes is lost."""
 
 WILDCARD = "*"
 

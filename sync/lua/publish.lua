@@ -1,27 +1,27 @@
 -- Write changed rules: all of them, or none if the cache has changed since it was read.
 --
--- KEYS  1 rules:state   2 rules:index   3 rules:version   4 rules:floor   then the buckets
+-- KEYS  1 rules:state   2 rules:index   3 rules:version   4 rules:floor   5 rules:buckets   then the buckets
 -- ARGV  1 the floor that was read ('' for none)   2 the channel
 --       3 the buckets and 4 the rule ids that the message names, both JSON lists
 --       5 number of states   6 number of index changes
---       then for each bucket two: the content that was read, the new content ('' for none)
+--       then for each bucket three: the content that was read, the new content ('' for none), its digest
 --       then for each state three: rule id, the value that was read, the new value
 --       then for each index change two: field, by how much it changes
 -- RETURN 1, or 0 if anything differs from what was read
 -- COST   O(buckets + states + index changes)
 
-local STATE, INDEX, VERSION, FLOOR, FIRST_BUCKET = KEYS[1], KEYS[2], KEYS[3], KEYS[4], 5
+local STATE, INDEX, VERSION, FLOOR, DIGESTS, FIRST_BUCKET = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], 6
 local READ_FLOOR, CHANNEL, CHANGED_BUCKETS, CHANGED_RULES = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local BUCKETS, STATES, INDEX_CHANGES = #KEYS - 4, tonumber(ARGV[5]), tonumber(ARGV[6])
+local BUCKETS, STATES, INDEX_CHANGES = #KEYS - 5, tonumber(ARGV[5]), tonumber(ARGV[6])
 local BUCKETS_AT = 7
-local STATES_AT = BUCKETS_AT + 2 * BUCKETS
+local STATES_AT = BUCKETS_AT + 3 * BUCKETS
 local INDEX_AT = STATES_AT + 3 * STATES
 
 if (redis.call('GET', FLOOR) or '') ~= READ_FLOOR then
   return 0
 end
 for i = 0, BUCKETS - 1 do
-  local read = ARGV[BUCKETS_AT + 2 * i]
+  local read = ARGV[BUCKETS_AT + 3 * i]
   if (redis.call('GET', KEYS[FIRST_BUCKET + i]) or '') ~= read then
     return 0
   end
@@ -35,11 +35,13 @@ for i = 0, STATES - 1 do
 end
 
 for i = 0, BUCKETS - 1 do
-  local new = ARGV[BUCKETS_AT + 2 * i + 1]
+  local bucket, new, digest = KEYS[FIRST_BUCKET + i], ARGV[BUCKETS_AT + 3 * i + 1], ARGV[BUCKETS_AT + 3 * i + 2]
   if new == '' then
-    redis.call('DEL', KEYS[FIRST_BUCKET + i])
+    redis.call('DEL', bucket)
+    redis.call('HDEL', DIGESTS, bucket)
   else
-    redis.call('SET', KEYS[FIRST_BUCKET + i], new)
+    redis.call('SET', bucket, new)
+    redis.call('HSET', DIGESTS, bucket, digest)
   end
 end
 for i = 0, STATES - 1 do

@@ -325,4 +325,5 @@ def rule(rule_id: str, **fields: Any) -> Any:  # noqa: ANN401
 
 async def published(cache: Redis) -> list[str]:
     found = await cache.hgetall(keys.STATE)
+    del found[keys.EPOCH_FIELD.encode()]
     return sorted(str(name, "utf-8") for name, state in found.items() if b'"bucket":null' not in bytes(state))  # type: ignore[arg-type]

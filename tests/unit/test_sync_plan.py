@@ -39,8 +39,19 @@ def test_revisions_are_exact_and_in_order() -> None:
 
 def test_a_late_event_is_not_accepted() -> None:
     states = {"r": published(rule(), 10)}
-    assert newer_changes([RuleChange("r", 9, rule()), RuleChange("r", 10, rule())], states, 0) == []
+    assert newer_changes([RuleChange("r", 9, rule()), RuleChange("r", 10, rule(limit=6))], states, 0) == []
     assert newer_changes([RuleChange("r", 11, rule(limit=6))], states, 0) == [RuleChange("r", 11, rule(limit=6))]
+
+
+def test_what_is_published_already_may_be_written_again_where_it_was_lost() -> None:
+    states = {"r": published(rule(), 10)}
+    again = [RuleChange("r", 10, rule())]
+    assert newer_changes(again, states, 10) == again
+    assert newer_changes([RuleChange("r", 9, rule())], states, 10) == []
+    lost = plan_writes(again, states, {"rule:user:u": None})
+    assert [one["rule_id"] for one in orjson.loads(lost.buckets["rule:user:u"])] == ["r"]
+    assert lost.index == {}, "it is not counted twice"
+    assert plan_writes(again, states, {"rule:user:u": b'[{"rule_id":"r"}]'}).buckets == {}
 
 
 def test_nothing_older_than_the_last_full_copy_is_accepted() -> None:
