@@ -174,9 +174,10 @@ async def test_a_cache_that_was_emptied_during_a_copy_is_not_called_complete(
     assert not await publisher.is_complete()
 
 
-async def test_two_sync_workers_at_once_agree_on_the_latest(publisher: Publisher, settings: Settings) -> None:
-    other_redis = cache_redis(settings)
-    other = Publisher(other_redis)
+async def test_two_sync_workers_at_once_agree_on_the_latest(settings: Settings) -> None:
+    patient = settings.model_copy(update={"cache_timeout_ms": 20_000.0})  # more than a hundred connect at once
+    redis, other_redis = cache_redis(patient), cache_redis(patient)
+    publisher, other = Publisher(redis), Publisher(other_redis)
     await publish_all(publisher, [], 1)
     revisions = list(range(2, 60))
     work = []
@@ -191,6 +192,7 @@ async def test_two_sync_workers_at_once_agree_on_the_latest(publisher: Publisher
             assert found is not None
             latest = max(revision for revision in revisions if revision % 5 <= i)
             assert (found.rule.limit, found.revision) == (latest, latest)
+    await redis.aclose()
     await other_redis.aclose()
 
 
