@@ -71,13 +71,22 @@ class DeadLetterPage(BaseModel):
     next: str | None
 
 
-class StoredRequestDocument(BaseModel):
-    """The request as it was stored, without credentials."""
+class StoredCaller(BaseModel):
+    """The verified caller of a request: `iss` and `sub` of the token."""
 
+    issuer: str
+    subject: str
+
+
+class StoredRequestDocument(BaseModel):
+    """The request as it was stored, without credentials. `caller` is null if there was no token."""
+
+    caller: StoredCaller | None
     method: str
     target: str
     headers: list[tuple[str, str]]
     body: str = Field(description="base64")
+    body_text: str | None = Field(description="The body, where it is text in UTF-8; else null.")
 
 
 class StoredResponseDocument(BaseModel):
@@ -86,6 +95,7 @@ class StoredResponseDocument(BaseModel):
     status: int
     headers: list[tuple[str, str]]
     body: str | None = Field(description="base64")
+    body_text: str | None = Field(description="The body, where it is text in UTF-8; else null.")
 
 
 class DeadLetterDocument(BaseModel):
@@ -239,13 +249,20 @@ def _contents(found: DeadLetterDetails) -> dict[str, Any]:
     return {
         "request": request
         and {
+            "caller": request.subject and {"issuer": request.subject[0], "subject": request.subject[1]},
             "method": request.method,
             "target": request.target.decode("latin-1"),
             "headers": _headers(request.headers),
             "body": _base64(request.body),
+            "body_text": _text(request.body),
         },
         "response": response
-        and {"status": response.status, "headers": _headers(response.headers), "body": _base64(response.body)},
+        and {
+            "status": response.status,
+            "headers": _headers(response.headers),
+            "body": _base64(response.body),
+            "body_text": _text(response.body),
+        },
     }
 
 
@@ -255,6 +272,15 @@ def _headers(headers: Headers) -> list[list[str]]:
 
 def _base64(body: bytes | None) -> str | None:
     return None if body is None else base64.b64encode(body).decode()
+
+
+def _text(body: bytes | None) -> str | None:
+    """Return a body that a person can read."""
+    try:
+        text = (body or b"").decode()
+    except UnicodeDecodeError:
+        return None
+    return text if body is not None and "\0" not in text else None
 
 
 def _timestamp(unix_ms: int | None) -> str | None:

@@ -59,7 +59,7 @@ def _row(letter: dict[str, Any]) -> list[str]:
 
 @app.command()
 def get(job_id: JobIdArgument, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Show a dead letter as JSON: the error, the request and the last answer. Bodies are base64."""
+    """Show a dead letter as JSON: the error, the request and the last answer. Bodies are base64, and text too."""
     print(json.dumps(AdminClient(data_dir).call("GET", "dead-letters", job_id), indent=2))
 
 

@@ -230,6 +230,7 @@ class LocalSystem:
 
     def _print_summary(self, front: str, admin_url: str) -> None:
         command = "penstock" if shutil.which("penstock") else str(Path(_penstock()))
+        own_issuer = self._settings.jwks_url is not None
         where = "" if self._data_dir == Path(".penstock") else f" --data-dir {self._data_dir}"
         _print(
             f"""
@@ -239,7 +240,7 @@ class LocalSystem:
   data     {self._data_dir.resolve()}   (with logs/ and runtime.json)
 
 Try:
-  TOKEN=$({command} token alice{where})
+  TOKEN={"…  # of your issuer" if own_issuer else f"$({command} token alice{where})"}
   curl -i {front}/hello -H "Authorization: Bearer $TOKEN"
   {command} rules list{where}
 """,

@@ -1,14 +1,17 @@
 """`PUT /v1/rules`: many rules at once, all or none, and a report that is true."""
 
 import asyncio
+import time
 from typing import Any
 
 import bson
 import pytest
 from bson.raw_bson import RawBSONDocument
 
+from app.commands.rule_pages import pages
 from tests.support.admin_in_process import Admin
 from tests.support.rules import RULE
+from tests.support.waiting import eventually
 
 
 def named(rule_id: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -95,3 +98,34 @@ async def test_concurrent_requests_are_each_done_whole(admin: Admin) -> None:
     assert {(rule["limit"], rule["version"]) for rule in rules} == {(rules[0]["limit"], 5)}
     created = [[one["outcome"] for one in answer.json()["outcomes"]] for answer in answers]
     assert sorted(set(map(tuple, created))) == [("changed",) * 20, ("created",) * 20]
+
+
+async def test_five_thousand_rules_take_five_requests(admin: Admin) -> None:
+    """As `penstock rules apply` sends them."""
+    rules = [named(f"r{i:04}", key_value=f"u{i}") for i in range(5000)]
+    requests = list(pages(rules, []))
+    assert len(requests) == 5
+    start = time.monotonic()
+    for expected in ("created", "unchanged"):
+        for body in requests:
+            found = await outcomes(admin, body)
+            assert {outcome for _, outcome, _ in found} == {expected}
+    print(f"5,000 rules written, and compared again, in {time.monotonic() - start:.1f} s")
+    assert await admin.rules.count_documents({}) == 5000
+
+
+async def test_a_request_outlives_an_election(admin: Admin) -> None:
+    """A client that repeats a 503 gets its rules written, all of them once."""
+    database = admin.rules.database
+    step_down = {"replSetStepDown": 1, "secondaryCatchUpPeriodSecs": 0, "force": True}
+    await database.client.admin.command(step_down)
+    body = {"rules": [named(f"r{i}") for i in range(100)]}
+
+    async def written() -> bool:
+        answer = await admin("PUT", "/v1/rules", body)
+        assert answer.status_code in {200, 503}, answer.text
+        return answer.status_code == 200
+
+    await eventually(written, 60, "the rules are written")
+    rules = (await admin("GET", "/v1/rules")).json()["rules"]
+    assert [rule["version"] for rule in rules] == [1] * 100
