@@ -3,10 +3,19 @@
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
+from app.limiter.redis_limiter import RedisLimiter
 from app.queue.flows import Flows
+from app.redis_wire.scripts import Scripts
+from app.rules.cache import RuleCache
+from app.settings import Settings
+from consumers.draining import Draining
+from consumers.slots import SlotSource
+from sync.publisher import Publisher
 from tests.support.admin_in_process import Admin
 from tests.support.flow_steps import accepted, active, deferral, take
+from tests.support.rules import publish_all
 
 RULE: dict[str, Any] = {"rule_id": "r", "key_type": "user", "key_value": "*", "limit": 5, "window_seconds": 60}
 RULE |= {"on_limit": "defer"}
@@ -83,3 +92,18 @@ async def test_the_next_version_of_the_rule_decides_again(admin: Admin, flows: F
     last = await flows.snapshot(flow)
     assert last is not None
     assert last.paused
+
+
+async def test_a_worker_parks_what_is_left_of_it_and_sends_nothing(
+    flows: Flows, cache: Redis, counting: Scripts, settings: Settings
+) -> None:
+    await publish_all(Publisher(cache), [], 1)  # the rules are known, and it is not among them
+    await accepted(flows, deferral(rule=active(revision=5, paused=True)))
+    [flow] = await take(flows)
+    slots = SlotSource(RedisLimiter(counting), flows, RuleCache(cache, settings), settings)
+    nothing_is_sent: Any = None
+    draining = Draining(flows, slots, nothing_is_sent, nothing_is_sent, 200_000, "c")
+    await draining.drain(flow, lambda: False)
+    assert (await flows.take(0, 10, 1000)) == (None, []), "it is due no more"
+    await flows.reschedule("r", active(revision=6))
+    assert len(await take(flows)) == 1
