@@ -96,6 +96,9 @@ class NoRules:
     def hgetall(self, name: str) -> None:
         self._asked.append({})
 
+    def hmget(self, name: str, fields: list[str]) -> None:
+        self._asked.append([None] * len(fields))
+
     async def execute(self) -> list[object]:
         return self._asked
 
