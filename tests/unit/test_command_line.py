@@ -137,6 +137,7 @@ COMMANDS = [
     ["explain"],
     ["token"],
     ["keygen"],
+    ["status"],
     [],
 ]
 HARMLESS = {"up", "edge", "admin", "worker", "sync", "issuer", "keygen"}
