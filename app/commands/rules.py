@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -180,7 +181,7 @@ def history(rule_id: RuleIdArgument, as_json: AsJson = False, data_dir: DataDir 
         print(json.dumps(found, indent=2))
         return
     versions = found["versions"]
-    for newer, older in zip(versions, [*versions[1:], None], strict=True):
+    for newer, older in zip_longest(versions, versions[1:]):
         print("\n".join(_version(newer, older)))
 
 

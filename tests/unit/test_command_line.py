@@ -135,6 +135,7 @@ COMMANDS = [
     *(["drain", one] for one in DRAINS),
     *(["dead-letters", one] for one in ["list", "get", "replay", "delete"]),
     ["explain"],
+    ["status"],
     ["token"],
     ["keygen"],
     ["status"],
@@ -183,6 +184,7 @@ def _name(command: Any) -> str:  # noqa: ANN401 - typer's CommandInfo
 @hypothesis_settings(max_examples=150)
 @given(st.sampled_from(COMMANDS), ARGUMENTS)
 @example(["token"], ["a", "--expires", "²s"])
+@example(["rules", "history"], ["0"])
 @example(["drain", "set"], ["r", "9" * 5000 + "/s"])
 @example(["rules", "get"], ["x" * 70_000])
 @example(["rules", "get"], ["a\nb"])
