@@ -91,10 +91,10 @@ async def _set_paused(
     try:
         rule = await _edit(parts, rule_id, operator, precondition, paused=paused)
     except NotFound:
-        precondition.check(rule_id, None)
-        if await parts.operations.set_paused(rule_id, paused=paused):
-            return Response(status_code=204)
-        raise
+        names_a_version = precondition != Precondition()
+        if names_a_version or not await parts.operations.set_paused(rule_id, paused=paused):
+            raise
+        return Response(status_code=204)
     if not rule.enabled:
         await parts.operations.set_paused(rule_id, paused=paused)
     return rule_response(rule)

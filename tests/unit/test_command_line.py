@@ -135,7 +135,6 @@ COMMANDS = [
     *(["drain", one] for one in DRAINS),
     *(["dead-letters", one] for one in ["list", "get", "replay", "delete"]),
     ["explain"],
-    ["status"],
     ["token"],
     ["keygen"],
     ["status"],
