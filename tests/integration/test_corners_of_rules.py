@@ -29,7 +29,7 @@ ITEM = re.compile(r'"[a-z0-9_-]+"((?:;[a-z]+=\d+)+)')
 
 @pytest.fixture
 async def edge(settings: Settings, cache: Redis) -> AsyncIterator[Edge]:
-    async with edge_running(settings, cache, counters_timeout_ms=5000.0) as running:
+    async with edge_running(settings, cache, counters_timeout_ms=5000.0, poll_limit_per_s=100_000.0) as running:
         yield running
 
 

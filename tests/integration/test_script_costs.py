@@ -15,7 +15,10 @@ from tests.benchmarks.cost_meter import Growth, compare, scripts_of
 from tests.benchmarks.cost_situations import MOST_GROWTH, MOST_US, measure
 from tests.benchmarks.population import Population
 
-pytestmark = pytest.mark.plain  # tests/benchmarks/cost_meter.py says why
+pytestmark = [
+    pytest.mark.plain,  # tests/benchmarks/cost_meter.py says why
+    pytest.mark.xdist_group("script-costs"),  # what is measured is measured once
+]
 
 FEW, MANY = 1_000, 100_000
 JOBS = 30

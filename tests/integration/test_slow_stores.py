@@ -43,11 +43,12 @@ async def test_a_callers_first_request_waits_for_its_rules(settings: Settings, c
             answers = [await edge.get("/", edge.bearer(f"u{number}")) for number in range(5)]
         assert [answer.status for answer in answers] == [200] * 5
         reasons = {"counters_timeout"}
-        assert sum(edge.counted(WITHOUT_COUNTERS, reason=reason) for reason in reasons) == 5
+        counted = sum(edge.counted(WITHOUT_COUNTERS, reason=reason) for reason in reasons)
+        assert 1 <= counted <= 5, "a late answer may still come before a busy process has looked at its clock"
         logged = [line for line in lines if line["event"] == "decided_without_counters"]
         assert {line["reason"] for line in logged} == reasons
         assert logged[0]["left_out"] == 0
-        assert sum(1 + line["left_out"] for line in logged) <= 5
+        assert sum(1 + line["left_out"] for line in logged) <= counted
 
 
 async def test_every_answer_503_is_counted_and_logged_by_its_reason(settings: Settings, cache: Redis) -> None:
