@@ -132,7 +132,8 @@ async def test_who_waits_for_exactly_as_long_as_it_is_told_is_served(system: Sys
 async def test_cancel_and_send_exclude_each_other(system: System) -> None:
     """204 and it never arrives, or 409 and it does, while a worker sends as fast as it may."""
     await system.request("POST", "/first", "racing")
-    jobs = [(await system.request("POST", f"/race/{n}", "racing")).json()["id"] for n in range(60)]
+    accepted = await asyncio.gather(*(system.request("POST", f"/race/{n}", "racing") for n in range(120)))
+    jobs = [answer.json()["id"] for answer in accepted]
     statuses = {}
     await system.ended(jobs[0], "racing")
     for pair in zip(reversed(jobs), jobs, strict=True):  # from both ends, until they meet where the worker is
