@@ -19,7 +19,9 @@ DEFERS = {"key_type": "user", "limit": 1, "window_seconds": 5, "on_limit": "defe
 DRAIN = {"limit": 50, "window_seconds": 1}
 
 STRUCTURAL = {
-    "cache": re.compile(rb"rules:(index|version|state|buckets|floor|epoch)|rule:[^:]+:.*"),  # as many as operators wrote rules
+    "cache": re.compile(
+        rb"rules:(index|version|state|buckets|floor|epoch)|rule:[^:]+:.*"
+    ),  # as many as operators wrote rules
     "queue": re.compile(
         rb"\{q\d+\}:(jobs|clock|priorities|revisions)"  # an empty stream with its group; a time; by priority; by rule
         rb"|\{q\d+\}:dead"  # dead letters that last: forgotten with their records
