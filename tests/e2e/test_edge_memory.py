@@ -86,8 +86,14 @@ async def system(
     settings: Settings, tmp_path: Path, app_server: tuple[AppServer, int]
 ) -> AsyncIterator[tuple[System, AppServer]]:
     url = f"http://127.0.0.1:{app_server[1]}"
-    patient = {"PENSTOCK_STALL_TIMEOUT_S": "300", "PENSTOCK_MAX_BODY_BYTES": "0"}
-    async with running(settings, tmp_path, workers=0, PENSTOCK_UPSTREAMS=url, **patient) as system:
+    async with running(
+        settings,
+        tmp_path,
+        workers=0,
+        PENSTOCK_UPSTREAMS=url,
+        PENSTOCK_STALL_TIMEOUT_S="300",
+        PENSTOCK_MAX_BODY_BYTES="0",
+    ) as system:
         yield system, app_server[0]
 
 
