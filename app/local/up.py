@@ -229,7 +229,8 @@ class LocalSystem:
         )
 
     def _print_summary(self, front: str, admin_url: str) -> None:
-        command = "penstock" if shutil.which("penstock") else str(Path(_penstock()))
+        activate = _activation()
+        command = "penstock" if activate or shutil.which("penstock") else str(Path(_penstock()))
         own_issuer = self._settings.jwks_url is not None
         where = "" if self._data_dir == Path(".penstock") else f" --data-dir {self._data_dir}"
         _print(
@@ -239,12 +240,21 @@ class LocalSystem:
   upstream {self._environment["PENSTOCK_UPSTREAMS"]}
   data     {self._data_dir.resolve()}   (with logs/ and runtime.json)
 
-Try:
-  TOKEN={"…  # of your issuer" if own_issuer else f"$({command} token alice{where})"}
+Try{", in another terminal" if activate else ""}:
+{activate}  TOKEN={"…  # of your issuer" if own_issuer else f"$({command} token alice{where})"}
   curl -i {front}/hello -H "Authorization: Bearer $TOKEN"
   {command} rules list{where}
 """,
         )
+
+
+def _activation() -> str:
+    """The line with which another terminal finds `penstock`; nothing where it is not in a virtual environment."""
+    script = Path(sys.prefix) / "bin" / "activate"
+    if sys.prefix == sys.base_prefix or not script.is_file():
+        return ""
+    here = Path.cwd()
+    return f"  source {script.relative_to(here) if script.is_relative_to(here) else script}\n"
 
 
 def _own_broker(options: UpOptions) -> tuple[int, int] | None:

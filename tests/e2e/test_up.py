@@ -33,6 +33,15 @@ def test_everything_starts_is_named_and_ends(tmp_path: Path) -> None:
                 metrics = httpx.get(f"{process['ops_url']}/metrics")
                 assert metrics.status_code == 200
         assert up.get("/hello").status_code == 200
+        to_try = up.said().split("Try")[1].split("\n\n")[0].splitlines()[1:]
+        terminal = subprocess.run(  # another one, which does not know the virtual environment
+            ["bash", "-euc", "\n".join(to_try)],
+            env={"PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "HTTP/1.1 200" in terminal.stdout, to_try
         edge = up.pids("edge")[0]
         command = Path(f"/proc/{edge}/cmdline").read_bytes().split(b"\0")
         assert b"edge" in command
