@@ -3,12 +3,13 @@
 import re
 
 _VERSION_BYTES = len(b"HTTP/1.1")
+_OTHER_PROTOCOL = re.compile(rb" (?:RTSP|ICE)/")
 
 
 class RequestLines:
     """The bytes in which the line of the current request stands, as the parser receives them."""
 
-    __slots__ = ("_at_start", "_data", "_earlier", "_is_first", "_is_within")
+    __slots__ = ("_at_start", "_data", "_earlier", "_is_first", "_is_within", "_other_targets")
 
     def __init__(self) -> None:
         self._data = b""
@@ -20,10 +21,13 @@ class RequestLines:
         """Whether no request has begun in this data, and none was going on before it."""
         self._at_start = False
         """Whether the current request begins where the data does."""
+        self._other_targets: set[bytes] | None = None
+        """What stands before the name of another protocol in this data; None until somebody asks."""
 
     def receive(self, data: bytes) -> None:
         """These bytes are about to be parsed."""
         self._data = data
+        self._other_targets = None
         self._is_first = not self._is_within
 
     def received(self, *, in_head: bool) -> None:
@@ -51,6 +55,20 @@ class RequestLines:
             if end >= _VERSION_BYTES:
                 return data.startswith(b"HTTP/", end - _VERSION_BYTES)
         # Where the line begins is not known. What looks like it in another place of these bytes is taken for it.
-        raw = b"".join([*self._earlier, data])
-        self._earlier = []
-        return re.search(re.escape(url) + rb" +(?:RTSP|ICE)/", raw) is None
+        if self._earlier:
+            earlier, self._earlier = self._earlier, []
+            return url not in _other_targets(b"".join([*earlier, data]))
+        if self._other_targets is None:  # once for all requests in this data, which may be thousands
+            self._other_targets = _other_targets(data)
+        return url not in self._other_targets
+
+
+def _other_targets(data: bytes) -> set[bytes]:
+    """The words before the names of other protocols, in one pass over the data."""
+    targets = set()
+    begin = 0
+    for found in _OTHER_PROTOCOL.finditer(data):
+        before = data[begin : found.start()].rstrip(b" ")
+        targets.add(before[before.rfind(b" ") + 1 :])
+        begin = found.start()
+    return targets

@@ -35,21 +35,24 @@ class RequestParser:
 
     def feed(self, data: bytes) -> None:
         """Parse these bytes. Raises MalformedRequest, HeadTooLarge, TargetTooLong, and what the connection raises."""
-        assert self._parser is not None
-        self._bytes_since_progress += len(data)
         self._lines.receive(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as paused:
-            self._bytes_since_progress = 0
-            self._ignore_upgrade()
-            self.feed(data[paused.args[0] :])
-            return
-        except httptools.HttpParserCallbackError as error:
-            # The context of llhttp's error is not reliable: compiled coroutines may leave an exception of theirs there.
-            raise self._error or error from None
-        except httptools.HttpParserError as error:
-            raise MalformedRequest(f"The request is not well-formed HTTP/1.1: {error}.") from error
+        rest = memoryview(data)  # what follows an upgrade is not copied: there may be thousands of them
+        while True:
+            assert self._parser is not None
+            self._bytes_since_progress += len(rest)
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as paused:
+                self._bytes_since_progress = 0
+                self._ignore_upgrade()
+                rest = rest[paused.args[0] :]
+                continue
+            except httptools.HttpParserCallbackError as error:
+                # The context of llhttp's error is not reliable: compiled coroutines leave exceptions of theirs there.
+                raise self._error or error from None
+            except httptools.HttpParserError as error:
+                raise MalformedRequest(f"The request is not well-formed HTTP/1.1: {error}.") from error
+            break
         self._lines.received(in_head=self._in_head)
         # The parser calls nothing while a header, a trailer or a chunk extension goes on and on.
         if self._bytes_since_progress > self._limits.header_bytes:
