@@ -48,6 +48,7 @@ from app.queue.disk import Disk
 from app.queue.operations import Operations
 from app.queue.records import Records
 from app.redis_wire.scripts import Scripts
+from app.rules.bulk import BulkWriter
 from app.rules.cache import RuleCache
 from app.rules.store import RuleStore
 from app.settings import Settings
@@ -88,8 +89,10 @@ async def run_admin(process: Process) -> None:
         rules = RuleCache(clients.cache, settings)
         verifier = TokenVerifier(settings, clients.http, settings.admin_audience)
         unavailability = Unavailability(process.registry, TroubleLog())
+        database = mongo[settings.mongodb_database]
         parts = AdminParts(
-            store=RuleStore(mongo[settings.mongodb_database]),
+            store=RuleStore(database),
+            bulk_writer=BulkWriter(database),
             authenticator=OperatorAuthenticator(verifier, settings),
             rules_in_force=rules,
             limiter=RedisLimiter(clients.counter_scripts),

@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import InvalidRule
+from app.rules.bounds import MAX_RULES_AT_ONCE
 from app.rules.bulk import Outcome
 from app.rules.documents import DocumentKey
 from app.rules.model import Rule, editable_fields, parse_rule
 from app.web.excerpt import one_line
 from app.web.openapi import schemas_of
+from app.web.validation import first_problem
 
-MAX_RULES = 1000
 BULK_RULES = "RuleSet"
 
 
@@ -21,10 +22,10 @@ class RuleSet(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    rules: Annotated[list[dict[str, Any]], Field(max_length=MAX_RULES)] = []
-    delete: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_RULES)] = []
+    rules: Annotated[list[dict[str, Any]], Field(max_length=MAX_RULES_AT_ONCE)] = []
+    delete: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_RULES_AT_ONCE)] = []
     """The ids of rules."""
-    delete_documents: Annotated[list[str], Field(max_length=MAX_RULES)] = []
+    delete_documents: Annotated[list[str], Field(max_length=MAX_RULES_AT_ONCE)] = []
     """The `document_key` of documents that are not valid rules, as the list of rules gives it."""
 
 
@@ -58,9 +59,7 @@ def parse_bulk(fields: dict[str, Any]) -> tuple[list[Rule], list[DocumentKey]]:
     try:
         rule_set = RuleSet.model_validate(fields)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InvalidRule(one_line(f"{where}: {first['msg']}")) from error
+        raise InvalidRule(first_problem(error)) from error
     rules = [_rule(number, fields) for number, fields in enumerate(rule_set.rules, 1)]
     keys = [DocumentKey.of(rule_id) for rule_id in rule_set.delete]
     names = Counter([*(rule.rule_id for rule in rules), *(key.name for key in keys)])

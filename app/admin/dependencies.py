@@ -8,15 +8,20 @@ from fastapi import Depends, Request
 from app.admin.operator_authenticator import OperatorAuthenticator
 from app.limiter.limiter import Limiter
 from app.queue.operations import Operations
+from app.rules.bulk import BulkWriter
 from app.rules.cache import RuleCache
 from app.rules.store import RuleStore
 
 
 @dataclass(frozen=True, slots=True)
 class AdminParts:
-    """What the routes use. `store` holds the rules as written, `rules_in_force` as edges and workers see them."""
+    """What the routes use.
+
+    `store` and `bulk_writer` read and write rules in MongoDB; `rules_in_force` are those of edges and workers.
+    """
 
     store: RuleStore
+    bulk_writer: BulkWriter
     authenticator: OperatorAuthenticator
     rules_in_force: RuleCache
     limiter: Limiter

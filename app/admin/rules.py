@@ -26,7 +26,6 @@ from app.admin.schemas import (
     without_id,
 )
 from app.errors import Conflict, InvalidInput, InvalidRule, NotFound
-from app.rules.bulk import BulkWriter
 from app.rules.digest import etag_of
 from app.rules.model import MAX_VERSION, Rule, RuleId, editable_fields, parse_rule, to_json
 from app.rules.store import MAX_ATTEMPTS, RuleStore, StoredRule, changed_too_often
@@ -100,7 +99,7 @@ async def put_rules(operator: AsAdmin, parts: AdminPartsOf, body: ObjectBody, dr
     The answer says what was done with each. With `dry_run` it says what would be done, and nothing is written.
     """
     rules, deleted = parse_bulk(body)
-    outcomes = await BulkWriter(parts.store.database).apply(rules, deleted, operator.name, dry_run=dry_run)
+    outcomes = await parts.bulk_writer.apply(rules, deleted, operator.name, dry_run=dry_run)
     return _json({"outcomes": [outcome_fields(outcome) for outcome in outcomes]})
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from app.commands.admin_client import AdminClient
+from app.rules.bounds import MAX_RULES_AT_ONCE
 
-MAX_RULES = 1000
 MAX_PAGE_BYTES = 900_000
 """The admin API accepts bodies of 1 MiB."""
 
@@ -20,16 +20,16 @@ def pages(rules: Sequence[dict[str, Any]], surplus: Sequence[tuple[str, Mapping[
     size = 0
     for fields in rules:
         length = len(json.dumps(fields))
-        if page["rules"] and (len(page["rules"]) == MAX_RULES or size + length > MAX_PAGE_BYTES):
+        if page["rules"] and (len(page["rules"]) == MAX_RULES_AT_ONCE or size + length > MAX_PAGE_BYTES):
             yield page
             page, size = {"rules": []}, 0
         page["rules"].append(fields)
         size += length
     if page["rules"]:
         yield page
-    for first in range(0, len(surplus), MAX_RULES):
+    for first in range(0, len(surplus), MAX_RULES_AT_ONCE):
         deletions: Page = {}
-        for _, named in surplus[first : first + MAX_RULES]:
+        for _, named in surplus[first : first + MAX_RULES_AT_ONCE]:
             for kind, name in named.items():
                 deletions.setdefault(kind, []).append(name)
         yield deletions

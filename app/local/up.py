@@ -22,8 +22,10 @@ from app.local.runtime import FILE as RUNTIME_FILE
 from app.local.runtime import remove_runtime, write_runtime
 from app.local.store_password import ensure_password
 from app.local.supervisor import SupervisedProcess, Supervisor
+from app.rules.bounds import MAX_RULES_AT_ONCE
+from app.rules.bulk import BulkWriter
 from app.rules.file import read_rules_file
-from app.rules.model import Rule, editable_fields, to_json
+from app.rules.model import Rule
 from app.rules.store import RuleStore
 from app.settings import Settings, load_settings
 
@@ -184,14 +186,14 @@ class LocalSystem:
         url = self._environment.get("PENSTOCK_MONGODB_URL", self._settings.mongodb_url)
         client = mongodb(self._settings.model_copy(update={"mongodb_url": url}))
         try:
-            store = RuleStore(client[self._settings.mongodb_database])
-            await store.setup(self._settings.history_days)
-            existing = {rule.rule_id: _content(rule) for rule in (await store.all())[0]}
-            changed = [rule for rule in self._rules if existing.get(rule.rule_id) != _content(rule)]
-            for rule in changed:
-                await store.put(rule, "penstock up")
+            database = client[self._settings.mongodb_database]
+            await RuleStore(database).setup(self._settings.history_days)
+            writer, changed = BulkWriter(database), 0
+            for first in range(0, len(self._rules), MAX_RULES_AT_ONCE):
+                page = self._rules[first : first + MAX_RULES_AT_ONCE]
+                changed += sum(one.outcome != "unchanged" for one in await writer.apply(page, (), "penstock up"))
             if self._rules:
-                _print(f"{len(self._rules)} rules from {self._options.rules}, {len(changed)} of them new or changed")
+                _print(f"{len(self._rules)} rules from {self._options.rules}, {changed} of them new or changed")
         finally:
             client.close()
 
@@ -285,10 +287,6 @@ def _aof_notice(lines: list[str]) -> str:
 
 def _penstock() -> str:
     return str(Path(sys.executable).parent / "penstock")
-
-
-def _content(rule: Rule) -> dict[str, object]:
-    return editable_fields(to_json(rule))
 
 
 def _free_port() -> int:

@@ -26,6 +26,8 @@ class _Repeated:
 class TroubleLog:
     """Logs trouble that may come with every request: each event and reason at most once a second.
 
+    Every line that is written passes RepeatedLines too, but making one takes longer than refusing a request.
+
     `left_out` in a line says how often that trouble was not logged since the line before it. Events and reasons must be
     few and fixed.
     """

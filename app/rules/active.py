@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from app.identity.caller import Caller, claim_text
 from app.limiter.policy import Policy
-from app.rules.model import Rule, first_problem
+from app.rules.model import Rule
 from app.web.excerpt import excerpt
 from app.web.paths import prefix_form
+from app.web.validation import first_problem
 
 log = structlog.get_logger()
 

@@ -15,6 +15,9 @@ MAX_UNITS_PER_S = 1_000_000
 MAX_REFILL_S = 10 * MAX_WINDOW_S
 """How long a spent burst may take until all of it is free again; no wait is longer."""
 
+MAX_RULES_AT_ONCE = 1000
+"""How many rules one request or transaction writes."""
+
 _ROUNDING = 1 + 1e-9
 
 

@@ -25,8 +25,8 @@ from app.rules.bounds import DAY_S, MAX_UNITS, MAX_WINDOW_S, MIN_WINDOW_S, requi
 from app.rules.key_types import BY_FAMILY, DEFAULT, KEY_TYPES
 from app.rules.key_types import PATTERN as KEY_TYPE_PATTERN
 from app.rules.keys import WILDCARD
-from app.web.excerpt import one_line
 from app.web.paths import prefix_form
+from app.web.validation import first_problem
 
 MAX_VERSION = 2**53 - 1
 """The largest integer that every JSON reader reads exactly."""
@@ -291,14 +291,3 @@ def to_json(rule: Rule) -> dict[str, Any]:
     """Write a rule as the admin API and rules files show it: fields at their defaults are left out."""
     fields = rule.model_dump(mode="json", exclude_defaults=True)
     return fields | {"version": rule.version}
-
-
-def first_problem(error: ValidationError) -> str:
-    """Describe one problem. An unknown field comes first: it may be the misspelled name of one that is missing."""
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    problem = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
-    where = one_line(".".join(str(part) for part in problem["loc"]))
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: is not a known field"
-    message = one_line(problem["msg"].removeprefix("Value error, "))
-    return f"{where}: {message}" if where else message

@@ -74,7 +74,7 @@ class RuleStore:
     """Reads and writes rules. Every method raises RulesUnavailable if MongoDB can't be reached."""
 
     def __init__(self, database: MongoDatabase) -> None:
-        self.database = database
+        self._database = database
         self._rules = database.get_collection(COLLECTION, write_concern=WriteConcern("majority"))
         self._documents = database.get_collection(COLLECTION, codec_options=RAW)
         self._records = database.get_collection(RECORDS, write_concern=WriteConcern("majority"))
@@ -85,8 +85,8 @@ class RuleStore:
         with mongodb_errors():
             for name in (COLLECTION, RECORDS, HISTORY):
                 with suppress(CollectionInvalid):
-                    await self.database.create_collection(name)
-            await self.database.command("collMod", COLLECTION, validator=mongodb_schema(), validationLevel="moderate")
+                    await self._database.create_collection(name)
+            await self._database.command("collMod", COLLECTION, validator=mongodb_schema(), validationLevel="moderate")
             await self._rules.create_index([("key_type", 1), ("key_value", 1)])
             await self._history.create_index([("rule_id", 1), ("version", -1), ("revision", -1)])
             await self._keep_history_for(history_days * 86_400)
@@ -98,7 +98,7 @@ class RuleStore:
             if error.code != _INDEX_OPTIONS_CONFLICT:
                 raise
             index = {"keyPattern": {"at": 1}, "expireAfterSeconds": seconds}
-            await self.database.command("collMod", HISTORY, index=index)
+            await self._database.command("collMod", HISTORY, index=index)
 
     async def all(self) -> tuple[list[Rule], list[RuleDocument]]:
         """All valid rules in the order of their ids, and the documents that are not valid rules."""

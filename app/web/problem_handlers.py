@@ -9,8 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import PenstockError, Unavailable
-from app.web.excerpt import excerpt
 from app.web.problems import Reply, add_own_headers, error_reply, problem
+from app.web.validation import problem_text
 
 OnUnavailable = Callable[[Unavailable], None]
 
@@ -87,7 +87,4 @@ def _matches(path: str, template: str) -> bool:
 
 async def _on_invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError), "the handler is registered for this class"
-    first = error.errors()[0]
-    where = ".".join(excerpt(str(part)) for part in first["loc"])
-    message = excerpt(first["msg"].removeprefix("Value error, "))
-    return response_of(problem(422, f"{where}: {message}" if where else message))
+    return response_of(problem(422, problem_text(error.errors()[0])))

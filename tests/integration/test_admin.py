@@ -12,6 +12,7 @@ from app.identity.tokens import TokenVerifier
 from app.limiter.redis_limiter import RedisLimiter
 from app.queue.operations import Operations
 from app.redis_wire.scripts import Scripts
+from app.rules.bulk import BulkWriter
 from app.rules.cache import RuleCache
 from app.rules.model import parse_rule
 from app.rules.store import RuleStore
@@ -112,7 +113,12 @@ async def test_without_mongodb_it_is_a_503(admin: Admin, cache: Redis, counting:
         operations = Operations(cache, queueing, settings)
         app = build_admin(
             AdminParts(
-                RuleStore(mongo["x"]), authenticator, RuleCache(cache, settings), RedisLimiter(counting), operations
+                RuleStore(mongo["x"]),
+                BulkWriter(mongo["x"]),
+                authenticator,
+                RuleCache(cache, settings),
+                RedisLimiter(counting),
+                operations,
             )
         )
         transport = httpx.ASGITransport(app)

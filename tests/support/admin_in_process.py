@@ -16,6 +16,7 @@ from app.identity.tokens import TokenVerifier
 from app.limiter.redis_limiter import RedisLimiter
 from app.queue.operations import Operations
 from app.redis_wire.scripts import Scripts
+from app.rules.bulk import BulkWriter
 from app.rules.cache import RuleCache
 from app.rules.store import RuleStore
 from app.settings import Settings
@@ -68,7 +69,9 @@ async def admin_running(
             RuleCache(cache, settings),
             Operations(queue, queueing, settings),
         )
-        app = build_admin(AdminParts(store, authenticator, rules, RedisLimiter(counting), operations))
+        app = build_admin(
+            AdminParts(store, BulkWriter(database), authenticator, rules, RedisLimiter(counting), operations)
+        )
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
             yield Admin(client, issuer, database["rules"])

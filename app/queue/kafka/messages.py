@@ -19,8 +19,8 @@ from app.limiter.keys import descriptor
 from app.queue.model import Deferral, FrozenCharge
 from app.rules.active import ActiveRule
 from app.rules.model import RuleId, Token
-from app.web.excerpt import excerpt
 from app.web.headers import to_store, to_upstream
+from app.web.validation import first_problem
 
 VERSION = "penstock-version"
 JOB = "penstock-job"
@@ -148,6 +148,4 @@ def _submitted_job(value: bytes) -> SubmittedJob:
     try:
         return SubmittedJob.model_validate_json(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(excerpt(str(part)) for part in first["loc"])
-        raise UnreadableMessage(f"{where}: {excerpt(first['msg'])}".lstrip(": ")) from error
+        raise UnreadableMessage(first_problem(error)) from error

@@ -80,14 +80,18 @@ local function contended_counter(flow)
   end
 end
 
--- A ring has the highest priority of its flows, which moves its place in `due`.
-local function set_ring_priority(unit, old, priority)
+-- A flow or a ring gets another priority. due: the time at which it is due, nil or false where it is not
+local function set_priority(unit, old, priority, due)
   call('HSET', flow_key(unit), 'priority', priority)
-  local due = old and call('ZSCORE', P .. 'due:' .. old, unit)
   if due then
     call('ZREM', P .. 'due:' .. old, unit)
     call('ZADD', P .. 'due:' .. priority, due, unit)
   end
+end
+
+-- A ring has the highest priority of its flows.
+local function set_ring_priority(unit, old, priority)
+  set_priority(unit, old, priority, old and call('ZSCORE', P .. 'due:' .. old, unit))
 end
 
 local function add_priority_to_ring(unit, priority)

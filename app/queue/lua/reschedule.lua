@@ -24,19 +24,16 @@ end
 
 local function move(flow, due, from, to)
   local ring = call('HGET', flow_key(flow), 'ring')
-  call('HSET', flow_key(flow), 'priority', to)
   call('ZADD', P .. 'priorities', to, to)
+  set_priority(flow, from, to, not ring and due)
   if ring then
     add_priority_to_ring('~' .. ring, to)
     remove_priority_from_ring('~' .. ring, from)
-  elseif due then
-    call('ZREM', P .. 'due:' .. from, flow)
-    call('ZADD', P .. 'due:' .. to, due, flow)
   end
 end
 
 -- When a waiting flow is worth a look, or nil where it waits for no longer than it should.
-local function look_at(due, known)
+local function next_look_at(due, known)
   if not ratio or not due or known ~= old_revision then
     return now
   end
@@ -72,7 +69,7 @@ local function reschedule_own(flow, known, parked, of_flow)
   if parked then
     call('HDEL', flow_key(flow), 'parked')
   end
-  local at = look_at(due, known)
+  local at = next_look_at(due, known)
   if at then
     hurry(flow, at)
   end
