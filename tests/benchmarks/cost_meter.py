@@ -19,10 +19,8 @@ from app.redis_wire.node import Node
 from app.redis_wire.resp import command
 from app.redis_wire.scripts import source
 
-NOISE_US = 700
-"""Cheaper calls count as this much in ratios: whether the records of a few jobs are in a cache of the processor makes
-that much of a difference.
-"""
+NOISE_US = 200
+"""Cheaper calls count as this much in ratios, since a cold cache alone makes a difference there."""
 
 CALIBRATIONS = 50
 Call = Callable[[], Awaitable[object]]

@@ -211,9 +211,9 @@ def random_messages(randomness: random.Random, job_ids: list[str]) -> Callable[[
         fields = GOOD | {"subject": text(20), "issuer": text(20), "body": text(50), "target": "/fuzz"}
         match randomness.randrange(6):
             case 0:
-                return None
+                return randomness.choice([None, randomness.randbytes(randomness.randrange(200))])
             case 1:
-                return randomness.randbytes(randomness.randrange(200))
+                return json.dumps(fields).encode()
             case 2:
                 return json.dumps(anything()).encode()
             case 3:
@@ -252,5 +252,5 @@ async def test_two_thousand_random_messages_stop_nothing(kafka: Kafka) -> None:
     outcomes = {name: kafka.intake_count(name) for name in ("resident", "spilled", "skipped", "refused")}
     print(outcomes)
     assert sum(outcomes.values()) >= 2001
-    assert outcomes["resident"] + outcomes["spilled"] > 5, "some of them are jobs"
+    assert outcomes["resident"] + outcomes["spilled"] > 50, "some of them are jobs"
     assert outcomes["refused"] > 500, "and many are not"
