@@ -126,8 +126,11 @@ class Settings(BaseSettings):
     """The key (PEM) of the client certificate."""
 
     # Identity
-    auth: Literal["optional", "required"] = "optional"
-    """`optional`: requests without a token are served and counted by address. `required`: they are answered 401."""
+    auth: Literal["optional", "required", "passthrough"] = "optional"
+    """`optional`: requests without a token are served and counted by address. `required`: they are answered 401.
+    `passthrough`: as `optional`, and a bearer token that is no JWT, or a JWT of another issuer, is forwarded as it
+    came; its caller is anonymous. In each case a bad token of `PENSTOCK_JWT_ISSUER` is answered 401.
+    """
     jwks_url: HttpUrl | None = None
     """Where your issuer publishes its keys. `penstock up` starts the development issuer if it is not set."""
     jwks_refresh_s: float = Field(300.0, gt=0)

@@ -10,6 +10,7 @@ from cachetools import TTLCache
 from app.errors import TooManyRequests, Unauthenticated
 from app.identity.addresses import ClientAddresses
 from app.identity.caller import TIME_CLAIMS, Caller, claim_text
+from app.identity.foreign_tokens import names_issuer
 from app.identity.issuer_keys import IssuerKey
 from app.identity.tokens import TokenVerifier, VerifiedClaims, bearer_token
 from app.process.lru_cache import TwoGenerationLRUCache
@@ -19,6 +20,7 @@ from app.web.headers import Headers
 CACHE_SIZE = 20_000
 TOKEN_CACHE_BYTES = 32 << 20
 TOKEN_OVERHEAD_BYTES = 1024
+FOREIGN_CACHE_BYTES = 8 << 20
 MAX_ADDRESSES = 10_000
 BAD_TOKEN_WINDOW_S = 60
 
@@ -69,9 +71,12 @@ class Authenticator:
         self._verifier = verifier
         self._clock = clock
         self._required = settings.auth == "required"
+        self._passes_foreign = settings.auth == "passthrough"
+        self._issuer = settings.jwt_issuer
         self._addresses = ClientAddresses(settings.trusted_proxies)
         self._anonymous: TwoGenerationLRUCache[str, Caller] = TwoGenerationLRUCache(CACHE_SIZE)
         self._tokens: TwoGenerationLRUCache[bytes, _VerifiedToken] = TwoGenerationLRUCache(TOKEN_CACHE_BYTES, _weight)
+        self._foreign: TwoGenerationLRUCache[bytes, bool] = TwoGenerationLRUCache(FOREIGN_CACHE_BYTES, _weight)
         self._bad_tokens = BadTokenLimit(settings.bad_tokens_per_minute)
 
     def cached_caller(self, request: Credentials) -> Caller | None:
@@ -83,6 +88,8 @@ class Authenticator:
         if request.authorization is None:
             return self._without_token(address)
         token = self._tokens.get(request.authorization)
+        if token is None and self._passes_foreign and self._foreign.get(request.authorization):
+            return self._without_token(address)
         if token is None or not token.key.trusted or self._clock() >= token.until_s:
             return None
         return token.caller_at(address)
@@ -109,6 +116,9 @@ class Authenticator:
         token = bearer_token([authorization])
         if token is None:
             return self._without_token(address)
+        if self._passes_foreign and self._is_foreign(token):
+            self._foreign.put(authorization, True)
+            return self._without_token(address)
         self._bad_tokens.check(address)
         try:
             verified = await self._verifier.verified(token)
@@ -118,6 +128,9 @@ class Authenticator:
         cached = _cacheable(verified, address)
         self._tokens.put(authorization, cached)
         return cached.caller
+
+    def _is_foreign(self, token: str) -> bool:
+        return self._issuer is None or not names_issuer(token, self._issuer)
 
     def _without_token(self, address: str) -> Caller:
         if self._required:
@@ -136,6 +149,6 @@ def _cacheable(verified: VerifiedClaims, address: str) -> _VerifiedToken:
     return _VerifiedToken(verified.claims["exp"], verified.key, Caller(claims["sub"], claims["iss"], claims, address))
 
 
-def _weight(authorization: bytes, _: _VerifiedToken) -> int:
-    """Estimate the bytes that an entry takes: the header, its claims, and a fixed overhead."""
+def _weight(authorization: bytes, _: object) -> int:
+    """Estimate the bytes that an entry takes: the header, its claims if it has any, and a fixed overhead."""
     return 2 * len(authorization) + TOKEN_OVERHEAD_BYTES

@@ -3,18 +3,21 @@
 import base64
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
 import pytest
 from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import HttpUrl
 from redis.asyncio import Redis
 
 from app.identity.issuer_keys import UNKNOWN_KID_PAUSE_S
 from app.settings import Settings
-from tests.support.edge_in_process import Edge, edge_running
+from tests.support.edge_in_process import Edge, edge_running, in_force
 from tests.support.waiting import eventually
 
 
@@ -22,6 +25,13 @@ from tests.support.waiting import eventually
 async def edge(settings: Settings, cache: Redis) -> AsyncIterator[Edge]:
     async with edge_running(settings, cache) as running:
         yield running
+
+
+def identity_key(folder: Path) -> Path:
+    key, file = Ed25519PrivateKey.generate(), folder / "identity.pem"
+    encoding = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    file.write_bytes(key.private_bytes(*encoding))
+    return file
 
 
 def encoded(part: Any) -> str:  # noqa: ANN401
@@ -73,6 +83,40 @@ async def test_a_token_is_required_where_the_setting_says_so(settings: Settings,
         answer = await edge.get("/")
         assert (answer.status, answer.headers["www-authenticate"]) == (401, 'Bearer realm="penstock"')
         assert (await edge.get("/", edge.bearer("u"))).status == 200
+
+
+async def test_tokens_of_others_pass_through_untouched(settings: Settings, cache: Redis, tmp_path: Path) -> None:
+    """Their callers are anonymous: counted by address, without `Penstock-Identity`, and owners of nothing."""
+    elsewhere = f"{encoded({'alg': 'ES256'})}.{encoded({'iss': 'elsewhere', 'sub': 'u'})}.AAAA"
+    identity = {"identity": "required", "identity_key_file": identity_key(tmp_path)}
+    async with edge_running(settings, cache, auth="passthrough", bad_tokens_per_minute=3, **identity) as edge:
+        strangers = {"match": {"anonymous": True}, "limit": 5, "window_seconds": 3600}
+        await edge.rule("strangers", key_type="ip", key_value="*", **strangers)
+        await in_force(edge, "strangers", "Authorization: Bearer sk-live-1")
+        for token in ("sk-live-1", elsewhere, "a.b.c", "sk-live-1"):
+            answer = await edge.get("/", f"Authorization: Bearer {token}")
+            assert (answer.status, answer.headers["ratelimit-policy"]) == (200, '"strangers";q=5;w=3600')
+            arrived = dict(edge.app_server.arrived[-1].headers)
+            assert arrived[b"authorization"] == f"Bearer {token}".encode()
+            assert b"penstock-identity" not in arrived
+        assert [(await edge.get("/")).status for _ in range(2)] == [200, 429], "who sends no token is the same caller"
+        assert (await edge.get("/", "Authorization: Bearer sk-live-2")).status == 429
+        listed = await edge.get("/_penstock/jobs", "Authorization: Bearer sk-live-1")
+        assert (listed.status, listed.headers["www-authenticate"]) == (401, 'Bearer realm="penstock"')
+        verified = await edge.get("/", edge.bearer("u"))
+        assert verified.status == 200
+        assert b"penstock-identity" in dict(edge.app_server.arrived[-1].headers)
+        assert "ratelimit-policy" not in verified.headers, "a caller with a token of ours is none of the strangers"
+
+
+async def test_a_bad_token_of_our_issuer_does_not_pass(settings: Settings, cache: Redis) -> None:
+    forged = f"{encoded({'alg': 'ES256', 'kid': 'k1'})}.{encoded({'iss': 'test', 'sub': 'u'})}.AAAA"
+    async with edge_running(settings, cache, auth="passthrough", bad_tokens_per_minute=3) as edge:
+        answers = [await edge.get("/", f"Authorization: Bearer {forged}") for _ in range(4)]
+        assert [answer.status for answer in answers] == [401, 401, 401, 429]
+        assert answers[0].headers["www-authenticate"] == 'Bearer error="invalid_token"'
+        assert (await edge.get("/", "Authorization: Bearer opaque")).status == 200
+        assert len(edge.app_server.arrived) == 1
 
 
 class SlowIssuer:

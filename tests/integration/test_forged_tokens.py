@@ -13,6 +13,7 @@ import pytest
 from pydantic import HttpUrl
 from redis.asyncio import Redis
 
+from app.identity.foreign_tokens import names_issuer
 from app.identity.issuer_keys import UNKNOWN_KID_PAUSE_S
 from app.settings import Settings
 from tests.support.edge_in_process import Edge, Said, edge_running, said
@@ -69,6 +70,20 @@ async def test_nothing_forged_gets_through(settings: Settings, cache: Redis) -> 
         assert len(on.site.asked) <= 1 + (time.monotonic() - started) / UNKNOWN_KID_PAUSE_S + 1
         good = await on.say(*(on.true.token(kid=kid) for kid in ("ec", "rsa", "ed")))
         assert [answer.status for answer in good] == [200, 200, 200], "what they imitate is good"
+
+
+async def test_nothing_forged_passes_where_tokens_of_others_do(settings: Settings, cache: Redis) -> None:
+    """What names our issuer is refused. What names nobody of us arrives as anybody's request without a token would."""
+    async with key_site(b"{}") as attacker, scene(settings, cache, auth="passthrough") as on:
+        corpus = list(forged(on.true, attacker.url))
+        for name, token in corpus:
+            arrived = len(on.edge.app_server.arrived)
+            (answer,) = await on.say(token)
+            passed = on.edge.app_server.arrived[arrived:]
+            assert answer.status == (401 if names_issuer(token, ISSUER) else 200), name
+            assert len(passed) == (answer.status == 200), name
+        assert sum(names_issuer(token, ISSUER) for _, token in corpus) > 300
+        assert attacker.asked == []
 
 
 @pytest.mark.parametrize("kid", ["ec", "rsa", "ed"])
