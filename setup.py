@@ -55,6 +55,7 @@ HOT = [
     "app/redis_wire/scripts.py",
     "app/rules/active.py",
     "app/rules/cache.py",
+    "app/rules/cost.py",
     "app/rules/match.py",
     "app/upstream/breaker.py",
     "app/upstream/response.py",

@@ -51,7 +51,7 @@ def charge_of(match: Match) -> Charge:
     return Charge(
         counter=live_counter(rule.rule_id, match.descriptor),
         policy=rule.policy,
-        cost=rule.cost,
+        cost=match.cost,
         shadow=rule.shadow,
         markers=backlog_markers_of(match) if rule.defers and not rule.overtaking else (),
     )
@@ -65,7 +65,7 @@ def backlog_markers_of(match: Match) -> tuple[str, ...]:
 def frozen_charges(by: Match, matches: Sequence[Match]) -> tuple[FrozenCharge, ...]:
     """What each attempt of a deferred request costs: the deferring rule first, then every other enforced rule."""
     others = [match for match in matches if match is not by and not match.rule.shadow]
-    return tuple(FrozenCharge(m.rule.rule_id, m.descriptor, m.rule.cost) for m in (by, *others))
+    return tuple(FrozenCharge(m.rule.rule_id, m.descriptor, m.cost) for m in (by, *others))
 
 
 def evaluate(matches: Sequence[Match], verdict: Verdict) -> tuple[RuleResult, ...]:

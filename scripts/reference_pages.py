@@ -19,7 +19,7 @@ from typer.models import OptionInfo
 from app import cli
 from app.edge.metrics import EdgeMetrics
 from app.process.unavailability import TroubleLog, Unavailability
-from app.rules.model import Drain, MatchConditions, QueueOptions, Rule
+from app.rules.model import Drain, MatchConditions, QueueOptions, Rule, VariableCost
 from app.settings import Settings
 from app.upstream.breaker_metrics import BreakerMetrics
 from consumers.kafka.metrics import IntakeMetrics
@@ -145,7 +145,8 @@ def _rule_fields() -> Iterator[str]:
     definitions = schema["$defs"]
     yield "## The rule"
     yield _fields_table(schema, Rule)
-    for name, model in (("match", MatchConditions), ("drain", Drain), ("queue", QueueOptions)):
+    objects = (("cost", VariableCost), ("match", MatchConditions), ("drain", Drain), ("queue", QueueOptions))
+    for name, model in objects:
         yield f"## `{name}`"
         yield _fields_table(definitions[model.__name__], model)
 
@@ -168,6 +169,8 @@ def _field_default(schema: dict[str, Any], field: FieldInfo) -> str:
 def _kind(field: dict[str, Any]) -> str:
     if "anyOf" in field:
         (field,) = [choice for choice in field["anyOf"] if choice != {"type": "null"}]
+    if "oneOf" in field:
+        return ", or ".join(map(_kind, field["oneOf"]))
     if "$ref" in field:
         return "object"
     if "enum" in field:

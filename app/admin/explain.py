@@ -13,6 +13,8 @@ from app.decision import Defer, Reject, RuleResult, charge_of, decide, evaluate
 from app.errors import InvalidInput
 from app.identity.addresses import counted_as, parse_address
 from app.identity.caller import Caller
+from app.rules.cost import with_stated_costs
+from app.rules.model import Token
 from app.web.openapi import json_request, problems
 from app.web.paths import path_forms
 
@@ -29,6 +31,7 @@ class ExplainRequest(BaseModel):
     claims: Annotated[dict[str, str | bool | int | float], Field(max_length=32)] = {}
     method: Annotated[str, Field(max_length=64)] = "GET"
     path: Annotated[str, Field(max_length=8192)] = "/"
+    headers: Annotated[dict[Token, Annotated[str, Field(max_length=8192)]], Field(max_length=64)] = {}
 
 
 class ExplainedRule(BaseModel):
@@ -70,7 +73,9 @@ async def explain(
     """Explain which rules apply to a request, what is left of each, and the decision. This spends nothing."""
     caller = Caller(request.user, "explain" if request.user else None, request.claims, _counted(request.ip))
     paths = path_forms(request.path.partition("?")[0].encode())
-    matches = await parts.rules_in_force.applicable(caller, request.method.upper(), paths)
+    headers = [(name.lower().encode(), value.encode()) for name, value in request.headers.items()]
+    applicable = await parts.rules_in_force.applicable(caller, request.method.upper(), paths)
+    matches = with_stated_costs(applicable, headers)
     verdict = await parts.limiter.inspect([charge_of(match) for match in matches]) if matches else None
     results = evaluate(matches, verdict) if verdict else ()
     return {"rules": [_rule_fields(result) for result in results], **_decision_fields(results)}
@@ -91,7 +96,7 @@ def _rule_fields(result: RuleResult) -> dict[str, Any]:
         "descriptor": result.match.descriptor,
         "limit": rule.limit,
         "window_seconds": rule.window_seconds,
-        "cost": rule.cost,
+        "cost": result.match.cost,
         "on_limit": rule.on_limit,
         "shadow": rule.shadow,
         "remaining": result.state.remaining,

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from app.commands.admin_client import AdminClient
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, parse_claims
+from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, parse_claims, parse_headers
 from app.commands.tables import print_table
 from app.rules.rate import format_rate
 
@@ -18,11 +18,15 @@ def explain(
     ip: Annotated[str, typer.Option(help="The address of the client.")] = "127.0.0.1",
     method: Annotated[str, typer.Option(help="The method of the request.")] = "GET",
     claim: Annotated[list[str] | None, typer.Option(help="A claim of the token, name=value; may be repeated.")] = None,
+    header: Annotated[
+        list[str] | None, typer.Option(help="A header of the request, name=value; may be repeated.")
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Explain which rules apply to a request, what is left of each, and the decision. This spends nothing."""
     request = {"ip": ip, "method": method, "path": path, "claims": parse_claims(claim or [])}
+    request |= {"headers": parse_headers(header or [])} if header else {}
     answer = AdminClient(data_dir).call("POST", "explain", body=request | ({"user": user} if user else {}))
     if as_json:
         print(json.dumps(answer, indent=2))
@@ -32,7 +36,7 @@ def explain(
         table.add_row(
             rule["rule_id"] + (" (shadow)" if rule["shadow"] else ""),
             rule["descriptor"],
-            format_rate(rule["limit"], rule["window_seconds"]),
+            format_rate(rule["limit"], rule["window_seconds"]) + (f", cost {rule['cost']}" if rule["cost"] > 1 else ""),
             str(rule["remaining"]) + (", backlog" if rule["backlog"] else ""),
             f"{rule['wait_seconds']:.1f} s",
             rule["on_limit"],

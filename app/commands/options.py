@@ -51,10 +51,19 @@ RuleOption = Annotated[
 
 def parse_claims(values: Iterable[str]) -> dict[str, str]:
     """Parse claims that are written `name=value`. Raises InvalidInput."""
-    claims = {}
+    return _parse_pairs("claim", values)
+
+
+def parse_headers(values: Iterable[str]) -> dict[str, str]:
+    """Parse headers that are written `name=value`. Raises InvalidInput."""
+    return _parse_pairs("header", values)
+
+
+def _parse_pairs(kind: str, values: Iterable[str]) -> dict[str, str]:
+    pairs = {}
     for text in values:
         name, separator, value = text.partition("=")
         if not separator or not name:
-            raise InvalidInput(f"{one_line(repr(text), 80)} is not a claim: write it as name=value")
-        claims[name] = value
-    return claims
+            raise InvalidInput(f"{one_line(repr(text), 80)} is not a {kind}: write it as name=value")
+        pairs[name] = value
+    return pairs

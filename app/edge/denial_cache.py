@@ -36,34 +36,38 @@ class _Entry:
 
 
 class DenialCache:
-    """Denials of requests all of whose rules reject, by the requests' counters; evicts the least recently used."""
+    """Denials of requests all of whose rules reject; evicts the least recently used.
+
+    The key of a denial names the counters and, where requests state what they cost, these costs: a request is refused
+    because one of the same cost was, and not because a dearer one was.
+    """
 
     def __init__(self, now_s: Callable[[], float] = monotonic) -> None:
         self._now_s = now_s
         self._entries: OrderedDict[tuple[str, ...], _Entry] = OrderedDict()
 
-    def get(self, matches: Sequence[Match], counters: tuple[str, ...]) -> Denial | None:
+    def get(self, matches: Sequence[Match], key: tuple[str, ...]) -> Denial | None:
         """The refusal that the counters would give now; None if they must decide."""
-        entry = self._entries.get(counters)
+        entry = self._entries.get(key)
         if entry is None:
             return None
         now = self._now_s()
         if now >= entry.until_s or not _has_rules_of(entry.results, matches):
-            del self._entries[counters]
+            del self._entries[key]
             return None
-        self._entries.move_to_end(counters)
+        self._entries.move_to_end(key)
         if now - entry.aged_at_s >= REFRESH_INTERVAL_S:
             entry.aged, entry.aged_at_s = _aged(entry.results, now - entry.decided_at_s), now
         return entry.aged
 
-    def remember(self, results: Denial, counters: tuple[str, ...], decided_at_s: float) -> None:
+    def remember(self, results: Denial, key: tuple[str, ...], decided_at_s: float) -> None:
         """Keep these results of the counters if they are such a refusal; `decided_at_s` is when they were asked."""
         waits_s = [one.state.wait_us / 1e6 for one in results if one.state.refused]
         if not waits_s or not all(one.match.rule.rejects for one in results):
             return
         # Until the first of the refusing rules allows it: from then on the refusal names fewer rules.
         until_s = decided_at_s + min(MAX_AGE_S, *waits_s)
-        self._entries[counters] = _Entry(results, decided_at_s, until_s, decided_at_s, results)
+        self._entries[key] = _Entry(results, decided_at_s, until_s, decided_at_s, results)
         if len(self._entries) > MAX_DENIALS:
             self._entries.popitem(last=False)
 

@@ -74,6 +74,7 @@ class Limit(BaseModel):
     limit: int
     window_seconds: float
     burst: int
+    cost: int = Field(description="Units that a request takes; with a cost header, one that states the same cost.")
     on_limit: Literal["reject", "defer"]
     remaining: int
     wait_seconds: float

@@ -108,7 +108,7 @@ class Gateway:
             await pending
 
     def _apply_rules(self, request: Request, caller: Caller, matches: tuple[Match, ...]) -> PendingResponse | None:
-        check = self._limits.check(matches)
+        check = self._limits.check(matches, request.headers)
         if not check.enforced and self._settings.no_rule == "deny":
             raise Forbidden("No rule allows this request.")
         denial = self._limits.cached_denial(check)

@@ -13,23 +13,39 @@ from app.limiter.limiter import Limiter
 from app.limiter.local_limiter import LocalLimiter
 from app.limiter.policy import Charge
 from app.process.lru_cache import TwoGenerationLRUCache
+from app.rules.cost import StatedCosts, stated_costs, with_costs
 from app.rules.match import Match
+from app.web.headers import Headers
 
 CACHE_SIZE = 20_000
+
+Priced = tuple[tuple[Match, ...], StatedCosts]
+"""The rules that apply to a request, and what it states that it costs."""
 
 
 class LimitCheck(NamedTuple):
     """What to check where these rules apply.
 
-    `defers`: one of them defers; `shadows`: one of them is a shadow rule; `enforced`: one of them is not.
+    `defers`: one of them defers; `shadows`: one of them is a shadow rule; `enforced`: one of them is not. `costed`: one
+    of them lets the request state what it costs. `key`: names the counters, and what is stated.
     """
 
     matches: tuple[Match, ...]
     charges: tuple[Charge, ...]
-    counters: tuple[str, ...]
+    key: tuple[str, ...]
     defers: bool
     shadows: bool
     enforced: bool
+    costed: bool
+
+
+def _check_of(matches: tuple[Match, ...], costs: tuple[str, ...]) -> LimitCheck:
+    charges = tuple(map(charge_of, matches))
+    key = (*[charge.counter for charge in charges], *costs)
+    shadows = [charge.shadow for charge in charges]
+    defers = any(match.rule.defers for match in matches)
+    costed = any(match.rule.cost_header for match in matches)
+    return LimitCheck(matches, charges, key, defers, any(shadows), not all(shadows), costed)
 
 
 class LimitChecker:
@@ -49,22 +65,28 @@ class LimitChecker:
         self._metrics = metrics
         self._denials = denial_cache
         self._checks: TwoGenerationLRUCache[tuple[Match, ...], LimitCheck] = TwoGenerationLRUCache(CACHE_SIZE)
+        self._checks_by_cost: TwoGenerationLRUCache[Priced, LimitCheck] = TwoGenerationLRUCache(CACHE_SIZE)
 
-    def check(self, matches: tuple[Match, ...]) -> LimitCheck:
-        """The check for these rules; the same object for the same rules."""
+    def check(self, matches: tuple[Match, ...], headers: Headers) -> LimitCheck:
+        """The check for these rules; the same object for the same rules and what the request states that it costs."""
         check = self._checks.get(matches)
         if check is None:
-            charges = tuple(map(charge_of, matches))
-            counters = tuple(charge.counter for charge in charges)
-            shadows = [charge.shadow for charge in charges]
-            defers = any(match.rule.defers for match in matches)
-            check = LimitCheck(matches, charges, counters, defers, any(shadows), not all(shadows))
+            check = _check_of(matches, ())
             self._checks.put(matches, check)
-        return check
+        return self._with_costs(check, headers) if check.costed else check
+
+    def _with_costs(self, check: LimitCheck, headers: Headers) -> LimitCheck:
+        """The check for a request that may state what it costs."""
+        costs = stated_costs(check.matches, headers)
+        by_cost = self._checks_by_cost.get((check.matches, costs))
+        if by_cost is None:
+            by_cost = _check_of(with_costs(check.matches, costs), tuple(map(str, costs)))
+            self._checks_by_cost.put((check.matches, costs), by_cost)
+        return by_cost
 
     def cached_denial(self, check: LimitCheck) -> Denial | None:
         """The refusal that the counters are known to give; None if they must decide."""
-        denial = self._denials.get(check.matches, check.counters)
+        denial = self._denials.get(check.matches, check.key)
         if denial is not None:
             self._metrics.denied_from_memory += 1
         return denial
@@ -82,7 +104,7 @@ class LimitChecker:
         except CountersUnavailable as error:
             results = self._without_counters(matches, error)
         else:
-            self._denials.remember(results, check.counters, asked_at_s)
+            self._denials.remember(results, check.key, asked_at_s)
         finally:
             self._metrics.decided_in_s.observe(monotonic() - asked_at_s)
         if check.shadows:

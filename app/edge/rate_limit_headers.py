@@ -22,7 +22,7 @@ def rate_limit(results: Sequence[RuleResult], *, retry_after_s: float = math.inf
         if not rule.shadow:
             policy, name = _fixed_items(rule)
             policies.append(policy)
-            spent = state.remaining < rule.cost
+            spent = state.remaining < match.cost
             t_s = -(-(state.wait_us if spent else state.reset_us) // 1_000_000)
             time = b";t=%d" % t_s if t_s <= retry_after_s else b""
             states.append(b"%b%d%b" % (name, state.remaining, time))

@@ -23,7 +23,7 @@ class ActiveRule:
     """An enabled rule; `revision` orders the versions of a rule by MongoDB's cluster time.
 
     What decisions read of the rule is an attribute here, so that reading it costs no more than that. A changed rule is
-    another object, so caches may use the object itself as their key.
+    another object, so caches may use the object itself as their key. `cost` is that of requests that state none.
     """
 
     def __init__(self, rule: Rule, revision: int) -> None:
@@ -33,7 +33,9 @@ class ActiveRule:
         self.limit: Final = rule.limit
         self.window_seconds: Final = rule.window_seconds
         self.burst: Final = rule.effective_burst
-        self.cost: Final = rule.cost
+        self.cost: Final = rule.default_cost
+        self.max_cost: Final = rule.max_cost
+        self.cost_header: Final = _cost_header(rule)
         self.priority: Final = rule.priority
         self.on_limit: Final = rule.on_limit
         self.on_store_failure: Final = rule.on_store_failure
@@ -82,6 +84,12 @@ class ActiveRule:
         if self._snapshot is None:
             self._snapshot = orjson.dumps(encode_active(self.rule, self.revision))
         return self._snapshot
+
+
+def _cost_header(rule: Rule) -> bytes:
+    """The header by which requests state their cost, in lower case; empty where they do not."""
+    header = None if isinstance(rule.cost, int) else rule.cost.header
+    return b"" if header is None else header.lower().encode()
 
 
 def _methods(rule: Rule) -> frozenset[str]:

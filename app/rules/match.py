@@ -23,6 +23,14 @@ class Match:
     descriptor: str
     caller: str = ""
     """The descriptor of the caller, whoever the rule counts: `user:alice`, or `ip:192.0.2.1` without a token."""
+    stated_cost: int | None = None
+    """What the request states that it costs, within the rule's bounds; None: the rule does not let it, or it does not.
+    """
+
+    @property
+    def cost(self) -> int:
+        """Units that the request takes of the rule's quota."""
+        return self.rule.cost if self.stated_cost is None else self.stated_cost
 
 
 _Candidate = tuple[frozenset[str], str | None, str | None, Match]

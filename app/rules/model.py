@@ -10,8 +10,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -26,7 +28,7 @@ from app.rules.key_types import BY_FAMILY, DEFAULT, KEY_TYPES
 from app.rules.key_types import PATTERN as KEY_TYPE_PATTERN
 from app.rules.keys import WILDCARD
 from app.web.paths import prefix_form
-from app.web.validation import first_problem
+from app.web.validation import UNION_TAG, first_problem
 
 MAX_VERSION = 2**53 - 1
 """The largest integer that every JSON reader reads exactly."""
@@ -128,6 +130,39 @@ class MatchConditions(_Strict):
         return self
 
 
+class VariableCost(_Strict):
+    """A cost that differs from request to request: the request states it, or the answer does, or both."""
+
+    header: Token | None = None
+    """The header of the request that states its cost, in decimal digits. It is forwarded as it is. Clients choose what
+    they send, so they must be trusted, or something in front of Penstock must set it. Default: requests state nothing.
+    """
+    default: Units = 1
+    """The cost of a request that states none, states something else than a number of at least 1, or states two that
+    differ.
+    """
+    max: Units | None = None
+    """The highest cost that a request can state; what is above is taken for it. At most `burst`, at most `limit` with
+    `sliding_window`, and at most `drain.burst`. Default: the most that these allow.
+    """
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.header is None:
+            raise ValueError("header: required")
+        if self.max is not None and self.default > self.max:
+            raise ValueError(f"default: must be at most max ({self.max})")
+        return self
+
+
+def _kind_of_cost(value: Any) -> str:  # noqa: ANN401 - whatever a document holds
+    return _VARIABLE if isinstance(value, dict | VariableCost) else _FIXED
+
+
+_FIXED, _VARIABLE = f"{UNION_TAG}fixed", f"{UNION_TAG}variable"
+Cost = Annotated[Annotated[Units, Tag(_FIXED)] | Annotated[VariableCost, Tag(_VARIABLE)], Discriminator(_kind_of_cost)]
+
+
 class Drain(_Strict):
     """A drain rate of the rule's own, beside the limit."""
 
@@ -197,8 +232,10 @@ class Rule(_Strict):
     """`gcra` spreads requests evenly; `sliding_window` is an exact log that never allows more than `limit` in any
     window (`limit` at most 10,000).
     """
-    cost: Units = 1
-    """Units that a request takes, at most `burst`, and at most `limit` with `sliding_window`."""
+    cost: Cost = 1
+    """Units that a request takes, at most `burst`, and at most `limit` with `sliding_window`: a number, or an object
+    where requests differ.
+    """
     priority: Annotated[int, Field(ge=-1000, le=1000), _INTEGRAL] = 0
     """Among rules of one key type the highest applies; then exact value, longest network, `*`; then the longest
     `path_prefix`; then `rule_id`. Flows of a higher priority also drain first when workers are short.
@@ -248,14 +285,36 @@ class Rule(_Strict):
         if algorithm.max_limit is not None and self.limit > algorithm.max_limit:
             raise ValueError(f"limit: at most {algorithm.max_limit} with algorithm {self.algorithm!r}")
         require_sensible_quota("", self.limit, self.window_seconds, self.effective_burst)
-        if self.cost > self.effective_burst:
+        field, cost = self._highest_given_cost
+        if cost > self.effective_burst:
             bound = "burst" if algorithm.has_burst else "limit"
-            raise ValueError(f"cost: must be at most {bound} ({self.effective_burst})")
+            raise ValueError(f"{field}: must be at most {bound} ({self.effective_burst})")
         if self.drain is not None:
             require_sensible_quota("drain.", self.drain.limit, self.drain.window_seconds, self.drain.burst)
-            if self.drain.burst < self.cost:
-                raise ValueError(f"drain.burst: must be at least cost ({self.cost})")
+            if self.drain.burst < cost:
+                raise ValueError(f"drain.burst: must be at least {field} ({cost})")
         return self
+
+    @property
+    def _highest_given_cost(self) -> tuple[str, int]:
+        """The highest cost that the rule names, and the name of that field."""
+        cost = self.cost
+        if isinstance(cost, int):
+            return "cost", cost
+        return ("cost.default", cost.default) if cost.max is None else ("cost.max", cost.max)
+
+    @property
+    def default_cost(self) -> int:
+        """What a request costs that states no cost."""
+        return self.cost if isinstance(self.cost, int) else self.cost.default
+
+    @property
+    def max_cost(self) -> int:
+        """The highest cost that a request can have."""
+        if isinstance(self.cost, int) or self.cost.header is None:
+            return self.default_cost
+        most = self.effective_burst if self.drain is None else min(self.effective_burst, self.drain.burst)
+        return most if self.cost.max is None else self.cost.max
 
     @property
     def effective_burst(self) -> int:

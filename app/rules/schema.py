@@ -57,8 +57,9 @@ def _checks_across_fields() -> list[dict[str, Any]]:
 def _convert(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     if "$ref" in schema:
         return _convert(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    if "anyOf" in schema:
-        return {"anyOf": [_convert(choice, definitions) for choice in schema["anyOf"]]}
+    for union in ("anyOf", "oneOf"):
+        if union in schema:
+            return {union: [_convert(choice, definitions) for choice in schema[union]]}
     if schema.get("format") == "date-time":
         return {"bsonType": ["date"]}
     converted: dict[str, Any] = {"bsonType": _BSON_TYPES[schema["type"]]}

@@ -139,7 +139,9 @@ async def test_explain_says_what_would_happen_and_spends_nothing(admin: Admin, c
         RULE | {"rule_id": "user", "key_value": "*", "limit": 2, "on_limit": "defer"},
         RULE | {"rule_id": "net", "key_type": "ip", "key_value": "10.0.0.0/8", "limit": 1},
         RULE | {"rule_id": "dark", "key_type": "claim:tier", "key_value": "gold", "limit": 1, "shadow": True},
-        RULE | {"rule_id": "home", "key_type": "ip", "key_value": "2001:db8::/32", "match": {"path_prefix": "/v6"}},
+        RULE
+        | {"rule_id": "home", "key_type": "ip", "key_value": "2001:db8::/32", "match": {"path_prefix": "/v6"}}
+        | {"cost": {"header": "x-cost"}},
     ]
     await publish_all(Publisher(cache), map(parse_rule, rules), 1)
     question = {"user": "u", "ip": "10.1.2.3", "claims": {"tier": "gold"}, "method": "POST", "path": "/x"}
@@ -153,7 +155,10 @@ async def test_explain_says_what_would_happen_and_spends_nothing(admin: Admin, c
     ]
     everywhere = (await admin("POST", "/v1/explain", {"ip": "2001:db8::1", "path": "/v6/x"})).json()
     assert [one["rule_id"] for one in everywhere["rules"]] == ["home"]
+    dear = (await admin("POST", "/v1/explain", {"ip": "2001:db8::1", "path": "/v6", "headers": {"X-COST": "4"}})).json()
+    assert [one["cost"] for one in (*everywhere["rules"], *dear["rules"])] == [1, 4]
     nowhere = (await admin("POST", "/v1/explain", {"ip": "192.0.2.1"})).json()
     assert nowhere == {"rules": [], "decision": "forward", "by": []}
-    for bad, status in (({"ip": "nonsense"}, 400), ({"path": "/../x"}, 400), ({"more": 1}, 422)):
+    bad_headers = ({"headers": {"a b": "1"}}, 422)
+    for bad, status in (({"ip": "nonsense"}, 400), ({"path": "/../x"}, 400), ({"more": 1}, 422), bad_headers):
         assert (await admin("POST", "/v1/explain", bad)).status_code == status

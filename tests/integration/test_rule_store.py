@@ -81,6 +81,11 @@ ACROSS_FIELDS: list[dict[str, Any]] = [
     {"drain": {"limit": 1001, "window_seconds": 0.001}},
     {"drain": {"limit": 1, "window_seconds": YEAR_S, "burst": 11}},
     {"match": {"path_prefix": "/a?b"}},
+    {"cost": {"header": "X Cost"}},
+    {"cost": {"header": "X-Cost", "default": 0}},
+    {"cost": {"header": "X-Cost", "max": 1.5}},
+    {"cost": {"header": "X-Cost", "more": 1}},
+    {"cost": [1]},
 ]
 CORNERS: list[dict[str, Any]] = [
     {"limit": 10**9, "window_seconds": 1000},
@@ -91,6 +96,8 @@ CORNERS: list[dict[str, Any]] = [
     {"algorithm": "sliding_window", "limit": 10_000, "cost": 10_000, "burst": 1},
     {"drain": {"limit": 1, "window_seconds": YEAR_S, "burst": 10}, "cost": 5},
     {"drain": None},
+    {"cost": {"header": "X-Cost", "default": 2.0, "max": 5}},
+    {"cost": {"header": "X-Cost", "max": None}},
 ]
 
 

@@ -82,6 +82,13 @@ def test_a_submitted_job_becomes_a_deferral_that_costs_its_own_rule() -> None:
     assert not names & {b"authorization", b"x-forwarded-for"}
 
 
+def test_a_submitted_job_costs_what_its_header_states() -> None:
+    rule = active(limit=100, drain=None, cost={"header": "X-Cost", "default": 2, "max": 50})
+    for headers, cost in (([], 2), ([["x-cost", "7"]], 7), ([["X-COST", "70"]], 50), ([["X-Cost", "x"]], 2)):
+        deferral = read(SUBMITTED | {"headers": headers}).deferral(rule, "jobs 0 7")
+        assert [charge.cost for charge in deferral.charges] == [cost]
+
+
 @pytest.mark.parametrize("key", ["order-1", "at\0jobs 0 7", "\0kafka\0at\0jobs 0 7", "kafka jobs 0 7"])
 def test_the_keys_of_producers_of_messages_and_of_clients_are_apart(key: str) -> None:
     """Whatever a producer writes, its key names neither another message nor the job of a client."""

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from app.decision import RuleResult, charge_of, evaluate
 from app.edge.documents import ALWAYS, Limits
 from app.edge.routes.dependencies import CallerOf, PartsOf
+from app.rules.cost import with_stated_costs
 from app.web.openapi import bearer, problems
 from app.web.paths import path_forms
 from app.web.problem_handlers import response_of
@@ -19,12 +20,17 @@ router = APIRouter(tags=["limits"])
 async def get_limits(
     parts: PartsOf,
     caller: CallerOf,
+    request: Request,
     method: Annotated[str, Query(max_length=64)] = "GET",
     path: Annotated[str, Query(max_length=2048, pattern="^/")] = "/",
 ) -> Response:
-    """List the limits that would apply to a request of the caller with this method and path; spends nothing."""
+    """List the limits that would apply to a request of the caller with this method and path; spends nothing.
+
+    Where a rule lets requests state what they cost, this request's own header says for which cost.
+    """
     raw_path = path.partition("?")[0].encode()
     matches = await parts.rules.applicable(caller, method.upper(), path_forms(raw_path))
+    matches = with_stated_costs(matches, request.headers.raw)
     verdict = await parts.limiter.inspect([charge_of(match) for match in matches]) if matches else None
     results = evaluate(matches, verdict) if verdict else ()
     return response_of(json_reply(200, {"limits": [_fields(one) for one in results if not one.match.rule.shadow]}))
@@ -37,6 +43,7 @@ def _fields(one: RuleResult) -> dict[str, Any]:
         "limit": rule.limit,
         "window_seconds": rule.window_seconds,
         "burst": rule.burst,
+        "cost": one.match.cost,
         "on_limit": rule.on_limit,
         "remaining": one.state.remaining,
         "wait_seconds": one.state.wait_us / 1e6,

@@ -18,8 +18,9 @@ from app.jobs.model import StoredRequest, is_job_id, owner_of
 from app.limiter.keys import descriptor
 from app.queue.model import Deferral, FrozenCharge
 from app.rules.active import ActiveRule
+from app.rules.cost import stated_cost
 from app.rules.model import RuleId, Token
-from app.web.headers import to_store, to_upstream
+from app.web.headers import Headers, to_store, to_upstream
 from app.web.validation import first_problem
 
 VERSION = "penstock-version"
@@ -74,9 +75,10 @@ class SubmittedJob(BaseModel):
         `location` names the message, and is the idempotency key where the message has none: a message that is read
         twice is one job. The keys of messages and those of clients are apart from each other. Raises UnreadableMessage.
         """
+        stated = stated_cost(rule, self._headers()) if rule.cost_header else None
         return Deferral(
             rule=rule,
-            charges=(FrozenCharge(rule.rule_id, self.descriptor, rule.cost),),
+            charges=(FrozenCharge(rule.rule_id, self.descriptor, rule.cost if stated is None else stated),),
             owner=owner_of(self.issuer, self.subject),
             request=self.request(rule.queue.drop_headers),
             caller="" if self.subject is None else descriptor("user", self.subject),
@@ -85,15 +87,15 @@ class SubmittedJob(BaseModel):
 
     def request(self, drop_headers: Sequence[str]) -> StoredRequest:
         """The request, without the headers that are never stored. Raises UnreadableMessage."""
-        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._valid_headers()]
-        forwarded = to_upstream(headers, client="kafka", scheme="http", trusted=False)
+        forwarded = to_upstream(self._headers(), client="kafka", scheme="http", trusted=False)
         # There is no client address to report.
         kept = to_store([header for header in forwarded if header[0] != b"x-forwarded-for"], drop_headers)
         subject = (self.issuer, self.subject) if self.issuer is not None and self.subject is not None else None
         return StoredRequest(self.method, self.target.encode("ascii"), kept, self._body(), subject)
 
-    def _valid_headers(self) -> list[tuple[str, str]]:
-        return [(header.name, header.value) for header in map(_header, self.headers)]
+    def _headers(self) -> Headers:
+        valid = map(_header, self.headers)
+        return [(header.name.lower().encode("latin-1"), header.value.encode("latin-1")) for header in valid]
 
     def _body(self) -> bytes:
         if self.body_base64 is None:
