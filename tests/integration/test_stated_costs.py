@@ -94,5 +94,6 @@ async def test_a_job_keeps_its_cost(edge: Edge, queue: Redis) -> None:
     for stated in (50, 7, None):
         assert (await ask(edge, who, stated)).status == 202
     [flow] = [key async for key in queue.scan_iter("*flow:*:jobs")]
-    members = [member.decode().partition(" ") for member in await queue.zrange(flow, 0, -1)]
+    waiting: list[Any] = await queue.zrange(flow, 0, -1)
+    members = [member.decode().partition(" ") for member in waiting]
     assert [costs or "1" for _, _, costs in members] == ["50", "7", "1"]
