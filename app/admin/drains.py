@@ -91,8 +91,10 @@ async def _set_paused(
     try:
         rule = await _edit(parts, rule_id, operator, precondition, paused=paused)
     except NotFound:
-        names_a_version = precondition != Precondition()
-        if names_a_version or not await parts.operations.set_paused(rule_id, paused=paused):
+        if not await parts.operations.has_flows(rule_id):
+            raise
+        precondition.check(rule_id, None)
+        if not await parts.operations.set_paused(rule_id, paused=paused):
             raise
         return Response(status_code=204)
     if not rule.enabled:

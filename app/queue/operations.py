@@ -116,6 +116,13 @@ class Operations:
                 partition, phase, place = (partition, 1, b"0") if phase == 0 else (partition + 1, 0, b"0")
         return PurgedPage(canceled, None)
 
+    async def has_flows(self, rule_id: str) -> bool:
+        """Whether any flow is charged for a rule, whether or not the rule still exists."""
+        for partition in range(self._partitions):
+            if await read(self._redis.exists(keys.rule(partition, rule_id))):
+                return True
+        return False
+
     async def set_paused(self, rule_id: str, *, paused: bool) -> bool:
         """Pause or resume the flows of a rule that is deleted or disabled. False: it has none."""
         return await set_paused(self._scripts, self._partitions, rule_id, paused=paused)

@@ -69,10 +69,16 @@ async def test_a_rule_that_never_was_is_not_found(admin: Admin, command: str) ->
     assert (await admin("POST", f"/v1/rules/nothing/drain/{command}")).status_code == 404
 
 
-async def test_a_deleted_rule_has_no_version(admin: Admin, flows: Flows) -> None:
+@pytest.mark.parametrize("command", ["pause", "resume"])
+@pytest.mark.parametrize("tag", ['"1"', "*"])
+async def test_a_deleted_rule_has_no_version(admin: Admin, flows: Flows, command: str, tag: str) -> None:
+    """A precondition counts where the request would be done without it (RFC 9110, section 13.2.1), else it is 404."""
+    answer = await admin("POST", f"/v1/rules/r/drain/{command}", If_Match=tag)
+    assert answer.status_code == 404, "there is neither a rule nor a flow"
     await parked(flows)
-    answer = await admin("POST", "/v1/rules/r/drain/resume", If_Match='"1"')
+    answer = await admin("POST", f"/v1/rules/r/drain/{command}", If_Match=tag)
     assert answer.status_code == 412
+    assert await take(flows) == [], "the flow is still parked"
 
 
 async def test_a_worker_that_knows_it_as_paused_does_not_park_a_resumed_flow(admin: Admin, flows: Flows) -> None:
