@@ -85,7 +85,11 @@ class Draining:
                     await self._slots.mark_waiting(flow.name, grant.wait, at_us)
                     return
                 lease = await self._flows.lease(
-                    flow, len(grant.slots_s), consumer=self._consumer, keep_us=self._keep_us(grant)
+                    flow,
+                    len(grant.slots_s),
+                    consumer=self._consumer,
+                    keep_us=self._keep_us(grant),
+                    next_us=int((grant.ask_at_s - grant.granted_at_s) * 1e6),
                 )
                 if lease is None:
                     drained.lost = True

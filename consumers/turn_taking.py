@@ -119,11 +119,15 @@ class TurnTaking:
 
     async def _lease(self, served: ServedRing, turns: Sequence[ServedTurn]) -> Lease | None:
         last_s = max((turn.grant.slots_s[-1] for turn in turns if turn.grant and turn.grant.slots_s), default=0.0)
-        keep_us = max(0, int((last_s - monotonic()) * 1e6)) + self._flow_lease_us
+        now = monotonic()
+        keep_us = max(0, int((last_s - now) * 1e6)) + self._flow_lease_us
+        next_us = int((served.ask_at_s - now) * 1e6)
         wanted = [turn.for_queue(served.ring.counter) for turn in turns if turn.had_turn(served.ring.counter)]
         lease = None
         try:
-            lease = await self._flows.lease_turns(served.ring, wanted, consumer=self._consumer, keep_us=keep_us)
+            lease = await self._flows.lease_turns(
+                served.ring, wanted, consumer=self._consumer, keep_us=keep_us, next_us=next_us
+            )
         finally:
             leased = Counter(job.flow for job in lease.jobs) if lease is not None else Counter[str]()
             for turn in turns:

@@ -56,18 +56,25 @@ class FlowLeases(FlowOutcomes):
         arguments: list[Argument] = [max_units, flow_lease_us, token, LOOK, MAX_TURNS]
         return read_taken(await self._call("take", partition, arguments), token, monotonic())
 
-    async def lease(self, flow: TakenFlow, n: int, *, consumer: str, keep_us: int) -> Lease | None:
+    async def lease(self, flow: TakenFlow, n: int, *, consumer: str, keep_us: int, next_us: int = 0) -> Lease | None:
         """Lease up to `n` jobs that cost `flow.head.costs`, and keep the flow for so long. None: the flow was lost.
 
-        One call leases no more than `MAX_LEASED_AT_ONCE`.
+        `next_us`: after how long the job behind them may be sent. One call leases no more than `MAX_LEASED_AT_ONCE`.
         """
         n = min(n, MAX_LEASED_AT_ONCE)
-        request: tuple[Argument, ...] = (flow.name, flow.token, keep_us, 1, flow.name, n, flow.head.costs, -1, "", 0)
-        return await self._lease(flow.name, consumer, _LeaseRequest(n, request))
+        unit: tuple[Argument, ...] = (flow.name, flow.token, keep_us, next_us, 1)
+        return await self._lease(
+            flow.name, consumer, _LeaseRequest(n, (*unit, flow.name, n, flow.head.costs, -1, "", 0))
+        )
 
-    async def lease_turns(self, ring: TakenRing, turns: Sequence[Turn], *, consumer: str, keep_us: int) -> Lease | None:
-        """Give flows of a ring their turns, and keep the ring for so long. None: the ring was lost."""
-        arguments: list[Argument] = [ring.name, ring.token, keep_us, len(turns)]
+    async def lease_turns(
+        self, ring: TakenRing, turns: Sequence[Turn], *, consumer: str, keep_us: int, next_us: int = 0
+    ) -> Lease | None:
+        """Give flows of a ring their turns, and keep the ring for so long. None: the ring was lost.
+
+        `next_us`: after how long the ring's counter has its next slot.
+        """
+        arguments: list[Argument] = [ring.name, ring.token, keep_us, next_us, len(turns)]
         for turn in turns:
             wait = turn.elsewhere
             elsewhere: tuple[Argument, ...] = (-1, "", 0) if wait is None else _wait_arguments(wait)

@@ -338,16 +338,26 @@ local function unregister_flows(flows)
   count_flows(of_counter)
 end
 
+-- When a unit that stands in `due` may go on. While a worker holds it, its time there is the end of the flow lease.
+local function goes_on_at(due, held, next)
+  return next and tonumber(held) == tonumber(due) and next or due
+end
+
 -- When a flow's first waiting job may be sent, nil where that is not known; and how long each job takes after it in a ring,
 -- where it waits for the turns of the others, nil where the flow's own rule says it. Both in microseconds.
-local function pace_of(flow, priority, ring, now)
+--
+-- priority, ring, held, next: these fields of its hash
+local function pace_of(flow, priority, ring, held, next, now)
   if not ring then
     local due = call('ZSCORE', P .. 'due:' .. (priority or '0'), flow)
-    return due and math.max(0, due - now)
+    return due and math.max(0, goes_on_at(due, held, next) - now)
   end
   local unit = '~' .. ring
-  local interval = tonumber(call('HGET', flow_key(unit), 'interval') or 0)
-  local due = call('ZSCORE', due_key(unit), unit) or now
+  local interval, ring_held, ring_next, ring_priority = unpack(
+    call('HMGET', flow_key(unit), 'interval', 'held', 'next', 'priority'))
+  interval = tonumber(interval or 0)
+  local due = call('ZSCORE', P .. 'due:' .. (ring_priority or '0'), unit)
+  local first_wait = due and math.max(0, goes_on_at(due, ring_held, ring_next) - now) or 0
   local rank = call('ZRANK', ring_key(ring), flow) or 0
-  return math.max(0, due - now) + rank * interval, interval * call('ZCARD', ring_key(ring))
+  return first_wait + rank * interval, interval * call('ZCARD', ring_key(ring))
 end

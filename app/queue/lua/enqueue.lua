@@ -77,11 +77,11 @@ local function look_up(name)
   flows[name] = flow
   if flow.revision then
     flow.waiting = flow.kafka and waiting(name) or call('ZCARD', fifo_key(name))
-    local priority, ring, parked, hold_until, held = unpack(
-      call('HMGET', flow_key(name), 'priority', 'ring', 'parked', 'hold_until', 'held'))
+    local priority, ring, next, parked, hold_until, held = unpack(
+      call('HMGET', flow_key(name), 'priority', 'ring', 'next', 'parked', 'hold_until', 'held'))
     flow.priority, flow.not_before = priority, math.max(hold_until or 0, held or 0)
     if flow.waiting > 0 then
-      flow.first_wait, flow.interval = pace_of(name, priority, ring, now)
+      flow.first_wait, flow.interval = pace_of(name, priority, ring, held, next, now)
     end
     flow.rests = parked or ring or flow.first_wait
   end

@@ -11,7 +11,7 @@ local now = now_us()
 local reply = {}
 
 local function give_back(unit, due, counter, interval)
-  call('HDEL', flow_key(unit), 'token', 'held', 'unsent')
+  call('HDEL', flow_key(unit), 'token', 'held', 'next', 'unsent')
   if sub(unit, 1, 1) == '~' then
     call('HSET', flow_key(unit), 'interval', interval)
     call('ZADD', due_key(unit), int(due), unit)

@@ -8,16 +8,16 @@
 -- KEYS  1 the partition's prefix
 -- ARGV  1 lease, unique to this call   2 consumer   3 look: how many jobs of a flow to look at
 --       4 turns: how many flows of a ring to name
---       then for each unit four: name, token, keep_us, how many flows; for each of these flows six: name, n, the costs
---       that slots were acquired for, wait_us (-1: its wait is the ring's), the counter that it waits for (or ''),
---       interval_us of that counter
+--       then for each unit five: name, token, keep_us, next_us until it may go on after these jobs, how many flows; for
+--       each of these flows six: name, n, the costs that slots were acquired for, wait_us (-1: its wait is the ring's), the
+--       counter that it waits for (or ''), interval_us of that counter
 -- RETURN now_us, then for each unit 'lost', or 1 if a flow must take turns from now on, else 0; how many jobs, for each
 --        five: id, its flow, attempt, max_attempts, request; how many flows, of a ring its next ones, for each four: name,
 --        depth, same_cost, costs (describe in _flows.lua)
 -- COST  O(log n) a job, 128 jobs of 128 units a call at most; ends at most 63 jobs whose time is over
 
 local lease, consumer, look, turns = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local UNIT_FIELDS, FLOW_FIELDS = 4, 6
+local UNIT_FIELDS, FLOW_FIELDS = 5, 6
 -- How many jobs are read at once; and from how many ended ones on no more are, since an end costs more than a lease.
 local READ_AT_ONCE, EXPIRED_AT_ONCE = 32, 32
 local FEW = 4 -- ZPOPMIN is one command where the others are two, but it tells each job's score
@@ -155,11 +155,11 @@ end
 -- An empty flow is due no more; what comes meanwhile waits until the last slot has passed all the same.
 local due, due_no_more = {}, {}
 local function keep(unit, is_empty)
-  local until_us = int(now + tonumber(unit.keep_us))
+  local until_us, next_us = int(now + tonumber(unit.keep_us)), int(now + tonumber(unit.next_us))
   if unit.last then
-    call('HSET', flow_key(unit.name), 'held', until_us, 'unsent', unit.token .. ' ' .. unit.last)
+    call('HSET', flow_key(unit.name), 'held', until_us, 'next', next_us, 'unsent', unit.token .. ' ' .. unit.last)
   else
-    call('HSET', flow_key(unit.name), 'held', until_us)
+    call('HSET', flow_key(unit.name), 'held', until_us, 'next', next_us)
   end
   if is_empty then
     push(list_of(due_no_more, unit.priority), unit.name)
@@ -170,10 +170,10 @@ end
 
 -- A unit as in ARGV, with the fields that its hash has; a flow is what lease_jobs wants.
 local function read_unit(at)
-  local name, token, keep_us, count, _, n, costs = unpack(ARGV, at, at + UNIT_FIELDS + 2)
+  local name, token, keep_us, next_us, count, _, n, costs = unpack(ARGV, at, at + UNIT_FIELDS + 2)
   local fields = call('HMGET', flow_key(name), 'token', 'priority', 'mixed', 'kafka', 'returned')
   return {
-    name = name, token = token, keep_us = keep_us, count = tonumber(count), first = at + UNIT_FIELDS,
+    name = name, token = token, keep_us = keep_us, next_us = next_us, count = tonumber(count), first = at + UNIT_FIELDS,
     is_lost = fields[1] ~= token, is_ring = sub(name, 1, 1) == '~', n = tonumber(n), costs = costs,
     priority = fields[2] or '0', mixed = fields[3], kafka = fields[4], returned = fields[5], jobs = {}, last = nil,
   }

@@ -14,7 +14,7 @@ if not holds then
   return 0
 end
 rest(flow)
-call('HDEL', key, 'token', 'held')
+call('HDEL', key, 'token', 'held', 'next')
 local is_resumed = call('HGET', rule_key(rule_of(flow)), 'paused') == '0'
 if is_resumed or tonumber(revision) < tonumber(known_revision) then
   call('ZADD', due_key(flow), int(now_us() + 100000), flow)

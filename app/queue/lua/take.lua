@@ -35,7 +35,7 @@ local due, due_no_more, is_taken = {}, {}, {}
 local function hold(priority, unit)
   is_taken[unit] = true
   push(list_of(due, priority), held, unit)
-  call('HSET', flow_key(unit), 'token', token, 'held', held)
+  call('HSET', flow_key(unit), 'token', token, 'held', held, 'next', int(now))
 end
 
 -- A flow that is due joins the ring of a counter for which others wait: it would pass them otherwise.
