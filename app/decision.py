@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.limiter.keys import backlog_markers, live_counter
-from app.limiter.policy import Charge, QuotaState, Verdict
+from app.limiter.policy import Charge, Policy, QuotaState, Verdict
 from app.queue.model import FrozenCharge
 from app.rules.match import Match
 
 
 class RuleResult(NamedTuple):
-    """A rule that applies to a request, and the state of its quota."""
+    """A quota of a rule that applies to a request, and its state."""
 
     match: Match
+    policy: Policy
     state: QuotaState
 
     @property
@@ -45,16 +46,38 @@ class Defer:
 Decision = Forward | Reject | Defer
 
 
-def charge_of(match: Match) -> Charge:
-    """What a live request costs the rule's quota."""
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """All quotas of the rules that apply to a request: whose each is, and what a live request costs it."""
+
+    matches: tuple[Match, ...]
+    policies: tuple[Policy, ...]
+    charges: tuple[Charge, ...]
+
+
+def quotas_of(matches: Sequence[Match]) -> Quotas:
+    """The quotas of these rules, those of one rule behind each other."""
+    pairs = [(match, policy) for match in matches for policy in match.rule.policies]
+    charges = tuple(_charge(match, policy) for match, policy in pairs)
+    return Quotas(tuple(match for match, _ in pairs), tuple(policy for _, policy in pairs), charges)
+
+
+def _charge(match: Match, policy: Policy) -> Charge:
+    """What a live request costs a quota of the rule. The first one heeds the backlog for all of them."""
     rule = match.rule
+    is_first = policy is rule.policies[0]
     return Charge(
-        counter=live_counter(rule.rule_id, match.descriptor),
-        policy=rule.policy,
-        cost=match.cost,
+        counter=live_counter(rule.rule_id, match.descriptor) + policy.suffix,
+        policy=policy,
+        cost=cost_of(match, policy),
         shadow=rule.shadow,
-        markers=backlog_markers_of(match) if rule.defers and not rule.overtaking else (),
+        markers=backlog_markers_of(match) if is_first and rule.defers and not rule.overtaking else (),
     )
+
+
+def cost_of(match: Match, policy: Policy) -> int:
+    """What the request costs this quota of the rule."""
+    return match.cost if policy.cost is None else policy.cost
 
 
 def backlog_markers_of(match: Match) -> tuple[str, ...]:
@@ -64,13 +87,13 @@ def backlog_markers_of(match: Match) -> tuple[str, ...]:
 
 def frozen_charges(by: Match, matches: Sequence[Match]) -> tuple[FrozenCharge, ...]:
     """What each attempt of a deferred request costs: the deferring rule first, then every other enforced rule."""
-    others = [match for match in matches if match is not by and not match.rule.shadow]
+    others = [match for match in dict.fromkeys(matches) if match is not by and not match.rule.shadow]
     return tuple(FrozenCharge(m.rule.rule_id, m.descriptor, m.cost) for m in (by, *others))
 
 
-def evaluate(matches: Sequence[Match], verdict: Verdict) -> tuple[RuleResult, ...]:
-    """Pair each rule with the state of its quota; both come in the same order."""
-    return tuple([_new(RuleResult, pair) for pair in zip(matches, verdict.states, strict=True)])
+def evaluate(quotas: Quotas, verdict: Verdict) -> tuple[RuleResult, ...]:
+    """Pair each quota with its state; both come in the same order."""
+    return tuple([_new(RuleResult, one) for one in zip(quotas.matches, quotas.policies, verdict.states, strict=True)])
 
 
 _new = tuple.__new__  # the generated constructor of a named tuple calls it too, but takes several times as long

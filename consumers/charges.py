@@ -1,5 +1,7 @@
 """What a flow's next jobs are charged for, how long that may let them wait, and the flow's backlog marker."""
 
+from collections.abc import Sequence
+
 from app.limiter.algorithms import ALGORITHMS
 from app.limiter.keys import backlog_of, caller_backlog_of, live_counter
 from app.limiter.policy import Charge, Policy
@@ -11,9 +13,11 @@ ASK_AGAIN_US = 1_000_000
 
 
 def charge_for(counter: str, policy: Policy, cost: int) -> Charge:
-    """A job costs no more than may be spent at once: one that was deferred under a larger burst would wait for ever."""
+    """What a job that costs so much by its rule is charged at a quota of the rule, which has this counter.
+
+    A job costs no more than may be spent at once: one that was deferred under a larger burst would wait for ever."""
     _, units = ALGORITHMS[policy.algorithm].lua_parameters(policy)
-    return Charge(counter, policy, min(cost, units))
+    return Charge(counter + policy.suffix, policy, min(cost if policy.cost is None else policy.cost, units))
 
 
 def believable_wait_us(wait_us: int, policy: Policy) -> int:
@@ -23,13 +27,12 @@ def believable_wait_us(wait_us: int, policy: Policy) -> int:
 
 
 def put_first(
-    counter: str, charged: list[ChargedRule], charges: list[Charge]
-) -> tuple[list[ChargedRule], list[Charge]]:
-    """Both lists with what is charged to this counter in front."""
-    at = next((at for at, rule in enumerate(charged) if rule.counter == counter), 0)
-    charged.insert(0, charged.pop(at))
-    charges.insert(0, charges.pop(at))
-    return charged, charges
+    counter: str, charged: Sequence[ChargedRule], charges: Sequence[Charge]
+) -> tuple[list[ChargedRule], list[Charge], int]:
+    """Both lists with what is charged to this counter's rule in front, and how many quotas those are."""
+    pairs = sorted(zip(charged, charges, strict=True), key=lambda pair: pair[0].counter != counter)
+    shared = sum(rule.counter == counter for rule in charged)
+    return [rule for rule, _ in pairs], [charge for _, charge in pairs], shared
 
 
 def caller_of(flow: str) -> str:

@@ -119,10 +119,8 @@ class SlotSource:
         """
         charged = [put_first(counter, *await self._charges(request.head, request.rule)) for request in requests]
         turns = [
-            TurnRequest(
-                charges, request.n, own_marker(request.head.name, request.rule), request.rule.backlog_marker_ttl_s
-            )
-            for request, (_, charges) in zip(requests, charged, strict=True)
+            TurnRequest(charges, n, own_marker(head.name, rule), rule.backlog_marker_ttl_s, max(1, shared))
+            for (head, rule, n), (_, charges, shared) in zip(requests, charged, strict=True)
         ]
         if not turns:
             return []
@@ -130,22 +128,17 @@ class SlotSource:
         lead = self.lead_time
         answers = await self._limiter.acquire_turns(turns, most, lead.horizon_us, lead.slot_us, at_us)
         granted_at = self._clock.to_monotonic_s(asked_at, answers[0].given_us, monotonic())
-        grants = [self._grant(*of, slots, granted_at) for of, slots in zip(charged, answers, strict=False)]
+        grants = [
+            self._grant(rules, charges, slots, granted_at)
+            for (rules, charges, _), slots in zip(charged, answers, strict=False)
+        ]
         return [*grants, *[None] * (len(requests) - len(grants))]
 
     def _grant(
         self, charged: Sequence[ChargedRule], charges: Sequence[Charge], slots: Slots, granted_at_s: float
     ) -> Grant:
-        waits = tuple(
-            [
-                Wait(
-                    believable_wait_us(wait_us, charge.policy),
-                    rule.counter,
-                    math.ceil(charge.policy.emission_interval_us * charge.cost),
-                )
-                for rule, charge, wait_us in zip(charged, charges, slots.quota_waits_us, strict=True)
-            ]
-        )
+        quotas = zip(charged, charges, slots.quota_waits_us, strict=True)
+        waits = _of_rules([_wait(rule, charge, wait_us) for rule, charge, wait_us in quotas])
         longest = max(waits, key=_wait_us)
         is_believable = longest.wait_us == max(slots.quota_waits_us)
         next_wait_us = slots.next_wait_us if is_believable else longest.wait_us
@@ -159,18 +152,18 @@ class SlotSource:
         )
 
     async def _charges(self, head: FlowHead, rule: ActiveRule) -> tuple[list[ChargedRule], list[Charge]]:
-        """The flow's own policy, then that of every other rule that its jobs are charged for and that is in force."""
+        """The flow's own quotas, then those of every other rule that its jobs are charged for and that is in force."""
         rules = charged_rules(head.name)
         costs = decode_costs(head.costs, len(rules))
         own = rules[0]
         counter = drain_counter if rule.has_own_drain_rate else live_counter
-        policy = rule.drain_policy
-        charged, charges = [own], [charge_for(counter(*own), policy, costs[0])]
+        charges = [charge_for(counter(*own), policy, costs[0]) for policy in rule.drain_policies]
+        charged = [own] * len(charges)
         for other, cost in zip(rules[1:], costs[1:], strict=True):
             active = await self._rules.by_id(other.rule_id)
             if active is not None and not active.shadow:
-                charged.append(other)
-                charges.append(charge_for(live_counter(*other), active.policy, cost))
+                charges += [charge_for(live_counter(*other), each, cost) for each in active.policies]
+                charged += [other] * len(active.policies)
         return charged, charges
 
     async def mark_waiting(self, flow: str, wait: Wait, at_us: int) -> None:
@@ -191,6 +184,21 @@ class SlotSource:
         markers = [marker for flow, rule in flows if (marker := own_marker(flow, rule))]
         if markers:
             await self._limiter.clear_backlog_markers(markers, at_us)
+
+
+def _wait(rule: ChargedRule, charge: Charge, wait_us: int) -> Wait:
+    interval_us = math.ceil(charge.policy.emission_interval_us * charge.cost)
+    return Wait(believable_wait_us(wait_us, charge.policy), rule.counter, interval_us)
+
+
+def _of_rules(waits: Sequence[Wait]) -> tuple[Wait, ...]:
+    """The longest wait for each counter."""
+    longest: dict[str, Wait] = {}
+    for wait in waits:
+        known = longest.get(wait.counter)
+        if known is None or known.wait_us < wait.wait_us:
+            longest[wait.counter] = wait
+    return tuple(longest.values())
 
 
 def _wait_us(wait: Wait) -> int:

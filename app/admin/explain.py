@@ -9,7 +9,7 @@ from app.admin.auth import AsViewer
 from app.admin.bodies import body_as
 from app.admin.dependencies import AdminPartsOf
 from app.admin.schemas import BODY_PROBLEMS, COMMON_PROBLEMS
-from app.decision import Defer, Reject, RuleResult, charge_of, decide, evaluate
+from app.decision import Defer, Reject, RuleResult, cost_of, decide, evaluate, quotas_of
 from app.errors import InvalidInput
 from app.identity.addresses import counted_as, parse_address
 from app.identity.caller import Caller
@@ -35,15 +35,18 @@ class ExplainRequest(BaseModel):
 
 
 class ExplainedRule(BaseModel):
-    """A rule that applies, the descriptor that it counts, and what is left of its quota.
+    """A limit of a rule that applies, the descriptor that it counts, and what is left of it.
 
-    `refuses` says whether the rule refuses the request now.
+    `policy` is what clients call the limit. `refuses` says whether it refuses the request now.
     """
 
     rule_id: str
+    policy: str
     descriptor: str
     limit: int
     window_seconds: float
+    burst: int
+    algorithm: str
     cost: int
     on_limit: Literal["reject", "defer"]
     shadow: bool
@@ -75,9 +78,8 @@ async def explain(
     paths = path_forms(request.path.partition("?")[0].encode())
     headers = [(name.lower().encode(), value.encode()) for name, value in request.headers.items()]
     applicable = await parts.rules_in_force.applicable(caller, request.method.upper(), paths)
-    matches = with_stated_costs(applicable, headers)
-    verdict = await parts.limiter.inspect([charge_of(match) for match in matches]) if matches else None
-    results = evaluate(matches, verdict) if verdict else ()
+    quotas = quotas_of(with_stated_costs(applicable, headers))
+    results = evaluate(quotas, await parts.limiter.inspect(quotas.charges)) if quotas.charges else ()
     return {"rules": [_rule_fields(result) for result in results], **_decision_fields(results)}
 
 
@@ -90,13 +92,16 @@ def _counted(text: str) -> str:
 
 
 def _rule_fields(result: RuleResult) -> dict[str, Any]:
-    rule = result.match.rule
+    rule, policy = result.match.rule, result.policy
     return {
         "rule_id": rule.rule_id,
+        "policy": policy.name,
         "descriptor": result.match.descriptor,
-        "limit": rule.limit,
-        "window_seconds": rule.window_seconds,
-        "cost": result.match.cost,
+        "limit": policy.limit,
+        "window_seconds": policy.window_s,
+        "burst": policy.burst,
+        "algorithm": policy.algorithm,
+        "cost": cost_of(result.match, policy),
         "on_limit": rule.on_limit,
         "shadow": rule.shadow,
         "remaining": result.state.remaining,
@@ -109,7 +114,7 @@ def _rule_fields(result: RuleResult) -> dict[str, Any]:
 def _decision_fields(results: tuple[RuleResult, ...]) -> dict[str, Any]:
     match decide(results):
         case Reject(by):
-            return {"decision": "reject", "by": [result.match.rule.rule_id for result in by]}
+            return {"decision": "reject", "by": [result.policy.name for result in by]}
         case Defer(by, _):
-            return {"decision": "defer", "by": [by.match.rule.rule_id]}
+            return {"decision": "defer", "by": [by.policy.name]}
     return {"decision": "forward", "by": []}

@@ -34,7 +34,7 @@ def explain(
     table = Table("rule", "counts", "limit", "left", "wait", "over it")
     for rule in answer["rules"]:
         table.add_row(
-            rule["rule_id"] + (" (shadow)" if rule["shadow"] else ""),
+            rule["policy"] + (" (shadow)" if rule["shadow"] else ""),
             rule["descriptor"],
             format_rate(rule["limit"], rule["window_seconds"]) + (f", cost {rule['cost']}" if rule["cost"] > 1 else ""),
             str(rule["remaining"]) + (", backlog" if rule["backlog"] else ""),

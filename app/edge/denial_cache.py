@@ -81,7 +81,7 @@ def _has_rules_of(results: Denial, matches: Sequence[Match]) -> bool:
 
 
 def _aged(results: Denial, by_s: float) -> Denial:
-    return tuple(RuleResult(one.match, aged(one.state, one.match.rule.policy, by_s * 1e6)) for one in results)
+    return tuple(RuleResult(one.match, one.policy, aged(one.state, one.policy, by_s * 1e6)) for one in results)
 
 
 def aged(state: QuotaState, policy: Policy, by_us: float) -> QuotaState:

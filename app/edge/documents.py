@@ -68,12 +68,14 @@ class JobList(BaseModel):
 
 
 class Limit(BaseModel):
-    """A rule that applies to the caller, and what is left of its limit."""
+    """A limit of a rule that applies to the caller, and what is left of it."""
 
     rule_id: str
+    policy: str = Field(description="The name of the limit in `RateLimit-Policy`.")
     limit: int
     window_seconds: float
     burst: int
+    algorithm: str
     cost: int = Field(description="Units that a request takes; with a cost header, one that states the same cost.")
     on_limit: Literal["reject", "defer"]
     remaining: int
@@ -82,7 +84,7 @@ class Limit(BaseModel):
 
 
 class Limits(BaseModel):
-    """The rules that apply to the caller, at most one of each key type."""
+    """The limits of the rules that apply to the caller, at most one rule of each key type."""
 
     limits: list[Limit]
 

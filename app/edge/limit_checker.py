@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import NamedTuple
 
-from app.decision import RuleResult, charge_of, evaluate
+from app.decision import Quotas, RuleResult, evaluate, quotas_of
 from app.edge.denial_cache import Denial, DenialCache
 from app.edge.heartbeat import EdgeHeartbeat
 from app.edge.metrics import EdgeMetrics
 from app.errors import CountersUnavailable
 from app.limiter.limiter import Limiter
 from app.limiter.local_limiter import LocalLimiter
-from app.limiter.policy import Charge
 from app.process.lru_cache import TwoGenerationLRUCache
 from app.rules.cost import StatedCosts, stated_costs, with_costs
 from app.rules.match import Match
@@ -31,7 +30,7 @@ class LimitCheck(NamedTuple):
     """
 
     matches: tuple[Match, ...]
-    charges: tuple[Charge, ...]
+    quotas: Quotas
     key: tuple[str, ...]
     defers: bool
     shadows: bool
@@ -40,12 +39,12 @@ class LimitCheck(NamedTuple):
 
 
 def _check_of(matches: tuple[Match, ...], costs: tuple[str, ...]) -> LimitCheck:
-    charges = tuple(map(charge_of, matches))
-    key = (*[charge.counter for charge in charges], *costs)
-    shadows = [charge.shadow for charge in charges]
+    quotas = quotas_of(matches)
+    key = (*[charge.counter for charge in quotas.charges], *costs)
+    shadows = [match.rule.shadow for match in matches]
     defers = any(match.rule.defers for match in matches)
     costed = any(match.rule.cost_header for match in matches)
-    return LimitCheck(matches, charges, key, defers, any(shadows), not all(shadows), costed)
+    return LimitCheck(matches, quotas, key, defers, any(shadows), not all(shadows), costed)
 
 
 class LimitChecker:
@@ -86,7 +85,7 @@ class LimitChecker:
 
     def cached_denial(self, check: LimitCheck) -> Denial | None:
         """The refusal that the counters are known to give; None if they must decide."""
-        denial = self._denials.get(check.matches, check.key)
+        denial = self._denials.get(check.quotas.matches, check.key)
         if denial is not None:
             self._metrics.denied_from_memory += 1
         return denial
@@ -96,13 +95,13 @@ class LimitChecker:
 
         Raises CountersUnavailable if the counters can't be reached and a rule says `closed`.
         """
-        matches, asked_at_s = check.matches, monotonic()
-        if not matches:
+        quotas, asked_at_s = check.quotas, monotonic()
+        if not check.matches:
             return ()
         try:
-            results = evaluate(matches, await self._limiter.decide(check.charges))
+            results = evaluate(quotas, await self._limiter.decide(quotas.charges))
         except CountersUnavailable as error:
-            results = self._without_counters(matches, error)
+            results = self._without_counters(check.matches, error)
         else:
             self._denials.remember(results, check.key, asked_at_s)
         finally:
@@ -123,5 +122,5 @@ class LimitChecker:
             why = "The counters can't be reached, and a rule allows nothing without them."
             raise CountersUnavailable(why, error.cause)
         local = [match for match in matches if match.rule.on_store_failure == "local"]
-        verdict = self._local.decide([charge_of(match) for match in local], self._heartbeat.edges)
-        return evaluate(local, verdict)
+        quotas = quotas_of(local)
+        return evaluate(quotas, self._local.decide(quotas.charges, self._heartbeat.edges))

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
-from app.decision import RuleResult
-from app.rules.active import ActiveRule
+from app.decision import RuleResult, cost_of
+from app.limiter.policy import Policy
 from app.web.headers import Headers
 
 CACHE_SIZE = 20_000
@@ -17,12 +17,12 @@ def rate_limit(results: Sequence[RuleResult], *, retry_after_s: float = math.inf
     The draft forbids a `Retry-After` that ends before a `t` beside it, so a `t` later than `retry_after_s` is left out.
     """
     policies, states = [], []
-    for match, state in results:
+    for match, policy, state in results:
         rule = match.rule
         if not rule.shadow:
-            policy, name = _fixed_items(rule)
-            policies.append(policy)
-            spent = state.remaining < match.cost
+            item, name = _fixed_items(policy)
+            policies.append(item)
+            spent = state.remaining < cost_of(match, policy)
             t_s = -(-(state.wait_us if spent else state.reset_us) // 1_000_000)
             time = b";t=%d" % t_s if t_s <= retry_after_s else b""
             states.append(b"%b%d%b" % (name, state.remaining, time))
@@ -32,11 +32,10 @@ def rate_limit(results: Sequence[RuleResult], *, retry_after_s: float = math.inf
 
 
 @lru_cache(CACHE_SIZE)
-def _fixed_items(rule: ActiveRule) -> tuple[bytes, bytes]:
-    """What is the same for all requests of a rule: `"rule-id";q=100;w=60`, and `"rule-id";r=` up to what remains.
+def _fixed_items(policy: Policy) -> tuple[bytes, bytes]:
+    """What is the same for all requests under a quota: `"rule-id";q=100;w=60`, and `"rule-id";r=` up to what remains.
 
     `w` must be an integer, so a window that is no whole number of seconds is not named.
     """
-    policy = rule.policy
     window = f";w={policy.window_s:.0f}" if policy.window_s == int(policy.window_s) else ""
-    return f'"{rule.rule_id}";q={policy.limit}{window}'.encode(), f'"{rule.rule_id}";r='.encode()
+    return f'"{policy.name}";q={policy.limit}{window}'.encode(), f'"{policy.name}";r='.encode()

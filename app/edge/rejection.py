@@ -38,7 +38,7 @@ def rejection(
     `why` says in the detail why the request was not deferred.
     """
     wait_s = max(one.state.wait_us / 1e6 for one in by) if room_in_s is None else room_in_s
-    names = [one.match.rule.rule_id for one in by]
+    names = [one.policy.name for one in by]
     detail = f"The request is over the limit of {', '.join(names)}" + (f", and {why}." if why else ".")
     after = retry_after(wait_s)
     headers = [after, *rate_limit(results, retry_after_s=int(after[1]))]

@@ -36,6 +36,16 @@ def live_counter(rule_id: str, descriptor: str) -> str:
     return f"counter:{{{rule_id}|{descriptor}}}"
 
 
+def window_us(window_s: float) -> int:
+    """A window in whole microseconds, by which a limit is known among those of its rule."""
+    return round(window_s * 1e6)
+
+
+def window_suffix(window_s: float, *, has_own_cost: bool) -> str:
+    """What follows a rule's counter in the key of a quota beside the one with the longest window."""
+    return f":w{window_us(window_s)}{'c' if has_own_cost else ''}"
+
+
 def drain_counter(rule_id: str, descriptor: str) -> str:
     """The counter of a rule's own drain rate."""
     return f"counter:{{{rule_id}|{descriptor}}}:drain"

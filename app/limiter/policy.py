@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from app.limiter.keys import window_us
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """A quota: `limit` units a window, at most `burst` at once. `revision` orders the versions of one rule.
 
-    `algorithm` is a name in app/limiter/algorithms.py.
+    `algorithm` is a name in app/limiter/algorithms.py. `name`: what clients call it. `suffix`: what follows the rule's
+    counter in the key of this quota's. `has_siblings`: its rule has more than one quota. `cost`: what every request
+    costs this quota; None: what the request costs by the rule.
     """
 
     limit: int
@@ -17,11 +21,20 @@ class Policy:
     burst: int
     revision: int
     algorithm: str = "gcra"
+    name: str = ""
+    suffix: str = ""
+    has_siblings: bool = False
+    cost: int | None = None
 
     @property
     def emission_interval_us(self) -> float:
         """Microseconds between two units at the permitted rate (GCRA's E)."""
         return self.window_s * 1e6 / self.limit
+
+    @property
+    def window_text(self) -> str:
+        """The window in microseconds as the counter holds it; one of several quotas of a rule is known by the `m`."""
+        return f"{window_us(self.window_s)}{'m' if self.has_siblings else ''}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,15 +79,17 @@ class Verdict(NamedTuple):
 
 
 class TurnRequest(NamedTuple):
-    """What a flow asks for when its turn comes: up to `n` slots of all `charges`, the counter that others share first.
+    """What a flow asks for when its turn comes: up to `n` slots of all `charges`.
 
-    `marker`: the key of the backlog marker to set, unless it is empty, and for how long.
+    The first `shared` of them are charged to the rule whose counters the flows share. `marker`: the key of the backlog
+    marker to set, unless it is empty, and for how long.
     """
 
     charges: Sequence[Charge]
     n: int
     marker: str
     marker_ttl_s: float
+    shared: int = 1
 
 
 @dataclass(frozen=True, slots=True)

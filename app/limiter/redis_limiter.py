@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app.limiter.policy import Charge, Slots, TurnRequest, Verdict
 from app.limiter.script_calls import (
-    KEPT_BY_ANOTHER_ALGORITHM,
+    LEFT_TO_ACQUIRE,
     AcquireOptions,
     acquire_call,
     acquire_reply,
@@ -42,9 +42,9 @@ class RedisLimiter:
         script, packed = call
         reply = await self._scripts.run(script, charges[0].counter, packed)
         if script is self._decide:
-            if reply[0] != KEPT_BY_ANOTHER_ALGORITHM:
+            if reply[0] != LEFT_TO_ACQUIRE:
                 return decide_reply(reply)
-            # The algorithm of a rule has just changed: the first call afterwards takes the counter over.
+            # The algorithm or the window of a rule has just changed: the first call afterwards takes the counter over.
             packed = acquire_call(self._acquire, charges, AcquireOptions())
             reply = await self._scripts.run(self._acquire, charges[0].counter, packed)
         return _verdict(reply)

@@ -9,12 +9,12 @@ from app.redis_wire.resp import bulk, bulks
 from app.redis_wire.scripts import Argument, Script
 
 SHADOW_FLAG, MARKER_FLAG = 1, 2
-KEPT_BY_ANOTHER_ALGORITHM = -1
-"""The whole reply of decide.lua where another algorithm than GCRA keeps one of the counters."""
+LEFT_TO_ACQUIRE = -1
+"""The whole reply of decide.lua where another algorithm keeps one of the counters, or a rule has another window."""
 
 _DECIDE_HEADER_FIELDS = 1
 _ACQUIRE_HEADER_FIELDS = 7
-_ACQUIRE_QUOTA_FIELDS = 6
+_ACQUIRE_QUOTA_FIELDS = 7
 
 _STATE_FIELDS = 5
 _DECIDE_STATES_AT = 1
@@ -68,6 +68,7 @@ def acquire_call(script: Script, charges: Sequence[Charge], options: AcquireOpti
 
 def acquire_turns_call(script: Script, turns: Sequence[TurnRequest], options: tuple[int, int, int, int]) -> bytes:
     """A call of acquire_turns.lua; `options` are its first arguments. Each counter is sent once."""
+    shared = turns[0].shared
     numbers: dict[str, int] = {}
     counters: list[Argument] = []
     markers: list[str] = []
@@ -82,7 +83,7 @@ def acquire_turns_call(script: Script, turns: Sequence[TurnRequest], options: tu
                 number = numbers[charge.counter] = len(numbers) + 1
                 counters += _counter_parameters(charge)
             parts += [number, charge.cost]
-    arguments = [*options, len(numbers), *counters, *parts]
+    arguments = [*options, shared, len(numbers), *counters, *parts]
     names = [*numbers, *markers]
     return script.head(len(names), len(arguments)) + bulks((*names, *arguments))
 
@@ -135,7 +136,8 @@ _new = tuple.__new__  # the generated constructor of a named tuple calls it too,
 def _decide_parameters(charge: Charge) -> tuple[Argument, ...]:
     """One quota as decide.lua names it; the first argument is the text that a counter keeps."""
     interval_us, units = ALGORITHMS[charge.policy.algorithm].lua_parameters(charge.policy)
-    return (f"{interval_us} {units} {charge.policy.revision}", interval_us, units, charge.cost, _flags(charge))
+    parameters = f"{interval_us} {units} {charge.policy.window_text} {charge.policy.revision}"
+    return (parameters, interval_us, units, charge.cost, _flags(charge))
 
 
 def _acquire_parameters(charge: Charge) -> tuple[Argument, ...]:
@@ -147,7 +149,7 @@ def _counter_parameters(charge: Charge) -> tuple[Argument, ...]:
     """A counter's policy as acquire.lua and acquire_turns.lua name it."""
     algorithm = ALGORITHMS[charge.policy.algorithm]
     interval_us, units = algorithm.lua_parameters(charge.policy)
-    return (algorithm.name, interval_us, units, charge.policy.revision)
+    return (algorithm.name, interval_us, units, charge.policy.window_text, charge.policy.revision)
 
 
 def _flags(charge: Charge) -> int:

@@ -8,6 +8,7 @@ import structlog
 from pydantic import ValidationError
 
 from app.identity.caller import Caller, claim_text
+from app.limiter.keys import window_suffix
 from app.limiter.policy import Policy
 from app.rules.model import Rule
 from app.web.excerpt import excerpt
@@ -30,9 +31,6 @@ class ActiveRule:
         self.rule: Final = rule
         self.revision: Final = revision
         self.rule_id: Final = rule.rule_id
-        self.limit: Final = rule.limit
-        self.window_seconds: Final = rule.window_seconds
-        self.burst: Final = rule.effective_burst
         self.cost: Final = rule.default_cost
         self.max_cost: Final = rule.max_cost
         self.cost_header: Final = _cost_header(rule)
@@ -47,9 +45,9 @@ class ActiveRule:
         self.claims: Final = _claims(rule)
         self.anonymous: Final = rule.match.anonymous
         self.path_prefix: Final = None if rule.match.path_prefix is None else prefix_form(rule.match.path_prefix)
-        self.policy: Final = _policy(rule, revision)
+        self.policies: Final = _policies(rule, revision)
         self.has_own_drain_rate: Final = rule.drain is not None
-        self.drain_policy: Final = _drain_policy(rule, revision) or self.policy
+        self.drain_policies: Final = _drain_policies(rule, revision) or self.policies
         self._snapshot: bytes | None = None
 
     def is_about(self, caller: Caller) -> bool:
@@ -70,8 +68,8 @@ class ActiveRule:
 
     @property
     def drain_interval_us(self) -> int:
-        """Microseconds between two jobs of a flow at its drain rate, rounded up."""
-        return math.ceil(self.drain_policy.emission_interval_us * self.cost)
+        """Microseconds between two jobs of a flow at its drain rate, rounded up; at the highest rate of several."""
+        return math.ceil(min(policy.emission_interval_us for policy in self.drain_policies) * self.cost)
 
     @property
     def backlog_marker_ttl_s(self) -> float:
@@ -104,15 +102,29 @@ def _claims(rule: Rule) -> tuple[tuple[str, frozenset[str | None]], ...]:
     return tuple((name, frozenset(map(claim_text, of if isinstance(of, list) else [of]))) for name, of in required)
 
 
-def _policy(rule: Rule, revision: int) -> Policy:
-    """The quota of live requests."""
-    return Policy(rule.limit, rule.window_seconds, rule.effective_burst, revision, rule.algorithm)
+def _policies(rule: Rule, revision: int) -> tuple[Policy, ...]:
+    """The quotas of live requests, the one with the longest window first: it has the rule's own counter."""
+    limits = rule.all_limits
+    longest = max((limit for limit in limits if limit.cost is None), key=lambda limit: limit.window_seconds)
+    policies = [
+        Policy(
+            limit.limit, limit.window_seconds, limit.effective_burst, revision, limit.algorithm,
+            name=rule.rule_id if number == 1 else f"{rule.rule_id}:{number}",
+            suffix="" if limit is longest else window_suffix(limit.window_seconds, has_own_cost=limit.cost is not None),
+            has_siblings=len(limits) > 1,
+            cost=limit.cost,
+        )
+        for number, limit in enumerate(limits, 1)
+    ]  # fmt: skip
+    return tuple(sorted(policies, key=lambda policy: (policy.suffix != "", -policy.window_s)))
 
 
-def _drain_policy(rule: Rule, revision: int) -> Policy | None:
-    """The quota of the rule's own drain rate; None where its flows drain from the rule's budget."""
+def _drain_policies(rule: Rule, revision: int) -> tuple[Policy, ...]:
+    """The quota of the rule's own drain rate; none where its flows drain from the rule's budget."""
     drain = rule.drain
-    return None if drain is None else Policy(drain.limit, drain.window_seconds, drain.burst, revision, "gcra")
+    if drain is None:
+        return ()
+    return (Policy(drain.limit, drain.window_seconds, drain.burst, revision, "gcra", name=rule.rule_id),)
 
 
 def encode_active(rule: Rule, revision: int) -> dict[str, Any]:

@@ -143,5 +143,4 @@ def _precedence(candidate: tuple[Key, ActiveRule]) -> tuple[int, int, int, str]:
 
 
 def _permitted_rate(match: Match) -> tuple[float, int]:
-    policy = match.rule.policy
-    return (policy.limit / policy.window_s, policy.burst)
+    return min((policy.limit / policy.window_s, policy.burst) for policy in match.rule.policies)

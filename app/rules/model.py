@@ -1,7 +1,7 @@
 """The rule model, by which the admin API, the CLI, the MongoDB store and sync validate rules."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -23,6 +23,7 @@ from pydantic import (
 from app.errors import InvalidRule
 from app.identity.caller import TIME_CLAIMS
 from app.limiter.algorithms import ALGORITHMS
+from app.limiter.keys import window_us
 from app.rules.bounds import DAY_S, MAX_UNITS, MAX_WINDOW_S, MIN_WINDOW_S, require_sensible_quota
 from app.rules.key_types import BY_FAMILY, DEFAULT, KEY_TYPES
 from app.rules.key_types import PATTERN as KEY_TYPE_PATTERN
@@ -38,6 +39,9 @@ MAX_NAME_LENGTH = 256
 
 MAX_CLAIM_LENGTH = 1024
 """Characters of a claim's value that a rule asks for."""
+
+MAX_FURTHER_LIMITS = 7
+"""How many limits a rule may have beside its first: each is a counter that every decision reads."""
 
 _TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$"  # RFC 9110, 5.6.2
 
@@ -163,6 +167,26 @@ _FIXED, _VARIABLE = f"{UNION_TAG}fixed", f"{UNION_TAG}variable"
 Cost = Annotated[Annotated[Units, Tag(_FIXED)] | Annotated[VariableCost, Tag(_VARIABLE)], Discriminator(_kind_of_cost)]
 
 
+class RuleLimit(_Strict):
+    """One of the limits of a rule, all of which count the same descriptor."""
+
+    limit: Units
+    """Units per window, at most one for each microsecond."""
+    window_seconds: Seconds
+    """The window. No other limit of the rule has the same, but for one with a `cost` of its own."""
+    burst: Units | None = None
+    """How many units at once (GCRA only). It must be free again within ten years. Default: `limit`."""
+    algorithm: AlgorithmName = "gcra"
+    """`gcra` or `sliding_window`, as for the rule's first limit."""
+    cost: Units | None = None
+    """What every request costs this limit, instead of the rule's `cost`: 1 counts requests beside tokens."""
+
+    @property
+    def effective_burst(self) -> int:
+        """How many units may be spent at once: `burst`, or `limit` if that is not given or the algorithm has none."""
+        return self.limit if self.burst is None or not ALGORITHMS[self.algorithm].has_burst else self.burst
+
+
 class Drain(_Strict):
     """A drain rate of the rule's own, beside the limit."""
 
@@ -232,9 +256,13 @@ class Rule(_Strict):
     """`gcra` spreads requests evenly; `sliding_window` is an exact log that never allows more than `limit` in any
     window (`limit` at most 10,000).
     """
+    limits: Annotated[list[RuleLimit], Field(min_length=1, max_length=MAX_FURTHER_LIMITS)] | None = None
+    """Further limits of the same descriptor, such as 1,000 a day beside 10 a second. All must permit a request, and
+    each is charged what it costs. Each has another window, by which it is known when the rule changes.
+    """
     cost: Cost = 1
-    """Units that a request takes, at most `burst`, and at most `limit` with `sliding_window`: a number, or an object
-    where requests differ.
+    """Units that a request takes, at most `burst` (with `sliding_window`: `limit`) of every limit: a number, or an
+    object where requests differ.
     """
     priority: Annotated[int, Field(ge=-1000, le=1000), _INTEGRAL] = 0
     """Among rules of one key type the highest applies; then exact value, longest network, `*`; then the longest
@@ -281,14 +309,13 @@ class Rule(_Strict):
             raise ValueError("key_value: required, except for key_type 'default', which has none")
         if self.match.anonymous and self.key_type.partition(":")[0] in {"user", "claim"}:
             raise ValueError(f"match.anonymous: callers without a token have no {self.key_type}")
-        algorithm = ALGORITHMS[self.algorithm]
-        if algorithm.max_limit is not None and self.limit > algorithm.max_limit:
-            raise ValueError(f"limit: at most {algorithm.max_limit} with algorithm {self.algorithm!r}")
-        require_sensible_quota("", self.limit, self.window_seconds, self.effective_burst)
         field, cost = self._highest_given_cost
-        if cost > self.effective_burst:
-            bound = "burst" if algorithm.has_burst else "limit"
-            raise ValueError(f"{field}: must be at most {bound} ({self.effective_burst})")
+        for number, limit in enumerate(self.all_limits):
+            where = "" if number == 0 else f"limits.{number - 1}."
+            _require_sensible_limit(
+                where, limit, *((field, cost) if limit.cost is None else (f"{where}cost", limit.cost))
+            )
+        _require_different_windows(self.all_limits)
         if self.drain is not None:
             require_sensible_quota("drain.", self.drain.limit, self.drain.window_seconds, self.drain.burst)
             if self.drain.burst < cost:
@@ -313,18 +340,41 @@ class Rule(_Strict):
         """The highest cost that a request can have."""
         if isinstance(self.cost, int) or self.cost.header is None:
             return self.default_cost
-        most = self.effective_burst if self.drain is None else min(self.effective_burst, self.drain.burst)
+        bursts = [limit.effective_burst for limit in self.all_limits if limit.cost is None]
+        most = min(bursts) if self.drain is None else min(*bursts, self.drain.burst)
         return most if self.cost.max is None else self.cost.max
 
     @property
-    def effective_burst(self) -> int:
-        """How many units may be spent at once: `burst`, or `limit` if that is not given or the algorithm has none."""
-        return self.limit if self.burst is None or not ALGORITHMS[self.algorithm].has_burst else self.burst
+    def all_limits(self) -> tuple[RuleLimit, ...]:
+        """The rule's own limit, then its further limits."""
+        own = RuleLimit(
+            limit=self.limit, window_seconds=self.window_seconds, burst=self.burst, algorithm=self.algorithm
+        )
+        return (own, *(self.limits or ()))
 
     @property
     def overtaking(self) -> bool:
         """Whether live requests may pass jobs that wait: by default only if the rule has its own drain rate."""
         return self.drain is not None if self.queue.overtaking is None else self.queue.overtaking
+
+
+def _require_sensible_limit(where: str, limit: RuleLimit, cost_field: str, cost: int) -> None:
+    """Check a limit's numbers against each other. Raises ValueError; `where` precedes the names of its fields."""
+    algorithm = ALGORITHMS[limit.algorithm]
+    if algorithm.max_limit is not None and limit.limit > algorithm.max_limit:
+        raise ValueError(f"{where}limit: at most {algorithm.max_limit} with algorithm {limit.algorithm!r}")
+    require_sensible_quota(where, limit.limit, limit.window_seconds, limit.effective_burst)
+    if cost > limit.effective_burst:
+        bound = "burst" if algorithm.has_burst else "limit"
+        raise ValueError(f"{cost_field}: must be at most {where}{bound} ({limit.effective_burst})")
+
+
+def _require_different_windows(limits: Sequence[RuleLimit]) -> None:
+    """A limit is known by its window when the rule changes, so no two may have the same. Raises ValueError."""
+    known = [(window_us(limit.window_seconds), limit.cost is None) for limit in limits]
+    for number, of_limit in enumerate(known):
+        if of_limit in known[:number]:
+            raise ValueError(f"limits.{number - 1}.window_seconds: another limit of the rule has the same window")
 
 
 def parse_rule(fields: Any) -> Rule:  # noqa: ANN401 - whatever a person or a document holds

@@ -39,19 +39,26 @@ def mongodb_schema() -> dict[str, Any]:
 
 def _checks_across_fields() -> list[dict[str, Any]]:
     """The bounds of quotas. A `cost` above the burst is left to sync, so that each can be changed before the other."""
-    without_burst = [name for name, algorithm in ALGORITHMS.items() if not algorithm.has_burst]
-    given_burst = {"$ifNull": ["$burst", "$limit"]}
-    burst = {"$cond": [{"$in": [{"$ifNull": ["$algorithm", ""]}, without_burst]}, "$limit", given_burst]}
-    max_limits = [
-        if_numbers(["$limit"], {"$or": [{"$ne": ["$algorithm", name]}, {"$lte": ["$limit", algorithm.max_limit]}]})
-        for name, algorithm in ALGORITHMS.items()
-        if algorithm.max_limit is not None
-    ]
+    of_each = {"$map": {"input": "$limits", "as": "each", "in": {"$and": _limit_checks("$$each.")}}}
     return [
-        *max_limits,
-        *mongodb_quota_checks("$", burst),
+        *_limit_checks("$"),
+        {"$cond": [{"$isArray": "$limits"}, {"$allElementsTrue": [of_each]}, True]},
         *mongodb_quota_checks("$drain.", {"$ifNull": ["$drain.burst", 1]}),
     ]
+
+
+def _limit_checks(prefix: str) -> list[dict[str, Any]]:
+    """The bounds of one limit; `prefix` precedes the names of its fields."""
+    limit, algorithm = f"{prefix}limit", f"{prefix}algorithm"
+    without_burst = [name for name, of_name in ALGORITHMS.items() if not of_name.has_burst]
+    given_burst = {"$ifNull": [f"{prefix}burst", limit]}
+    burst = {"$cond": [{"$in": [{"$ifNull": [algorithm, ""]}, without_burst]}, limit, given_burst]}
+    max_limits = [
+        if_numbers([limit], {"$or": [{"$ne": [algorithm, name]}, {"$lte": [limit, of_name.max_limit]}]})
+        for name, of_name in ALGORITHMS.items()
+        if of_name.max_limit is not None
+    ]
+    return [*max_limits, *mongodb_quota_checks(prefix, burst)]
 
 
 def _convert(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

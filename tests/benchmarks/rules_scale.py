@@ -14,7 +14,7 @@ from pymongo import InsertOne, UpdateOne
 from redis.asyncio import Redis
 
 from app.clients import MongoDatabase, cache_redis, counter_scripts, mongodb
-from app.decision import charge_of
+from app.decision import quotas_of
 from app.identity.caller import Caller
 from app.limiter.redis_limiter import RedisLimiter
 from app.redis_wire.scripts import Scripts
@@ -89,7 +89,7 @@ async def decision_us(rules: RuleCache, counting: Scripts, count: int) -> tuple[
 
     async def decide(caller: Caller) -> None:
         matches = await rules.applicable(caller, "GET", ("/",))
-        await limiter.decide(tuple(charge_of(match) for match in matches))
+        await limiter.decide(quotas_of(matches).charges)
 
     async def took(what: Awaitable[Any], times: list[float]) -> None:
         start = time.perf_counter()
@@ -111,7 +111,7 @@ async def burst_s(database: MongoDatabase, rules: RuleCache, count: int) -> floa
     start = time.monotonic()
     await database["rules"].bulk_write(changes, ordered=True)
     caller = Caller(f"u{last}", "iss", {}, "10.0.0.1")
-    while (await rules.applicable(caller, "GET", ("/",)))[0].rule.limit != 7 + BURST - 1:  # noqa: ASYNC110
+    while (await rules.applicable(caller, "GET", ("/",)))[0].rule.rule.limit != 7 + BURST - 1:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     return time.monotonic() - start
 

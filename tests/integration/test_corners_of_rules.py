@@ -64,9 +64,9 @@ def parameters(value: str) -> dict[str, int]:
 
 def require_sane(answer: Said, rule: ActiveRule) -> None:
     policy, state = parameters(answer.headers["ratelimit-policy"]), parameters(answer.headers["ratelimit"])
-    assert policy["q"] == rule.limit
-    assert policy.get("w", rule.window_seconds) == rule.window_seconds
-    assert 0 <= state["r"] <= rule.burst
+    assert policy["q"] == rule.rule.limit
+    assert policy.get("w", rule.rule.window_seconds) == rule.rule.window_seconds
+    assert 0 <= state["r"] <= rule.policies[0].burst
     assert 0 <= state.get("t", 0) <= MAX_REFILL_S + 1
     assert answer.status in {200, 202, 429}
     if answer.status == 429:
@@ -89,10 +89,10 @@ async def test_the_edge_says_sane_numbers(edge: Edge, on_limit: str) -> None:
             require_sane(answer, rule)
         assert answers[0].status == 200, fields
         limits = (await edge.get("/_penstock/limits")).json()["limits"]
-        assert 0 <= limits[0]["remaining"] <= rule.burst
+        assert 0 <= limits[0]["remaining"] <= rule.policies[0].burst
         assert 0 <= limits[0]["wait_seconds"] <= MAX_REFILL_S
         spent = rule.cost * sum(answer.status == 200 for answer in answers)
-        assert spent <= rule.burst or rule.policy.emission_interval_us < 1e6, fields
+        assert spent <= rule.policies[0].burst or rule.policies[0].emission_interval_us < 1e6, fields
         key = live_counter(rule.rule_id, "ip:127.0.0.1")
         assert await edge.cache.pttl(key) <= MAX_REFILL_S * 1000 + 1
 
@@ -139,7 +139,7 @@ async def test_counters_hold_sane_numbers(
     rule = ActiveRule(parse_rule({"rule_id": "r"} | KEY | fields), 1)
     scripts = counter_scripts(settings, 5000)
     limiter = RedisLimiter(scripts)
-    charge = Charge(live_counter("r", "ip:1"), rule.policy, rule.cost)
+    charge = Charge(live_counter("r", "ip:1"), rule.policies[0], rule.cost)
     try:
         verdicts = [await limiter.decide((charge,)) for _ in range(SEVERAL)]
         slots = await limiter.acquire((charge,), 1 + others, 50_000, 0, "", 0, 1)
@@ -148,7 +148,7 @@ async def test_counters_hold_sane_numbers(
     assert verdicts[0].allowed
     for verdict in verdicts:
         [state] = verdict.states
-        assert 0 <= state.remaining <= rule.burst - rule.cost * verdict.allowed
+        assert 0 <= state.remaining <= rule.policies[0].burst - rule.cost * verdict.allowed
         assert 0 <= state.wait_us <= state.reset_us <= MAX_REFILL_S * 1e6 + 1
     assert all(0 <= wait <= 50_000 for wait in slots.waits_us)
     assert slots.next_wait_us <= MAX_REFILL_S * 1e6 + 50_001

@@ -21,6 +21,10 @@ FULL = {
     "window_seconds": 0.5,
     "burst": 20,
     "algorithm": "gcra",
+    "limits": [
+        {"limit": 1000, "window_seconds": 60, "burst": 10},
+        {"limit": 9000, "window_seconds": 86_400, "algorithm": "sliding_window"},
+    ],
     "cost": 2,
     "priority": -3,
     "enabled": False,
@@ -86,6 +90,9 @@ ACROSS_FIELDS: list[dict[str, Any]] = [
     {"cost": {"header": "X-Cost", "max": 1.5}},
     {"cost": {"header": "X-Cost", "more": 1}},
     {"cost": [1]},
+    {"limits": [{"limit": 5001, "window_seconds": 0.005}]},
+    {"limits": [{"limit": 5, "window_seconds": 1}, {"limit": 1, "window_seconds": YEAR_S, "burst": 11}]},
+    {"limits": [{"limit": 10_001, "window_seconds": 2, "algorithm": "sliding_window"}]},
 ]
 CORNERS: list[dict[str, Any]] = [
     {"limit": 10**9, "window_seconds": 1000},
@@ -98,6 +105,9 @@ CORNERS: list[dict[str, Any]] = [
     {"drain": None},
     {"cost": {"header": "X-Cost", "default": 2.0, "max": 5}},
     {"cost": {"header": "X-Cost", "max": None}},
+    {"limits": None},
+    {"limits": [{"limit": 1.0, "window_seconds": 7.0, "burst": None}]},
+    {"limits": [{"limit": 10_000, "window_seconds": 1, "algorithm": "sliding_window", "burst": 1}]},
 ]
 
 
@@ -118,6 +128,12 @@ async def test_corners_are_accepted_by_both(database: MongoDatabase, change: dic
     "change",
     [
         {"limit": "many"},
+        {"limits": []},
+        {"limits": {"limit": 5, "window_seconds": 1}},
+        {"limits": [{"limit": 5}]},
+        {"limits": [{"limit": 0, "window_seconds": 1}]},
+        {"limits": [{"limit": 5, "window_seconds": 1, "more": 1}]},
+        {"limits": ["5/s"]},
         {"limit": 0},
         {"limit": 1.5},
         {"limit": True},

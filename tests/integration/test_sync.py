@@ -306,7 +306,7 @@ async def test_a_copy_that_outlives_its_snapshot_goes_on_from_a_newer_one(
     assert refused == ["null None", "int 7", "object {'a': 1}", f"ObjectId {strange[2]}", "boolean True"]
     active = await RuleCache(cache, Settings()).by_id("r17")
     assert active is not None
-    assert active.limit == 99
+    assert active.rule.limit == 99
 
 
 async def test_the_store_keeps_versions(database: MongoDatabase) -> None:

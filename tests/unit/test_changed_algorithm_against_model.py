@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from app.limiter.policy import Charge, Policy
 from app.limiter.script_calls import (
-    KEPT_BY_ANOTHER_ALGORITHM,
+    LEFT_TO_ACQUIRE,
     AcquireOptions,
     acquire_call,
     acquire_reply,
@@ -123,7 +123,7 @@ class ChangingMachine(RuleBasedStateMachine):
         self.client.hset("test:clock", mapping={"s": now // SECOND_US, "us": now % SECOND_US})
         if charge.policy.algorithm == GCRA:
             reply = self.call("decide", decide_call(Script(self.scripts["decide"]), [charge]))
-            if reply[0] != KEPT_BY_ANOTHER_ALGORITHM:
+            if reply[0] != LEFT_TO_ACQUIRE:
                 verdict = decide_reply(reply)
                 return verdict.allowed, verdict.states[0].remaining
         acquired = acquire_reply(

@@ -32,13 +32,13 @@ class Counters:
 
     def decide(self, revision: int = 1, interval: int = INTERVAL_US) -> tuple[bool, int]:
         """Whether a live request is allowed, and its wait in microseconds."""
-        parameters = f"{interval} {BURST} {revision}"
+        parameters = f"{interval} {BURST} 1 {revision}"
         reply = self.run("decide", [COUNTER], [1, parameters, interval, BURST, 1, 0])
         return reply[0] == 1, reply[2]
 
     def acquire(self, algorithm: str, interval: int, n: int, horizon: int, lead: int = 0) -> tuple[int, int]:
         """How many slots a worker is granted, and the wait for the next one."""
-        quota: Arguments = [algorithm, interval, BURST, 1, 1, 0]
+        quota: Arguments = [algorithm, interval, BURST, 1, 1, 1, 0]
         reply = self.run("acquire", [COUNTER], [n, horizon, lead, 0, "", 0, 1, *quota])
         return reply[0], reply[1]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.decision import Defer, Forward, Reject, RuleResult, charge_of, decide, frozen_charges
+from app.decision import Defer, Forward, Reject, RuleResult, decide, frozen_charges, quotas_of
 from app.edge.rate_limit_headers import rate_limit
 from app.limiter.policy import QuotaState
 from app.queue.model import FrozenCharge
@@ -23,7 +23,9 @@ def rule_result(
 ) -> RuleResult:
     base = {"rule_id": rule_id, "key_type": "user", "key_value": "*", "limit": 5, "window_seconds": 60}
     match = Match(ActiveRule(parse_rule(base | fields), 1), f"user:{rule_id}")
-    return RuleResult(match, QuotaState(0 if refused else 3, wait_us, 2_000_000, refused, backlog))
+    return RuleResult(
+        match, match.rule.policies[0], QuotaState(0 if refused else 3, wait_us, 2_000_000, refused, backlog)
+    )
 
 
 def test_within_every_limit_it_is_forwarded() -> None:
@@ -51,14 +53,16 @@ def test_shadow_rules_never_enforce() -> None:
     assert decide([rule_result("a", refused=True, shadow=True)]) == Forward()
 
 
+def is_blocked_by_backlog(**fields: Any) -> bool:  # noqa: ANN401
+    return quotas_of([rule_result("a", **fields).match]).charges[0].blocked_by_backlog
+
+
 def test_only_flows_that_may_not_be_overtaken_heed_their_backlog() -> None:
-    assert charge_of(rule_result("a", on_limit="defer").match).blocked_by_backlog
-    assert not charge_of(rule_result("a", on_limit="defer", drain=DRAIN).match).blocked_by_backlog
-    assert charge_of(
-        rule_result("a", on_limit="defer", drain=DRAIN, queue={"overtaking": False}).match
-    ).blocked_by_backlog
-    assert not charge_of(rule_result("a").match).blocked_by_backlog
-    assert not charge_of(rule_result("a", on_limit="defer", shadow=True).match).blocked_by_backlog
+    assert is_blocked_by_backlog(on_limit="defer")
+    assert not is_blocked_by_backlog(on_limit="defer", drain=DRAIN)
+    assert is_blocked_by_backlog(on_limit="defer", drain=DRAIN, queue={"overtaking": False})
+    assert not is_blocked_by_backlog()
+    assert not is_blocked_by_backlog(on_limit="defer", shadow=True)
 
 
 def test_every_enforced_rule_is_charged_at_each_attempt() -> None:

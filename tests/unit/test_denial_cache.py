@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decision import RuleResult, charge_of
+from app.decision import RuleResult, quotas_of
 from app.edge import denial_cache
 from app.edge.denial_cache import MAX_AGE_S, REFRESH_INTERVAL_S, DenialCache
 from app.limiter.policy import QuotaState
@@ -40,15 +40,15 @@ class Known:
 
 
 def counters(matches: Any) -> tuple[str, ...]:  # noqa: ANN401
-    return tuple(charge_of(each).counter for each in matches)
+    return tuple(charge.counter for charge in quotas_of(matches).charges)
 
 
 def refused(it: Match, wait_us: int, remaining: int = 0, reset_us: int = 60_000_000) -> RuleResult:
-    return RuleResult(it, QuotaState(remaining, wait_us, reset_us, refused=True, backlog=False))
+    return RuleResult(it, it.rule.policies[0], QuotaState(remaining, wait_us, reset_us, refused=True, backlog=False))
 
 
 def passed(it: Match, remaining: int = 3) -> RuleResult:
-    return RuleResult(it, QuotaState(remaining, 0, 24_000_000, refused=False, backlog=False))
+    return RuleResult(it, it.rule.policies[0], QuotaState(remaining, 0, 24_000_000, refused=False, backlog=False))
 
 
 def test_a_refusal_counts_down_and_ends_with_its_wait() -> None:
@@ -158,12 +158,14 @@ class Edge:
             name = quota(each).name
             counter = self.model.counters.get(name)
             reset = max(0, round(counter.tat) - self._now_us) if counter else 0
-            policy = each.rule.policy
+            policy = each.rule.policies[0]
             tat = reset
             wait = max(0, round(tat + policy.emission_interval_us * (each.rule.cost - policy.burst)))
             found.append(
                 RuleResult(
-                    each, QuotaState(answer.remaining[number], wait, reset, answer.refused[number], backlog=False)
+                    each,
+                    policy,
+                    QuotaState(answer.remaining[number], wait, reset, answer.refused[number], backlog=False),
                 )
             )
         return tuple(found)
@@ -174,8 +176,8 @@ def replace_counter(counter: Any) -> Any:  # noqa: ANN401
 
 
 def quota(it: Match) -> Quota:
-    policy = it.rule.policy
-    name = charge_of(it).counter
+    policy = it.rule.policies[0]
+    name = quotas_of([it]).charges[0].counter
     return Quota(name, policy.emission_interval_us, policy.burst, policy.revision, it.rule.cost)
 
 

@@ -14,6 +14,9 @@ from tests.support.examples import scaled
 from tests.support.gcra_model import Model, Quota
 from tests.support.script_clock import START_US, with_clock
 
+WINDOW = 60_000_000
+"""The text by which counters tell the limits of a rule apart; what follows from it is tested elsewhere."""
+
 NAMES = ("a", "b", "c")
 
 
@@ -126,7 +129,7 @@ class LimiterMachine(RuleBasedStateMachine):
         keys += [f"backlog:{quota.name}" for quota in quotas if quota.blocked_by_backlog]
         args: list[str | int] = [n, horizon, lead, 0, "", 0, len(quotas)]
         for quota in quotas:
-            args += ["gcra", repr(quota.e), quota.burst, quota.revision, quota.cost, flags(quota)]
+            args += ["gcra", repr(quota.e), quota.burst, WINDOW, quota.revision, quota.cost, flags(quota)]
         return self._call(self.acquire, keys, args, quotas)
 
     def _decide_in_redis(self, quotas: list[Quota]) -> list[int]:
@@ -134,7 +137,7 @@ class LimiterMachine(RuleBasedStateMachine):
         keys += [f"backlog:{quota.name}" for quota in quotas if quota.blocked_by_backlog]
         args: list[str | int] = [len(quotas)]
         for quota in quotas:
-            terms = f"{quota.e!r} {quota.burst} {quota.revision}"
+            terms = f"{quota.e!r} {quota.burst} {WINDOW} {quota.revision}"
             args += [terms, repr(quota.e), quota.burst, quota.cost, flags(quota)]
         return self._call(self.decide, keys, args, quotas)
 

@@ -149,7 +149,7 @@ def rule_for(raw: bytes, rates: dict[str, int]) -> int | None:
     found = CandidateRules(caller, caller_keys(caller, KeyIndex()), {"rule:user:*": rules}).matches(
         "GET", path_forms(raw)
     )
-    return found[0].rule.limit if found else None
+    return found[0].rule.rule.limit if found else None
 
 
 @given(paths, RATES)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import app.redis_wire.scripts
 from app.clients import counter_scripts
-from app.decision import Forward, RuleResult, charge_of, decide, evaluate
+from app.decision import Forward, RuleResult, decide, evaluate, quotas_of
 from app.edge.poll_limit import PollLimit
 from app.edge.rate_limit_headers import rate_limit
 from app.edge.rejection import rejection
@@ -68,8 +68,8 @@ class Clocked:
 
     def evaluate(self, matches: list[Match]) -> tuple[RuleResult, ...]:
         self._client.hset("test:clock", mapping={"s": self.now_us // US, "us": self.now_us % US})
-        charges = tuple(charge_of(match) for match in matches)
-        return evaluate(matches, self._runner.run(self._limiter.decide(charges)))
+        quotas = quotas_of(matches)
+        return evaluate(quotas, self._runner.run(self._limiter.decide(quotas.charges)))
 
     def forget(self) -> None:
         self._client.flushall()
@@ -157,10 +157,11 @@ def test_it_is_true_without_the_counters_too(
     cost = data.draw(st.integers(1, burst))
     one = match(0, {"limit": limit, "window_seconds": window_s, "burst": burst, "cost": cost})
     for _ in range(60):
-        results = evaluate([one], limiter.decide([charge_of(one)], edges))
+        quotas = quotas_of([one])
+        results = evaluate(quotas, limiter.decide(quotas.charges, edges))
         if not isinstance(decide(results), Forward):
             now_s[0] += refusal(results)[0]
-            assert isinstance(decide(evaluate([one], limiter.decide([charge_of(one)], edges))), Forward)
+            assert isinstance(decide(evaluate(quotas, limiter.decide(quotas.charges, edges))), Forward)
 
 
 @given(st.lists(quotas(), min_size=1, max_size=5))

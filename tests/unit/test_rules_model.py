@@ -15,7 +15,13 @@ from tests.support.rules import RULE
 
 def test_defaults_are_the_designs() -> None:
     rule = parse_rule(RULE)
-    assert (rule.effective_burst, rule.algorithm, rule.cost, rule.priority, rule.enabled) == (5, "gcra", 1, 0, True)
+    assert (rule.all_limits[0].effective_burst, rule.algorithm, rule.cost, rule.priority, rule.enabled) == (
+        5,
+        "gcra",
+        1,
+        0,
+        True,
+    )
     assert (rule.on_limit, rule.drain, rule.paused, rule.shadow, rule.on_store_failure) == (
         "reject",
         None,
@@ -68,6 +74,23 @@ def test_defaults_are_the_designs() -> None:
         ({"on_limit": "wait"}, "on_limit"),
         ({"drain": {"limit": 1}}, "drain.window_seconds"),
         ({"drain": {"limit": 1, "window_seconds": 1, "burst": 1}, "cost": 2}, "drain.burst"),
+        ({"limits": []}, "limits"),
+        ({"limits": {"limit": 1, "window_seconds": 1}}, "limits"),
+        ({"limits": [{"limit": 5}]}, "limits.0.window_seconds"),
+        ({"limits": [{"limit": 0, "window_seconds": 1}]}, "limits.0.limit"),
+        ({"limits": [{"limit": 5, "window_seconds": 1, "cost": 6}]}, r"limits.0.cost: must be at most limits.0.burst"),
+        ({"limits": [{"limit": 5, "window_seconds": 1, "cost": {"header": "x"}}]}, "limits.0.cost"),
+        ({"limits": [{"limit": 5, "window_seconds": 1, "cost": 1}] * 2}, "limits.1.window_seconds: another limit"),
+        ({"limits": [{"limit": 5, "window_seconds": 60}]}, "limits.0.window_seconds: another limit"),
+        ({"limits": [{"limit": 5, "window_seconds": n} for n in (1, 2, 1)]}, "limits.2.window_seconds: another limit"),
+        ({"limits": [{"limit": 5, "window_seconds": n} for n in range(1, 9)]}, "limits"),
+        ({"limits": [{"limit": 2, "window_seconds": 1}], "cost": 3}, r"cost: must be at most limits.0.burst \(2\)"),
+        ({"limits": [{"limit": 5001, "window_seconds": 0.005}]}, "limits.0.limit: at most 5000 in 0.005 s"),
+        (
+            {"limits": [{"limit": 10_001, "window_seconds": 1, "algorithm": "sliding_window"}]},
+            "limits.0.limit: at most",
+        ),
+        ({"limits": [{"limit": 1, "window_seconds": 366 * 86_400, "burst": 11}]}, "limits.0.burst: at most 10"),
         ({"queue": {"max_depth": 0}}, "queue.max_depth"),
         ({"queue": {"on_delete": "keep"}}, "queue.on_delete"),
         ({"queue": {"drop_headers": ["a b"]}}, "queue.drop_headers"),
@@ -125,7 +148,7 @@ def test_addresses_are_kept_as_they_are_counted(written: str, counted: str) -> N
 
 def test_a_burst_is_nothing_to_a_sliding_window() -> None:
     rule = parse_rule(RULE | {"algorithm": "sliding_window", "burst": 10**9})
-    assert rule.effective_burst == rule.limit
+    assert rule.all_limits[0].effective_burst == rule.limit
 
 
 def test_an_unusable_rule_in_the_cache_stops_no_other() -> None:

@@ -104,6 +104,7 @@ class SlidingMachine(RuleBasedStateMachine):
             "sliding_window",
             repr(window),
             limit,
+            int(window),
             revision,
             cost,
             0,

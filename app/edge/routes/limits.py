@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.decision import RuleResult, charge_of, evaluate
+from app.decision import RuleResult, cost_of, evaluate, quotas_of
 from app.edge.documents import ALWAYS, Limits
 from app.edge.routes.dependencies import CallerOf, PartsOf
 from app.rules.cost import with_stated_costs
@@ -30,20 +30,21 @@ async def get_limits(
     """
     raw_path = path.partition("?")[0].encode()
     matches = await parts.rules.applicable(caller, method.upper(), path_forms(raw_path))
-    matches = with_stated_costs(matches, request.headers.raw)
-    verdict = await parts.limiter.inspect([charge_of(match) for match in matches]) if matches else None
-    results = evaluate(matches, verdict) if verdict else ()
+    quotas = quotas_of(with_stated_costs(matches, request.headers.raw))
+    results = evaluate(quotas, await parts.limiter.inspect(quotas.charges)) if quotas.charges else ()
     return response_of(json_reply(200, {"limits": [_fields(one) for one in results if not one.match.rule.shadow]}))
 
 
 def _fields(one: RuleResult) -> dict[str, Any]:
-    rule = one.match.rule
+    rule, policy = one.match.rule, one.policy
     return {
         "rule_id": rule.rule_id,
-        "limit": rule.limit,
-        "window_seconds": rule.window_seconds,
-        "burst": rule.burst,
-        "cost": one.match.cost,
+        "policy": policy.name,
+        "limit": policy.limit,
+        "window_seconds": policy.window_s,
+        "burst": policy.burst,
+        "algorithm": policy.algorithm,
+        "cost": cost_of(one.match, policy),
         "on_limit": rule.on_limit,
         "remaining": one.state.remaining,
         "wait_seconds": one.state.wait_us / 1e6,

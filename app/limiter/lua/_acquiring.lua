@@ -1,6 +1,6 @@
 -- What acquire.lua and acquire_turns.lua have in common: quotas, each with its algorithm.
 --
--- USES  _now _algorithm_*
+-- USES  _now _windows _algorithm_*
 
 local made = {} -- the functions of an algorithm are made only if a quota needs them
 local function algorithm_of(name)
@@ -12,6 +12,9 @@ end
 -- keeps by an older policy is taken over, and what was spent stays spent.
 local function read_counter(quota, name)
   local stored = redis.call('GET', quota.key)
+  if stored then
+    stored, quota.moved = follow_window(quota.key, stored, quota.window, quota.revision)
+  end
   local keeper, kept_revision = name, 0
   if stored then
     keeper, kept_revision = kept_by(stored)
@@ -22,24 +25,27 @@ local function read_counter(quota, name)
     kept.load(quota, stored)
     return
   end
-  local former = { key = quota.key, revision = kept_revision, parameters = '0 0 0', cost = 0 }
+  local former = { key = quota.key, revision = kept_revision, parameters = '0 0 0 0', cost = 0 }
   kept.load(former, stored)
   quota.algorithm, quota.former, quota.changed = algorithm_of(name), kept, true
   quota.algorithm.take_over(quota, math.min(kept.owed(former), quota.units))
 end
 
--- A quota as its algorithm wants it (_algorithms.lua), read from its counter. interval, units, revision: as in ARGV
-local function load_quota(key, name, interval, units, revision, cost)
+-- A quota as its algorithm wants it (_algorithms.lua), read from its counter. interval, units, window, revision: as in ARGV
+local function load_quota(key, name, interval, units, window, revision, cost)
   local quota = {
     key = key,
     interval = tonumber(interval),
     units = tonumber(units),
+    window = window,
     revision = tonumber(revision),
-    parameters = interval .. ' ' .. units .. ' ' .. revision,
+    parameters = interval .. ' ' .. units .. ' ' .. window .. ' ' .. revision,
     cost = cost,
     changed = false,
+    moved = false,
   }
   read_counter(quota, name)
+  quota.changed = quota.changed or quota.moved
   return quota
 end
 

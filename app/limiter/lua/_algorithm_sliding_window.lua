@@ -3,8 +3,8 @@
 -- With c more units, the unit that stands `limit` before the last of them must be a window old. So no window, wherever it
 -- begins, holds more than `limit` units.
 --
--- The log is a list of slots in microseconds of TIME at `<counter>:log`. The counter itself names the policy: "now window
--- limit revision sliding_window". A caller with a newer revision takes its own policy; one with an older revision is judged
+-- The log is a list of slots in microseconds of TIME at `<counter>:log`. The counter itself names the policy: "now interval
+-- limit window revision sliding_window" (formerly without the window). A caller with a newer revision takes its own policy; one with an older revision is judged
 -- by the stored policy. The log stays as it is, so what was spent stays spent.
 --
 -- USES  _algorithms _now
@@ -25,12 +25,12 @@ function algorithms.sliding_window()
 
   -- Apply the stored policy unless the caller's is newer; returns whether it is.
   local function adopt_policy(quota, stored)
-    local window, limit, revision = string.match(stored, '^%S+ (%S+) (%S+) (%S+)')
+    local window, limit, rest, revision = string.match(stored, '^%S+ (%S+) (%S+) (.-)(%d+) %a[%w_]*$')
     if tonumber(revision) < quota.revision then
       return true
     end
     quota.interval, quota.units = tonumber(window), tonumber(limit)
-    quota.parameters = window .. ' ' .. limit .. ' ' .. revision
+    quota.parameters = window .. ' ' .. limit .. ' ' .. rest .. revision
     return false
   end
 

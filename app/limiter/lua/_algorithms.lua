@@ -11,8 +11,8 @@
 --   save(quota)                write its state to Redis
 --   forget(key)                delete what it keeps beside the counter, which another algorithm has taken over
 --
--- A quota is a table: key (its counter), interval, units and parameters ("interval units revision") as the caller gave them,
--- revision, cost, changed (whether it must be saved), and what the algorithm keeps there. All times are relative to now.
+-- A quota is a table: key (its counter), interval, units, window and parameters ("interval units window revision") as the caller
+-- gave them, revision, cost, changed (whether it must be saved), and what the algorithm keeps there. All times are relative to now.
 --
 -- The text of a counter tells which algorithm keeps it: "tat parameters" is GCRA's, and every other one writes "time
 -- parameters name" with a time of 16 digits, so that decide.lua can read either.

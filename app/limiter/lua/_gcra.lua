@@ -4,8 +4,8 @@
 -- grants are ordered, no stretch of T microseconds holds more than burst + T/e units: tat grows by e with every unit, and a
 -- unit at t leaves it between t + e and t + tau.
 --
--- A counter is the text "tat e burst revision": tat in whole microseconds of TIME, the rest ("the parameters") as the caller
--- wrote it. Mostly the parameters equal those of the next caller, and need not be parsed.
+-- A counter is the text "tat e burst window revision": tat in whole microseconds of TIME, the rest ("the parameters") as the
+-- caller wrote it. Mostly the parameters equal those of the next caller, and need not be parsed. _windows.lua reads the window.
 --
 -- USES  _now
 
@@ -22,11 +22,21 @@ local function gcra_clamp(tat, tau)
   return tat, false
 end
 
+-- e, burst, window and revision of parameters; nil if another algorithm wrote them. Formerly there was no window.
+local function gcra_parameters(text)
+  local e, burst, window, revision = string.match(text, '^(%S+) (%S+) (%S+) (%d+)$')
+  if not revision then
+    e, burst, revision = string.match(text, '^(%S+) (%S+) (%d+)$')
+  end
+  return tonumber(e), tonumber(burst), window, tonumber(revision)
+end
+
 -- Read a counter for a caller with this policy. A caller with a newer revision converts what is owed to its own policy; one
 -- with an older revision is judged by the stored policy.
 -- Returns tat relative to now, and the e, burst and parameters that apply, and whether tat was changed. Returns nil if
--- another algorithm keeps the counter (_algorithms.lua says how that is told).
-local function gcra_restore(stored, e, burst, parameters)
+-- another algorithm keeps the counter (_algorithms.lua says how that is told), or, with `keeps_window`, if the caller is newer
+-- and its window another.
+local function gcra_restore(stored, e, burst, parameters, keeps_window)
   local space = string.find(stored, ' ', TAT_DIGITS, true)
   local tat, stored_parameters = string.sub(stored, 1, space - 1) - now, string.sub(stored, space + 1)
   local changed
@@ -34,23 +44,30 @@ local function gcra_restore(stored, e, burst, parameters)
     tat, changed = gcra_clamp(tat, e * burst)
     return tat, e, burst, parameters, changed
   end
-  local stored_e, stored_burst, stored_revision = string.match(stored_parameters, '^(%S+) (%S+) (%S+)$')
+  local stored_e, stored_burst, stored_window, stored_revision = gcra_parameters(stored_parameters)
   if not stored_revision then
     return nil
   end
-  if tonumber(stored_revision) >= tonumber(string.match(parameters, '%S+$')) then
-    e, burst = tonumber(stored_e), tonumber(stored_burst)
-    tat, changed = gcra_clamp(tat, e * burst)
-    return tat, e, burst, stored_parameters, changed
+  local _, _, window, revision = gcra_parameters(parameters)
+  if stored_revision >= revision then
+    tat, changed = gcra_clamp(tat, stored_e * stored_burst)
+    return tat, stored_e, stored_burst, stored_parameters, changed
+  end
+  if keeps_window and stored_window ~= window then
+    return nil
   end
   local owed_units = math.min(math.max(0, (gcra_clamp(tat, stored_e * stored_burst))) / stored_e, burst)
   return math.ceil(owed_units * e), e, burst, parameters, true
 end
 
--- Write a counter, which lasts for as long as anything is owed.
+-- Write a counter, which lasts for as long as anything is owed; that of one of several limits for its window at least, so that
+-- the one with the longest is there while the others are (_windows.lua).
 local function gcra_store(counter, tat, parameters)
   local whole = math.ceil(tat)
   local form = now + whole < 9e15 and '%d ' or '%.0f ' -- the first is quicker, and enough for centuries
   local ttl_ms = math.max(SHORTEST_TTL_MS, math.ceil(whole / 1000))
+  if string.find(parameters, 'm', 1, true) then
+    ttl_ms = math.max(ttl_ms, math.ceil(string.match(parameters, '(%d+)m') / 1000))
+  end
   redis.call('SET', counter, string.format(form, now + whole) .. parameters, 'PX', ttl_ms)
 end

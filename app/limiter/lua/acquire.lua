@@ -13,15 +13,15 @@
 --        5 marker         the value of the backlog marker to set; empty: none is set
 --        6 marker_ttl_ms
 --        7 count          how many quotas
---        then for each quota six:
---          algorithm, interval_us, units (what these mean, the algorithm says), revision, cost,
+--        then for each quota seven, those of one rule behind each other and the longest window first:
+--          algorithm, interval_us, units (what these mean, the algorithm says), window, revision, cost,
 --          flags: 1 SHADOW (the quota refuses nothing) + 2 * how many backlog markers refuse the request if they stand
 -- RETURN integers: how many slots are granted, next_wait_us (until the slot after those), now in microseconds of TIME; the
 --        slots as waits in microseconds; then for each quota five:
 --          remaining, wait_us, reset_us, refused (0 or 1), backlog (0 or 1)
 -- COST   O(n) for each quota; for a sliding window besides O(log limit) reads, each of which may walk its log
 
-local HEADER, PER_QUOTA, PER_STATE = 7, 6, 5
+local HEADER, PER_QUOTA, PER_STATE = 7, 7, 5
 local SHADOW = 1
 
 local call, max, ceil = redis.call, math.max, math.ceil
@@ -49,9 +49,9 @@ end
 local quotas, blocked = { nil, nil }, false
 for i = 1, count do
   local first = HEADER + (i - 1) * PER_QUOTA
-  local name, interval, units, revision = ARGV[first + 1], ARGV[first + 2], ARGV[first + 3], ARGV[first + 4]
-  local flags = tonumber(ARGV[first + 6])
-  local quota = load_quota(KEYS[i], name, interval, units, revision, tonumber(ARGV[first + 5]))
+  local name, interval, units, window, revision = unpack(ARGV, first + 1, first + 5)
+  local flags = tonumber(ARGV[first + 7])
+  local quota = load_quota(KEYS[i], name, interval, units, window, revision, tonumber(ARGV[first + 6]))
   quota.enforced, quota.refused = flags % 2 ~= SHADOW, 0
   quota.backlog = backlog_at((flags - flags % 2) / 2)
   blocked = blocked or quota.backlog == 1
@@ -98,7 +98,7 @@ for i = 1, count do
   reply[last + 1], reply[last + 2] = max(0, algorithm.remaining(quota)), wait
   reply[last + 3], reply[last + 4], reply[last + 5] = ceil(algorithm.reset(quota)), quota.refused, quota.backlog
   last = last + PER_STATE
-  if quota.changed and not peek then
+  if quota.moved or quota.changed and not peek then
     save_quota(quota)
   end
 end

@@ -5,31 +5,33 @@
 -- A slot is the earliest time from now + lead on at which every quota of the flow permits a request.
 --
 -- USES   _acquiring
--- KEYS   each counter once, the shared one first; then the backlog marker of each turn that has one
+-- KEYS   each counter once, those of the shared rule first (the longest window before the others); then the backlog marker of each turn that has one
 -- ARGV   1 most           slots for all of them together
 --        2 horizon_us     how far ahead a slot may lie
 --        3 lead_us        how far ahead a slot must lie
 --        4 seen_us        the second part of the markers' values
---        5 count          how many counters; then for each four: algorithm, interval_us, units, revision
+--        5 shared         how many of the counters are those of the shared rule
+--        6 count          how many counters; then for each five: algorithm, interval_us, units, window, revision
 --        then for each turn three: n (the most slots), marker_ttl_ms (0: without a marker), how many quotas; and for each
 --          of these two: the number of its counter, cost
 -- RETURN integers: now in microseconds of TIME; then for each turn that was looked at two: how many slots, next_wait_us
 --        (until the slot after those); the slots as waits in microseconds; for each of its quotas wait_us
 -- COST   O(n) for each quota of the turns that are looked at
 
-local HEADER, PER_COUNTER, PER_TURN, PER_CHARGE = 5, 4, 3, 2
+local HEADER, PER_COUNTER, PER_TURN, PER_CHARGE = 6, 5, 3, 2
 
 local max, ceil = math.max, math.ceil
 
 local most, horizon, lead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local seen_us, count = ARGV[4], tonumber(ARGV[5])
+local seen_us, shared, count = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 
 local quotas = {}
 local function quota_of(number, cost)
   local quota = quotas[number]
   if not quota then
     local first = HEADER + (number - 1) * PER_COUNTER
-    quota = load_quota(KEYS[number], ARGV[first + 1], ARGV[first + 2], ARGV[first + 3], ARGV[first + 4], cost)
+    local name, interval, units, window, revision = unpack(ARGV, first + 1, first + PER_COUNTER)
+    quota = load_quota(KEYS[number], name, interval, units, window, revision, cost)
     quotas[number] = quota
   end
   quota.cost = cost
@@ -73,10 +75,17 @@ while at <= #ARGV do
   at = at + PER_TURN + #turn.charges * PER_CHARGE
 end
 
--- Whether the counter that all share lets this turn wait: it comes first in each.
+-- Whether a counter that all share lets this turn wait: they come first in each.
 local function is_over(turn)
-  local charge = turn.charges[1]
-  return charge and charge.number == 1 and ceil(earliest(charge)) > horizon
+  for _, charge in ipairs(turn.charges) do
+    if charge.number > shared then
+      return false
+    end
+    if ceil(earliest(charge)) > horizon then
+      return true
+    end
+  end
+  return false
 end
 
 local granted, looked_at = 0, 0

@@ -5,9 +5,10 @@
 -- USES   _gcra
 -- KEYS   for each quota its counter; then the backlog markers of each quota, as many as its flags say
 -- ARGV   1 how many quotas; then for each quota five:
---          parameters ("e_us burst revision"), e_us, burst, cost,
+--          parameters ("e_us burst window revision"), e_us, burst, cost,
 --          flags: 1 SHADOW (the quota refuses nothing) + 2 * how many backlog markers refuse the request if they stand
--- RETURN -1 if another algorithm keeps one of the counters, and nothing is decided: acquire.lua must be asked. Else
+-- RETURN -1 if another algorithm keeps one of the counters, or the rule has another window than before, and nothing is
+--        decided: acquire.lua must be asked. Else
 --        integers: 1 if the request is allowed, else 0; then for each quota five:
 --          remaining, wait_us, reset_us, refused (0 or 1), backlog (0 or 1)
 -- COST   one MGET of all keys, and one SET for each quota that is spent
@@ -41,7 +42,7 @@ for i = 1, count do
   local cost, flags = tonumber(ARGV[first + 4]), tonumber(ARGV[first + 5])
   local tat, converted, backlog = 0, false, 0 -- without a counter nothing is owed
   if stored[i] then
-    tat, e, burst, parameters, converted = gcra_restore(stored[i], e, burst, parameters)
+    tat, e, burst, parameters, converted = gcra_restore(stored[i], e, burst, parameters, true)
     if not tat then
       return { -1 }
     end
