@@ -49,6 +49,7 @@ HOT = [
     "app/queue/flows.py",
     "app/queue/keys.py",
     "app/queue/model.py",
+    "app/queue/records.py",
     "app/redis_wire/connection.py",
     "app/redis_wire/node.py",
     "app/redis_wire/resp.py",

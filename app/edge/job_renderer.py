@@ -59,6 +59,11 @@ class JobRenderer:
         """The job as JSON."""
         return self._fields(job, self.url(job.id, scope))
 
+    def documents(self, jobs: Sequence[Job], scope: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Each of these jobs as JSON."""
+        jobs_url = self._jobs_url(scope)
+        return [self._fields(job, f"{jobs_url}/{job.id}") for job in jobs]
+
     def _fields(self, job: Job, url: str) -> dict[str, Any]:
         links = {"self": url, "response": f"{url}/response", "cancel": url}
         answered = job.response_status is not None

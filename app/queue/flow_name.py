@@ -41,6 +41,11 @@ def own_rule(flow: str) -> ChargedRule:
     return ChargedRule(*own.split("|"))
 
 
+def own_rule_id(flow: str) -> str:
+    """The id of the rule that deferred a flow's jobs."""
+    return flow.partition("|")[0]
+
+
 def shared_with(flow: str) -> str:
     """The caller of a flow whose own counter is shared with other callers; empty if it is the caller's own."""
     caller = flow.partition(">")[2]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.jobs.model import Job, JobStatus, StoredRequest, StoredResponse
-from app.queue.flow_name import encode_costs, flow_name, own_rule
+from app.queue.flow_name import encode_costs, flow_name, own_rule, own_rule_id
 from app.rules.active import ActiveRule
 
 
@@ -93,7 +93,7 @@ class FlowHead:
     @property
     def rule_id(self) -> str:
         """The rule that deferred the flow's jobs."""
-        return own_rule(self.name).rule_id
+        return own_rule_id(self.name)
 
     @property
     def descriptor(self) -> str:

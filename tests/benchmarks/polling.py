@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from time import monotonic
 
 from app.clients import queue_redis, queue_scripts
 from app.edge.routes.jobs import JOBS_A_POLL
@@ -22,7 +23,8 @@ from app.settings import Settings
 from tests.benchmarks import nginx, stores
 from tests.benchmarks.errors import require
 from tests.benchmarks.plan import Plan
-from tests.benchmarks.probe import ProbeRequest, probe
+from tests.benchmarks.poller import is_polled
+from tests.benchmarks.probe import ProbeRequest, ProbeResult, probe
 from tests.benchmarks.processes import Cores, pin
 from tests.benchmarks.progress import log_progress
 from tests.benchmarks.running import (
@@ -49,7 +51,9 @@ PAGES_PER_S = POLL_LIMIT_PER_S * POLLED_SHARE * JOBS_A_POLL / PAGE
 
 PROBES_PER_S = 100
 AT_ONCE = 500
-BEGINS_AFTER_S = 1.0
+BEGINS_AFTER_S = 3.0
+"""So long it may take to start the process of the pollers."""
+
 MOST_FACTOR = 1.2
 
 
@@ -59,6 +63,12 @@ class PollingEffect:
 
     quiet_s: Sequence[float]
     polled_s: Sequence[float]
+
+    @classmethod
+    def of(cls, results: Sequence[ProbeResult]) -> "PollingEffect":
+        """Tell the requests of seconds with polling from those of seconds without."""
+        quiet_s = sorted(result.latency_s for result in results if not is_polled(result.due_s))
+        return cls(quiet_s, sorted(result.latency_s for result in results if is_polled(result.due_s)))
 
     @property
     def p99_factor(self) -> float:
@@ -86,15 +96,13 @@ async def bench(place: Path, cores: Cores, plan: Plan) -> None:
         }
         found: dict[str, list[PollingEffect]] = {name: [] for name in probes}
         answered: list[float] = []
-        await measure(system, probes, 1.0)
-        for number in range(1, plan.rounds + 1):
-            quiet = await measure(system, probes, plan.probe_s)
-            polling = asyncio.create_task(poll(system, plan.probe_s + BEGINS_AFTER_S))
-            await asyncio.sleep(BEGINS_AFTER_S)
-            polled = await measure(system, probes, plan.probe_s)
-            answered.append(await polling)
+        for number in range(plan.rounds + 1):
+            effects, share = await measure(system, probes, 2 * plan.probe_s)
+            if number == 0:
+                continue  # what is done once is done now
+            answered.append(share)
             for name, rows in found.items():
-                rows.append(PollingEffect(quiet[name], polled[name]))
+                rows.append(effects[name])
             factors = ", ".join(f"{name} {rows[-1].p99_factor:.2f}" for name, rows in found.items())
             log_progress(
                 f"round {number}: p99 with polling / without: {factors}, {answered[-1]:.0%} of the polls answered"
@@ -120,16 +128,22 @@ async def fill(settings: Settings, user: str, jobs: int) -> None:
         await scripts.aclose()
 
 
-async def measure(system: System, probes: dict[str, list[ProbeRequest]], seconds: float) -> dict[str, list[float]]:
-    """The latencies of all kinds of requests, sent at the same time."""
-    found = await asyncio.gather(*(probe(system.http, some, PROBES_PER_S, seconds) for some in probes.values()))
-    return dict(zip(probes, found, strict=True))
+async def measure(
+    system: System, probes: dict[str, list[ProbeRequest]], seconds: float
+) -> tuple[dict[str, PollingEffect], float]:
+    """The effect on each kind of requests, sent at the same time, and the share of polls that were answered."""
+    start_s = monotonic() + BEGINS_AFTER_S
+    polling = asyncio.create_task(poll(system, start_s, seconds))
+    probing = (probe(system.http, some, PROBES_PER_S, start_s, seconds) for some in probes.values())
+    found = await asyncio.gather(*probing)
+    effects = {name: PollingEffect.of(results) for name, results in zip(probes, found, strict=True)}
+    return effects, await polling
 
 
-async def poll(system: System, seconds: float) -> float:
-    """Let every poller list its jobs in pages of a hundred for this long. Returns the share of pages that they got."""
+async def poll(system: System, start_s: float, seconds: float) -> float:
+    """Let every poller list its jobs in half of this time. Returns the share of pages that it got."""
     url = f"{system.url}/_penstock/jobs?limit={PAGE}"
-    command = (sys.executable, "-m", "tests.benchmarks.poller", url, str(PAGES_PER_S), str(seconds))
+    command = (sys.executable, "-m", "tests.benchmarks.poller", url, str(PAGES_PER_S), str(start_s), str(seconds))
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=os.environ, stdin=pipe, stdout=pipe)
     tokens = "\n".join(system.issuer.token(poller) for poller in POLLERS)

@@ -22,26 +22,33 @@ class ProbeRequest:
     status: int
 
 
+@dataclass(frozen=True)
+class ProbeResult:
+    """When a request was due, in seconds since the start, and its latency from then on."""
+
+    due_s: float
+    latency_s: float
+
+
 async def probe(
-    http: aiohttp.ClientSession, requests: Sequence[ProbeRequest], per_s: float, seconds: float
-) -> list[float]:
-    """Send these requests in turn at this rate. Returns the latencies in seconds, in ascending order.
+    http: aiohttp.ClientSession, requests: Sequence[ProbeRequest], per_s: float, start_s: float, seconds: float
+) -> list[ProbeResult]:
+    """Send these requests in turn at this rate, beginning at `start_s` (`time.monotonic`).
 
     A 503 counts as an infinite latency. Raises WrongAnswer for any other unexpected status.
     """
-    latencies_s: list[float] = []
+    results: list[ProbeResult] = []
 
     async def send(request: ProbeRequest, due_s: float) -> None:
-        await asyncio.sleep(due_s - monotonic())
+        await asyncio.sleep(start_s + due_s - monotonic())
         sent = http.request(request.method, request.url, headers=request.headers, data=request.body or None)
         async with sent as response:
             await response.read()
             unavailable = response.status == 503
             right = unavailable or response.status == request.status
             require(right, f"{request.method} {request.url}: {response.status}")
-        latencies_s.append(math.inf if unavailable else monotonic() - due_s)
+        results.append(ProbeResult(due_s, math.inf if unavailable else monotonic() - start_s - due_s))
 
-    start_s = monotonic()
     times = int(per_s * seconds)
-    await asyncio.gather(*(send(requests[at % len(requests)], start_s + at / per_s) for at in range(times)))
-    return sorted(latencies_s)
+    await asyncio.gather(*(send(requests[at % len(requests)], at / per_s) for at in range(times)))
+    return results

@@ -54,7 +54,7 @@ async def list_jobs(
     page = await parts.records.page(owner_of(caller.issuer, caller.subject), limit, before)
     jobs: list[dict[str, Any]] = []
     for first in range(0, len(page.jobs), JOBS_A_POLL):
-        jobs += [parts.job_renderer.fields(job, request.scope) for job in page.jobs[first : first + JOBS_A_POLL]]
+        jobs += parts.job_renderer.documents(page.jobs[first : first + JOBS_A_POLL], request.scope)
         await asyncio.sleep(0)  # so that nobody waits for a page of another caller
     following = page.next and parts.job_renderer.page_url(request.scope, limit, page.next)
     return response_of(json_reply(200, {"jobs": jobs, "next": following}))

@@ -3,9 +3,9 @@
 -- USES  _views
 -- KEYS  1 the partition's prefix
 -- ARGV  1 owner   2 limit   3 the time of submission (microseconds) and   4 the id that it begins after; '' for the first
--- RETURN 1 if there may be more after these, else 0; the time of submission and the id to go on after; then for each job 17:
---        its time of submission, then its view as view.lua returns it
--- COST  O(log n) a job, 25 jobs a call at most, and one job more
+-- RETURN 1 if there may be more after these, else 0; the time of submission and the id to go on after; then for each job 2:
+--        its time of submission, and the job as _views.lua describes it
+-- COST  O(log n) a job, 26 jobs a call at most
 
 local owner, limit, after_us, after_id = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local owned = P .. 'owner:' .. owner
@@ -29,9 +29,10 @@ for at = 1, #found, 2 do
 end
 local reply = { has_more and 1 or 0, submitted[#ids] or '', ids[#ids] or '' } -- flat: Redis sends each table by itself
 for i, state in ipairs(#ids > 0 and call('HMGET', P .. 'state', unpack(ids)) or {}) do
-  push(reply, submitted[i])
-  if not push_view(reply, ids[i], state, now) then
-    reply[#reply] = nil
+  local view = view_of(ids[i], state, now)
+  if view then
+    push(reply, submitted[i], view)
+  else
     call('ZREM', owned, ids[i])
   end
 end

@@ -3,11 +3,8 @@
 -- USES  _views
 -- KEYS  1 the partition's prefix
 -- ARGV  1 id
--- RETURN {} or {id, status, flow, owner, submitted_ms, attempts, started_ms, finished_ms, code, message, answer, stored,
---        position (0 for none), eta_us (-1 for not known), ttl_ms (-1 for none), the rule that it waits for}; '-' for
---        what there is not
+-- RETURN the job as _views.lua describes it; nil where there is none
 -- COST  O(log n)
 
-local id, reply = ARGV[1], {}
-push_view(reply, id, call('HGET', P .. 'state', id), now_us())
-return reply
+local id = ARGV[1]
+return view_of(id, call('HGET', P .. 'state', id), now_us())
