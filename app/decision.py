@@ -96,14 +96,20 @@ def evaluate(quotas: Quotas, verdict: Verdict) -> tuple[RuleResult, ...]:
     return tuple([_new(RuleResult, one) for one in zip(quotas.matches, quotas.policies, verdict.states, strict=True)])
 
 
+def limiting(matches: Sequence[Match]) -> tuple[Match, ...]:
+    """Those rules that have a quota: the others block or allow."""
+    return tuple([match for match in matches if match.rule.has_quota])
+
+
 _new = tuple.__new__  # the generated constructor of a named tuple calls it too, but takes several times as long
 
 
 def decide(results: Sequence[RuleResult], *, asynchronous: bool = False) -> Decision:
     """Reject if a refusing rule says `reject`; else defer under the first rule that refuses; else forward.
 
-    `results` come in the order user, claim, ip, default. With `asynchronous` (the client asked to be deferred) a
-    request within its limits is deferred under the first rule that defers.
+    `results` come in the order user, claim, ip, default. With `asynchronous` (the client asked to be deferred, or a
+    rule always defers) a request within its limits is deferred under the first rule that defers. A rule that always
+    defers comes before those that refuse, so that all requests to it join one flow.
     """
     refusing = [one for one in results if (one.state.refused or one.state.backlog) and one.refuses]
     if not refusing and not asynchronous:
@@ -111,10 +117,11 @@ def decide(results: Sequence[RuleResult], *, asynchronous: bool = False) -> Deci
     rejecting = tuple(one for one in refusing if one.match.rule.on_limit == "reject")
     if rejecting:
         return Reject(rejecting)
-    if refusing:
-        return Defer(refusing[0], max(one.state.wait_us for one in refusing))
-    deferring = [one for one in results if one.match.rule.defers]
-    return Defer(deferring[0], 0) if deferring else _FORWARD
+    deferring = [one for one in results if one.match.rule.always_defers] or refusing
+    if not deferring:
+        deferring = [one for one in results if one.match.rule.defers]
+    wait_us = max([one.state.wait_us for one in refusing], default=0)
+    return Defer(deferring[0], wait_us) if deferring else _FORWARD
 
 
 _FORWARD = Forward()

@@ -13,6 +13,7 @@ PenstockError (500)
 │   └── NotSupported (501)
 ├── Unauthenticated (401)
 ├── Forbidden (403)
+│   └── Blocked               by a rule with the action `block`
 ├── NotFound (404)
 ├── Conflict (409)
 │   ├── PreconditionFailed (412)
@@ -120,6 +121,10 @@ class Forbidden(PenstockError):
     """The caller is known and not allowed to do this."""
 
     status = HTTPStatus.FORBIDDEN
+
+
+class Blocked(Forbidden):
+    """A rule blocks the request."""
 
 
 class NotFound(PenstockError):

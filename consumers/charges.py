@@ -22,7 +22,7 @@ def charge_for(counter: str, policy: Policy, cost: int) -> Charge:
 
 def believable_wait_us(wait_us: int, policy: Policy) -> int:
     """A wait that is longer than this policy can let anybody wait is by another version of the rule: ask again soon."""
-    longest_us = max(policy.window_s * 1e6, policy.emission_interval_us * policy.burst) + LONGEST_HORIZON_US
+    longest_us = max(policy.counted_window_us, policy.emission_interval_us * policy.burst) + LONGEST_HORIZON_US
     return wait_us if wait_us <= longest_us else ASK_AGAIN_US
 
 

@@ -210,7 +210,7 @@ async def _rule(parts: AdminParts, rule_id: str) -> ActiveRule:
     """The rule as it is in force. Raises Conflict where it is not."""
     rule = await parts.rules_in_force.by_id(rule_id)
     if rule is None:
-        raise Conflict(f"The rule {rule_id} is deleted or disabled, so its jobs have no drain rate.")
+        raise Conflict(f"The rule {rule_id} is deleted or disabled or has no limit, so its jobs have no drain rate.")
     return rule
 
 

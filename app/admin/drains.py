@@ -13,7 +13,7 @@ from app.admin.rules import ObjectBody, rule_response, update_rule
 from app.admin.schemas import BODY_PROBLEMS, COMMON_PROBLEMS, DRAIN, rule_responses
 from app.errors import NotFound
 from app.queue.operations import PURGE_CURSOR
-from app.rules.model import Rule, RuleId
+from app.rules.model import WITHOUT_QUOTA, Rule, RuleId
 from app.web.openapi import json_request, problems
 
 router = APIRouter(prefix="/rules/{rule_id}/drain", tags=["drains"])
@@ -97,7 +97,7 @@ async def _set_paused(
         if not await parts.operations.set_paused(rule_id, paused=paused):
             raise
         return Response(status_code=204)
-    if not rule.enabled:
+    if not rule.enabled or rule.action in WITHOUT_QUOTA:
         await parts.operations.set_paused(rule_id, paused=paused)
     return rule_response(rule)
 

@@ -1,5 +1,6 @@
 """`/v1/explain`: explains what would be decided about a request. It spends nothing."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
@@ -14,7 +15,8 @@ from app.errors import InvalidInput
 from app.identity.addresses import counted_as, parse_address
 from app.identity.caller import Caller
 from app.rules.cost import with_stated_costs
-from app.rules.model import Token
+from app.rules.match import Match
+from app.rules.model import Action, Token
 from app.web.openapi import json_request, problems
 from app.web.paths import path_forms
 
@@ -37,30 +39,33 @@ class ExplainRequest(BaseModel):
 class ExplainedRule(BaseModel):
     """A limit of a rule that applies, the descriptor that it counts, and what is left of it.
 
-    `policy` is what clients call the limit. `refuses` says whether it refuses the request now.
+    `policy` is what clients call the limit. `refuses` says whether it refuses the request now. A rule that blocks or
+    allows has no limit.
     """
 
     rule_id: str
     policy: str
     descriptor: str
-    limit: int
-    window_seconds: float
-    burst: int
-    algorithm: str
-    cost: int
-    on_limit: Literal["reject", "defer"]
+    action: Action
     shadow: bool
-    remaining: int
-    wait_seconds: float
-    backlog: bool
     refuses: bool
+    limit: int | None = None
+    window_seconds: float | None = None
+    headroom_ms: int | None = None
+    burst: int | None = None
+    algorithm: str | None = None
+    cost: int | None = None
+    on_limit: Literal["reject", "defer"] | None = None
+    remaining: int | None = None
+    wait_seconds: float | None = None
+    backlog: bool | None = None
 
 
 class Explanation(BaseModel):
     """The rules that apply to the request, the decision, and the ids of the rules that lead to it."""
 
     rules: list[ExplainedRule]
-    decision: Literal["forward", "reject", "defer"]
+    decision: Literal["forward", "reject", "defer", "block"]
     by: list[str]
 
 
@@ -78,9 +83,11 @@ async def explain(
     paths = path_forms(request.path.partition("?")[0].encode())
     headers = [(name.lower().encode(), value.encode()) for name, value in request.headers.items()]
     applicable = await parts.rules_in_force.applicable(caller, request.method.upper(), paths)
-    quotas = quotas_of(with_stated_costs(applicable, headers))
+    matches = with_stated_costs(applicable, headers)
+    quotas = quotas_of(matches)
     results = evaluate(quotas, await parts.limiter.inspect(quotas.charges)) if quotas.charges else ()
-    return {"rules": [_rule_fields(result) for result in results], **_decision_fields(results)}
+    rules = [row for match in matches for row in _rows(match, results)]
+    return {"rules": rules, **_decision_fields(matches, results)}
 
 
 def _counted(text: str) -> str:
@@ -91,28 +98,43 @@ def _counted(text: str) -> str:
         raise InvalidInput(f"ip: {error}") from error
 
 
-def _rule_fields(result: RuleResult) -> dict[str, Any]:
+def _rows(match: Match, results: Sequence[RuleResult]) -> list[dict[str, Any]]:
+    """One for each limit of the rule, and one if it has none."""
+    rule = match.rule
+    fields = {
+        "rule_id": rule.rule_id,
+        "policy": rule.rule_id,
+        "descriptor": match.descriptor,
+        "action": rule.action,
+        "shadow": rule.shadow,
+        "refuses": rule.blocks,
+    }
+    return [fields | _limit_fields(result) for result in results if result.match is match] or [fields]
+
+
+def _limit_fields(result: RuleResult) -> dict[str, Any]:
     rule, policy = result.match.rule, result.policy
     return {
-        "rule_id": rule.rule_id,
         "policy": policy.name,
-        "descriptor": result.match.descriptor,
+        "refuses": result.refuses,
         "limit": policy.limit,
         "window_seconds": policy.window_s,
+        "headroom_ms": policy.headroom_ms,
         "burst": policy.burst,
         "algorithm": policy.algorithm,
         "cost": cost_of(result.match, policy),
         "on_limit": rule.on_limit,
-        "shadow": rule.shadow,
         "remaining": result.state.remaining,
         "wait_seconds": result.state.wait_us / 1e6,
         "backlog": result.state.backlog,
-        "refuses": result.refuses,
     }
 
 
-def _decision_fields(results: tuple[RuleResult, ...]) -> dict[str, Any]:
-    match decide(results):
+def _decision_fields(matches: Sequence[Match], results: Sequence[RuleResult]) -> dict[str, Any]:
+    blocking = [match.rule.rule_id for match in matches if match.rule.blocks]
+    if blocking:
+        return {"decision": "block", "by": blocking}
+    match decide(results, asynchronous=any(match.rule.always_defers for match in matches)):
         case Reject(by):
             return {"decision": "reject", "by": [result.policy.name for result in by]}
         case Defer(by, _):

@@ -1,7 +1,7 @@
 """`penstock explain`: explains what would be decided about a request."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -33,14 +33,20 @@ def explain(
         return
     table = Table("rule", "counts", "limit", "left", "wait", "over it")
     for rule in answer["rules"]:
-        table.add_row(
-            rule["policy"] + (" (shadow)" if rule["shadow"] else ""),
-            rule["descriptor"],
-            format_rate(rule["limit"], rule["window_seconds"]) + (f", cost {rule['cost']}" if rule["cost"] > 1 else ""),
-            str(rule["remaining"]) + (", backlog" if rule["backlog"] else ""),
-            f"{rule['wait_seconds']:.1f} s",
-            rule["on_limit"],
-        )
+        table.add_row(*_row(rule))
     print_table(table)
     by = f" (by {', '.join(answer['by'])})" if answer["by"] else ""
     print(f"decision: {answer['decision']}{by}")
+
+
+def _row(rule: dict[str, Any]) -> list[str]:
+    who = [rule["policy"] + (" (shadow)" if rule["shadow"] else ""), rule["descriptor"]]
+    if rule["limit"] is None:
+        return [*who, rule["action"], "", "", ""]
+    return [
+        *who,
+        format_rate(rule["limit"], rule["window_seconds"]) + (f", cost {rule['cost']}" if rule["cost"] > 1 else ""),
+        str(rule["remaining"]) + (", backlog" if rule["backlog"] else ""),
+        f"{rule['wait_seconds']:.1f} s",
+        "defer always" if rule["action"] == "defer" else rule["on_limit"],
+    ]

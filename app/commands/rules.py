@@ -18,7 +18,7 @@ from app.commands.rule_pages import Outcome, applied, pages
 from app.commands.tables import print_table
 from app.errors import NotFound
 from app.rules.file import read_rules_file
-from app.rules.model import MAX_VERSION, RULE_ID_PATTERN, editable_fields, to_json
+from app.rules.model import MAX_VERSION, RULE_ID_PATTERN, WITHOUT_QUOTA, editable_fields, to_json
 from app.rules.rate import format_rate
 from app.web.excerpt import one_line
 
@@ -118,12 +118,19 @@ def _row(fields: dict[str, Any]) -> list[str]:
     return [
         fields["rule_id"],
         one_line(f"{fields['key_type']} {fields.get('key_value', '')}".strip(), 1100),
-        format_rate(fields["limit"], fields["window_seconds"]),
-        str(fields.get("burst", fields["limit"])),
-        fields.get("on_limit", "reject"),
+        *_limit(fields),
         format_rate(drain["limit"], drain["window_seconds"]) if drain else "",
         " ".join(states) if fields.get("enabled", True) else "disabled",
     ]
+
+
+def _limit(fields: dict[str, Any]) -> list[str]:
+    """A rule's limit, its burst, and what happens over the limit; or what it does instead of limiting."""
+    action = fields.get("action", "limit")
+    if action in WITHOUT_QUOTA:
+        return [action, "", ""]
+    over_it = "defer always" if action == "defer" else fields.get("on_limit", "reject")
+    return [format_rate(fields["limit"], fields["window_seconds"]), str(fields.get("burst", fields["limit"])), over_it]
 
 
 @app.command()

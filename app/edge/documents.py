@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from app.jobs.model import JobStatus
+from app.rules.model import Action
 from app.web.openapi import RETRY_AFTER, Responses, problems
 
 ALWAYS = (400, 401, 422, 429, 503)
@@ -68,19 +69,23 @@ class JobList(BaseModel):
 
 
 class Limit(BaseModel):
-    """A limit of a rule that applies to the caller, and what is left of it."""
+    """A limit of a rule that applies to the caller, and what is left of it; a rule that blocks or allows has none."""
 
     rule_id: str
-    policy: str = Field(description="The name of the limit in `RateLimit-Policy`.")
-    limit: int
-    window_seconds: float
-    burst: int
-    algorithm: str
-    cost: int = Field(description="Units that a request takes; with a cost header, one that states the same cost.")
-    on_limit: Literal["reject", "defer"]
-    remaining: int
-    wait_seconds: float
-    backlog: bool
+    action: Action
+    policy: str | None = Field(default=None, description="The name of the limit in `RateLimit-Policy`.")
+    limit: int | None = None
+    window_seconds: float | None = None
+    headroom_ms: int | None = Field(default=None, description="How much longer the window counts.")
+    burst: int | None = None
+    algorithm: str | None = None
+    cost: int | None = Field(
+        default=None, description="Units that a request takes; with a cost header, one that states the same cost."
+    )
+    on_limit: Literal["reject", "defer"] | None = None
+    remaining: int | None = None
+    wait_seconds: float | None = None
+    backlog: bool | None = None
 
 
 class Limits(BaseModel):

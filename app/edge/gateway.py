@@ -15,7 +15,7 @@ from app.edge.metrics import EdgeMetrics
 from app.edge.rate_limit_headers import rate_limit
 from app.edge.rejection import RejectionReplies, rejection
 from app.edge.request import SCHEME, Request
-from app.errors import ClientGone, Forbidden, NotFound, QueueUnavailable, RulesUnavailable, UpstreamError
+from app.errors import Blocked, ClientGone, Forbidden, NotFound, QueueUnavailable, RulesUnavailable, UpstreamError
 from app.http1.server.exchange import Application, Exchange, PendingResponse
 from app.identity.authentication import Authenticator
 from app.identity.caller import Caller
@@ -111,6 +111,8 @@ class Gateway:
         check = self._limits.check(matches, request.headers)
         if not check.enforced and self._settings.no_rule == "deny":
             raise Forbidden("No rule allows this request.")
+        if check.blocking and (rule := self._limits.blocking_rule(check)) is not None:
+            raise Blocked(f"The rule {rule.rule_id} blocks this request.")
         denial = self._limits.cached_denial(check)
         if denial is None:
             return self._decide(request, caller, check)
@@ -127,7 +129,7 @@ class Gateway:
                 exchange.reply(self._parts.job_renderer.accepted(job, request.scope, repeated=True))
                 return
         results = await self._limits.evaluate(check)
-        decision = decide(results)
+        decision = decide(results, asynchronous=check.always_defers)
         match decision:
             case Forward():
                 await self._forward(request, caller, results)

@@ -12,6 +12,7 @@ from app.errors import CountersUnavailable
 from app.limiter.limiter import Limiter
 from app.limiter.local_limiter import LocalLimiter
 from app.process.lru_cache import TwoGenerationLRUCache
+from app.rules.active import ActiveRule
 from app.rules.cost import StatedCosts, stated_costs, with_costs
 from app.rules.match import Match
 from app.web.headers import Headers
@@ -23,28 +24,22 @@ Priced = tuple[tuple[Match, ...], StatedCosts]
 
 
 class LimitCheck(NamedTuple):
-    """What to check where these rules apply.
+    """What to check where these rules apply; `matches` are those that have a quota.
 
-    `defers`: one of them defers; `shadows`: one of them is a shadow rule; `enforced`: one of them is not. `costed`: one
-    of them lets the request state what it costs. `key`: names the counters, and what is stated.
+    `defers`: one of them defers; `always_defers`: whatever its quota says; `shadows`: one of them is a shadow rule.
+    `enforced`: a rule applies that is none. `blocking`: the rules that block the request, shadow rules last. `costed`:
+    one of them lets the request state what it costs. `key`: names the counters, and what is stated.
     """
 
     matches: tuple[Match, ...]
     quotas: Quotas
     key: tuple[str, ...]
     defers: bool
+    always_defers: bool
     shadows: bool
     enforced: bool
+    blocking: tuple[ActiveRule, ...]
     costed: bool
-
-
-def _check_of(matches: tuple[Match, ...], costs: tuple[str, ...]) -> LimitCheck:
-    quotas = quotas_of(matches)
-    key = (*[charge.counter for charge in quotas.charges], *costs)
-    shadows = [match.rule.shadow for match in matches]
-    defers = any(match.rule.defers for match in matches)
-    costed = any(match.rule.cost_header for match in matches)
-    return LimitCheck(matches, quotas, key, defers, any(shadows), not all(shadows), costed)
 
 
 class LimitChecker:
@@ -70,18 +65,26 @@ class LimitChecker:
         """The check for these rules; the same object for the same rules and what the request states that it costs."""
         check = self._checks.get(matches)
         if check is None:
-            check = _check_of(matches, ())
+            check = _check_of(matches)
             self._checks.put(matches, check)
-        return self._with_costs(check, headers) if check.costed else check
+        return self._with_costs(matches, headers) if check.costed else check
 
-    def _with_costs(self, check: LimitCheck, headers: Headers) -> LimitCheck:
+    def _with_costs(self, matches: tuple[Match, ...], headers: Headers) -> LimitCheck:
         """The check for a request that may state what it costs."""
-        costs = stated_costs(check.matches, headers)
-        by_cost = self._checks_by_cost.get((check.matches, costs))
+        costs = stated_costs(matches, headers)
+        by_cost = self._checks_by_cost.get((matches, costs))
         if by_cost is None:
-            by_cost = _check_of(with_costs(check.matches, costs), tuple(map(str, costs)))
-            self._checks_by_cost.put((check.matches, costs), by_cost)
+            by_cost = _check_of(with_costs(matches, costs), tuple(map(str, costs)))
+            self._checks_by_cost.put((matches, costs), by_cost)
         return by_cost
+
+    def blocking_rule(self, check: LimitCheck) -> ActiveRule | None:
+        """The rule that blocks the request, if there is one; one that is a shadow rule is only counted."""
+        for rule in check.blocking:
+            if not rule.shadow:
+                return rule
+            self._metrics.shadow_refusals.labels(rule.rule_id).inc()
+        return None
 
     def cached_denial(self, check: LimitCheck) -> Denial | None:
         """The refusal that the counters are known to give; None if they must decide."""
@@ -93,15 +96,20 @@ class LimitChecker:
     async def evaluate(self, check: LimitCheck) -> tuple[RuleResult, ...]:
         """Let the counters decide, which spends from them if they allow the request.
 
-        Raises CountersUnavailable if the counters can't be reached and a rule says `closed`.
+        Nothing is spent on a request that is deferred whatever they say. Raises CountersUnavailable if the counters
+        can't be reached and a rule says `closed`.
         """
         quotas, asked_at_s = check.quotas, monotonic()
         if not check.matches:
             return ()
         try:
-            results = evaluate(quotas, await self._limiter.decide(quotas.charges))
+            if check.always_defers:
+                verdict = await self._limiter.inspect(quotas.charges)
+            else:
+                verdict = await self._limiter.decide(quotas.charges)
+            results = evaluate(quotas, verdict)
         except CountersUnavailable as error:
-            results = self._without_counters(check.matches, error)
+            results = self._without_counters(check, error)
         else:
             self._denials.remember(results, check.key, asked_at_s)
         finally:
@@ -112,15 +120,36 @@ class LimitChecker:
 
     def _count_shadows(self, results: Sequence[RuleResult]) -> None:
         for one in results:
-            if one.state.refused and one.match.rule.shadow:
+            if one.match.rule.shadow and (one.state.refused or one.match.rule.action == "defer"):
                 self._metrics.shadow_refusals.labels(one.match.rule.rule_id).inc()
 
-    def _without_counters(self, matches: Sequence[Match], error: CountersUnavailable) -> tuple[RuleResult, ...]:
+    def _without_counters(self, check: LimitCheck, error: CountersUnavailable) -> tuple[RuleResult, ...]:
         self._metrics.decided_without(error)
-        choices = {match.rule.on_store_failure for match in matches if not match.rule.shadow}
+        choices = {match.rule.on_store_failure for match in check.matches if not match.rule.shadow}
         if "closed" in choices:
             why = "The counters can't be reached, and a rule allows nothing without them."
             raise CountersUnavailable(why, error.cause)
-        local = [match for match in matches if match.rule.on_store_failure == "local"]
+        local = [one for one in check.matches if one.rule.on_store_failure == "local" or one.rule.always_defers]
         quotas = quotas_of(local)
-        return evaluate(quotas, self._local.decide(quotas.charges, self._heartbeat.edges))
+        verdict = self._local.decide(quotas.charges, self._heartbeat.edges, spend=not check.always_defers)
+        return evaluate(quotas, verdict)
+
+
+def _check_of(matches: tuple[Match, ...], costs: tuple[str, ...] = ()) -> LimitCheck:
+    limiting = tuple([match for match in matches if match.rule.has_quota])
+    quotas = quotas_of(limiting)
+    return LimitCheck(
+        matches=limiting,
+        quotas=quotas,
+        key=(*[charge.counter for charge in quotas.charges], *costs),
+        defers=any(match.rule.defers for match in limiting),
+        always_defers=any(match.rule.always_defers for match in limiting),
+        shadows=any(match.rule.shadow for match in limiting),
+        enforced=not all(match.rule.shadow for match in matches),
+        blocking=tuple(sorted((match.rule for match in matches if match.rule.action == "block"), key=_is_shadow)),
+        costed=any(match.rule.cost_header for match in limiting),
+    )
+
+
+def _is_shadow(rule: ActiveRule) -> bool:
+    return rule.shadow

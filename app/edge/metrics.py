@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from app.errors import ClientGone, PenstockError, Unavailable
+from app.errors import Blocked, ClientGone, PenstockError, Unavailable
 from app.process.histogram import Histogram
 from app.process.unavailability import TroubleLog, Unavailability
 
@@ -20,7 +20,7 @@ class EdgeMetrics(Collector):
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.forwarded = self.rejected = self.deferred = self.client_gone = 0
+        self.forwarded = self.rejected = self.deferred = self.blocked = self.client_gone = 0
         self.denied_from_memory = 0
         self.decided_in_s = Histogram(DECIDED_WITHIN_S)
         self.refusals = Counter(
@@ -52,9 +52,12 @@ class EdgeMetrics(Collector):
         registry.register(self)
 
     def refused(self, error: PenstockError) -> None:
-        """Count a request that was refused for a reason other than a limit, or whose client has gone."""
+        """Count a request that was refused for a reason other than a limit, or blocked, or whose client has gone."""
         if isinstance(error, ClientGone):
             self.client_gone += 1
+            return
+        if isinstance(error, Blocked):
+            self.blocked += 1
             return
         self.refusals.labels(str(int(error.status))).inc()
         self._unavailability.refused(error)
@@ -70,6 +73,7 @@ class EdgeMetrics(Collector):
         decisions.add_metric(["forward"], self.forwarded)
         decisions.add_metric(["reject"], self.rejected)
         decisions.add_metric(["defer"], self.deferred)
+        decisions.add_metric(["block"], self.blocked)
         decisions.add_metric(["client_gone"], self.client_gone)
         yield decisions
         yield CounterMetricFamily(

@@ -39,7 +39,10 @@ def rejection(
     """
     wait_s = max(one.state.wait_us / 1e6 for one in by) if room_in_s is None else room_in_s
     names = [one.policy.name for one in by]
-    detail = f"The request is over the limit of {', '.join(names)}" + (f", and {why}." if why else ".")
+    cause = f"The request is over the limit of {', '.join(names)}"
+    if by[0].match.rule.always_defers:
+        cause = f"The rule {by[0].match.rule.rule_id} defers every request"
+    detail = f"{cause}, and {why}." if why else f"{cause}."
     after = retry_after(wait_s)
     headers = [after, *rate_limit(results, retry_after_s=int(after[1]))]
     return problem(429, detail, headers, type_=QUOTA_EXCEEDED, **{"violated-policies": names})

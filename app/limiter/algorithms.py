@@ -40,7 +40,7 @@ _ALL = (
     ),
     Algorithm(
         "sliding_window",
-        lambda policy: (policy.window_s * 1e6, policy.limit),
+        lambda policy: (policy.counted_window_us, policy.limit),
         max_limit=10_000,  # the log holds every unit
         local_divisor=2,  # GCRA can let both a burst and a window's worth of units into one window
     ),

@@ -35,8 +35,11 @@ class LocalLimiter:
         self._now_s = now_s
         self._debts: LRUCache[str, _Debt] = LRUCache(MAX_COUNTERS)
 
-    def decide(self, charges: Sequence[Charge], edges: int) -> Verdict:
-        """Decide a live request by what this edge alone has counted; nothing is spent if a quota refuses."""
+    def decide(self, charges: Sequence[Charge], edges: int, *, spend: bool = True) -> Verdict:
+        """Decide a live request by what this edge alone has counted; nothing is spent if a quota refuses.
+
+        Without `spend` nothing is spent in any case.
+        """
         now = self._now_s() * 1e6
         shares = [_share(charge.policy, charge.cost, edges) for charge in charges]
         refused = [self._wait_us(charge, share, now) > 0 for charge, share in zip(charges, shares, strict=True)]
@@ -44,7 +47,7 @@ class LocalLimiter:
         states = []
         for charge, share, refuses in zip(charges, shares, refused, strict=True):
             tat = self._tat_us(charge, share, now)
-            if allowed and not refuses:
+            if spend and allowed and not refuses:
                 tat = gcra.spend(tat, now, share.interval_us, charge.cost)
                 self._debts[charge.counter] = _Debt(tat, share.interval_us)
             remaining = gcra.remaining(tat, now, share.interval_us, share.burst)

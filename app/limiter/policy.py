@@ -13,7 +13,7 @@ class Policy:
 
     `algorithm` is a name in app/limiter/algorithms.py. `name`: what clients call it. `suffix`: what follows the rule's
     counter in the key of this quota's. `has_siblings`: its rule has more than one quota. `cost`: what every request
-    costs this quota; None: what the request costs by the rule.
+    costs this quota; None: what the request costs by the rule. `headroom_ms`: by how much longer the window counts.
     """
 
     limit: int
@@ -25,11 +25,17 @@ class Policy:
     suffix: str = ""
     has_siblings: bool = False
     cost: int | None = None
+    headroom_ms: int = 0
+
+    @property
+    def counted_window_us(self) -> float:
+        """The window as it counts, in microseconds."""
+        return self.window_s * 1e6 + self.headroom_ms * 1000
 
     @property
     def emission_interval_us(self) -> float:
         """Microseconds between two units at the permitted rate (GCRA's E)."""
-        return self.window_s * 1e6 / self.limit
+        return self.counted_window_us / self.limit
 
     @property
     def window_text(self) -> str:

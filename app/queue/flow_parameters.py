@@ -31,5 +31,5 @@ def flow_parameters(rule: ActiveRule) -> bytes:
 def pace(rule: ActiveRule) -> str:
     """What besides the rate decides when a flow may go on: which counter it drains from, and how much that may owe."""
     kind, (policy, *others) = "drain" if rule.has_own_drain_rate else "live", rule.drain_policies
-    besides = [f" {other.limit}/{other.window_s:g} {other.algorithm} {other.burst}" for other in (policy, *others)]
+    besides = [f" {one.limit}/{one.counted_window_us:g} {one.algorithm} {one.burst}" for one in (policy, *others)]
     return f"{kind} {policy.algorithm} {policy.burst} {rule.cost}" + "".join(besides if others else ())

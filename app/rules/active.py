@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from app.identity.caller import Caller, claim_text
 from app.limiter.keys import window_suffix
 from app.limiter.policy import Policy
-from app.rules.model import Rule
+from app.rules.model import WITHOUT_QUOTA, Rule
 from app.web.excerpt import excerpt
 from app.web.paths import prefix_form
 from app.web.validation import first_problem
@@ -25,6 +25,8 @@ class ActiveRule:
 
     What decisions read of the rule is an attribute here, so that reading it costs no more than that. A changed rule is
     another object, so caches may use the object itself as their key. `cost` is that of requests that state none.
+
+    Without `has_quota` the rule blocks or allows: it has no policies, and nothing is charged to it.
     """
 
     def __init__(self, rule: Rule, revision: int) -> None:
@@ -35,12 +37,17 @@ class ActiveRule:
         self.max_cost: Final = rule.max_cost
         self.cost_header: Final = _cost_header(rule)
         self.priority: Final = rule.priority
-        self.on_limit: Final = rule.on_limit
+        self.action: Final = rule.action
+        self.has_quota: Final = rule.action not in WITHOUT_QUOTA
+        self.blocks: Final = rule.action == "block" and not rule.shadow
+        self.exempts: Final = rule.action == "allow" and not rule.shadow
+        self.always_defers: Final = rule.action == "defer" and not rule.shadow
+        self.on_limit: Final = "defer" if rule.action == "defer" else rule.on_limit
         self.on_store_failure: Final = rule.on_store_failure
         self.shadow: Final = rule.shadow
         self.paused: Final = rule.paused
         self.queue: Final = rule.queue
-        self.overtaking: Final = rule.overtaking
+        self.overtaking: Final = rule.overtaking or rule.action == "defer"  # then no request passes those that wait
         self.methods: Final = _methods(rule)
         self.claims: Final = _claims(rule)
         self.anonymous: Final = rule.match.anonymous
@@ -104,6 +111,8 @@ def _claims(rule: Rule) -> tuple[tuple[str, frozenset[str | None]], ...]:
 
 def _policies(rule: Rule, revision: int) -> tuple[Policy, ...]:
     """The quotas of live requests, the one with the longest window first: it has the rule's own counter."""
+    if rule.action in WITHOUT_QUOTA:
+        return ()
     limits = rule.all_limits
     longest = max((limit for limit in limits if limit.cost is None), key=lambda limit: limit.window_seconds)
     policies = [
@@ -113,6 +122,7 @@ def _policies(rule: Rule, revision: int) -> tuple[Policy, ...]:
             suffix="" if limit is longest else window_suffix(limit.window_seconds, has_own_cost=limit.cost is not None),
             has_siblings=len(limits) > 1,
             cost=limit.cost,
+            headroom_ms=rule.headroom_ms,
         )
         for number, limit in enumerate(limits, 1)
     ]  # fmt: skip
@@ -124,20 +134,24 @@ def _drain_policies(rule: Rule, revision: int) -> tuple[Policy, ...]:
     drain = rule.drain
     if drain is None:
         return ()
-    return (Policy(drain.limit, drain.window_seconds, drain.burst, revision, "gcra", name=rule.rule_id),)
+    rate = (drain.limit, drain.window_seconds, drain.burst)
+    return (Policy(*rate, revision, "gcra", name=rule.rule_id, headroom_ms=rule.headroom_ms),)
 
 
 def encode_active(rule: Rule, revision: int) -> dict[str, Any]:
     """The compact form: fields at their defaults are left out, and `window_seconds` is called `window`."""
     fields = rule.model_dump(mode="json", exclude_defaults=True, exclude={"version", "updated_at", "updated_by"})
-    fields["window"] = fields.pop("window_seconds")
+    if "window_seconds" in fields:
+        fields["window"] = fields.pop("window_seconds")
     return {**fields, "revision": revision}
 
 
 def decode_active(fields: dict[str, Any]) -> ActiveRule:
     """Read what `encode_active` wrote."""
     rest = {name: value for name, value in fields.items() if name not in {"window", "revision"}}
-    return ActiveRule(Rule.model_validate({**rest, "window_seconds": fields["window"]}), fields["revision"])
+    if "window" in fields:
+        rest["window_seconds"] = fields["window"]
+    return ActiveRule(Rule.model_validate(rest), fields["revision"])
 
 
 def decode_bucket(data: bytes | None) -> tuple[ActiveRule, ...]:

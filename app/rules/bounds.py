@@ -21,29 +21,36 @@ MAX_RULES_AT_ONCE = 1000
 _ROUNDING = 1 + 1e-9
 
 
-def require_sensible_quota(where: str, limit: int, window_s: float, burst: int) -> None:
-    """Check the numbers of a quota against each other. Raises ValueError; `where` precedes the names of its fields."""
+def require_sensible_quota(where: str, limit: int, window_s: float, burst: int, headroom_s: float = 0.0) -> None:
+    """Check the numbers of a quota against each other. Raises ValueError; `where` precedes the names of its fields.
+
+    The window counts longer by `headroom_s`.
+    """
     if limit > window_s * MAX_UNITS_PER_S * _ROUNDING:
         raise ValueError(
             f"{where}limit: at most {int(window_s * MAX_UNITS_PER_S * _ROUNDING)} in {window_s:g} s,"
             " one for each microsecond"
         )
-    if burst * window_s > MAX_REFILL_S * limit:
+    if headroom_s > window_s:
+        raise ValueError(f"headroom_ms: at most {where}window_seconds, which is {window_s:g} s")
+    counted_s = window_s + headroom_s
+    if burst * counted_s > MAX_REFILL_S * limit:
         raise ValueError(
-            f"{where}burst: at most {int(MAX_REFILL_S * limit / window_s)} at this rate:"
+            f"{where}burst: at most {int(MAX_REFILL_S * limit / counted_s)} at this rate:"
             f" it must be free again within {MAX_REFILL_S // DAY_S} days"
         )
 
 
-def mongodb_quota_checks(prefix: str, burst: dict[str, Any] | str) -> list[dict[str, Any]]:
+def mongodb_quota_checks(prefix: str, burst: dict[str, Any] | str, headroom_s: dict[str, Any]) -> list[dict[str, Any]]:
     """`require_sensible_quota` as expressions of MongoDB; `prefix` precedes the names of fields: `$` or `$drain.`."""
     limit, window_s = f"{prefix}limit", f"{prefix}window_seconds"
     per_window: dict[str, Any] = {"$multiply": [window_s, MAX_UNITS_PER_S * _ROUNDING]}
     checks: list[dict[str, Any]] = [
         {"$lte": [limit, per_window]},
-        {"$lte": [{"$multiply": [burst, window_s]}, {"$multiply": [limit, MAX_REFILL_S]}]},
+        {"$lte": [headroom_s, window_s]},
+        {"$lte": [{"$multiply": [burst, {"$add": [window_s, headroom_s]}]}, {"$multiply": [limit, MAX_REFILL_S]}]},
     ]
-    return [if_numbers([limit, window_s, burst], check) for check in checks]
+    return [if_numbers([limit, window_s, burst, headroom_s], check) for check in checks]
 
 
 def if_numbers(values: list[Any], check: dict[str, Any]) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class RuleCache:
         return candidates
 
     async def by_id(self, rule_id: str) -> ActiveRule | None:
-        """The rule with this id, or None if it is deleted or disabled. Raises RulesUnavailable."""
+        """The rule with this id; None if it is deleted or disabled, or blocks or allows. Raises RulesUnavailable."""
         name = _state_name(rule_id)
         for _ in range(MAX_MOVES):
             bucket = (await self._values([name]))[name]
@@ -115,7 +115,7 @@ class RuleCache:
             rules: Sequence[ActiveRule] = (await self._values([bucket]))[bucket]
             for rule in rules:
                 if rule.rule_id == rule_id:
-                    return rule
+                    return rule if rule.has_quota else None
             # It moved to another key between the two reads.
             self._mark_stale(name)
             self._mark_stale(bucket)

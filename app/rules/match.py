@@ -58,10 +58,11 @@ class CandidateRules:
     """The rules that may apply to a caller's requests, in their order of precedence; computed once for many requests.
 
     To a request applies the first matching rule of each key type, and the `default` rule only if there is none. Beside
-    these applies the first matching shadow rule of each key type, which takes no other rule's place.
+    these applies the first matching shadow rule of each key type, which takes no other rule's place. If one of them
+    allows the request, none of a lower priority applies, whatever its key type.
     """
 
-    __slots__ = ("_by_type", "_default", "_interned", "_with_shadows")
+    __slots__ = ("_by_type", "_default", "_interned", "_may_exempt", "_with_shadows")
 
     def __init__(self, caller: Caller, keys: CallerKeys, rules: Mapping[str, Sequence[ActiveRule]]) -> None:
         about = {key: [rule for rule in of_key if rule.is_about(caller)] for key, of_key in rules.items()}
@@ -71,13 +72,14 @@ class CandidateRules:
         self._default = _enforced(default)
         pairs = tuple((_enforced(candidates), _shadows(candidates)) for candidates in (*by_type, default))
         self._with_shadows = pairs if any(shadows for _, shadows in pairs) else ()
+        self._may_exempt = any(match.rule.exempts for of_type in (*by_type, default) for *_, match in of_type)
         self._interned: dict[tuple[Match, ...], tuple[Match, ...]] = {}
 
     def matches(self, method: str, paths: Sequence[str]) -> tuple[Match, ...]:
         """The rules that apply to a request; the same tuple whenever the same rules apply.
 
         `paths` holds every form in which the app server may read the path; if they lead to different rules of one key
-        type, the rule with the lowest permitted rate applies.
+        type, the rule with the lowest permitted rate applies, and one that allows only if every form leads to one.
         """
         found: list[Match] = []
         if self._with_shadows:
@@ -89,7 +91,7 @@ class CandidateRules:
                     found.append(match)
             if not found and (default := _strictest_match(self._default, method, paths)) is not None:
                 found.append(default)
-        matches = tuple(found)
+        matches = tuple(_not_exempt(found) if self._may_exempt else found)
         return self._interned.setdefault(matches, matches)
 
     def _find_with_shadows(self, found: list[Match], method: str, paths: Sequence[str]) -> None:
@@ -126,8 +128,11 @@ def _strictest_match(candidates: Sequence[_Candidate], method: str, paths: Seque
     if len(paths) == 1:
         return _first_match(candidates, method, paths[0])
     firsts = [_first_match(candidates, method, path) for path in paths]
-    chosen = [match for match in firsts if match is not None]
-    return min(chosen, key=_permitted_rate, default=None)
+    found = [match for match in firsts if match is not None]
+    refusing = [match for match in found if match.rule.action != "allow"]
+    if refusing or len(found) < len(firsts):
+        return min(refusing, key=_permitted_rate, default=None)
+    return min(found, key=_priority)
 
 
 def _first_match(candidates: Sequence[_Candidate], method: str, path: str) -> Match | None:
@@ -143,4 +148,16 @@ def _precedence(candidate: tuple[Key, ActiveRule]) -> tuple[int, int, int, str]:
 
 
 def _permitted_rate(match: Match) -> tuple[float, int]:
-    return min((policy.limit / policy.window_s, policy.burst) for policy in match.rule.policies)
+    """Nothing, where the rule blocks."""
+    rates = [(policy.limit / policy.counted_window_us, policy.burst) for policy in match.rule.policies]
+    return min(rates, default=(0.0, 0))
+
+
+def _priority(match: Match) -> int:
+    return match.rule.priority
+
+
+def _not_exempt(found: Sequence[Match]) -> Sequence[Match]:
+    """The rules that apply beside those that allow the request: none of a lower priority."""
+    allowed = [match.rule.priority for match in found if match.rule.exempts]
+    return [match for match in found if match.rule.priority >= max(allowed)] if allowed else found

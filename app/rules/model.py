@@ -37,6 +37,8 @@ MAX_VERSION = 2**53 - 1
 MAX_NAME_LENGTH = 256
 """Characters of `updated_by`. The store cuts a longer name."""
 
+MAX_HEADROOM_MS = 60_000
+
 MAX_CLAIM_LENGTH = 1024
 """Characters of a claim's value that a rule asks for."""
 
@@ -83,12 +85,25 @@ def _integral(value: Any) -> Any:  # noqa: ANN401 - whatever a document holds
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _not_zero(instead: str) -> BeforeValidator:
+    """Refuse the number 0 with a message that names what to write in its place."""
+
+    def check(value: Any) -> Any:  # noqa: ANN401 - whatever a document holds
+        if value == 0 and not isinstance(value, bool):
+            raise ValueError(f"must be at least 1: {instead}")
+        return value
+
+    return BeforeValidator(check)
+
+
 RULE_ID_PATTERN = r"^[a-z0-9_-]{1,64}$"
 RuleId = Annotated[str, StringConstraints(pattern=RULE_ID_PATTERN)]
 KeyType = Annotated[str, AfterValidator(_valid_key_type), Field(json_schema_extra={"pattern": KEY_TYPE_PATTERN})]
 AlgorithmName = Annotated[str, AfterValidator(_known_algorithm), Field(json_schema_extra={"enum": list(ALGORITHMS)})]
 _INTEGRAL = BeforeValidator(_integral)
 Units = Annotated[int, Field(ge=1, le=MAX_UNITS), _INTEGRAL]
+LimitUnits = Annotated[Units, _not_zero("to refuse every request, write action: block")]
+DrainUnits = Annotated[Units, _not_zero("to send nothing, pause the rule")]
 Seconds = Annotated[float, Field(ge=MIN_WINDOW_S, le=MAX_WINDOW_S, allow_inf_nan=False)]
 HostName = Annotated[str, StringConstraints(max_length=253)]
 Token = Annotated[str, AfterValidator(_valid_token), Field(json_schema_extra={"pattern": _TOKEN})]
@@ -105,6 +120,13 @@ ClaimName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 ClaimText = Annotated[str, StringConstraints(max_length=MAX_CLAIM_LENGTH)]
 ClaimValue = ClaimText | bool | int | float
 ClaimValues = ClaimValue | Annotated[list[ClaimValue], Field(min_length=1, max_length=64)]
+
+
+Action = Literal["limit", "block", "allow", "defer"]
+WITHOUT_QUOTA: frozenset[Action] = frozenset({"block", "allow"})
+"""The actions of rules that count nothing."""
+NOT_WITHOUT_QUOTA = ("limits", "on_limit", "drain", "queue")
+"""The fields that such rules must not have."""
 
 
 class _Strict(BaseModel):
@@ -170,7 +192,7 @@ Cost = Annotated[Annotated[Units, Tag(_FIXED)] | Annotated[VariableCost, Tag(_VA
 class RuleLimit(_Strict):
     """One of the limits of a rule, all of which count the same descriptor."""
 
-    limit: Units
+    limit: LimitUnits
     """Units per window, at most one for each microsecond."""
     window_seconds: Seconds
     """The window. No other limit of the rule has the same, but for one with a `cost` of its own."""
@@ -190,7 +212,7 @@ class RuleLimit(_Strict):
 class Drain(_Strict):
     """A drain rate of the rule's own, beside the limit."""
 
-    limit: Units
+    limit: DrainUnits
     """Jobs (of cost 1) per window, at most one for each microsecond."""
     window_seconds: Seconds
     """The window."""
@@ -244,10 +266,16 @@ class Rule(_Strict):
     IPv6 is counted by /64, so an IPv6 value is a network of at most /64. Required, except for `default`, which has
     none.
     """
-    limit: Units
-    """Units per window, at most one for each microsecond."""
-    window_seconds: Seconds
-    """The window."""
+    action: Action = "limit"
+    """What the rule does with a request. `limit`: it applies the limit. `block`: it answers 403. `allow`: it exempts
+    the request from every rule of a lower `priority`, of any key type. `defer`: it stores the request and answers 202,
+    also within the limit, and sends it at that limit. `block` and `allow` have no `limits`, `on_limit`, `drain` and
+    `queue`, and their other fields of a limit are without effect.
+    """
+    limit: LimitUnits | None = None
+    """Units per window, at most one for each microsecond. Required, unless `action` is `block` or `allow`."""
+    window_seconds: Seconds | None = None
+    """The window. Required, unless `action` is `block` or `allow`."""
     burst: Units | None = None
     """How many units at once (GCRA only): the first window can see nearly `limit` + `burst`. It must be free again
     within ten years. Default: `limit`.
@@ -259,6 +287,10 @@ class Rule(_Strict):
     limits: Annotated[list[RuleLimit], Field(min_length=1, max_length=MAX_FURTHER_LIMITS)] | None = None
     """Further limits of the same descriptor, such as 1,000 a day beside 10 a second. All must permit a request, and
     each is charged what it costs. Each has another window, by which it is known when the rule changes.
+    """
+    headroom_ms: Annotated[int, Field(ge=0, le=MAX_HEADROOM_MS), _INTEGRAL] = 0
+    """How much longer the windows of all limits and of the drain rate count, for app servers that refuse what arrives
+    above the same limit: requests do not arrive as far apart as they are sent. At most the shortest window.
     """
     cost: Cost = 1
     """Units that a request takes, at most `burst` (with `sliding_window`: `limit`) of every limit: a number, or an
@@ -273,7 +305,9 @@ class Rule(_Strict):
     match: MatchConditions = MatchConditions()
     """Which requests of a caller the rule is about. Default: all."""
     on_limit: Literal["reject", "defer"] = "reject"
-    """What happens over the limit: `reject` answers 429, `defer` stores the request and answers 202."""
+    """What happens over the limit: `reject` answers 429, `defer` stores the request and answers 202. It must not be
+    `reject` where `action` is `defer`.
+    """
     drain: Drain | None = None
     """A drain rate beside the limit. Default: jobs drain from the rule's own budget, so that live and drained requests
     together never exceed the limit.
@@ -309,18 +343,30 @@ class Rule(_Strict):
             raise ValueError("key_value: required, except for key_type 'default', which has none")
         if self.match.anonymous and self.key_type.partition(":")[0] in {"user", "claim"}:
             raise ValueError(f"match.anonymous: callers without a token have no {self.key_type}")
+        self._require_fields_of_action()
         field, cost = self._highest_given_cost
         for number, limit in enumerate(self.all_limits):
             where = "" if number == 0 else f"limits.{number - 1}."
-            _require_sensible_limit(
-                where, limit, *((field, cost) if limit.cost is None else (f"{where}cost", limit.cost))
-            )
+            named_cost = (field, cost) if limit.cost is None else (f"{where}cost", limit.cost)
+            _require_sensible_limit(where, limit, self.headroom_s, *named_cost)
         _require_different_windows(self.all_limits)
         if self.drain is not None:
-            require_sensible_quota("drain.", self.drain.limit, self.drain.window_seconds, self.drain.burst)
-            if self.drain.burst < cost:
+            drain = self.drain
+            require_sensible_quota("drain.", drain.limit, drain.window_seconds, drain.burst, self.headroom_s)
+            if drain.burst < cost:
                 raise ValueError(f"drain.burst: must be at least {field} ({cost})")
         return self
+
+    def _require_fields_of_action(self) -> None:
+        """Raises ValueError."""
+        if self.action in WITHOUT_QUOTA:
+            useless = [name for name in NOT_WITHOUT_QUOTA if getattr(self, name) != DEFAULTS[name]]
+            if useless:
+                raise ValueError(f"{useless[0]}: a rule with action {self.action!r} has none")
+        elif missing := [name for name in ("limit", "window_seconds") if getattr(self, name) is None]:
+            raise ValueError(f"{missing[0]}: required with action {self.action!r}")
+        elif self.action == "defer" and "on_limit" in self.model_fields_set and self.on_limit == "reject":
+            raise ValueError("on_limit: a rule with action 'defer' rejects nothing")
 
     @property
     def _highest_given_cost(self) -> tuple[str, int]:
@@ -341,16 +387,25 @@ class Rule(_Strict):
         if isinstance(self.cost, int) or self.cost.header is None:
             return self.default_cost
         bursts = [limit.effective_burst for limit in self.all_limits if limit.cost is None]
-        most = min(bursts) if self.drain is None else min(*bursts, self.drain.burst)
+        if self.drain is not None:
+            bursts.append(self.drain.burst)
+        most = min(bursts, default=self.default_cost)
         return most if self.cost.max is None else self.cost.max
 
     @property
     def all_limits(self) -> tuple[RuleLimit, ...]:
-        """The rule's own limit, then its further limits."""
+        """The rule's own limit, then its further limits. A rule that blocks or allows may have none."""
+        if self.limit is None or self.window_seconds is None:
+            return ()
         own = RuleLimit(
             limit=self.limit, window_seconds=self.window_seconds, burst=self.burst, algorithm=self.algorithm
         )
         return (own, *(self.limits or ()))
+
+    @property
+    def headroom_s(self) -> float:
+        """By how much longer windows count, in seconds."""
+        return self.headroom_ms / 1000
 
     @property
     def overtaking(self) -> bool:
@@ -358,12 +413,16 @@ class Rule(_Strict):
         return self.drain is not None if self.queue.overtaking is None else self.queue.overtaking
 
 
-def _require_sensible_limit(where: str, limit: RuleLimit, cost_field: str, cost: int) -> None:
+DEFAULTS = {name: field.default for name, field in Rule.model_fields.items()}
+"""The values of the fields that a rule does not name."""
+
+
+def _require_sensible_limit(where: str, limit: RuleLimit, headroom_s: float, cost_field: str, cost: int) -> None:
     """Check a limit's numbers against each other. Raises ValueError; `where` precedes the names of its fields."""
     algorithm = ALGORITHMS[limit.algorithm]
     if algorithm.max_limit is not None and limit.limit > algorithm.max_limit:
         raise ValueError(f"{where}limit: at most {algorithm.max_limit} with algorithm {limit.algorithm!r}")
-    require_sensible_quota(where, limit.limit, limit.window_seconds, limit.effective_burst)
+    require_sensible_quota(where, limit.limit, limit.window_seconds, limit.effective_burst, headroom_s)
     if cost > limit.effective_burst:
         bound = "burst" if algorithm.has_burst else "limit"
         raise ValueError(f"{cost_field}: must be at most {where}{bound} ({limit.effective_burst})")

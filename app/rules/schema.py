@@ -5,7 +5,7 @@ from typing import Any
 
 from app.limiter.algorithms import ALGORITHMS
 from app.rules.bounds import if_numbers, mongodb_quota_checks
-from app.rules.model import Rule
+from app.rules.model import DEFAULTS, WITHOUT_QUOTA, Rule
 
 _BSON_TYPES: dict[str, list[str]] = {
     "integer": ["int", "long", "double"],  # some shells write every number as a double
@@ -24,6 +24,10 @@ _READABLE_DATE = {
 }
 """Dates that Python can hold. `$jsonSchema` has no bounds for dates."""
 
+_HEADROOM_MS = {"$ifNull": ["$headroom_ms", DEFAULTS["headroom_ms"]]}
+HEADROOM_S = {"$cond": [{"$isNumber": _HEADROOM_MS}, {"$divide": [_HEADROOM_MS, 1000]}, None]}
+"""The headroom in seconds, as an expression of MongoDB."""
+
 _KEPT = ("enum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum",
          "minProperties", "maxProperties")  # fmt: skip
 
@@ -41,9 +45,23 @@ def _checks_across_fields() -> list[dict[str, Any]]:
     """The bounds of quotas. A `cost` above the burst is left to sync, so that each can be changed before the other."""
     of_each = {"$map": {"input": "$limits", "as": "each", "in": {"$and": _limit_checks("$$each.")}}}
     return [
+        *_checks_of_action(),
         *_limit_checks("$"),
         {"$cond": [{"$isArray": "$limits"}, {"$allElementsTrue": [of_each]}, True]},
-        *mongodb_quota_checks("$drain.", {"$ifNull": ["$drain.burst", 1]}),
+        *mongodb_quota_checks("$drain.", {"$ifNull": ["$drain.burst", 1]}, HEADROOM_S),
+    ]
+
+
+def _checks_of_action() -> list[dict[str, Any]]:
+    """Which fields the action of a rule needs, and which it has not."""
+    action = {"$ifNull": ["$action", DEFAULTS["action"]]}
+    has_none = {"$in": [action, sorted(WITHOUT_QUOTA)]}
+    is_given = {name: {"$ne": [{"$ifNull": [f"${name}", None]}, None]} for name in Rule.model_fields}
+    return [
+        {"$or": [has_none, {"$and": [is_given["limit"], is_given["window_seconds"]]}]},
+        {"$not": [{"$and": [{"$eq": [action, "defer"]}, {"$eq": ["$on_limit", "reject"]}]}]},
+        {"$not": [{"$and": [has_none, {"$eq": ["$on_limit", "defer"]}]}]},
+        {"$not": [{"$and": [has_none, {"$or": [is_given["drain"], is_given["limits"]]}]}]},
     ]
 
 
@@ -58,7 +76,7 @@ def _limit_checks(prefix: str) -> list[dict[str, Any]]:
         for name, of_name in ALGORITHMS.items()
         if of_name.max_limit is not None
     ]
-    return [*max_limits, *mongodb_quota_checks(prefix, burst)]
+    return [*max_limits, *mongodb_quota_checks(prefix, burst, HEADROOM_S)]
 
 
 def _convert(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,8 @@ FULL = {
     },
     "shadow": True,
     "on_store_failure": "open",
+    "action": "defer",
+    "headroom_ms": 250,
 }
 
 
@@ -60,7 +62,8 @@ async def database(settings: Settings) -> AsyncIterator[MongoDatabase]:
 
 async def test_what_the_model_allows_mongodb_allows(database: MongoDatabase) -> None:
     store = RuleStore(database)
-    for fields in (RULE, FULL, {"rule_id": "d", "key_type": "default", "limit": 1, "window_seconds": 1}):
+    default = {"rule_id": "d", "key_type": "default"}
+    for fields in (RULE, FULL, default | {"limit": 1, "window_seconds": 1}, default | {"action": "block"}):
         written = await store.put(parse_rule(fields), "ops")
         assert await store.get(written.rule_id) == written
 
@@ -93,6 +96,22 @@ ACROSS_FIELDS: list[dict[str, Any]] = [
     {"limits": [{"limit": 5001, "window_seconds": 0.005}]},
     {"limits": [{"limit": 5, "window_seconds": 1}, {"limit": 1, "window_seconds": YEAR_S, "burst": 11}]},
     {"limits": [{"limit": 10_001, "window_seconds": 2, "algorithm": "sliding_window"}]},
+    {"limit": None},
+    {"window_seconds": None},
+    {"action": "defer", "limit": None},
+    {"action": "defer", "on_limit": "reject"},
+    {"action": "block", "on_limit": "defer"},
+    {"action": "allow", "drain": {"limit": 1, "window_seconds": 1}},
+    {"action": "allow", "limits": [{"limit": 5, "window_seconds": 1}]},
+    {"headroom_ms": 1001, "limits": [{"limit": 5, "window_seconds": 1}]},
+    {"limits": [{"limit": 0, "window_seconds": 1}]},
+    {"action": "deny"},
+    {"action": None},
+    {"headroom_ms": -1},
+    {"headroom_ms": 60_001, "window_seconds": 3600},
+    {"headroom_ms": 1001, "window_seconds": 1},
+    {"headroom_ms": 1001, "drain": {"limit": 1, "window_seconds": 1}},
+    {"headroom_ms": 60_000, "limit": 1, "window_seconds": YEAR_S, "burst": 10},
 ]
 CORNERS: list[dict[str, Any]] = [
     {"limit": 10**9, "window_seconds": 1000},
@@ -108,6 +127,13 @@ CORNERS: list[dict[str, Any]] = [
     {"limits": None},
     {"limits": [{"limit": 1.0, "window_seconds": 7.0, "burst": None}]},
     {"limits": [{"limit": 10_000, "window_seconds": 1, "algorithm": "sliding_window", "burst": 1}]},
+    {"action": "block", "limit": None, "window_seconds": None},
+    {"action": "block", "limit": 5, "cost": 5, "paused": True},
+    {"action": "allow", "on_limit": "reject", "drain": None, "queue": {}},
+    {"action": "defer"},
+    {"action": "defer", "on_limit": "defer", "drain": {"limit": 1, "window_seconds": 1}},
+    {"headroom_ms": 60_000.0, "window_seconds": 60},
+    {"headroom_ms": 1000, "drain": {"limit": 1, "window_seconds": 1}},
 ]
 
 

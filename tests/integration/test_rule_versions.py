@@ -123,7 +123,7 @@ CHANGES = st.lists(st.tuples(st.none() | st.integers(1, 3), st.integers(1, 4), s
 @given(CHANGES)
 def test_no_two_contents_have_one_version(changes: list[tuple[int | None, int, bool]]) -> None:
     """Whatever versions clients write, and whichever the admin API has given out meanwhile."""
-    recorded, contents = Recorded(), dict[int, int]()
+    recorded, contents = Recorded(), dict[int, int | None]()
     for revision, (limit, version, reserve) in enumerate(changes):
         change = RuleChange("r", revision, None if limit is None else rule(limit, version))
         found = version_of(change, recorded)

@@ -58,7 +58,7 @@ async def limits(rules: RuleCache, who: Caller) -> dict[str, int]:
         matches: tuple[Match, ...] = await rules.applicable(who, "GET", ("/",))
     except RulesUnavailable:
         return {"unavailable": 0}
-    return {match.rule.rule_id: match.rule.rule.limit for match in matches}
+    return {match.rule.rule_id: match.rule.policies[0].limit for match in matches}
 
 
 async def until(rules: RuleCache, who: Caller, expected: dict[str, int]) -> float:

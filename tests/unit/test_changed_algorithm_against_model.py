@@ -28,10 +28,14 @@ SECOND_US = 1_000_000
 
 @dataclass
 class Model:
-    """One counter under either algorithm: the time at which nothing is owed, or the times of the units in the log."""
+    """One counter under either algorithm: the time at which nothing is owed, or the times of the units in the log.
+
+    As long as nothing has been spent there is no counter, and each caller is judged by the policy that it knows.
+    """
 
     now: int
     policy: Policy
+    is_stored: bool = False
     tat: float = 0
     times: list[float] = field(default_factory=list)
 
@@ -49,6 +53,8 @@ class Model:
         return len([time for time in self.times if time > self.now - self.window_us])
 
     def adopt(self, policy: Policy) -> None:
+        if not self.is_stored:
+            self.policy = policy
         if policy.revision <= self.policy.revision:
             return
         same, owed = policy.algorithm == self.policy.algorithm, self.owed()
@@ -63,6 +69,11 @@ class Model:
             self.times = [self.now + math.ceil(wait - self.window_us) for wait in free_in]
 
     def decide(self, cost: int) -> bool:
+        permitted = self.spend(cost)
+        self.is_stored = self.is_stored or permitted
+        return permitted
+
+    def spend(self, cost: int) -> bool:
         if self.policy.algorithm == GCRA:
             tat = max(self.tat, self.now) + cost * self.policy.emission_interval_us
             if tat - self.units * self.policy.emission_interval_us > self.now + 1e-3:

@@ -209,8 +209,9 @@ def test_who_is_refused_from_memory_the_counters_would_have_refused(
         edge.known.now_s = round(edge.known.now_s + us / 1e6, 6)
         applying = [rules[name] for name in names]
         if who == "rule":
-            old = rules[names[0]].rule.rule
-            rules[names[0]] = match(names[0], number + 2, limit=old.limit + 10, window_seconds=2, cost=old.cost)
+            old = rules[names[0]].rule
+            limit = old.policies[0].limit
+            rules[names[0]] = match(names[0], number + 2, limit=limit + 10, window_seconds=2, cost=old.cost)
         elif who == "another edge":
             edge.ask(applying)
         elif (found := edge.known.of(*applying)) is None:

@@ -1,5 +1,6 @@
 """`/_penstock/limits`: the limits that apply to the caller, and what is left of them."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -8,6 +9,7 @@ from app.decision import RuleResult, cost_of, evaluate, quotas_of
 from app.edge.documents import ALWAYS, Limits
 from app.edge.routes.dependencies import CallerOf, PartsOf
 from app.rules.cost import with_stated_costs
+from app.rules.match import Match
 from app.web.openapi import bearer, problems
 from app.web.paths import path_forms
 from app.web.problem_handlers import response_of
@@ -26,22 +28,30 @@ async def get_limits(
 ) -> Response:
     """List the limits that would apply to a request of the caller with this method and path; spends nothing.
 
-    Where a rule lets requests state what they cost, this request's own header says for which cost.
+    Where a rule lets requests state what they cost, this request's own header says for which cost. A rule that blocks
+    or allows is listed without a limit.
     """
     raw_path = path.partition("?")[0].encode()
-    matches = await parts.rules.applicable(caller, method.upper(), path_forms(raw_path))
-    quotas = quotas_of(with_stated_costs(matches, request.headers.raw))
+    applicable = await parts.rules.applicable(caller, method.upper(), path_forms(raw_path))
+    matches = [match for match in with_stated_costs(applicable, request.headers.raw) if not match.rule.shadow]
+    quotas = quotas_of(matches)
     results = evaluate(quotas, await parts.limiter.inspect(quotas.charges)) if quotas.charges else ()
-    return response_of(json_reply(200, {"limits": [_fields(one) for one in results if not one.match.rule.shadow]}))
+    return response_of(json_reply(200, {"limits": [row for match in matches for row in _rows(match, results)]}))
 
 
-def _fields(one: RuleResult) -> dict[str, Any]:
+def _rows(match: Match, results: Sequence[RuleResult]) -> list[dict[str, Any]]:
+    """One for each limit of the rule, and one if it has none."""
+    fields: dict[str, Any] = {"rule_id": match.rule.rule_id, "action": match.rule.action}
+    return [fields | _limit_fields(result) for result in results if result.match is match] or [fields]
+
+
+def _limit_fields(one: RuleResult) -> dict[str, Any]:
     rule, policy = one.match.rule, one.policy
     return {
-        "rule_id": rule.rule_id,
         "policy": policy.name,
         "limit": policy.limit,
         "window_seconds": policy.window_s,
+        "headroom_ms": policy.headroom_ms,
         "burst": policy.burst,
         "algorithm": policy.algorithm,
         "cost": cost_of(one.match, policy),
