@@ -142,7 +142,7 @@ class EdgeComposition:
         self._rules = RuleCache(
             clients.cache, settings, settings.rules_timeout_ms / 1000, settings.counters_timeout_ms / 1000
         )
-        self._limiter = RedisLimiter(clients.counter_scripts)
+        self._limiter = RedisLimiter(clients.counter_scripts, settings.rule_cache_size)
         self._heartbeat = EdgeHeartbeat(clients.cache)
         self._verifier = TokenVerifier(settings, clients.http, settings.jwt_audience)
         self._authenticator = Authenticator(self._verifier, settings)
@@ -208,6 +208,7 @@ class EdgeComposition:
             heartbeat=self._heartbeat,
             metrics=self.metrics,
             denial_cache=DenialCache(),
+            callers=self._settings.rule_cache_size,
         )
 
     def _job_submitter(self) -> JobSubmitter:

@@ -17,7 +17,7 @@ from app.rules.cost import StatedCosts, stated_costs, with_costs
 from app.rules.match import Match
 from app.web.headers import Headers
 
-CACHE_SIZE = 20_000
+MAX_CACHE_SIZE = 20_000
 
 Priced = tuple[tuple[Match, ...], StatedCosts]
 """The rules that apply to a request, and what it states that it costs."""
@@ -43,7 +43,11 @@ class LimitCheck(NamedTuple):
 
 
 class LimitChecker:
-    """Decides by the shared counters; while they can't be reached, by each rule's `on_store_failure`."""
+    """Decides by the shared counters; while they can't be reached, by each rule's `on_store_failure`.
+
+    `callers`: for how many callers the rules are kept in memory. A check is found again by the very matches that it is
+    for, so checks of more callers would be of no use.
+    """
 
     def __init__(
         self,
@@ -52,14 +56,16 @@ class LimitChecker:
         heartbeat: EdgeHeartbeat,
         metrics: EdgeMetrics,
         denial_cache: DenialCache,
+        callers: int = MAX_CACHE_SIZE,
     ) -> None:
+        size = min(callers, MAX_CACHE_SIZE)
         self._limiter = limiter
         self._local = local
         self._heartbeat = heartbeat
         self._metrics = metrics
         self._denials = denial_cache
-        self._checks: TwoGenerationLRUCache[tuple[Match, ...], LimitCheck] = TwoGenerationLRUCache(CACHE_SIZE)
-        self._checks_by_cost: TwoGenerationLRUCache[Priced, LimitCheck] = TwoGenerationLRUCache(CACHE_SIZE)
+        self._checks: TwoGenerationLRUCache[tuple[Match, ...], LimitCheck] = TwoGenerationLRUCache(size)
+        self._checks_by_cost: TwoGenerationLRUCache[Priced, LimitCheck] = TwoGenerationLRUCache(size)
 
     def check(self, matches: tuple[Match, ...], headers: Headers) -> LimitCheck:
         """The check for these rules; the same object for the same rules and what the request states that it costs."""

@@ -18,19 +18,22 @@ from app.limiter.script_calls import (
 from app.process.lru_cache import TwoGenerationLRUCache
 from app.redis_wire.scripts import Script, Scripts
 
-CACHE_SIZE = 20_000
+MAX_CACHE_SIZE = 20_000
 
 
 class RedisLimiter:
-    """Implements `app.limiter.limiter.Limiter`."""
+    """Implements `app.limiter.limiter.Limiter`.
 
-    def __init__(self, scripts: Scripts) -> None:
+    `callers`: of how many callers the charges come again as the same objects; their calls are kept.
+    """
+
+    def __init__(self, scripts: Scripts, callers: int = MAX_CACHE_SIZE) -> None:
         self._scripts = scripts
         self._acquire = scripts.script("acquire")
         self._acquire_turns = scripts.script("acquire_turns")
         self._decide = scripts.script("decide")
         self._decide_calls: TwoGenerationLRUCache[tuple[Charge, ...], tuple[Script, bytes]] = TwoGenerationLRUCache(
-            CACHE_SIZE
+            min(callers, MAX_CACHE_SIZE)
         )
 
     async def decide(self, charges: tuple[Charge, ...]) -> Verdict:

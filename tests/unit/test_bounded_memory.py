@@ -3,22 +3,34 @@
 import gc
 import tracemalloc
 from collections.abc import Callable, Iterator
-from typing import cast
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from redis.asyncio import Redis
 
+from app.edge.denial_cache import DenialCache
+from app.edge.limit_checker import LimitChecker
 from app.edge.poll_limit import PollLimit
 from app.errors import TooManyRequests
-from app.identity.authentication import BadTokenLimit
+from app.identity.addresses import ClientAddresses
+from app.identity.authentication import TOKEN_OVERHEAD_BYTES, Authenticator, BadTokenLimit
 from app.identity.caller import Caller
 from app.identity.identity_token import IdentityTokens
+from app.identity.issuer_keys import IssuerKey
+from app.identity.tokens import TokenVerifier, VerifiedClaims
 from app.jobs.model import owner_of
 from app.limiter.local_limiter import LocalLimiter
 from app.limiter.policy import Charge, Policy
+from app.limiter.redis_limiter import RedisLimiter
+from app.redis_wire.scripts import Script, Scripts
+from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
+from app.rules.match import Match
+from app.rules.model import parse_rule
 from app.settings import Settings
+from app.web.headers import Headers
 
 BOUND = 1000
 """How many callers each part remembers here: fewer than in production, because tracing allocations is slow."""
@@ -81,6 +93,105 @@ def test_identity_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.identity.identity_token.CACHE_SIZE", BOUND)
     tokens = IdentityTokens(Ed25519PrivateKey.generate())
     stays_bounded(lambda n: tokens.token(("iss", f"subject-{n}")))
+
+
+def two_rules() -> tuple[ActiveRule, ActiveRule]:
+    each = {"limit": 5, "window_seconds": 60, "key_value": "*"}
+    user = {"rule_id": "u", "key_type": "user", "on_limit": "defer"} | each
+    return ActiveRule(parse_rule(user), 1), ActiveRule(parse_rule({"rule_id": "a", "key_type": "ip"} | each), 1)
+
+
+def test_limit_checks() -> None:
+    unused: Any = None
+    checker = LimitChecker(unused, unused, unused, unused, DenialCache(), callers=BOUND)
+    user, address = two_rules()
+
+    def checked(number: int) -> None:
+        caller = f"user:subject-{number}"
+        checker.check(
+            (Match(user, caller, caller), Match(address, f"ip:10.0.{number >> 8}.{number & 255}", caller)), []
+        )
+
+    stays_bounded(checked)
+
+
+async def test_packed_calls_of_the_limiter() -> None:
+    limiter = RedisLimiter(cast(Scripts, AllowingScripts()), callers=BOUND)
+    policy = Policy(1, 3600, 1, 1)
+
+    async def decided(number: int) -> None:
+        assert (await limiter.decide((Charge(f"counter:{{r|user:{number}}}", policy),))).allowed
+
+    for number in range(BOUND):
+        await decided(number)
+    before = held_bytes()
+    for number in range(BOUND, BOUND + MORE):
+        await decided(number)
+    assert held_bytes() - before < SLACK_BYTES
+
+
+class AllowingScripts:
+    """Stands in for a Redis that allows every request."""
+
+    def script(self, name: str) -> Script:
+        return Script(f"-- {name}")
+
+    async def run(self, script: object, key: str, packed: bytes) -> list[int]:
+        return [1, 0, 0, 0, 0, 0]
+
+
+def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.identity.addresses.CACHE_SIZE", BOUND)
+    addresses = ClientAddresses([])
+    stays_bounded(lambda n: addresses.client(f"2001:db8:{n >> 16:x}:{n & 0xFFFF:x}::1", []))
+
+
+def test_callers_with_and_without_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.identity.addresses.CACHE_SIZE", BOUND)
+    monkeypatch.setattr("app.identity.authentication.CACHE_SIZE", BOUND)
+    authenticator = Authenticator(cast(TokenVerifier, TrustingVerifier()), Settings())
+    stays_bounded(lambda n: authenticator.cached_caller(Request(f"10.0.{n >> 8}.{n & 255}")))
+
+
+async def test_verified_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    token_bytes = 400
+    monkeypatch.setattr(
+        "app.identity.authentication.TOKEN_CACHE_BYTES", BOUND * (2 * token_bytes + TOKEN_OVERHEAD_BYTES)
+    )
+    authenticator = Authenticator(cast(TokenVerifier, TrustingVerifier()), Settings())
+
+    async def called(number: int) -> None:
+        token = f"Bearer {number:x}-".ljust(token_bytes, "x").encode()
+        caller = await authenticator.authenticate(Request("10.0.0.1", authorization=token))
+        assert caller.subject == token.decode()[7:]
+
+    before = held_bytes()
+    for number in range(BOUND):
+        await called(number)
+    full = held_bytes()
+    assert full - before < BOUND * (2 * token_bytes + TOKEN_OVERHEAD_BYTES), (
+        "the weight of a token is no less than it is"
+    )
+    for number in range(BOUND, BOUND + MORE):
+        await called(number)
+    assert held_bytes() - full < SLACK_BYTES
+
+
+@dataclass
+class Request:
+    """What the authenticator reads of a request."""
+
+    peer: str
+    headers: Headers = field(default_factory=list)
+    authorization: bytes | None = None
+
+
+class TrustingVerifier:
+    """Stands in for a verifier to which every token is valid."""
+
+    async def verified(self, token: str) -> VerifiedClaims:
+        claims = {"sub": token, "iss": "".join(["issu", "er"]), "exp": 1e12, "iat": 1.0}
+        return VerifiedClaims(claims, IssuerKey.__new__(IssuerKey))
 
 
 class NoRules:
