@@ -48,6 +48,7 @@ async def targets(system: System, count: int) -> list[str]:
     return [arrival["target"] for arrival in await system.arrived(count, within_s=180)]
 
 
+@pytest.mark.alone
 async def test_many_flows_beside_a_large_one(settings: Settings, tmp_path: Path, flows: Flows) -> None:
     small = [f"small{number}" for number in range(FLOWS)]
     async with running(settings, tmp_path, edges=0, workers=0) as system:

@@ -163,6 +163,7 @@ async def nothing_arrives(system: System) -> None:
     await settled(system.arrived_so_far, 0.5, HICCUP_S, "draining has stopped")
 
 
+@pytest.mark.alone
 async def test_a_drain_rate_from_one_an_hour_to_a_thousand_a_second_and_back(
     settings: Settings, tmp_path: Path
 ) -> None:

@@ -5,6 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from app.settings import Settings
 from tests.support.system import System, running
 
@@ -21,6 +23,7 @@ def of_tenants(arrivals: list[dict[str, str]]) -> list[str]:
     return [arrival["target"].removeprefix("/") for arrival in arrivals if arrival["job"]]
 
 
+@pytest.mark.alone
 async def test_tenants_get_the_same_share_of_one_counter(settings: Settings, tmp_path: Path) -> None:
     async with running(settings, tmp_path, edges=1, workers=2) as system:
         rule: dict[str, Any] = {

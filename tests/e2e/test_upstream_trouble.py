@@ -49,6 +49,7 @@ async def answer_all_with(system: System, status: int) -> None:
     await system.http.put(f"{system.upstream}/-/status/{status}")
 
 
+@pytest.mark.alone
 async def test_app_servers_that_are_down_cost_no_attempt_and_no_order(settings: Settings, tmp_path: Path) -> None:
     async with running(settings, tmp_path, workers=0) as system:
         jobs = await defer(system, 400)
