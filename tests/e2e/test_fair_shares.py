@@ -152,6 +152,7 @@ async def test_a_caller_who_comes_later_gets_a_third_within_a_second(waiting: Wa
         assert all(9 <= share[tenant] <= 11 for tenant in ("first", "second", "late")), share
 
 
+@pytest.mark.alone
 async def test_a_live_request_does_not_pass_those_who_wait_and_waits_for_its_turn_only(waiting: Waiting) -> None:
     async with waiting() as system:
         await defer(system, "backlog", 300)

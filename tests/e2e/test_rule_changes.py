@@ -61,6 +61,7 @@ async def until_all_edges_say(system: System, limit: int | None) -> float:
     return await eventually(all_say, 30, f"limit {limit}")
 
 
+@pytest.mark.alone
 async def test_workers_obey_a_paused_resumed_and_deleted_rule(settings: Settings, tmp_path: Path) -> None:
     async with running(settings, tmp_path, edges=1, workers=2) as system:
         rule = {

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from aiohttp import web
 
 
@@ -79,7 +80,8 @@ def build(ledger: Path) -> web.Application:
 
 def main() -> None:
     own_ledger = Path(sys.argv[2] if len(sys.argv) > 2 else os.devnull)
-    web.run_app(build(own_ledger), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
+    port, loop = int(sys.argv[1]), uvloop.new_event_loop()
+    web.run_app(build(own_ledger), host="127.0.0.1", port=port, print=None, access_log=None, loop=loop)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ AWAY_S = 3.0
 BEGUN = 800
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("away", ["queue", "workers"])
 async def test_recovery_is_never_faster_than_permitted(settings: Settings, tmp_path: Path, away: str) -> None:
     with own_queue(tmp_path / "queue", tmp_path / "queue.log") as queue:
