@@ -32,54 +32,69 @@ local function owner_of(number)
   return has_own_flow and numbered(owner, number) or owner
 end
 
--- What is added to sorted sets, hashes and sets: the words of one command by key.
-local scores, fields, members = {}, {}, {}
+-- What is added to sorted sets, hashes and sets: the words of one command by key. And the records: keys and values.
+local scores, fields, members, records = {}, {}, {}, {}
+
+-- What does not differ between copies of a job that is not final.
+local first_part, second_part, state_line
+if not job.is_final then
+  first_part, second_part =
+    shared_header(job.from_kafka, job.deadline, job.max_attempts, job.result_ttl, job.dead_letter_ttl, job.submitted)
+  state_line = state and sub(state, 1, find(state, '\n', 1, true))
+end
 
 -- The scores of the job and of its flow in sorted sets, where they have one.
 local score_of = {}
-for _, set in ipairs({ 'retry', 'dead', 'outbox', 'owner:' .. owner }) do
-  score_of[set] = call('ZSCORE', P .. set, model)
+for _, set in ipairs({ 'retry', 'dead', 'outbox' }) do
+  score_of[P .. set] = call('ZSCORE', P .. set, model) or nil
 end
+local in_owned = call('ZSCORE', P .. 'owner:' .. owner, model)
+local lasts_ms = call('PTTL', job_key(model))
 local in_fifo = call('ZSCORE', fifo_key(flow), fifo_member(model, job.costs))
 local in_spilled, in_awaiting = call('ZSCORE', spilled_key(flow), model), call('ZSCORE', awaiting_key(flow), model)
 local due = P .. 'due:' .. (call('HGET', flow_key(flow), 'priority') or '0')
-local in_due, in_expiry = call('ZSCORE', due, flow), call('ZSCORE', P .. 'expiry', flow)
+local flow_score_of = {}
+for _, set in ipairs({ due, P .. 'expiry', P .. 'unread' }) do
+  flow_score_of[set] = call('ZSCORE', set, flow) or nil
+end
 local place = call('HGET', P .. 'kafka', model)
 
 local function copy_score(score, key, member, more)
   if score then
-    push(list_of(scores, key), format('%.0f', score + more), member)
+    push(list_of(scores, key), int(score + more), member)
   end
 end
 
 local function copy_open_job(id, number, more)
-  local copy = setmetatable({ seq = int(seq + more), flow = flow_of(number), owner = owner_of(number) }, { __index = job })
-  if job.stream_id then
-    copy.stream_id = call('XADD', P .. 'jobs', '*', 'id', id)
+  local own_flow = flow_of(number)
+  local stream_id = job.stream_id and call('XADD', P .. 'jobs', '*', 'id', id) or '-'
+  local function with_header(line, rest)
+    return line .. new_record(first_part, second_part, stream_id, int(seq + more), job.bytes, job.costs, job.idem or '-',
+      owner_of(number), own_flow, rest)
   end
-  call('SET', job_key(id), write_header(copy) .. '\n' .. request)
+  push(records, job_key(id), with_header('', request))
   if state then
-    push(list_of(fields, P .. 'state'), id, write_state(copy))
+    push(list_of(fields, P .. 'state'), id, sub(with_header(state_line, ''), 1, -2)) -- without the end of the line
   end
   if job.status == 'running' then
-    call('XCLAIM', P .. 'jobs', 'workers', consumer, 0, copy.stream_id, 'FORCE', 'JUSTID')
+    call('XCLAIM', P .. 'jobs', 'workers', consumer, 0, stream_id, 'FORCE', 'JUSTID')
   end
-  copy_score(in_fifo, fifo_key(copy.flow), fifo_member(id, job.costs), more)
-  copy_score(in_spilled, spilled_key(copy.flow), id, more)
-  copy_score(in_awaiting, awaiting_key(copy.flow), id, more)
+  copy_score(in_fifo, fifo_key(own_flow), fifo_member(id, job.costs), more)
+  copy_score(in_spilled, spilled_key(own_flow), id, more)
+  copy_score(in_awaiting, awaiting_key(own_flow), id, more)
 end
 
 local function copy_job(number)
   local id, more = numbered(model, number), has_own_flow and 0 or number
   if job.is_final then
-    call('SET', job_key(id), record, 'PX', call('PTTL', job_key(model)))
+    call('SET', job_key(id), record, 'PX', lasts_ms)
   else
     copy_open_job(id, number, more)
   end
-  for _, set in ipairs({ 'retry', 'dead', 'outbox' }) do
-    copy_score(score_of[set], P .. set, id, more)
+  for set, score in pairs(score_of) do
+    copy_score(score, set, id, more)
   end
-  copy_score(score_of['owner:' .. owner], P .. 'owner:' .. owner_of(number), id, more)
+  copy_score(in_owned, P .. 'owner:' .. owner_of(number), id, more)
   if place then
     push(list_of(fields, P .. 'kafka'), id, place)
   end
@@ -88,8 +103,9 @@ end
 local function copy_flow(number)
   local new = flow_of(number)
   call('HSET', flow_key(new), unpack(flow_fields))
-  copy_score(in_due, due, new, 0)
-  copy_score(in_expiry, P .. 'expiry', new, 0)
+  for set, score in pairs(flow_score_of) do
+    copy_score(score, set, new, 0)
+  end
   for _, counter in ipairs(counters_of(new)) do
     push(list_of(fields, P .. 'counters'), counter, '1')
     push(list_of(members, rule_key(rule_of(counter)) .. ':flows'), new)
@@ -102,15 +118,18 @@ for number = first, first + count - 1 do
     copy_flow(number)
   end
 end
+if #records > 0 then
+  call('MSET', unpack(records))
+end
 for command, keys in pairs({ ZADD = scores, HSET = fields, SADD = members }) do
   for key, words in pairs(keys) do
     call(command, key, unpack(words))
   end
 end
 if has_own_flow then
-  local lasts_ms = call('PTTL', P .. 'owner:' .. owner)
+  local list_lasts_ms = call('PTTL', P .. 'owner:' .. owner)
   for number = first, first + count - 1 do
-    call('PEXPIRE', P .. 'owner:' .. owner_of(number), lasts_ms)
+    call('PEXPIRE', P .. 'owner:' .. owner_of(number), list_lasts_ms)
   end
 end
 if not job.is_final then
