@@ -22,6 +22,11 @@ class RuleResult(NamedTuple):
         """Whether the rule is enforced and its quota is spent or its flow has a backlog."""
         return (self.state.refused or self.state.backlog) and not self.match.rule.shadow
 
+    @property
+    def wait_us(self) -> int:
+        """How long it surely refuses; a place among the requests in flight may be free at any time."""
+        return 0 if self.policy.limits_concurrency else self.state.wait_us
+
 
 @dataclass(frozen=True, slots=True)
 class Forward:
@@ -120,7 +125,7 @@ def decide(results: Sequence[RuleResult], *, asynchronous: bool = False) -> Deci
     deferring = [one for one in results if one.match.rule.always_defers] or refusing
     if not deferring:
         deferring = [one for one in results if one.match.rule.defers]
-    wait_us = max([one.state.wait_us for one in refusing], default=0)
+    wait_us = max([one.wait_us for one in refusing], default=0)
     return Defer(deferring[0], wait_us) if deferring else _FORWARD
 
 

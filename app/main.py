@@ -37,6 +37,7 @@ from app.identity.authentication import Authenticator
 from app.identity.identity_token import load_identity_tokens
 from app.identity.tokens import TokenVerifier
 from app.limiter.local_limiter import LocalLimiter
+from app.limiter.places import Places
 from app.limiter.redis_limiter import RedisLimiter
 from app.process.lifecycle import Process, alongside
 from app.process.listen import Listen
@@ -73,6 +74,7 @@ async def run_edge(process: Process) -> None:
         stack.push_async_callback(upstream.close)
         BreakerMetrics(process.registry, upstream.breakers_open)
         edge = EdgeComposition(process, clients)
+        stack.push_async_callback(edge.places.finish)
         gateway = edge.gateway(upstream)
         await stack.enter_async_context(alongside(process, *edge.background()))
         own_headers = None if edge.cors.is_off else edge.cors.headers_for
@@ -143,6 +145,7 @@ class EdgeComposition:
             clients.cache, settings, settings.rules_timeout_ms / 1000, settings.counters_timeout_ms / 1000
         )
         self._limiter = RedisLimiter(clients.counter_scripts, settings.rule_cache_size)
+        self.places = Places(clients.counter_scripts)
         self._heartbeat = EdgeHeartbeat(clients.cache)
         self._verifier = TokenVerifier(settings, clients.http, settings.jwt_audience)
         self._authenticator = Authenticator(self._verifier, settings)
@@ -163,6 +166,7 @@ class EdgeComposition:
                 authenticator=self._authenticator,
                 rules=self._rules,
                 limit_checker=self._limit_checker(),
+                places=self.places,
                 job_submitter=self._job_submitter(),
                 upstream=upstream,
                 identity_tokens=self._identity_tokens,
@@ -177,6 +181,7 @@ class EdgeComposition:
         return [
             self._rules.run(self._process.stop),
             self._heartbeat.run(),
+            self.places.run(),
             _set_ready_with_rules(self._rules, self._process.ready),
             self._verifier.run(),
             self._disk.run(),
@@ -204,7 +209,7 @@ class EdgeComposition:
     def _limit_checker(self) -> LimitChecker:
         return LimitChecker(
             limiter=self._limiter,
-            local=LocalLimiter(),
+            local=LocalLimiter(held=self.places.held),
             heartbeat=self._heartbeat,
             metrics=self.metrics,
             denial_cache=DenialCache(),

@@ -7,10 +7,12 @@ from time import monotonic
 
 from app.queue.flow_leases import MAX_LEASED_AT_ONCE
 from app.queue.flows import Flows
-from app.queue.model import Lease, TakenFlow, Wait
+from app.queue.model import Lease, LeasedJob, TakenFlow, Wait
 from app.rules.active import ActiveRule
 from consumers.in_flight import InFlight
+from consumers.job_places import JobPlaces
 from consumers.pacing import Pacer
+from consumers.place_waiting import PlaceWaiting
 from consumers.rejecting import reject_flow
 from consumers.sender import Sender
 from consumers.slots import Grant, SlotSource
@@ -25,12 +27,15 @@ class Draining:
     """Drains flows one by one, until each must wait or is empty."""
 
     def __init__(
-        self, flows: Flows, slots: SlotSource, sender: Sender, in_flight: InFlight, flow_lease_us: int, consumer: str
-    ) -> None:
+        self, flows: Flows, slots: SlotSource, sender: Sender, in_flight: InFlight, job_places: JobPlaces,
+        place_waiting: PlaceWaiting, flow_lease_us: int, consumer: str,
+    ) -> None:  # fmt: skip
         self._flows = flows
         self._slots = slots
         self._sender = sender
         self._in_flight = in_flight
+        self._job_places = job_places
+        self._place_waiting = place_waiting
         self._flow_lease_us = flow_lease_us
         self._consumer = consumer
 
@@ -57,6 +62,9 @@ class Draining:
         wait_us = int((drained.ask_at_s - monotonic()) * 1e6)
         if missed and wait_us <= 0:  # its slot was missed, and not its turn
             wait_us = int((flow.due_at_s - monotonic()) * 1e6)
+        wait = drained.wait
+        if wait.for_place and not self._place_waiting.add(flow.name, wait.counter, drained.asked_at_s):
+            wait_us = 0
         await self._flows.give_back(flow, replace(drained.wait, wait_us=wait_us))
         if drained.emptied_at_us and not missed and not drained.lost:
             await self._slots.clear_markers([(flow.name, rule)], drained.emptied_at_us)
@@ -73,14 +81,15 @@ class Draining:
                 drained.ask_at_s = monotonic() + pause_s
                 return
             reserved = await self._reserve(flow)
-            leased = 0
+            leased: tuple[LeasedJob, ...] = ()
+            grant = None
             if reserved == 0:
                 busy = self._in_flight.holds(flow.name)
                 drained.ask_at_s = monotonic() + BUSY_WAIT_S if busy else flow.due_at_s
                 return
             try:
                 grant = await self._slots.acquire(flow.head, rule, reserved, at_us)
-                drained.ask_at_s, drained.wait = grant.ask_at_s, grant.wait
+                drained.observe_grant(grant)
                 if not grant.slots_s:
                     await self._slots.mark_waiting(flow.name, grant.wait, at_us)
                     return
@@ -94,9 +103,11 @@ class Draining:
                 if lease is None:
                     drained.lost = True
                     return
-                leased = len(lease.jobs)
+                leased = lease.jobs
             finally:
-                self._in_flight.release(flow.name, reserved - leased)
+                self._in_flight.release(flow.name, reserved - len(leased))
+                if grant is not None:
+                    self._job_places.assign(grant, leased)
             self._slots.lead_time.observe((monotonic() - grant.granted_at_s) * 1e6)
             pacer.add(lease.jobs, grant.slots_s)
             flow = replace(flow, head=lease.head)
@@ -138,15 +149,20 @@ class _Drained:
     `rests`: nothing of it can be leased now. `emptied_at_us`: when it was seen without any job, by the queue's clock.
     """
 
-    __slots__ = ("ask_at_s", "emptied_at_us", "flow", "lost", "rests", "wait")
+    __slots__ = ("ask_at_s", "asked_at_s", "emptied_at_us", "flow", "lost", "rests", "wait")
 
     def __init__(self, flow: TakenFlow) -> None:
         self.flow = flow
         self.ask_at_s = flow.due_at_s
+        self.asked_at_s = 0.0
         self.wait = Wait(0)
         self.emptied_at_us = 0
         self.lost = False
         self.rests = False
+
+    def observe_grant(self, grant: Grant) -> None:
+        """Note when to ask for the slots after these, and what the flow waits for until then."""
+        self.ask_at_s, self.asked_at_s, self.wait = grant.ask_at_s, grant.asked_at_s, grant.wait
 
     def observe(self, lease: Lease) -> None:
         """Note what the flow has after a lease; jobs on Kafka wait there without being due."""

@@ -14,6 +14,7 @@ from app.upstream.upstream import Upstream
 from consumers.concurrency_limit import ConcurrencyLimit
 from consumers.delivery import Delivery
 from consumers.in_flight import InFlight
+from consumers.job_places import JobPlaces
 from consumers.metrics import WorkerMetrics
 from consumers.pacing import Pacer
 from consumers.send_gate import SendGate
@@ -29,6 +30,7 @@ class Sender:
         upstream: Upstream,
         gate: SendGate,
         in_flight: InFlight,
+        job_places: JobPlaces,
         concurrency_limit: ConcurrencyLimit,
         metrics: WorkerMetrics,
         grace_s: float,
@@ -38,6 +40,7 @@ class Sender:
         self._upstream = upstream
         self._gate = gate
         self._in_flight = in_flight
+        self._job_places = job_places
         self._concurrency_limit = concurrency_limit
         self._metrics = metrics
         self._grace_s = grace_s
@@ -68,6 +71,7 @@ class Sender:
             await self._flows.release(jobs)
         finally:  # what did not return is reclaimed when its lease ends
             for job in jobs:
+                self._job_places.end(job)
                 self._in_flight.release(job.flow)
 
     def is_in_flight(self, flow: str) -> bool:
@@ -93,7 +97,7 @@ class Sender:
         on_its_way = None if isinstance(begun, UpstreamResponse) and begun.is_sent else asyncio.Event()
         task = asyncio.create_task(self._delivery.attempt(job, begun, None if on_its_way is None else on_its_way.set))
         self._tasks.add(task)
-        task.add_done_callback(partial(self._finished, job.flow))
+        task.add_done_callback(partial(self._finished, job))
         if on_its_way is not None:
             await on_its_way.wait()
         now = monotonic()
@@ -101,9 +105,10 @@ class Sender:
         self._metrics.send_delay_s.observe(delay_s)
         self._concurrency_limit.observe(delay_s, now)
 
-    def _finished(self, flow: str, task: "asyncio.Task[None]") -> None:
+    def _finished(self, job: LeasedJob, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        self._in_flight.release(flow)
+        self._job_places.end(job)
+        self._in_flight.release(job.flow)
         if not task.cancelled():
             task.result()
 

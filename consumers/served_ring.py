@@ -19,7 +19,7 @@ MAX_SLOTS_A_TURN = 50
 class ServedTurn:
     """What came of a flow's turn: slots, or nothing; `rejects`: its jobs are to end, since their rule was deleted.
 
-    `reserved`: for how many jobs it asks for slots.
+    `reserved`: for how many jobs it asks for slots. `waits_elsewhere`: for another counter than the ring's, if so.
     """
 
     head: FlowHead
@@ -27,40 +27,36 @@ class ServedTurn:
     reserved: int = 0
     grant: Grant | None = None
     rejects: bool = False
+    waits_elsewhere: Wait | None = None
 
     @property
     def slots(self) -> int:
         """How many slots it got."""
         return 0 if self.grant is None else len(self.grant.slots_s)
 
-    def had_turn(self, counter: str) -> bool:
-        """Whether anything changes for the flow, which waits for this counter."""
-        return self.rejects or self.slots > 0 or self.head.same_cost == 0 or self._elsewhere(counter) is not None
+    def had_turn(self) -> bool:
+        """Whether anything changes for the flow."""
+        return self.rejects or self.slots > 0 or self.head.same_cost == 0 or self.waits_elsewhere is not None
 
-    def for_queue(self, counter: str) -> Turn:
+    def for_queue(self) -> Turn:
         """What the queue is told of it."""
         head = self.head
         if self.rejects:
             return Turn(head.name, min(head.same_cost, MAX_SLOTS_A_TURN), head.costs)
-        return Turn(head.name, self.slots, head.costs, elsewhere=self._elsewhere(counter))
-
-    def _elsewhere(self, counter: str) -> Wait | None:
-        """Another counter than the ring's that holds the flow back."""
-        if self.slots or self.grant is None or self.grant.wait.counter == counter:
-            return None
-        return self.grant.wait
+        return Turn(head.name, self.slots, head.costs, elsewhere=self.waits_elsewhere)
 
 
 class ServedRing:
     """A ring that this worker holds: when to ask for it again, and the pacers of its flows."""
 
-    __slots__ = ("_pacers", "_sender", "ask_at_s", "at_us", "lost", "mark_again_at_s", "ring", "wait")
+    __slots__ = ("_pacers", "_sender", "ask_at_s", "asked_at_s", "at_us", "lost", "mark_again_at_s", "ring", "wait")
 
     def __init__(self, ring: TakenRing, sender: Sender) -> None:
         self._sender = sender
         self._pacers: dict[str, Pacer] = {}
         self.ring = ring
         self.ask_at_s = monotonic()
+        self.asked_at_s = 0.0
         self.at_us = ring.at_us
         self.wait = Wait(0, ring.counter)
         self.lost = False
@@ -76,7 +72,7 @@ class ServedRing:
         for turn in turns:
             wait = None if turn.grant is None else turn.grant.wait_for(self.ring.counter)
             if turn.grant is not None and wait is not None:
-                self.wait = wait
+                self.wait, self.asked_at_s = wait, turn.grant.asked_at_s
                 self.ask_at_s = turn.grant.granted_at_s + (wait.wait_us - lead_us) / 1e6
 
     def send(self, flow: str, jobs: Sequence[LeasedJob], slots_s: Sequence[float]) -> None:

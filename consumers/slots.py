@@ -7,8 +7,9 @@ from time import monotonic
 from typing import NamedTuple
 
 from app.errors import RulesUnavailable
-from app.limiter.keys import backlog_of, drain_counter, live_counter
+from app.limiter.keys import backlog_of, live_counter
 from app.limiter.limiter import Limiter
+from app.limiter.places import Places
 from app.limiter.policy import Charge, Slots, TurnRequest
 from app.queue.flow_name import ChargedRule, charged_rules, decode_costs, own_rule
 from app.queue.flows import Flows
@@ -58,6 +59,8 @@ class Grant:
 
     `next_wait_us`: from the grant until the slot after the last one. `ask_at_s`: when to ask for it. `wait`: for which
     counter the flow waits then. `waits`: the same for each counter that its jobs are charged for, by itself.
+    `asked_at_s`: when the slots were asked for. `places`: what each slot's place among those in flight is called, which
+    it has at all `place_counters`.
     """
 
     slots_s: tuple[float, ...]
@@ -66,6 +69,9 @@ class Grant:
     ask_at_s: float
     wait: Wait
     waits: tuple[Wait, ...]
+    asked_at_s: float = 0.0
+    place_counters: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
 
     def wait_for(self, counter: str) -> Wait | None:
         """How long one counter by itself lets the next job wait; None: the jobs are not charged for it any more."""
@@ -75,8 +81,9 @@ class Grant:
 class SlotSource:
     """Acquires slots. Methods raise CountersUnavailable; without counters nothing is sent."""
 
-    def __init__(self, limiter: Limiter, flows: Flows, rules: RuleCache, settings: Settings) -> None:
+    def __init__(self, limiter: Limiter, places: Places, flows: Flows, rules: RuleCache, settings: Settings) -> None:
         self._limiter = limiter
+        self._places = places
         self._flows = flows
         self._rules = rules
         self._clock = CountersClock()
@@ -102,13 +109,13 @@ class SlotSource:
     async def acquire(self, head: FlowHead, rule: ActiveRule, n: int, at_us: int) -> Grant:
         """Up to `n` slots for the next jobs of a flow. `at_us`: when the flow was last seen, by the queue's clock."""
         charged, charges = await self._charges(head, rule)
-        marker = own_marker(head.name, rule)
+        marker, place, lead = own_marker(head.name, rule), self._places.new_name(), self.lead_time
         asked_at = monotonic()
         slots = await self._limiter.acquire(
-            charges, n, self.lead_time.horizon_us, self.lead_time.slot_us, marker, at_us, rule.backlog_marker_ttl_s
+            charges, n, lead.horizon_us, lead.slot_us, marker, at_us, rule.backlog_marker_ttl_s, place
         )
         granted_at = self._clock.to_monotonic_s(asked_at, slots.given_us, monotonic())
-        return self._grant(charged, charges, slots, granted_at)
+        return self._grant(charged, charges, slots, asked_at, granted_at, place)
 
     async def acquire_turns(
         self, counter: str, requests: Sequence[SlotRequest], most: int, at_us: int
@@ -124,19 +131,29 @@ class SlotSource:
         ]
         if not turns:
             return []
-        asked_at = monotonic()
-        lead = self.lead_time
-        answers = await self._limiter.acquire_turns(turns, most, lead.horizon_us, lead.slot_us, at_us)
+        asked_at, lead, place = monotonic(), self.lead_time, self._places.new_name()
+        answers = await self._limiter.acquire_turns(turns, most, lead.horizon_us, lead.slot_us, at_us, place)
         granted_at = self._clock.to_monotonic_s(asked_at, answers[0].given_us, monotonic())
         grants = [
-            self._grant(rules, charges, slots, granted_at)
-            for (rules, charges, _), slots in zip(charged, answers, strict=False)
+            self._grant(rules, charges, slots, asked_at, granted_at, f"{place}{number}.")
+            for number, ((rules, charges, _), slots) in enumerate(zip(charged, answers, strict=False), 1)
         ]
         return [*grants, *[None] * (len(requests) - len(grants))]
 
     def _grant(
-        self, charged: Sequence[ChargedRule], charges: Sequence[Charge], slots: Slots, granted_at_s: float
+        self,
+        charged: Sequence[ChargedRule],
+        charges: Sequence[Charge],
+        slots: Slots,
+        asked_at_s: float,
+        granted_at_s: float,
+        place: str,
     ) -> Grant:
+        """Build the grant; its places are held from now on."""
+        place_counters = tuple([charge.counter for charge in charges if charge.holds_place])
+        places = tuple([f"{place}{number + 1}" for number in range(len(slots.waits_us))]) if place_counters else ()
+        for name in places:
+            self._places.hold(place_counters, name)
         quotas = zip(charged, charges, slots.quota_waits_us, strict=True)
         waits = _of_rules([_wait(rule, charge, wait_us) for rule, charge, wait_us in quotas])
         longest = max(waits, key=_wait_us)
@@ -149,6 +166,9 @@ class SlotSource:
             granted_at_s + (next_wait_us - self.lead_time.request_us) / 1e6,
             longest,
             waits,
+            asked_at_s,
+            place_counters,
+            places,
         )
 
     async def _charges(self, head: FlowHead, rule: ActiveRule) -> tuple[list[ChargedRule], list[Charge]]:
@@ -156,8 +176,7 @@ class SlotSource:
         rules = charged_rules(head.name)
         costs = decode_costs(head.costs, len(rules))
         own = rules[0]
-        counter = drain_counter if rule.has_own_drain_rate else live_counter
-        charges = [charge_for(counter(*own), policy, costs[0]) for policy in rule.drain_policies]
+        charges = [charge_for(live_counter(*own), policy, costs[0]) for policy in rule.drain_policies]
         charged = [own] * len(charges)
         for other, cost in zip(rules[1:], costs[1:], strict=True):
             active = await self._rules.by_id(other.rule_id)
@@ -187,8 +206,10 @@ class SlotSource:
 
 
 def _wait(rule: ChargedRule, charge: Charge, wait_us: int) -> Wait:
-    interval_us = math.ceil(charge.policy.emission_interval_us * charge.cost)
-    return Wait(believable_wait_us(wait_us, charge.policy), rule.counter, interval_us)
+    believable_us = believable_wait_us(wait_us, charge.policy)
+    if charge.holds_place:
+        return Wait(believable_us, rule.counter, for_place=True)
+    return Wait(believable_us, rule.counter, math.ceil(charge.policy.emission_interval_us * charge.cost))
 
 
 def _of_rules(waits: Sequence[Wait]) -> tuple[Wait, ...]:

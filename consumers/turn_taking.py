@@ -13,12 +13,14 @@ from time import monotonic
 
 from app.queue.flow_leases import MAX_LEASED_AT_ONCE, MAX_TURNS
 from app.queue.flows import Flows
-from app.queue.model import FlowHead, Lease, LeasedJob, TakenRing
+from app.queue.model import FlowHead, Lease, LeasedJob, TakenRing, Wait
 from consumers.in_flight import InFlight
+from consumers.job_places import JobPlaces
+from consumers.place_waiting import PlaceWaiting
 from consumers.rejecting import reject_jobs
 from consumers.sender import Sender
 from consumers.served_ring import MAX_SLOTS_A_TURN, ServedRing, ServedTurn
-from consumers.slots import SlotRequest, SlotSource
+from consumers.slots import Grant, SlotRequest, SlotSource
 
 FIRST_SLOTS = 8
 """How many slots are asked for before it is known how quick the counter is."""
@@ -31,12 +33,15 @@ class TurnTaking:
     """Serves rings, each until its counter lets nobody go on for a while."""
 
     def __init__(
-        self, flows: Flows, slots: SlotSource, sender: Sender, in_flight: InFlight, flow_lease_us: int, consumer: str
-    ) -> None:
+        self, flows: Flows, slots: SlotSource, sender: Sender, in_flight: InFlight, job_places: JobPlaces,
+        place_waiting: PlaceWaiting, flow_lease_us: int, consumer: str,
+    ) -> None:  # fmt: skip
         self._flows = flows
         self._slots = slots
         self._sender = sender
         self._in_flight = in_flight
+        self._job_places = job_places
+        self._place_waiting = place_waiting
         self._flow_lease_us = flow_lease_us
         self._consumer = consumer
 
@@ -53,6 +58,8 @@ class TurnTaking:
             await self._tell_sent(served, await served.finish())
         if not served.lost:
             wait_us = int((served.ask_at_s - monotonic()) * 1e6)
+            if served.wait.for_place and not self._place_waiting.add(ring.name, ring.counter, served.asked_at_s):
+                wait_us = 0
             await self._flows.give_back(served.ring, replace(served.wait, wait_us=wait_us))
 
     async def _serve_once(self, served: ServedRing) -> bool:
@@ -93,11 +100,22 @@ class TurnTaking:
             grants = await self._slots.acquire_turns(ring.counter, requests, MAX_LEASED_AT_ONCE, served.at_us)
             for turn, grant in zip(asking, grants, strict=True):
                 turn.grant = grant
+                if grant is not None:
+                    turn.waits_elsewhere = self._elsewhere(turn.head.name, grant, ring.counter)
         finally:
             for turn in asking:
                 self._in_flight.release(turn.head.name, turn.reserved - turn.slots)
         served.look_ahead(turns, self._slots.lead_time.request_us)
         return turns
+
+    def _elsewhere(self, flow: str, grant: Grant, counter: str) -> Wait | None:
+        """Another counter than the ring's that holds the flow back."""
+        wait = grant.wait
+        if grant.slots_s or wait.counter == counter:
+            return None
+        if wait.for_place and not self._place_waiting.add(flow, wait.counter, grant.asked_at_s):
+            return replace(wait, wait_us=0)
+        return wait
 
     async def _look_at(self, served: ServedRing, head: FlowHead, each: int) -> ServedTurn:
         """Whether a flow may ask for slots, and for how many."""
@@ -122,7 +140,7 @@ class TurnTaking:
         now = monotonic()
         keep_us = max(0, int((last_s - now) * 1e6)) + self._flow_lease_us
         next_us = int((served.ask_at_s - now) * 1e6)
-        wanted = [turn.for_queue(served.ring.counter) for turn in turns if turn.had_turn(served.ring.counter)]
+        wanted = [turn.for_queue() for turn in turns if turn.had_turn()]
         lease = None
         try:
             lease = await self._flows.lease_turns(
@@ -132,6 +150,9 @@ class TurnTaking:
             leased = Counter(job.flow for job in lease.jobs) if lease is not None else Counter[str]()
             for turn in turns:
                 self._in_flight.release(turn.head.name, max(0, turn.slots - leased[turn.head.name]))
+                if turn.grant is not None:
+                    of_flow = [job for job in lease.jobs if job.flow == turn.head.name] if lease is not None else []
+                    self._job_places.assign(turn.grant, of_flow)
         return lease
 
     async def _start(self, served: ServedRing, turns: Sequence[ServedTurn], jobs: Sequence[LeasedJob]) -> None:

@@ -15,6 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 from app.clients import cache_redis, counter_scripts, queue_redis, queue_scripts, upstream_pools
 from app.errors import Unavailable
 from app.identity.identity_token import load_identity_tokens
+from app.limiter.places import Places
 from app.limiter.redis_limiter import RedisLimiter
 from app.process.lifecycle import Process, alongside
 from app.queue.checks import check_queue
@@ -32,7 +33,9 @@ from consumers.draining import Draining
 from consumers.expiry import expire_periodically
 from consumers.in_flight import InFlight
 from consumers.intake import IntakeParts
+from consumers.job_places import JobPlaces
 from consumers.metrics import WorkerMetrics
+from consumers.place_waiting import PlaceWaiting
 from consumers.reclaimer import reclaim_periodically
 from consumers.rescheduler import Rescheduler
 from consumers.send_gate import SendGate
@@ -59,13 +62,23 @@ async def run_worker(process: Process) -> None:
         metrics.answer_breaker_open.set_function(lambda: float(gate.answers_refuse))
         metrics.in_flight.set_function(lambda: settings.max_in_flight - in_flight.free)
         limiter = RedisLimiter(counting)
-        slots = SlotSource(limiter, flows, rules, settings)
+        places = Places(counting)
+        job_places, place_waiting = JobPlaces(places), PlaceWaiting(flows, cache)
+        slots = SlotSource(limiter, places, flows, rules, settings)
         sender = Sender(
-            flows, delivery, upstream, gate, in_flight, concurrency_limit, metrics, settings.slot_grace_ms / 1000
+            flows,
+            delivery,
+            upstream,
+            gate,
+            in_flight,
+            job_places,
+            concurrency_limit,
+            metrics,
+            settings.slot_grace_ms / 1000,
         )
         flow_lease_us = int(settings.flow_lease_ms * 1000)
-        draining = Draining(flows, slots, sender, in_flight, flow_lease_us, consumer)
-        turn_taking = TurnTaking(flows, slots, sender, in_flight, flow_lease_us, consumer)
+        how_to_drain = (flows, slots, sender, in_flight, job_places, place_waiting, flow_lease_us, consumer)
+        draining, turn_taking = Draining(*how_to_drain), TurnTaking(*how_to_drain)
         taking = Taking(flows, draining, turn_taking, gate, in_flight, concurrency_limit, queue, settings)
         rescheduler = Rescheduler(flows, rules)
         rules.on_change(rescheduler.changed)
@@ -81,6 +94,8 @@ async def run_worker(process: Process) -> None:
             process,
             rules.run(process.stop),
             rescheduler.run(),
+            places.run(),
+            place_waiting.listen(),
             reclaim_periodically(flows, settings, metrics, consumer),
             expire_periodically(flows, settings, metrics),
             _extend_periodically(delivery, settings.lease_s / 3, consumer),
@@ -91,6 +106,7 @@ async def run_worker(process: Process) -> None:
             process.ready.set()
             await asyncio.gather(*(taking.run(partition, process.stop) for partition in partitions))
             await sender.finish(settings.finish_within_s)
+            await places.finish()
 
 
 @asynccontextmanager

@@ -57,6 +57,7 @@ class ExplainedRule(BaseModel):
     cost: int | None = None
     on_limit: Literal["reject", "defer"] | None = None
     remaining: int | None = None
+    in_flight: int | None = None
     wait_seconds: float | None = None
     backlog: bool | None = None
 
@@ -118,14 +119,15 @@ def _limit_fields(result: RuleResult) -> dict[str, Any]:
         "policy": policy.name,
         "refuses": result.refuses,
         "limit": policy.limit,
-        "window_seconds": policy.window_s,
+        "window_seconds": None if policy.limits_concurrency else policy.window_s,
         "headroom_ms": policy.headroom_ms,
         "burst": policy.burst,
         "algorithm": policy.algorithm,
         "cost": cost_of(result.match, policy),
         "on_limit": rule.on_limit,
         "remaining": result.state.remaining,
-        "wait_seconds": result.state.wait_us / 1e6,
+        "in_flight": policy.limit - result.state.remaining if policy.limits_concurrency else None,
+        "wait_seconds": result.wait_us / 1e6,
         "backlog": result.state.backlog,
     }
 

@@ -62,7 +62,7 @@ class DenialCache:
 
     def remember(self, results: Denial, key: tuple[str, ...], decided_at_s: float) -> None:
         """Keep these results of the counters if they are such a refusal; `decided_at_s` is when they were asked."""
-        waits_s = [one.state.wait_us / 1e6 for one in results if one.state.refused]
+        waits_s = [one.wait_us / 1e6 for one in results if one.state.refused]
         if not waits_s or not all(one.match.rule.rejects for one in results):
             return
         # Until the first of the refusing rules allows it: from then on the refusal names fewer rules.

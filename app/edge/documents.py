@@ -84,6 +84,7 @@ class Limit(BaseModel):
     )
     on_limit: Literal["reject", "defer"] | None = None
     remaining: int | None = None
+    in_flight: int | None = Field(default=None, description="Requests in flight, where their number is limited.")
     wait_seconds: float | None = None
     backlog: bool | None = None
 

@@ -20,6 +20,7 @@ from app.http1.server.exchange import Application, Exchange, PendingResponse
 from app.identity.authentication import Authenticator
 from app.identity.caller import Caller
 from app.identity.identity_token import IdentityTokens
+from app.limiter.places import Places
 from app.queue.model import Full, FullReason
 from app.rules.cache import RuleCache
 from app.rules.match import Match
@@ -50,6 +51,7 @@ class GatewayParts:
     authenticator: Authenticator
     rules: RuleCache
     limit_checker: LimitChecker
+    places: Places
     job_submitter: JobSubmitter
     upstream: Upstream
     identity_tokens: IdentityTokens
@@ -128,17 +130,31 @@ class Gateway:
             if job is not None:
                 exchange.reply(self._parts.job_renderer.accepted(job, request.scope, repeated=True))
                 return
-        results = await self._limits.evaluate(check)
+        place = self._parts.places.new_name() if check.place_counters else ""
+        results = await self._limits.evaluate(check, place)
         decision = decide(results, asynchronous=check.always_defers)
         match decision:
             case Forward():
-                await self._forward(request, caller, results)
+                if place:
+                    await self._forward_in_place(request, caller, results, check.place_counters, f"{place}1")
+                else:
+                    await self._forward(request, caller, results)
             case Reject(by):
                 self._metrics.rejected += 1
                 exchange.reply(rejection(by, results))
             case Defer():
                 self._metrics.deferred += 1
                 exchange.reply(await self._defer(request, caller, decision, results))
+
+    async def _forward_in_place(
+        self, request: Request, caller: Caller, results: Sequence[RuleResult], counters: Sequence[str], place: str
+    ) -> None:
+        """Forward a request that has a place among those in flight, until its answer has ended."""
+        self._parts.places.hold(counters, place)
+        try:
+            await self._forward(request, caller, results)
+        finally:
+            self._parts.places.give_back(counters, place)
 
     async def _forward(self, request: Request, caller: Caller, results: Sequence[RuleResult]) -> None:
         self._metrics.forwarded += 1

@@ -28,7 +28,8 @@ class LimitCheck(NamedTuple):
 
     `defers`: one of them defers; `always_defers`: whatever its quota says; `shadows`: one of them is a shadow rule.
     `enforced`: a rule applies that is none. `blocking`: the rules that block the request, shadow rules last. `costed`:
-    one of them lets the request state what it costs. `key`: names the counters, and what is stated.
+    one of them lets the request state what it costs. `key`: names the counters, and what is stated. `place_counters`:
+    those at which the request has a place while it is in flight.
     """
 
     matches: tuple[Match, ...]
@@ -40,6 +41,7 @@ class LimitCheck(NamedTuple):
     enforced: bool
     blocking: tuple[ActiveRule, ...]
     costed: bool
+    place_counters: tuple[str, ...]
 
 
 class LimitChecker:
@@ -99,9 +101,10 @@ class LimitChecker:
             self._metrics.denied_from_memory += 1
         return denial
 
-    async def evaluate(self, check: LimitCheck) -> tuple[RuleResult, ...]:
+    async def evaluate(self, check: LimitCheck, place: str = "") -> tuple[RuleResult, ...]:
         """Let the counters decide, which spends from them if they allow the request.
 
+        `place` is the beginning of the name of its place among the requests in flight, where it needs one.
         Nothing is spent on a request that is deferred whatever they say. Raises CountersUnavailable if the counters
         can't be reached and a rule says `closed`.
         """
@@ -112,7 +115,7 @@ class LimitChecker:
             if check.always_defers:
                 verdict = await self._limiter.inspect(quotas.charges)
             else:
-                verdict = await self._limiter.decide(quotas.charges)
+                verdict = await self._limiter.decide(quotas.charges, place)
             results = evaluate(quotas, verdict)
         except CountersUnavailable as error:
             results = self._without_counters(check, error)
@@ -154,6 +157,7 @@ def _check_of(matches: tuple[Match, ...], costs: tuple[str, ...] = ()) -> LimitC
         enforced=not all(match.rule.shadow for match in matches),
         blocking=tuple(sorted((match.rule for match in matches if match.rule.action == "block"), key=_is_shadow)),
         costed=any(match.rule.cost_header for match in limiting),
+        place_counters=tuple([charge.counter for charge in quotas.charges if charge.holds_place]),
     )
 
 

@@ -24,7 +24,8 @@ def rate_limit(results: Sequence[RuleResult], *, retry_after_s: float = math.inf
             policies.append(item)
             spent = state.remaining < cost_of(match, policy)
             t_s = -(-(state.wait_us if spent else state.reset_us) // 1_000_000)
-            time = b";t=%d" % t_s if t_s <= retry_after_s else b""
+            is_known = t_s <= retry_after_s and not policy.limits_concurrency
+            time = b";t=%d" % t_s if is_known else b""
             states.append(b"%b%d%b" % (name, state.remaining, time))
     if not policies:
         return []
@@ -37,5 +38,7 @@ def _fixed_items(policy: Policy) -> tuple[bytes, bytes]:
 
     `w` must be an integer, so a window that is no whole number of seconds is not named.
     """
+    if policy.limits_concurrency:
+        return f'"{policy.name}";q={policy.limit};qu="concurrent-requests"'.encode(), f'"{policy.name}";r='.encode()
     window = f";w={policy.window_s:.0f}" if policy.window_s == int(policy.window_s) else ""
     return f'"{policy.name}";q={policy.limit}{window}'.encode(), f'"{policy.name}";r='.encode()

@@ -37,7 +37,7 @@ def rejection(
     `room_in_s` takes the place of that wait if the request would be deferred but its flow is full: until it has room.
     `why` says in the detail why the request was not deferred.
     """
-    wait_s = max(one.state.wait_us / 1e6 for one in by) if room_in_s is None else room_in_s
+    wait_s = max(one.wait_us / 1e6 for one in by) if room_in_s is None else room_in_s
     names = [one.policy.name for one in by]
     cause = f"The request is over the limit of {', '.join(names)}"
     if by[0].match.rule.always_defers:

@@ -8,7 +8,7 @@ validates by it, the limiters send and divide quotas by it, and the denial cache
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.limiter.policy import Policy
+from app.limiter.policy import CONCURRENCY, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,14 @@ _ALL = (
         max_limit=10_000,  # the log holds every unit
         local_divisor=2,  # GCRA can let both a burst and a window's worth of units into one window
     ),
+    Algorithm(
+        CONCURRENCY,
+        lambda policy: (policy.window_s * 1e6, policy.limit),
+        max_limit=10_000,  # the set holds every request in flight
+    ),
 )
 
 ALGORITHMS = {algorithm.name: algorithm for algorithm in _ALL}
+
+LIMIT_ALGORITHMS = tuple(algorithm.name for algorithm in _ALL if algorithm.name != CONCURRENCY)
+"""The algorithms that a rule may name for a limit."""

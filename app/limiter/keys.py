@@ -46,9 +46,21 @@ def window_suffix(window_s: float, *, has_own_cost: bool) -> str:
     return f":w{window_us(window_s)}{'c' if has_own_cost else ''}"
 
 
+PLACES_SUFFIX = ":places"
+PLACES_FREED = "places:freed"
+"""The channel that names counters of which a place is free that a worker waits for."""
+
+DRAIN_SUFFIX = ":drain"
+
+
+def rule_and_descriptor(counter: str) -> str:
+    """The rule and the descriptor of a counter with any suffix, as the queue names counters: `<rule>|<descriptor>`."""
+    return counter.removeprefix("counter:{").partition("}")[0]
+
+
 def drain_counter(rule_id: str, descriptor: str) -> str:
     """The counter of a rule's own drain rate."""
-    return f"counter:{{{rule_id}|{descriptor}}}:drain"
+    return live_counter(rule_id, descriptor) + DRAIN_SUFFIX
 
 
 def backlog_of(counter: str) -> str:

@@ -9,9 +9,10 @@ from app.limiter.policy import Charge, Slots, TurnRequest, Verdict
 class Limiter(Protocol):
     """What edges and workers call. All methods raise CountersUnavailable if the counters can't be reached."""
 
-    async def decide(self, charges: tuple[Charge, ...]) -> Verdict:
+    async def decide(self, charges: tuple[Charge, ...], place: str = "") -> Verdict:
         """Decide a live request: spends from every quota, or from none if one refuses.
 
+        Where a charge is for a place among the requests in flight, `place` is the beginning of its name, and 1 follows.
         Implementations may cache by the identity of charges, so pass the same tuple for requests of the same kind.
         """
         ...
@@ -29,19 +30,28 @@ class Limiter(Protocol):
         marker: str,
         marker_at_us: int,
         marker_ttl_s: float,
+        place: str = "",
     ) -> Slots:
         """For a worker: up to `n` slots that all quotas grant, from `lead_us` to `horizon_us` ahead.
 
-        Sets the backlog marker with this key, unless it is empty, for jobs that were seen at `marker_at_us`.
+        Sets the backlog marker with this key, unless it is empty, for jobs that were seen at `marker_at_us`. The
+        names of places begin with `place`, and the numbers of their slots from 1 on follow.
         """
         ...
 
     async def acquire_turns(
-        self, turns: Sequence[TurnRequest], most: int, horizon_us: int, lead_us: int, markers_at_us: int
+        self,
+        turns: Sequence[TurnRequest],
+        most: int,
+        horizon_us: int,
+        lead_us: int,
+        markers_at_us: int,
+        place: str = "",
     ) -> list[Slots]:
         """For a worker: slots for flows that share a counter, one for each in every round, up to `most` together.
 
-        The answers are of those that came up before the shared counter had none left, in the order of the turns.
+        The answers are of those that came up before the shared counter had none left, in the order of the turns. The
+        names of places begin with `place`; the number of the turn from 1 on, a dot, and that of the slot follow.
         """
         ...
 

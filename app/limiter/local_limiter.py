@@ -29,10 +29,14 @@ class _Debt(NamedTuple):
 
 
 class LocalLimiter:
-    """GCRA in memory for every algorithm, each quota divided by the number of edges that share it."""
+    """GCRA in memory for every algorithm of limits, each quota divided by the number of edges that share it.
 
-    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+    `held` says how many requests that a counter counts this edge has in flight.
+    """
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic, held: Callable[[str], int] = lambda _: 0) -> None:
         self._now_s = now_s
+        self._held = held
         self._debts: LRUCache[str, _Debt] = LRUCache(MAX_COUNTERS)
 
     def decide(self, charges: Sequence[Charge], edges: int, *, spend: bool = True) -> Verdict:
@@ -46,6 +50,9 @@ class LocalLimiter:
         allowed = not any(refuses and not charge.shadow for charge, refuses in zip(charges, refused, strict=True))
         states = []
         for charge, share, refuses in zip(charges, shares, refused, strict=True):
+            if charge.holds_place:
+                states.append(QuotaState(max(0, self._free(charge, share)), 0, 0, refuses, backlog=False))
+                continue
             tat = self._tat_us(charge, share, now)
             if spend and allowed and not refuses:
                 tat = gcra.spend(tat, now, share.interval_us, charge.cost)
@@ -54,6 +61,10 @@ class LocalLimiter:
             wait_us, reset_us = self._wait_us(charge, share, now), math.ceil(max(0.0, tat - now))
             states.append(QuotaState(remaining, wait_us, reset_us, refuses, backlog=False))
         return Verdict(allowed, tuple(states))
+
+    def _free(self, charge: Charge, share: _Share) -> int:
+        """How many more requests may be in flight from this edge alone."""
+        return share.burst - self._held(charge.counter)
 
     def _tat_us(self, charge: Charge, share: _Share, now: float) -> float:
         """When nothing will be owed; what is owed is converted if the rule or the number of edges has changed.
@@ -69,6 +80,8 @@ class LocalLimiter:
 
     def _wait_us(self, charge: Charge, share: _Share, now: float) -> int:
         """Rounded up, so that a request after this wait is allowed; less than 1 us is a rounding error."""
+        if charge.holds_place:
+            return 1 if self._free(charge, share) < 1 else 0
         tat = self._tat_us(charge, share, now)
         wait = gcra.wait(tat, now, share.interval_us, share.burst, charge.cost)
         return math.ceil(wait) if wait >= 1 else 0

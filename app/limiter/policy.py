@@ -6,6 +6,14 @@ from typing import NamedTuple
 
 from app.limiter.keys import window_us
 
+CONCURRENCY = "concurrency"
+"""The algorithm that counts requests in flight."""
+
+LEASE_S = 12.0
+"""How long a place among the requests in flight is leased. If its process is killed, it is free again after this time
+and the horizon of a slot, 15 s at most.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -38,6 +46,11 @@ class Policy:
         return self.counted_window_us / self.limit
 
     @property
+    def limits_concurrency(self) -> bool:
+        """Whether it counts requests in flight, `limit` at most; `window_s` is then the lease of a place."""
+        return self.algorithm == CONCURRENCY
+
+    @property
     def window_text(self) -> str:
         """The window in microseconds as the counter holds it; one of several quotas of a rule is known by the `m`."""
         return f"{window_us(self.window_s)}{'m' if self.has_siblings else ''}"
@@ -61,6 +74,11 @@ class Charge:
     def blocked_by_backlog(self) -> bool:
         """Whether a live request must not pass jobs that wait."""
         return bool(self.markers)
+
+    @property
+    def holds_place(self) -> bool:
+        """Whether the request gets a place among those in flight, which must be given back."""
+        return self.policy.limits_concurrency
 
 
 class QuotaState(NamedTuple):

@@ -13,10 +13,11 @@ LEFT_TO_ACQUIRE = -1
 """The whole reply of decide.lua where another algorithm keeps one of the counters, or a rule has another window."""
 
 _DECIDE_HEADER_FIELDS = 1
-_ACQUIRE_HEADER_FIELDS = 7
+_ACQUIRE_HEADER_FIELDS = 9
 _ACQUIRE_QUOTA_FIELDS = 7
 
 _STATE_FIELDS = 5
+_STAND_IN = "place"
 _DECIDE_STATES_AT = 1
 _ACQUIRE_SLOTS_AT = 3
 
@@ -30,6 +31,8 @@ class AcquireOptions(NamedTuple):
     peek: int = 0
     marker: str = ""
     marker_ttl_ms: int = 0
+    place: str = ""
+    waits: int = 0
 
 
 class AcquireReply(NamedTuple):
@@ -66,7 +69,14 @@ def acquire_call(script: Script, charges: Sequence[Charge], options: AcquireOpti
     return b"".join((head, bulks(names), bulks(options), bulk(len(charges)), *parameters))
 
 
-def acquire_turns_call(script: Script, turns: Sequence[TurnRequest], options: tuple[int, int, int, int]) -> bytes:
+def acquire_call_around_place(script: Script, charges: Sequence[Charge]) -> tuple[bytes, bytes]:
+    """What comes before and after the name of the place in a live request's call of acquire.lua."""
+    packed = acquire_call(script, charges, AcquireOptions(place=_STAND_IN))
+    before, _, after = packed.rpartition(bulk(_STAND_IN))  # what comes behind the keys is ours
+    return before, after
+
+
+def acquire_turns_call(script: Script, turns: Sequence[TurnRequest], options: tuple[int, int, int, int, str]) -> bytes:
     """A call of acquire_turns.lua; `options` are its first arguments. Each counter is sent once."""
     shared = turns[0].shared
     numbers: dict[str, int] = {}

@@ -1,7 +1,7 @@
 """Leasing: workers take flows and rings that are due, lease their jobs, and give them back."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from time import monotonic
 from typing import NamedTuple
 
@@ -149,6 +149,16 @@ class FlowLeases(FlowOutcomes):
         for at in range(0, len(flows), MAX_UNITS_AT_ONCE):
             page = flows[at : at + MAX_UNITS_AT_ONCE]
             await self._call("sent", keys.partition_of_flow(page[0], self._partitions), [token, *page])
+
+    async def make_due(self, counter: str, flows: Collection[str]) -> None:
+        """What these flows wait for at a counter has come early: they and the rings of the counter are due now."""
+        by_partition: dict[int, list[str]] = {}
+        for flow in flows:
+            units = by_partition.setdefault(keys.partition_of_flow(flow, self._partitions), [f"~{counter}"])
+            units.append(flow)
+        for partition, units in by_partition.items():
+            for at in range(0, len(units), MAX_UNITS_AT_ONCE):
+                await self._call("make_due", partition, units[at : at + MAX_UNITS_AT_ONCE])
 
     async def park(self, flow: str, token: str, revision: int) -> None:
         """Stop draining a flow whose rule is paused in this revision, until the rule changes; `token`: who holds it."""

@@ -159,12 +159,14 @@ class LeasedJob:
 class Wait:
     """How long until a flow is worth a look, for which counter it waits, and how long a job takes there.
 
-    `counter` is `<rule id>|<descriptor>`, empty if it waits for none.
+    `counter` is `<rule id>|<descriptor>`, empty if it waits for none. `for_place`: it waits until another request is no
+    longer in flight, which may be sooner.
     """
 
     wait_us: int
     counter: str = ""
     interval_us: int = 0
+    for_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)

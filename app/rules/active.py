@@ -8,9 +8,9 @@ import structlog
 from pydantic import ValidationError
 
 from app.identity.caller import Caller, claim_text
-from app.limiter.keys import window_suffix
-from app.limiter.policy import Policy
-from app.rules.model import WITHOUT_QUOTA, Rule
+from app.limiter.keys import DRAIN_SUFFIX, PLACES_SUFFIX, window_suffix
+from app.limiter.policy import CONCURRENCY, LEASE_S, Policy
+from app.rules.model import WITHOUT_QUOTA, Rule, RuleLimit
 from app.web.excerpt import excerpt
 from app.web.paths import prefix_form
 from app.web.validation import first_problem
@@ -76,7 +76,8 @@ class ActiveRule:
     @property
     def drain_interval_us(self) -> int:
         """Microseconds between two jobs of a flow at its drain rate, rounded up; at the highest rate of several."""
-        return math.ceil(min(policy.emission_interval_us for policy in self.drain_policies) * self.cost)
+        rates = [policy for policy in self.drain_policies if not policy.limits_concurrency]
+        return math.ceil(min((policy.emission_interval_us for policy in rates), default=0) * self.cost)
 
     @property
     def backlog_marker_ttl_s(self) -> float:
@@ -114,7 +115,7 @@ def _policies(rule: Rule, revision: int) -> tuple[Policy, ...]:
     if rule.action in WITHOUT_QUOTA:
         return ()
     limits = rule.all_limits
-    longest = max((limit for limit in limits if limit.cost is None), key=lambda limit: limit.window_seconds)
+    longest = max((limit for limit in limits if limit.cost is None), key=_window_s, default=None)
     policies = [
         Policy(
             limit.limit, limit.window_seconds, limit.effective_burst, revision, limit.algorithm,
@@ -126,16 +127,36 @@ def _policies(rule: Rule, revision: int) -> tuple[Policy, ...]:
         )
         for number, limit in enumerate(limits, 1)
     ]  # fmt: skip
-    return tuple(sorted(policies, key=lambda policy: (policy.suffix != "", -policy.window_s)))
+    policies.sort(key=lambda policy: (policy.suffix != "", -policy.window_s))
+    return (*policies, *_concurrency(rule.rule_id, rule.concurrency, revision, PLACES_SUFFIX))
+
+
+def _window_s(limit: RuleLimit) -> float:
+    return limit.window_seconds
+
+
+def _concurrency(rule_id: str, concurrency: int | None, revision: int, suffix: str) -> tuple[Policy, ...]:
+    """The quota of requests in flight, if there is one."""
+    if concurrency is None:
+        return ()
+    policy = Policy(
+        concurrency, LEASE_S, concurrency, revision, CONCURRENCY, name=f"{rule_id}:concurrency", suffix=suffix, cost=1
+    )
+    return (policy,)
 
 
 def _drain_policies(rule: Rule, revision: int) -> tuple[Policy, ...]:
-    """The quota of the rule's own drain rate; none where its flows drain from the rule's budget."""
-    drain = rule.drain
+    """The quotas of the rule's own drain rate; none where its flows drain from the rule's budget."""
+    drain, rule_id = rule.drain, rule.rule_id
     if drain is None:
         return ()
+    places = (
+        *_concurrency(rule_id, rule.concurrency, revision, PLACES_SUFFIX),
+        *_concurrency(rule_id, drain.concurrency, revision, DRAIN_SUFFIX + PLACES_SUFFIX),
+    )
     rate = (drain.limit, drain.window_seconds, drain.burst)
-    return (Policy(*rate, revision, "gcra", name=rule.rule_id, headroom_ms=rule.headroom_ms),)
+    own = Policy(*rate, revision, "gcra", name=rule_id, suffix=DRAIN_SUFFIX, headroom_ms=rule.headroom_ms)
+    return (own, *places)
 
 
 def encode_active(rule: Rule, revision: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Which rules apply to a request: pure decisions over the rules of the caller's keys."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -148,9 +149,11 @@ def _precedence(candidate: tuple[Key, ActiveRule]) -> tuple[int, int, int, str]:
 
 
 def _permitted_rate(match: Match) -> tuple[float, int]:
-    """Nothing, where the rule blocks."""
-    rates = [(policy.limit / policy.counted_window_us, policy.burst) for policy in match.rule.policies]
-    return min(rates, default=(0.0, 0))
+    """Nothing, where the rule blocks; any, where it limits nothing but how many requests are in flight."""
+    if match.rule.action == "block":
+        return (0.0, 0)
+    rates = [policy for policy in match.rule.policies if not policy.limits_concurrency]
+    return min(((policy.limit / policy.counted_window_us, policy.burst) for policy in rates), default=(math.inf, 0))
 
 
 def _priority(match: Match) -> int:

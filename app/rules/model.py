@@ -22,7 +22,7 @@ from pydantic import (
 
 from app.errors import InvalidRule
 from app.identity.caller import TIME_CLAIMS
-from app.limiter.algorithms import ALGORITHMS
+from app.limiter.algorithms import ALGORITHMS, LIMIT_ALGORITHMS
 from app.limiter.keys import window_us
 from app.rules.bounds import DAY_S, MAX_UNITS, MAX_WINDOW_S, MIN_WINDOW_S, require_sensible_quota
 from app.rules.key_types import BY_FAMILY, DEFAULT, KEY_TYPES
@@ -44,6 +44,9 @@ MAX_CLAIM_LENGTH = 1024
 
 MAX_FURTHER_LIMITS = 7
 """How many limits a rule may have beside its first: each is a counter that every decision reads."""
+
+MAX_CONCURRENCY = 10_000
+"""The highest `concurrency`: the cache Redis holds an entry for each request in flight."""
 
 _TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$"  # RFC 9110, 5.6.2
 
@@ -75,8 +78,8 @@ def _valid_prefix(value: str) -> str:
 
 
 def _known_algorithm(value: str) -> str:
-    if value not in ALGORITHMS:
-        raise ValueError(f"must be {' or '.join(map(repr, ALGORITHMS))}")
+    if value not in LIMIT_ALGORITHMS:
+        raise ValueError(f"must be {' or '.join(map(repr, LIMIT_ALGORITHMS))}")
     return value
 
 
@@ -99,7 +102,9 @@ def _not_zero(instead: str) -> BeforeValidator:
 RULE_ID_PATTERN = r"^[a-z0-9_-]{1,64}$"
 RuleId = Annotated[str, StringConstraints(pattern=RULE_ID_PATTERN)]
 KeyType = Annotated[str, AfterValidator(_valid_key_type), Field(json_schema_extra={"pattern": KEY_TYPE_PATTERN})]
-AlgorithmName = Annotated[str, AfterValidator(_known_algorithm), Field(json_schema_extra={"enum": list(ALGORITHMS)})]
+AlgorithmName = Annotated[
+    str, AfterValidator(_known_algorithm), Field(json_schema_extra={"enum": list(LIMIT_ALGORITHMS)})
+]
 _INTEGRAL = BeforeValidator(_integral)
 Units = Annotated[int, Field(ge=1, le=MAX_UNITS), _INTEGRAL]
 LimitUnits = Annotated[Units, _not_zero("to refuse every request, write action: block")]
@@ -125,7 +130,7 @@ ClaimValues = ClaimValue | Annotated[list[ClaimValue], Field(min_length=1, max_l
 Action = Literal["limit", "block", "allow", "defer"]
 WITHOUT_QUOTA: frozenset[Action] = frozenset({"block", "allow"})
 """The actions of rules that count nothing."""
-NOT_WITHOUT_QUOTA = ("limits", "on_limit", "drain", "queue")
+NOT_WITHOUT_QUOTA = ("limits", "concurrency", "on_limit", "drain", "queue")
 """The fields that such rules must not have."""
 
 
@@ -209,6 +214,9 @@ class RuleLimit(_Strict):
         return self.limit if self.burst is None or not ALGORITHMS[self.algorithm].has_burst else self.burst
 
 
+Concurrency = Annotated[int, Field(ge=1, le=MAX_CONCURRENCY), _INTEGRAL]
+
+
 class Drain(_Strict):
     """A drain rate of the rule's own, beside the limit."""
 
@@ -218,6 +226,8 @@ class Drain(_Strict):
     """The window."""
     burst: Units = 1
     """How many may be sent at once. It must be free again within ten years."""
+    concurrency: Concurrency | None = None
+    """How many drained requests of a descriptor may be in flight at the app servers at once. Default: any number."""
 
 
 class QueueOptions(_Strict):
@@ -273,9 +283,11 @@ class Rule(_Strict):
     `queue`, and their other fields of a limit are without effect.
     """
     limit: LimitUnits | None = None
-    """Units per window, at most one for each microsecond. Required, unless `action` is `block` or `allow`."""
+    """Units per window, at most one for each microsecond. Required, unless `action` is `block` or `allow`, or
+    there is a `concurrency`.
+    """
     window_seconds: Seconds | None = None
-    """The window. Required, unless `action` is `block` or `allow`."""
+    """The window. Required with `limit`."""
     burst: Units | None = None
     """How many units at once (GCRA only): the first window can see nearly `limit` + `burst`. It must be free again
     within ten years. Default: `limit`.
@@ -291,6 +303,10 @@ class Rule(_Strict):
     headroom_ms: Annotated[int, Field(ge=0, le=MAX_HEADROOM_MS), _INTEGRAL] = 0
     """How much longer the windows of all limits and of the drain rate count, for app servers that refuse what arrives
     above the same limit: requests do not arrive as far apart as they are sent. At most the shortest window.
+    """
+    concurrency: Concurrency | None = None
+    """How many requests of a descriptor may be in flight at the app servers at once, live and drained together. Over
+    it, `on_limit` decides. With it, `limit` and `window_seconds` may be left out. Default: any number.
     """
     cost: Cost = 1
     """Units that a request takes, at most `burst` (with `sliding_window`: `limit`) of every limit: a number, or an
@@ -363,10 +379,16 @@ class Rule(_Strict):
             useless = [name for name in NOT_WITHOUT_QUOTA if getattr(self, name) != DEFAULTS[name]]
             if useless:
                 raise ValueError(f"{useless[0]}: a rule with action {self.action!r} has none")
-        elif missing := [name for name in ("limit", "window_seconds") if getattr(self, name) is None]:
+        elif missing := self._missing_fields_of_limit():
             raise ValueError(f"{missing[0]}: required with action {self.action!r}")
         elif self.action == "defer" and "on_limit" in self.model_fields_set and self.on_limit == "reject":
             raise ValueError("on_limit: a rule with action 'defer' rejects nothing")
+
+    def _missing_fields_of_limit(self) -> list[str]:
+        """What a limit needs and this one has not; a rule with `concurrency` may have no limit at all."""
+        missing = [name for name in ("limit", "window_seconds") if getattr(self, name) is None]
+        needs_none = self.concurrency is not None and self.limits is None
+        return [] if needs_none and len(missing) == 2 else missing
 
     @property
     def _highest_given_cost(self) -> tuple[str, int]:

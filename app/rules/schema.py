@@ -57,11 +57,13 @@ def _checks_of_action() -> list[dict[str, Any]]:
     action = {"$ifNull": ["$action", DEFAULTS["action"]]}
     has_none = {"$in": [action, sorted(WITHOUT_QUOTA)]}
     is_given = {name: {"$ne": [{"$ifNull": [f"${name}", None]}, None]} for name in Rule.model_fields}
+    is_missing = [{"$not": [is_given[name]]} for name in ("limit", "window_seconds", "limits")]
+    limits_concurrency_only = {"$and": [is_given["concurrency"], *is_missing]}
     return [
-        {"$or": [has_none, {"$and": [is_given["limit"], is_given["window_seconds"]]}]},
+        {"$or": [has_none, {"$and": [is_given["limit"], is_given["window_seconds"]]}, limits_concurrency_only]},
         {"$not": [{"$and": [{"$eq": [action, "defer"]}, {"$eq": ["$on_limit", "reject"]}]}]},
         {"$not": [{"$and": [has_none, {"$eq": ["$on_limit", "defer"]}]}]},
-        {"$not": [{"$and": [has_none, {"$or": [is_given["drain"], is_given["limits"]]}]}]},
+        {"$not": [{"$and": [has_none, {"$or": [is_given["drain"], is_given["limits"], is_given["concurrency"]]}]}]},
     ]
 
 

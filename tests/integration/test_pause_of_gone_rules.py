@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from app.limiter.places import Places
 from app.limiter.redis_limiter import RedisLimiter
 from app.queue.flows import Flows
 from app.redis_wire.scripts import Scripts
@@ -106,9 +107,9 @@ async def test_a_worker_parks_what_is_left_of_it_and_sends_nothing(
     await publish_all(Publisher(cache), [], 1)  # the rules are known, and it is not among them
     await accepted(flows, deferral(rule=active(revision=5, paused=True)))
     [flow] = await take(flows)
-    slots = SlotSource(RedisLimiter(counting), flows, RuleCache(cache, settings), settings)
+    slots = SlotSource(RedisLimiter(counting), Places(counting), flows, RuleCache(cache, settings), settings)
     nothing_is_sent: Any = None
-    draining = Draining(flows, slots, nothing_is_sent, nothing_is_sent, 200_000, "c")
+    draining = Draining(flows, slots, nothing_is_sent, nothing_is_sent, nothing_is_sent, nothing_is_sent, 200_000, "c")
     await draining.drain(flow, lambda: False)
     assert (await flows.take(0, 10, 1000)) == (None, []), "it is due no more"
     await flows.reschedule("r", active(revision=6))

@@ -8,10 +8,12 @@ from redis.asyncio import Redis
 
 from app.clients import counter_scripts
 from app.decision import quotas_of
+from app.limiter.places import Places
 from app.limiter.redis_limiter import RedisLimiter
 from app.queue.flow_name import encode_costs
 from app.queue.flows import Flows
 from app.queue.model import FlowHead
+from app.redis_wire.scripts import Scripts
 from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
 from app.rules.match import Match
@@ -135,8 +137,8 @@ async def test_a_caller_that_is_behind_is_judged_by_what_stands_there(limiter: R
 
 
 @pytest.fixture
-def slots(limiter: RedisLimiter, flows: Flows, cache: Redis, settings: Settings) -> SlotSource:
-    return SlotSource(limiter, flows, RuleCache(cache, settings), settings)
+def slots(limiter: RedisLimiter, counting: Scripts, flows: Flows, cache: Redis, settings: Settings) -> SlotSource:
+    return SlotSource(limiter, Places(counting), flows, RuleCache(cache, settings), settings)
 
 
 async def test_a_worker_gets_slots_that_every_limit_permits(slots: SlotSource) -> None:

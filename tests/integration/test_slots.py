@@ -8,11 +8,13 @@ from redis.asyncio import Redis
 
 from app.clients import counter_scripts
 from app.limiter.keys import drain_counter, live_counter
+from app.limiter.places import Places
 from app.limiter.policy import Charge, Policy
 from app.limiter.redis_limiter import RedisLimiter
 from app.queue.flow_name import encode_costs
 from app.queue.flows import Flows
 from app.queue.model import FlowHead
+from app.redis_wire.scripts import Scripts
 from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
 from app.rules.model import parse_rule
@@ -34,8 +36,8 @@ async def limiter(settings: Settings) -> AsyncIterator[RedisLimiter]:
 
 
 @pytest.fixture
-def slots(limiter: RedisLimiter, flows: Flows, cache: Redis, settings: Settings) -> SlotSource:
-    return SlotSource(limiter, flows, RuleCache(cache, settings), settings)
+def slots(limiter: RedisLimiter, counting: Scripts, flows: Flows, cache: Redis, settings: Settings) -> SlotSource:
+    return SlotSource(limiter, Places(counting), flows, RuleCache(cache, settings), settings)
 
 
 def head(cost: int = FROZEN_COST) -> FlowHead:

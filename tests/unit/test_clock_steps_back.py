@@ -39,7 +39,7 @@ class Counters:
     def acquire(self, algorithm: str, interval: int, n: int, horizon: int, lead: int = 0) -> tuple[int, int]:
         """How many slots a worker is granted, and the wait for the next one."""
         quota: Arguments = [algorithm, interval, BURST, 1, 1, 1, 0]
-        reply = self.run("acquire", [COUNTER], [n, horizon, lead, 0, "", 0, 1, *quota])
+        reply = self.run("acquire", [COUNTER], [n, horizon, lead, 0, "", 0, "", 0, 1, *quota])
         return reply[0], reply[1]
 
 

@@ -127,7 +127,7 @@ class LimiterMachine(RuleBasedStateMachine):
     def _ask_redis(self, quotas: list[Quota], n: int, horizon: int, lead: int) -> list[int]:
         keys = [f"counter:{quota.name}" for quota in quotas]
         keys += [f"backlog:{quota.name}" for quota in quotas if quota.blocked_by_backlog]
-        args: list[str | int] = [n, horizon, lead, 0, "", 0, len(quotas)]
+        args: list[str | int] = [n, horizon, lead, 0, "", 0, "", 0, len(quotas)]
         for quota in quotas:
             args += ["gcra", repr(quota.e), quota.burst, WINDOW, quota.revision, quota.cost, flags(quota)]
         return self._call(self.acquire, keys, args, quotas)

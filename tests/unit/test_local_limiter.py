@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.limiter.local_limiter import LocalLimiter
-from app.limiter.policy import Charge, Policy
+from app.limiter.policy import CONCURRENCY, Charge, Policy
 
 
 class Clock:
@@ -40,6 +40,18 @@ def test_what_is_said_after_spending_is_about_the_next() -> None:
     limiter = LocalLimiter(Clock())
     waits = [limiter.decide([charge(limit=2)], 1).states[0].wait_us for _ in range(3)]
     assert waits == [0, 500_000, 500_000]
+
+
+def test_an_edge_alone_counts_its_own_requests_in_flight() -> None:
+    held = 0
+    limiter = LocalLimiter(Clock(), lambda _: held)
+    places = Charge("a:places", Policy(4, 12, 4, 1, CONCURRENCY))
+    for edges, share in ((1, 4), (2, 2), (9, 1)):
+        for held in range(6):
+            verdict = limiter.decide([charge(limit=1000), places], edges)
+            assert verdict.allowed == (held < share)
+            assert verdict.states[1].refused == (held >= share)
+            assert verdict.states[1].remaining == max(0, share - held)
 
 
 def test_shadow_refuses_nothing() -> None:

@@ -100,6 +100,8 @@ class SlidingMachine(RuleBasedStateMachine):
             0,
             "",
             0,
+            "",
+            0,
             1,
             "sliding_window",
             repr(window),

@@ -50,13 +50,14 @@ def _limit_fields(one: RuleResult) -> dict[str, Any]:
     return {
         "policy": policy.name,
         "limit": policy.limit,
-        "window_seconds": policy.window_s,
+        "window_seconds": None if policy.limits_concurrency else policy.window_s,
         "headroom_ms": policy.headroom_ms,
         "burst": policy.burst,
         "algorithm": policy.algorithm,
         "cost": cost_of(one.match, policy),
         "on_limit": rule.on_limit,
         "remaining": one.state.remaining,
-        "wait_seconds": one.state.wait_us / 1e6,
+        "in_flight": policy.limit - one.state.remaining if policy.limits_concurrency else None,
+        "wait_seconds": one.wait_us / 1e6,
         "backlog": one.state.backlog,
     }

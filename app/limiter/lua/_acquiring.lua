@@ -1,6 +1,6 @@
 -- What acquire.lua and acquire_turns.lua have in common: quotas, each with its algorithm.
 --
--- USES  _now _windows _algorithm_*
+-- USES  _now _windows _places _algorithm_*
 
 local made = {} -- the functions of an algorithm are made only if a quota needs them
 local function algorithm_of(name)
@@ -44,9 +44,21 @@ local function load_quota(key, name, interval, units, window, revision, cost)
     changed = false,
     moved = false,
   }
-  read_counter(quota, name)
+  if name == 'concurrency' then
+    quota.algorithm, quota.is_places = algorithm_of(name), true
+    quota.algorithm.load(quota)
+  else
+    read_counter(quota, name)
+  end
   quota.changed = quota.changed or quota.moved
   return quota
+end
+
+-- A worker whose next job has no place is told when one is free.
+local function ask_for_place(quota, horizon)
+  if quota.is_places and quota.algorithm.earliest(quota, horizon) > horizon then
+    wait_for_place(quota.key)
+  end
 end
 
 local function save_quota(quota)

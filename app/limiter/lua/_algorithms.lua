@@ -5,7 +5,7 @@
 --   owed(quota)                how many units count as spent now, after load
 --   take_over(quota, units)    begin with so many units spent under another algorithm, instead of load
 --   earliest(quota, horizon)   when a request of the quota's cost conforms; after the horizon if it never does
---   spend(quota, slot)         charge a request that is sent at this time
+--   spend(quota, slot, place)  charge a request that is sent at this time; `place` names it among those in flight
 --   remaining(quota)           how many units are left
 --   reset(quota)               when all units will be free again
 --   save(quota)                write its state to Redis
@@ -13,6 +13,8 @@
 --
 -- A quota is a table: key (its counter), interval, units, window and parameters ("interval units window revision") as the caller
 -- gave them, revision, cost, changed (whether it must be saved), and what the algorithm keeps there. All times are relative to now.
+--
+-- `concurrency` keeps no text and knows no other algorithm's counter: it has no `owed`, `take_over` and `forget`.
 --
 -- The text of a counter tells which algorithm keeps it: "tat parameters" is GCRA's, and every other one writes "time
 -- parameters name" with a time of 16 digits, so that decide.lua can read either.

@@ -12,7 +12,9 @@
 --        4 peek           1: nothing is written
 --        5 marker         the value of the backlog marker to set; empty: none is set
 --        6 marker_ttl_ms
---        7 count          how many quotas
+--        7 place          the names of places in flight begin so; the slots' numbers follow
+--        8 waits          1: a worker waits for what it does not get, and is told when a place is free
+--        9 count          how many quotas
 --        then for each quota seven, those of one rule behind each other and the longest window first:
 --          algorithm, interval_us, units (what these mean, the algorithm says), window, revision, cost,
 --          flags: 1 SHADOW (the quota refuses nothing) + 2 * how many backlog markers refuse the request if they stand
@@ -21,14 +23,14 @@
 --          remaining, wait_us, reset_us, refused (0 or 1), backlog (0 or 1)
 -- COST   O(n) for each quota; for a sliding window besides O(log limit) reads, each of which may walk its log
 
-local HEADER, PER_QUOTA, PER_STATE = 7, 7, 5
+local HEADER, PER_QUOTA, PER_STATE = 9, 7, 5
 local SHADOW = 1
 
 local call, max, ceil = redis.call, math.max, math.ceil
 
 local n, horizon, lead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local peek, new_marker, marker_ttl_ms = ARGV[4] == '1', ARGV[5], ARGV[6]
-local count = tonumber(ARGV[7])
+local place, waits, count = ARGV[7], ARGV[8] == '1', tonumber(ARGV[9])
 local last_marker = count
 
 local function backlog_at(markers)
@@ -79,7 +81,7 @@ while not blocked and #slots < n and slot <= horizon do
     if not permitted then
       quota.refused = 1
     elseif not peek then
-      quota.algorithm.spend(quota, slot)
+      quota.algorithm.spend(quota, slot, place .. #slots)
       quota.changed = true
     end
   end
@@ -98,6 +100,9 @@ for i = 1, count do
   reply[last + 1], reply[last + 2] = max(0, algorithm.remaining(quota)), wait
   reply[last + 3], reply[last + 4], reply[last + 5] = ceil(algorithm.reset(quota)), quota.refused, quota.backlog
   last = last + PER_STATE
+  if waits then
+    ask_for_place(quota, horizon)
+  end
   if quota.moved or quota.changed and not peek then
     save_quota(quota)
   end

@@ -10,20 +10,21 @@
 --        2 horizon_us     how far ahead a slot may lie
 --        3 lead_us        how far ahead a slot must lie
 --        4 seen_us        the second part of the markers' values
---        5 shared         how many of the counters are those of the shared rule
---        6 count          how many counters; then for each five: algorithm, interval_us, units, window, revision
+--        5 place          the names of places in flight begin so; the number of the turn, a dot and that of its slot follow
+--        6 shared         how many of the counters are those of the shared rule
+--        7 count          how many counters; then for each five: algorithm, interval_us, units, window, revision
 --        then for each turn three: n (the most slots), marker_ttl_ms (0: without a marker), how many quotas; and for each
 --          of these two: the number of its counter, cost
 -- RETURN integers: now in microseconds of TIME; then for each turn that was looked at two: how many slots, next_wait_us
 --        (until the slot after those); the slots as waits in microseconds; for each of its quotas wait_us
 -- COST   O(n) for each quota of the turns that are looked at
 
-local HEADER, PER_COUNTER, PER_TURN, PER_CHARGE = 6, 5, 3, 2
+local HEADER, PER_COUNTER, PER_TURN, PER_CHARGE = 7, 5, 3, 2
 
 local max, ceil = math.max, math.ceil
 
 local most, horizon, lead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local seen_us, shared, count = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local seen_us, place, shared, count = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 
 local quotas = {}
 local function quota_of(number, cost)
@@ -51,11 +52,12 @@ local function next_slot(turn)
   return ceil(slot)
 end
 
-local function spend(turn, slot)
+local function spend(turn, number, slot)
   turn.slots[#turn.slots + 1] = slot
+  local name = place .. number .. '.' .. #turn.slots
   for _, charge in ipairs(turn.charges) do
     local quota = quota_of(charge.number, charge.cost)
-    quota.algorithm.spend(quota, slot)
+    quota.algorithm.spend(quota, slot, name)
     quota.changed = true
   end
 end
@@ -100,7 +102,7 @@ local function serve_round()
       local slot = next_slot(turn)
       turn.waits = slot > horizon
       if not turn.waits then
-        spend(turn, slot)
+        spend(turn, i, slot)
         granted, progress = granted + 1, true
       end
     end
@@ -119,6 +121,7 @@ for i = 1, looked_at do
   end
   for _, charge in ipairs(turn.charges) do
     reply[#reply + 1] = max(0, ceil(earliest(charge)))
+    ask_for_place(quota_of(charge.number, charge.cost), horizon)
   end
   if turn.marker then
     redis.call('SET', turn.marker, turn.marker_ttl_ms .. ' ' .. seen_us, 'PX', turn.marker_ttl_ms)
