@@ -68,11 +68,11 @@ class Actions:
         await self._lease("hold", 1, self._hold)
 
     async def pause(self) -> None:
-        """Pause and resume the flows of a rule that is gone, as operators do."""
+        """Pause and resume the flows of a rule that is gone, as operators do, each for some time."""
         for paused in (True, False):
             rule_id = self._population.rule.rule_id
             pause = partial(self._population.operations.set_paused, rule_id, paused=paused)
-            await self._measure("pause or resume", [pause] * FEW_CALLS)
+            await self._measure("pause or resume", [partial(_for_a_time, pause)] * FEW_CALLS)
 
     async def take(self) -> None:
         """Take one flow, and many at once."""
@@ -115,13 +115,14 @@ class Actions:
         await self._measure("reclaim nothing", [partial(self._flows.reclaim, 0, "another", FOREVER_S)])
 
     async def reschedule(self) -> None:
-        """Park some flows as if the rule were paused, and change its rate several times."""
+        """Park some flows as if the rule were paused, and change its rate several times, each for some time."""
         for flow in await queue_steps.take(self._flows, FEW_CALLS):
             revision = self._population.rule.revision
             await self._measure("park", [partial(self._flows.park, flow.name, flow.token, revision)])
         for per_s in (1_000, 500_000, 1_000):
             rule = self._population.rule = queue_steps.user_rule(next(self._numbers), per_s)
-            await self._measure("reschedule", [partial(self._flows.reschedule, rule.rule_id, rule)])
+            change = partial(self._flows.reschedule, rule.rule_id, rule)
+            await self._measure("reschedule", [partial(_for_a_time, change)])
 
     async def purge(self, rule_id: str) -> None:
         """Cancel jobs of a rule, for some time."""
