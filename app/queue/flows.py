@@ -34,7 +34,7 @@ from app.settings import Settings
 MAX_ENQUEUED_AT_ONCE = 64
 MAX_ENQUEUED_BYTES = 1 << 20
 EXPIRED_AT_ONCE = 25
-RECLAIMED_AT_ONCE = 50
+RECLAIMED_AT_ONCE = 25
 LEAVES_LATE_S = 0.25
 """By how much a job may leave its flow later than it is due: a caller who is told when there is room must find it."""
 

@@ -26,10 +26,10 @@ PURGE_PAGE_SIZE = 100
 MAX_PURGE_CALLS = 200
 """How many pages one purge takes; the rest is for the next one."""
 
-LIST_SCAN_LIMIT = 200
+LIST_SCAN_LIMIT = 100
 """How many dead letters, of whichever rules, one call of the script looks at."""
 
-MAX_LIST_CALLS = 50
+MAX_LIST_CALLS = 100
 """How many such calls are made for one page, which is shorter where few of them are of the rule."""
 
 PURGE_CURSOR = r"^[0-9]{1,4}-[01]-[0-9]{1,20}$"

@@ -15,7 +15,7 @@ MAX_REPLAYED = 1000
 MAX_LOOKED_AT = 20_000
 """How many dead letters, of whichever rules, one call looks at before it replays what it found."""
 
-LOOK_PAGE_SIZE = 200
+LOOK_PAGE_SIZE = 100
 CURSOR = r"^[0-9]{1,16}-[0-9]{1,4}-[0-9]{1,16}-[0-9]{1,9}$"
 _CURSOR = re.compile(CURSOR[1:-1])
 

@@ -5,7 +5,7 @@
 -- ARGV  1 the id that the page begins after, '' for the first   2 limit   3 rule id, '' for all   4 look: how many to look at
 -- RETURN {the id to go on after, '' for the last page,
 --         then for each: {id, flow, failed_us, attempts, code, message, answer}}
--- COST  O(log n) a dead letter looked at, 200 a call at most
+-- COST  O(log n) a dead letter looked at, 100 a call at most
 
 local after, limit, rule, look = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local from = 0

@@ -4,7 +4,7 @@
 -- KEYS  1 the partition's prefix
 -- ARGV  1 consumer   2 min_idle_ms   3 cursor   4 count   5 after how many idle ms a consumer without jobs is forgotten
 -- RETURN {next cursor, returned, dead}
--- COST  O(log n) a job, 50 jobs a call at most
+-- COST  O(log n) a job, 25 jobs a call at most
 
 local consumer, min_idle, cursor, count, forgotten_after = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local now = now_us()

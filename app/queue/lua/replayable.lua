@@ -5,7 +5,7 @@
 -- ARGV  1 rule id   2 from: the time of failure (microseconds) to begin at   3 skip: how many of that time to pass over
 --       4 until: the latest time of failure, '' for now   5 look: how many to look at
 -- RETURN {until, 1 if there may be more, then for each: id, failed_us, 1 if it is of the rule}
--- COST  O(log n) a dead letter looked at, 200 a call at most
+-- COST  O(log n) a dead letter looked at, 100 a call at most
 
 local rule, from, skip, upto, look = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 if upto == '' then
