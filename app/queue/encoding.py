@@ -100,8 +100,10 @@ class UnitLease(NamedTuple):
     heads: tuple[FlowHead, ...]
 
 
-def read_taken(fields: Sequence[Any], token: str, now_s: float) -> tuple[float | None, list[TakenFlow | TakenRing]]:
-    """What take.lua returns: seconds until something is due, None for never, and the units that were taken."""
+def read_taken(
+    fields: Sequence[Any], partition: int, token: str, now_s: float
+) -> tuple[float | None, list[TakenFlow | TakenRing]]:
+    """What take.lua returns of a partition: seconds until something is due (None: never), and the units that were taken."""
     wait_us, at_us, *rest = fields
     reader, units = iter(rest), list[TakenFlow | TakenRing]()
     for late_us in reader:
@@ -109,7 +111,7 @@ def read_taken(fields: Sequence[Any], token: str, now_s: float) -> tuple[float |
         ring, size, flows = next(reader).decode(), next(reader), next(reader)
         heads = _read_heads(reader, flows)
         if ring:
-            units.append(TakenRing(ring, token, due_at_s, at_us, size, heads))
+            units.append(TakenRing(partition, ring, token, due_at_s, at_us, size, heads))
         else:
             units.append(TakenFlow(heads[0], token, due_at_s, at_us))
     return (None if wait_us < 0 else wait_us / 1e6), units

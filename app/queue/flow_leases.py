@@ -54,7 +54,7 @@ class FlowLeases(FlowOutcomes):
         """Take what is due; and seconds until the next will be (None: nothing waits)."""
         token = secrets.token_hex(8)
         arguments: list[Argument] = [max_units, flow_lease_us, token, LOOK, MAX_TURNS]
-        return read_taken(await self._call("take", partition, arguments), token, monotonic())
+        return read_taken(await self._call("take", partition, arguments), partition, token, monotonic())
 
     async def lease(self, flow: TakenFlow, n: int, *, consumer: str, keep_us: int, next_us: int = 0) -> Lease | None:
         """Lease up to `n` jobs that cost `flow.head.costs`, and keep the flow for so long. None: the flow was lost.
@@ -64,7 +64,7 @@ class FlowLeases(FlowOutcomes):
         n = min(n, MAX_LEASED_AT_ONCE)
         unit: tuple[Argument, ...] = (flow.name, flow.token, keep_us, next_us, 1)
         return await self._lease(
-            flow.name, consumer, _LeaseRequest(n, (*unit, flow.name, n, flow.head.costs, -1, "", 0))
+            self._partition_of(flow), consumer, _LeaseRequest(n, (*unit, flow.name, n, flow.head.costs, -1, "", 0))
         )
 
     async def lease_turns(
@@ -80,10 +80,14 @@ class FlowLeases(FlowOutcomes):
             elsewhere: tuple[Argument, ...] = (-1, "", 0) if wait is None else _wait_arguments(wait)
             arguments += [turn.flow, turn.n, turn.costs, *elsewhere]
         weight = sum(turn.n for turn in turns) + min(ring.size, MAX_TURNS) // 2
-        return await self._lease(ring.counter, consumer, _LeaseRequest(weight, tuple(arguments)))
+        return await self._lease(ring.partition, consumer, _LeaseRequest(weight, tuple(arguments)))
 
-    async def _lease(self, flow: str, consumer: str, request: _LeaseRequest) -> Lease | None:
-        partition = keys.partition_of_flow(flow, self._partitions)
+    def _partition_of(self, unit: TakenFlow | TakenRing) -> int:
+        if isinstance(unit, TakenRing):
+            return unit.partition
+        return keys.partition_of_flow(unit.name, self._partitions)
+
+    async def _lease(self, partition: int, consumer: str, request: _LeaseRequest) -> Lease | None:
         name = (partition, consumer)
         batcher = self._leasing.get(name)
         if batcher is None:
@@ -130,8 +134,7 @@ class FlowLeases(FlowOutcomes):
 
         All jobs of a flow that were leased with its token must have been sent or have returned: others go on with it.
         """
-        counter = unit.counter if isinstance(unit, TakenRing) else unit.name
-        partition = keys.partition_of_flow(counter, self._partitions)
+        partition = self._partition_of(unit)
         batcher = self._giving_back.get(partition)
         if batcher is None:
 

@@ -127,9 +127,11 @@ class TakenFlow:
 class TakenRing:
     """Flows that take turns because they wait for the same counter; this worker holds all of them.
 
-    `heads` are the next ones to have their turn; `size` is how many there are.
+    `heads` are the next ones to have their turn; `size` is how many there are. The flows are of one partition, whatever
+    that of a flow would be which had this counter as its own.
     """
 
+    partition: int
     name: str
     token: str
     due_at_s: float

@@ -7,7 +7,9 @@ from redis.asyncio import Redis
 from app.queue import keys
 from app.queue.flows import Flows
 from app.queue.model import FrozenCharge, Lease, TakenRing, Turn, Wait
+from app.redis_wire.scripts import Scripts
 from app.rules.active import ActiveRule
+from app.settings import Settings
 from tests.support.flow_machine import LONG_US
 from tests.support.flow_steps import accepted, active, deferral, take, take_units
 
@@ -54,6 +56,31 @@ async def test_a_flow_that_had_its_turn_goes_behind_the_others(flows: Flows) -> 
     ring = await ring_of(flows, ["ann", "bob", "cleo"])
     assert names(await turn(flows, ring, "ann")) == ["bob", "cleo", "ann"]
     assert names(await turn(flows, ring, "bob", "cleo")) == ["ann", "bob", "cleo"]
+
+
+async def test_a_ring_is_where_its_flows_are(queue: Redis, queueing: Scripts, settings: Settings) -> None:
+    """With several partitions, flows are where their own counters are; they take turns there for another one."""
+    partitions = 7
+    flows = Flows(queue, queueing, settings.model_copy(update={"queue_partitions": partitions}))
+    await flows.prepare()
+    own = "ip:192.0.2.0/24"
+    partition = keys.partition_of_flow(f"r|{own}", partitions)
+    assert partition != keys.partition_of_flow(f"shared|{SHARED}", partitions)
+    rule = shared()
+    names = ["ann", "bob"]
+    for user in names:
+        charges = (FrozenCharge("r", own, 1), FrozenCharge("shared", SHARED, 1))
+        for number in range(3):
+            await accepted(flows, deferral(number, rule, charges=charges, caller=f"user:{user}"))
+    for flow in (await flows.take(partition, 10, LONG_US))[1]:
+        await flows.give_back(flow, Wait(0, f"shared|{SHARED}", 1000))
+    [ring] = (await flows.take(partition, 10, LONG_US))[1]
+    assert isinstance(ring, TakenRing)
+    turns = [Turn(head.name, 1, "-") for head in ring.heads]
+    lease = await flows.lease_turns(ring, turns, consumer="c", keep_us=LONG_US)
+    assert lease is not None
+    assert len(lease.jobs) == 2
+    assert await flows.give_back(ring, Wait(0, ring.counter, 1000))
 
 
 async def test_every_missed_slot_is_a_turn_to_come(flows: Flows) -> None:
