@@ -1,10 +1,11 @@
 """Deferral: turns a request into a job, which is stored durably before the request is answered."""
 
+import math
 import re
 from collections.abc import Sequence
 from contextlib import suppress
 
-from app.decision import Defer, RuleResult, backlog_markers_of, frozen_charges
+from app.decision import Defer, RuleResult, backlog_markers_of, cost_of, frozen_charges
 from app.edge.poll_limit import PollLimit
 from app.edge.request import SCHEME, Request
 from app.errors import (
@@ -104,6 +105,7 @@ class JobSubmitter:
                 idempotency_key=key,
                 seal=self._seals(match),
                 due_in_us=_due_in_us(match.rule, decision),
+                interval_us=_interval_us(match.rule, results),
             )
         )
         if isinstance(answer, Enqueued) and answer.flow_was_empty and not rule.overtaking:
@@ -129,6 +131,20 @@ class JobSubmitter:
 def _due_in_us(rule: ActiveRule, decision: Defer) -> int:
     """When a worker should look at the flow: at once if it has its own drain rate or is paused, which workers check."""
     return 0 if rule.has_own_drain_rate or rule.paused else decision.wait_us
+
+
+def _interval_us(rule: ActiveRule, results: Sequence[RuleResult]) -> int:
+    """How long each job takes at the limit that refuses for longest; 0 where the rule says the same."""
+    refusing = [one for one in results if one.refuses and not one.policy.limits_concurrency]
+    if rule.has_own_drain_rate or not refusing:
+        return 0
+    longest = max(refusing, key=_wait_us)
+    interval_us = math.ceil(longest.policy.emission_interval_us * cost_of(longest.match, longest.policy))
+    return 0 if interval_us == rule.drain_interval_us else interval_us
+
+
+def _wait_us(result: RuleResult) -> int:
+    return result.wait_us
 
 
 def idempotency_key(headers: Headers) -> str | None:

@@ -14,7 +14,7 @@ from app.redis_wire.resp import bulk, bulks
 from app.redis_wire.scripts import Argument, Script
 from app.rules.active import ActiveRule
 
-_HEADER_ARGUMENTS, _JOB_ARGUMENTS = 5, 9
+_HEADER_ARGUMENTS, _JOB_ARGUMENTS = 5, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def _job_arguments(job: NewJob, rule_number: int) -> bytes:
     key = deferral.idempotency_key
     return bulks((
         rule_number, job.id, job.flow, deferral.owner or "-", deferral.costs, job.stored, deferral.due_in_us,
-        "" if key is None else keys.idempotency_name(deferral.owner, key),
+        deferral.interval_us or "", "" if key is None else keys.idempotency_name(deferral.owner, key),
         "" if key is None else fingerprint(deferral.request),
     ))  # fmt: skip
 
@@ -103,7 +103,7 @@ class UnitLease(NamedTuple):
 def read_taken(
     fields: Sequence[Any], partition: int, token: str, now_s: float
 ) -> tuple[float | None, list[TakenFlow | TakenRing]]:
-    """What take.lua returns of a partition: seconds until something is due (None: never), and the units that were taken."""
+    """What take.lua returns of a partition: seconds until something is due (None: never), and what was taken."""
     wait_us, at_us, *rest = fields
     reader, units = iter(rest), list[TakenFlow | TakenRing]()
     for late_us in reader:

@@ -35,6 +35,8 @@ class Deferral:
     """Store it encrypted: it holds credentials."""
     due_in_us: int = 0
     """When the flow may next be worth a look; the edge knows it from the refusal."""
+    interval_us: int = 0
+    """How long each job takes at the limit that refused, where that is another than the rule's highest rate; else 0."""
 
     @property
     def flow(self) -> str:

@@ -1,5 +1,6 @@
 """Rules with several limits: 10 a second and 1,000 a day in one rule, asked of a real edge and of a worker's slots."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -90,6 +91,26 @@ async def test_requests_are_counted_beside_what_they_cost(edge: Edge) -> None:
     assert (answer.status, answer.json()["violated-policies"]) == (429, ["llm"])
     shown = {one["policy"]: one for one in (await edge.get("/_penstock/limits", dear, "X-Cost: 7")).json()["limits"]}
     assert [(shown[name]["remaining"], shown[name]["cost"]) for name in ("llm", "llm:2")] == [(40, 7), (2, 1)]
+
+
+async def test_an_eta_is_that_of_the_limit_that_refuses(edge: Edge) -> None:
+    """10 a second refuses for a tenth of a second, 20 a day for 72 minutes: nobody is told the wrong one."""
+    fields = {"limit": 10, "window_seconds": 1, "on_limit": "defer", "queue": {"max_wait_seconds": 9000}}
+    await edge.rule("quick", **EVERY_USER, **fields, limits=[{"limit": 1000, "window_seconds": DAY_S}])
+    who = edge.bearer("quick")
+    await in_force(edge, "quick", who)
+    answers = await asyncio.gather(*(edge.get("/", who) for _ in range(30)))
+    etas = sorted([answer.json()["eta_seconds"] for answer in answers if answer.status == 202])
+    assert len(etas) >= 15
+    assert etas[-1] <= len(etas) / 10 + 1
+    await edge.rule("slow", **EVERY_USER, **fields, limits=[{"limit": 20, "window_seconds": DAY_S, "burst": 1}])
+    who = edge.bearer("slow")
+    await in_force(edge, "slow", who)
+    answers = [await edge.get("/", who) for _ in range(5)]
+    assert [answer.status for answer in answers] == [200, 202, 202, 429, 429], "the third would wait for three hours"
+    between = answers[2].json()["eta_seconds"] - answers[1].json()["eta_seconds"]
+    assert abs(between - DAY_S / 20) < 30
+    assert "it would wait for too long" in answers[-1].json()["detail"]
 
 
 def rule(revision: int, *limits: tuple[int, float, str], **fields: Any) -> ActiveRule:  # noqa: ANN401

@@ -184,7 +184,7 @@ end
 -- A flow waits until `due`, for the counter that is named; in its ring where other flows are charged for it.
 local function wait_for(flow, counter, due, interval)
   if counter then
-    call('HSET', flow_key(flow), 'waits_for', rule_of(counter))
+    call('HSET', flow_key(flow), 'waits_for', rule_of(counter), 'interval', interval)
   end
   if counter and tonumber(call('HGET', P .. 'counters', counter) or 0) > 1 then
     join_ring(flow, counter, due, interval)
@@ -343,19 +343,20 @@ local function goes_on_at(due, held, next)
   return next and tonumber(held) == tonumber(due) and next or due
 end
 
--- When a flow's first waiting job may be sent, nil where that is not known; and how long each job takes after it in a ring,
--- where it waits for the turns of the others, nil where the flow's own rule says it. Both in microseconds.
+-- When a flow's first waiting job may be sent, nil where that is not known; and how long each job takes after it: as the limit
+-- says for which the flow waited last, and in a ring as long as a turn of all others. Nil where only the flow's own rule says
+-- it. Both in microseconds.
 --
--- priority, ring, held, next: these fields of its hash
-local function pace_of(flow, priority, ring, held, next, now)
+-- priority, ring, held, next, interval: these fields of its hash
+local function pace_of(flow, priority, ring, held, next, interval, now)
   if not ring then
     local due = call('ZSCORE', P .. 'due:' .. (priority or '0'), flow)
-    return due and math.max(0, goes_on_at(due, held, next) - now)
+    return due and math.max(0, goes_on_at(due, held, next) - now), tonumber(interval or nil)
   end
   local unit = '~' .. ring
-  local interval, ring_held, ring_next, ring_priority = unpack(
+  local ring_interval, ring_held, ring_next, ring_priority = unpack(
     call('HMGET', flow_key(unit), 'interval', 'held', 'next', 'priority'))
-  interval = tonumber(interval or 0)
+  interval = tonumber(ring_interval or 0)
   local due = call('ZSCORE', P .. 'due:' .. (ring_priority or '0'), unit)
   local first_wait = due and math.max(0, goes_on_at(due, ring_held, ring_next) - now) or 0
   local rank = call('ZRANK', ring_key(ring), flow) or 0

@@ -9,8 +9,9 @@
 --       5 how many rules; then for each rule eleven (app/queue/flow_parameters.py):
 --         max_wait_ms, max_attempts, result_ttl_ms, dead_letter_ttl_ms, max_depth, max_flow_bytes, interval_us between
 --         jobs at the drain rate, priority, revision, json, pace
---       then for each job nine: which rule (from 1), id, flow, owner ('-' for nobody), costs, request,
---         due_in_us, idem ("<owner>:<key>" or ''), fingerprint of the request
+--       then for each job ten: which rule (from 1), id, flow, owner ('-' for nobody), costs, request,
+--         due_in_us, interval_us of the limit that it waits for ('' for the rule's), idem ("<owner>:<key>" or ''),
+--         fingerprint of the request
 -- RETURN now_us, when the jobs were stored, then three for each job:
 --         'queued', position: 1 if the flow had no waiting job, eta_us
 --         'known', id, 1 if it awaits its message; 'conflict', id, 0: the idempotency key stands for that job
@@ -22,7 +23,7 @@
 -- for every large request.
 local MEMORY_CHECK_US, MEMORY_CHECK_BYTES, MEMORY_CHECK_PART = 100000, 16384, 0.01
 local RECORD_BYTES = 1000
-local RULE_FIELDS, JOB_FIELDS = 11, 9
+local RULE_FIELDS, JOB_FIELDS = 11, 10
 
 local max_jobs, max_bytes, max_memory = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local by_kafka = ARGV[4] == '1'
@@ -72,16 +73,16 @@ local function look_up(name)
   local flow = {
     revision = known[1], open = tonumber(known[2] or 0), bytes = tonumber(known[3] or 0), seq = tonumber(known[4] or 0),
     max_wait = known[5], kafka = known[6], waiting = 0, not_before = 0, rests = false, rule = nil, due_in = nil, added = nil,
-    priority = nil, first_wait = nil, interval = nil, mixed = nil,
+    priority = nil, first_wait = nil, interval = nil, own_interval = nil, mixed = nil,
   }
   flows[name] = flow
   if flow.revision then
     flow.waiting = flow.kafka and waiting(name) or call('ZCARD', fifo_key(name))
-    local priority, ring, next, parked, hold_until, held = unpack(
-      call('HMGET', flow_key(name), 'priority', 'ring', 'next', 'parked', 'hold_until', 'held'))
+    local priority, ring, next, interval, parked, hold_until, held = unpack(
+      call('HMGET', flow_key(name), 'priority', 'ring', 'next', 'interval', 'parked', 'hold_until', 'held'))
     flow.priority, flow.not_before = priority, math.max(hold_until or 0, held or 0)
     if flow.waiting > 0 then
-      flow.first_wait, flow.interval = pace_of(name, priority, ring, held, next, now)
+      flow.first_wait, flow.interval = pace_of(name, priority, ring, held, next, interval, now)
     end
     flow.rests = parked or ring or flow.first_wait
   end
@@ -123,7 +124,7 @@ local function add_to_owner(owner, id, keep_ms, number)
 end
 
 local accepted = 0
-local function enqueue(rule_number, id, name, owner, costs, request, due_in, idem, fingerprint)
+local function enqueue(rule_number, id, name, owner, costs, request, due_in, interval, idem, fingerprint)
   if idem ~= '' then
     local known, known_id, awaits_message = known_job(idem, fingerprint)
     if known then
@@ -132,6 +133,9 @@ local function enqueue(rule_number, id, name, owner, costs, request, due_in, ide
   end
   local rule, flow, size = rules[rule_number], flows[name] or look_up(name), by_kafka and 0 or #request
   local first_wait = flow.first_wait or tonumber(due_in)
+  if interval ~= '' and flow.waiting == 0 then
+    flow.interval, flow.own_interval = tonumber(interval), interval
+  end
   local eta = first_wait + flow.waiting * (flow.interval or rule.interval_us)
   local full, reason, retry_us = why_full(flow, rule, size, first_wait, eta)
   if full then
@@ -183,6 +187,7 @@ local function write_flow_hash(name, flow, behind)
       unpack(fields_of_rule(rule, behind)))
   end
   local flags = {}
+  if flow.own_interval then push(flags, 'interval', flow.own_interval) end
   if flow.mixed then push(flags, 'mixed', '1') end
   if flow.mixed_waits then push(flags, 'mixed_waits', '1') end
   if by_kafka and not flow.kafka then push(flags, 'kafka', '1') end

@@ -65,6 +65,7 @@ local function reschedule_own(flow, known, parked, of_flow)
       move(flow, due, of_flow, priority)
     end
     call('HSET', flow_key(flow), 'revision', revision)
+    call('HDEL', flow_key(flow), 'interval') -- as the new rate says, until the flow has waited for a limit again
   end
   if parked then
     call('HDEL', flow_key(flow), 'parked')
