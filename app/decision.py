@@ -77,6 +77,7 @@ def _charge(match: Match, policy: Policy) -> Charge:
         cost=cost_of(match, policy),
         shadow=rule.shadow,
         markers=backlog_markers_of(match) if is_first and rule.defers and not rule.overtaking else (),
+        stated_in=rule.stated_in if policy.cost is None else None,
     )
 
 

@@ -36,6 +36,7 @@ from app.http1.server.asgi import as_application
 from app.identity.authentication import Authenticator
 from app.identity.identity_token import load_identity_tokens
 from app.identity.tokens import TokenVerifier
+from app.limiter.corrections import Corrections
 from app.limiter.local_limiter import LocalLimiter
 from app.limiter.places import Places
 from app.limiter.redis_limiter import RedisLimiter
@@ -75,6 +76,7 @@ async def run_edge(process: Process) -> None:
         BreakerMetrics(process.registry, upstream.breakers_open)
         edge = EdgeComposition(process, clients)
         stack.push_async_callback(edge.places.finish)
+        stack.push_async_callback(edge.corrections.aclose)
         gateway = edge.gateway(upstream)
         await stack.enter_async_context(alongside(process, *edge.background()))
         own_headers = None if edge.cors.is_off else edge.cors.headers_for
@@ -156,6 +158,7 @@ class EdgeComposition:
         self.cors = CorsPolicy(settings.cors_origins)
         self._poll_limit = PollLimit(settings.poll_limit_per_s)
         self.metrics = EdgeMetrics(process.registry)
+        self.corrections = Corrections(clients.counter_scripts, self.metrics.corrections_dropped)
 
     def gateway(self, upstream: Upstream) -> Gateway:
         """The application that every request enters."""
@@ -213,6 +216,7 @@ class EdgeComposition:
             heartbeat=self._heartbeat,
             metrics=self.metrics,
             denial_cache=DenialCache(),
+            corrections=self.corrections,
             callers=self._settings.rule_cache_size,
         )
 

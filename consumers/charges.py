@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app.limiter.algorithms import ALGORITHMS
 from app.limiter.keys import backlog_of, caller_backlog_of, live_counter
-from app.limiter.policy import Charge, Policy
+from app.limiter.policy import Charge, CostHeader, Policy
 from app.queue.flow_name import ChargedRule, own_rule, shared_with
 from app.rules.active import ActiveRule
 
@@ -12,12 +12,15 @@ LONGEST_HORIZON_US = 4_000_000
 ASK_AGAIN_US = 1_000_000
 
 
-def charge_for(counter: str, policy: Policy, cost: int) -> Charge:
+def charge_for(counter: str, policy: Policy, cost: int, stated_in: CostHeader | None = None) -> Charge:
     """What a job that costs so much by its rule is charged at a quota of the rule, which has this counter.
 
-    A job costs no more than may be spent at once: one that was deferred under a larger burst would wait for ever."""
+    A job costs no more than may be spent at once: one that was deferred under a larger burst would wait for ever.
+    """
     _, units = ALGORITHMS[policy.algorithm].lua_parameters(policy)
-    return Charge(counter + policy.suffix, policy, min(cost if policy.cost is None else policy.cost, units))
+    if policy.cost is not None:
+        return Charge(counter + policy.suffix, policy, min(policy.cost, units))
+    return Charge(counter + policy.suffix, policy, min(cost, units), stated_in=stated_in)
 
 
 def believable_wait_us(wait_us: int, policy: Policy) -> int:

@@ -11,12 +11,14 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from app.errors import MalformedRequest, PenstockError, QueueUnavailable, UpstreamCut, UpstreamError
 from app.identity.identity_token import IdentityTokens
 from app.jobs.model import JobStatus, StoredResponse
+from app.limiter.answer_cost import AnswerCost, hidden_headers
+from app.limiter.corrections import Corrections
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
 from app.settings import Settings
 from app.upstream.response import UpstreamResponse
 from app.upstream.upstream import Upstream
-from app.web.headers import for_delivery
+from app.web.headers import Headers, for_delivery
 from consumers.metrics import WorkerMetrics
 from consumers.retry import (
     BUSY_STATUSES,
@@ -46,6 +48,7 @@ class Delivery:
         identity: IdentityTokens,
         settings: Settings,
         metrics: WorkerMetrics,
+        corrections: Corrections,
     ) -> None:
         self._flows = flows
         self._settling = Settling(flows)
@@ -55,6 +58,7 @@ class Delivery:
         self._max_response_bytes = settings.max_stored_response_bytes
         self._lease_s = settings.lease_s
         self._backoff = Backoff(settings.retry_base_s, settings.retry_max_s)
+        self._corrections = corrections
         self._lost_leases = metrics.lost_leases
         self._attempts = metrics.attempts
         self._in_flight: dict[tuple[str, str], LeasedJob] = {}
@@ -115,7 +119,9 @@ class Delivery:
             if isinstance(begun, PenstockError):
                 raise begun
             await begun.receive_head(sent)
-            result: StoredResponse | UpstreamError = await self._read(begun)
+            result: StoredResponse | UpstreamError = (
+                await self._read_corrected(job, begun) if job.corrected else await self._read(begun, begun.headers)
+            )
         except UpstreamError as error:
             result = error
         except MalformedRequest as error:  # a damaged record, which no further attempt can send
@@ -127,8 +133,16 @@ class Delivery:
         self._gate.end(job.flow, job.id, busy=busy)
         return outcome_of(result, job.attempt, job.max_attempts, self._backoff, random.random())
 
-    async def _read(self, answer: UpstreamResponse) -> StoredResponse:
-        """Read the whole answer; the stored body is None if it is larger than the limit."""
+    async def _read_corrected(self, job: LeasedJob, answer: UpstreamResponse) -> StoredResponse:
+        """Read the answer, and correct what the attempt was charged by what the answer states."""
+        cost = AnswerCost(self._corrections, job.corrected, hidden_headers(job.corrected))
+        try:
+            return await self._read(answer, cost.begin(answer.headers))
+        finally:
+            cost.end(answer.trailers)
+
+    async def _read(self, answer: UpstreamResponse, headers: Headers) -> StoredResponse:
+        """Read the whole answer, to be stored with these headers; without its body if that is larger than the limit."""
         with answer:
             chunks = [answer.read_nowait()]
             size = len(chunks[0])
@@ -136,7 +150,7 @@ class Delivery:
                 chunks.append(await answer.read())
                 size += len(chunks[-1])
             body = b"".join(chunks) if size <= self._max_response_bytes else None
-            return StoredResponse(answer.status, answer.headers, body)
+            return StoredResponse(answer.status, headers, body)
 
     def _store(self, job: LeasedJob, outcome: Outcome) -> Awaitable[bool]:
         """Store an outcome, even if the caller is cancelled meanwhile. The result is False if the lease was lost."""

@@ -21,6 +21,8 @@ UNKNOWN_RULES_WAIT_US = 500_000
 BUSY_WAIT_S = 0.05
 BUSY_CHECK_S = 0.002
 WORTH_ASKING = 16
+LOOK_FOR_UNITS_US = 250_000
+"""How soon to look whether the answers that a flow still awaits have given units back."""
 
 
 class Draining:
@@ -62,6 +64,8 @@ class Draining:
         wait_us = int((drained.ask_at_s - monotonic()) * 1e6)
         if missed and wait_us <= 0:  # its slot was missed, and not its turn
             wait_us = int((flow.due_at_s - monotonic()) * 1e6)
+        if drained.may_gain and self._in_flight.holds(flow.name):
+            wait_us = min(wait_us, LOOK_FOR_UNITS_US)
         wait = drained.wait
         if wait.for_place and not self._place_waiting.add(flow.name, wait.counter, drained.asked_at_s):
             wait_us = 0
@@ -109,7 +113,7 @@ class Draining:
                 if grant is not None:
                     self._job_places.assign(grant, leased)
             self._slots.lead_time.observe((monotonic() - grant.granted_at_s) * 1e6)
-            pacer.add(lease.jobs, grant.slots_s)
+            pacer.add(grant.jobs_of(lease.jobs), grant.slots_s)
             flow = replace(flow, head=lease.head)
             at_us = lease.at_us
             drained.observe(lease)
@@ -146,10 +150,11 @@ class Draining:
 class _Drained:
     """How the draining of a flow ended: when to ask for more and for what it waits, or it was lost.
 
-    `rests`: nothing of it can be leased now. `emptied_at_us`: when it was seen without any job, by the queue's clock.
+    `rests`: nothing of it can be leased now. `may_gain`: answers may give units back. `emptied_at_us`: when it was seen
+    without any job, by the queue's clock.
     """
 
-    __slots__ = ("ask_at_s", "asked_at_s", "emptied_at_us", "flow", "lost", "rests", "wait")
+    __slots__ = ("ask_at_s", "asked_at_s", "emptied_at_us", "flow", "lost", "may_gain", "rests", "wait")
 
     def __init__(self, flow: TakenFlow) -> None:
         self.flow = flow
@@ -159,10 +164,12 @@ class _Drained:
         self.emptied_at_us = 0
         self.lost = False
         self.rests = False
+        self.may_gain = False
 
     def observe_grant(self, grant: Grant) -> None:
         """Note when to ask for the slots after these, and what the flow waits for until then."""
         self.ask_at_s, self.asked_at_s, self.wait = grant.ask_at_s, grant.asked_at_s, grant.wait
+        self.may_gain = bool(grant.corrected)
 
     def observe(self, lease: Lease) -> None:
         """Note what the flow has after a lease; jobs on Kafka wait there without being due."""

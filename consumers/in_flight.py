@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 
 SHARE = 4
 """A flow holds at most this many times the number of free permits."""
@@ -33,6 +34,11 @@ class InFlight:
     def holds(self, flow: str) -> bool:
         """Whether a flow holds any permits."""
         return flow in self._held
+
+    @property
+    def flows(self) -> Iterable[str]:
+        """The flows that hold permits: at most as many as there are permits."""
+        return self._held
 
     def available_to(self, flow: str, n: int) -> int:
         """How many of `n` permits a flow could take now."""

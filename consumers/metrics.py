@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from app.limiter.corrections import corrections_dropped
 from app.process.histogram import Histogram
 from consumers.retry import OUTCOMES, Outcome
 
@@ -45,6 +46,7 @@ class WorkerMetrics(Collector):
             "1 while this worker sends only probes, because most flows were answered 429, 502, 503 or 504.",
             registry=registry,
         )
+        self.corrections_dropped = corrections_dropped(registry)
         self.in_flight = Gauge("penstock_in_flight", "Jobs that are leased and have no outcome yet.", registry=registry)
         registry.register(self)
 

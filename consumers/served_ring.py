@@ -49,7 +49,18 @@ class ServedTurn:
 class ServedRing:
     """A ring that this worker holds: when to ask for it again, and the pacers of its flows."""
 
-    __slots__ = ("_pacers", "_sender", "ask_at_s", "asked_at_s", "at_us", "lost", "mark_again_at_s", "ring", "wait")
+    __slots__ = (
+        "_pacers",
+        "_sender",
+        "ask_at_s",
+        "asked_at_s",
+        "at_us",
+        "lost",
+        "mark_again_at_s",
+        "may_gain",
+        "ring",
+        "wait",
+    )
 
     def __init__(self, ring: TakenRing, sender: Sender) -> None:
         self._sender = sender
@@ -60,6 +71,8 @@ class ServedRing:
         self.at_us = ring.at_us
         self.wait = Wait(0, ring.counter)
         self.lost = False
+        self.may_gain = False
+        """Whether answers may give units back."""
         self.mark_again_at_s = 0.0
 
     def see(self, lease: Lease) -> None:
@@ -72,6 +85,7 @@ class ServedRing:
         for turn in turns:
             wait = None if turn.grant is None else turn.grant.wait_for(self.ring.counter)
             if turn.grant is not None and wait is not None:
+                self.may_gain = self.may_gain or bool(turn.grant.corrected)
                 self.wait, self.asked_at_s = wait, turn.grant.asked_at_s
                 self.ask_at_s = turn.grant.granted_at_s + (wait.wait_us - lead_us) / 1e6
 

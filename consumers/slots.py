@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from app.limiter.places import Places
 from app.limiter.policy import Charge, Slots, TurnRequest
 from app.queue.flow_name import ChargedRule, charged_rules, decode_costs, own_rule
 from app.queue.flows import Flows
-from app.queue.model import FlowHead, Wait
+from app.queue.model import FlowHead, LeasedJob, Wait
 from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
 from app.settings import Settings
@@ -61,6 +61,7 @@ class Grant:
     counter the flow waits then. `waits`: the same for each counter that its jobs are charged for, by itself.
     `asked_at_s`: when the slots were asked for. `places`: what each slot's place among those in flight is called, which
     it has at all `place_counters`.
+    `corrected`: what a job was charged, where its answer may state what it has really cost.
     """
 
     slots_s: tuple[float, ...]
@@ -72,6 +73,11 @@ class Grant:
     asked_at_s: float = 0.0
     place_counters: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
+    corrected: tuple[Charge, ...] = ()
+
+    def jobs_of(self, jobs: Sequence[LeasedJob]) -> Sequence[LeasedJob]:
+        """The jobs that are sent at these slots, with what their answers may correct."""
+        return [replace(job, corrected=self.corrected) for job in jobs] if self.corrected else jobs
 
     def wait_for(self, counter: str) -> Wait | None:
         """How long one counter by itself lets the next job wait; None: the jobs are not charged for it any more."""
@@ -169,6 +175,7 @@ class SlotSource:
             asked_at_s,
             place_counters,
             places,
+            tuple([charge for charge in charges if charge.stated_in is not None]),
         )
 
     async def _charges(self, head: FlowHead, rule: ActiveRule) -> tuple[list[ChargedRule], list[Charge]]:
@@ -176,12 +183,12 @@ class SlotSource:
         rules = charged_rules(head.name)
         costs = decode_costs(head.costs, len(rules))
         own = rules[0]
-        charges = [charge_for(live_counter(*own), policy, costs[0]) for policy in rule.drain_policies]
+        charges = [charge_for(live_counter(*own), policy, costs[0], rule.stated_in) for policy in rule.drain_policies]
         charged = [own] * len(charges)
         for other, cost in zip(rules[1:], costs[1:], strict=True):
             active = await self._rules.by_id(other.rule_id)
             if active is not None and not active.shadow:
-                charges += [charge_for(live_counter(*other), each, cost) for each in active.policies]
+                charges += [charge_for(live_counter(*other), each, cost, active.stated_in) for each in active.policies]
                 charged += [other] * len(active.policies)
         return charged, charges
 
@@ -206,7 +213,9 @@ class SlotSource:
 
 
 def _wait(rule: ChargedRule, charge: Charge, wait_us: int) -> Wait:
-    believable_us = believable_wait_us(wait_us, charge.policy)
+    believable_us = wait_us  # what answers state may leave more to be paid than the policy lets anybody wait
+    if charge.stated_in is None:
+        believable_us = believable_wait_us(wait_us, charge.policy)
     if charge.holds_place:
         return Wait(believable_us, rule.counter, for_place=True)
     return Wait(believable_us, rule.counter, math.ceil(charge.policy.emission_interval_us * charge.cost))

@@ -12,8 +12,10 @@ from dataclasses import replace
 from time import monotonic
 
 from app.queue.flow_leases import MAX_LEASED_AT_ONCE, MAX_TURNS
+from app.queue.flow_name import charged_rules
 from app.queue.flows import Flows
 from app.queue.model import FlowHead, Lease, LeasedJob, TakenRing, Wait
+from consumers.draining import LOOK_FOR_UNITS_US
 from consumers.in_flight import InFlight
 from consumers.job_places import JobPlaces
 from consumers.place_waiting import PlaceWaiting
@@ -58,9 +60,15 @@ class TurnTaking:
             await self._tell_sent(served, await served.finish())
         if not served.lost:
             wait_us = int((served.ask_at_s - monotonic()) * 1e6)
+            if served.may_gain and self._awaits_answers(ring.counter):
+                wait_us = min(wait_us, LOOK_FOR_UNITS_US)
             if served.wait.for_place and not self._place_waiting.add(ring.name, ring.counter, served.asked_at_s):
                 wait_us = 0
             await self._flows.give_back(served.ring, replace(served.wait, wait_us=wait_us))
+
+    def _awaits_answers(self, counter: str) -> bool:
+        """Whether this worker has jobs in flight that are charged to this counter."""
+        return any(rule.counter == counter for flow in self._in_flight.flows for rule in charged_rules(flow))
 
     async def _serve_once(self, served: ServedRing) -> bool:
         """Give the next flows their turns; whether the ring may go on within a horizon."""
@@ -166,7 +174,7 @@ class TurnTaking:
                 await reject_jobs(self._flows, of_flow)
             elif of_flow and turn.grant is not None:
                 self._slots.lead_time.observe((monotonic() - turn.grant.granted_at_s) * 1e6)
-                served.send(turn.head.name, of_flow, turn.grant.slots_s)
+                served.send(turn.head.name, turn.grant.jobs_of(of_flow), turn.grant.slots_s)
 
     async def _update_markers(
         self, served: ServedRing, turns: Sequence[ServedTurn], lease: Lease, *, is_near: bool

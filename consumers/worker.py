@@ -15,6 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 from app.clients import cache_redis, counter_scripts, queue_redis, queue_scripts, upstream_pools
 from app.errors import Unavailable
 from app.identity.identity_token import load_identity_tokens
+from app.limiter.corrections import Corrections
 from app.limiter.places import Places
 from app.limiter.redis_limiter import RedisLimiter
 from app.process.lifecycle import Process, alongside
@@ -56,7 +57,8 @@ async def run_worker(process: Process) -> None:
         rules = RuleCache(cache, settings)
         identity = load_identity_tokens(settings)
         gate = SendGate(upstream, AnswerBreaker())
-        delivery = Delivery(flows, upstream, gate, identity, settings, metrics)
+        corrections = Corrections(counting, metrics.corrections_dropped)
+        delivery = Delivery(flows, upstream, gate, identity, settings, metrics, corrections)
         in_flight, concurrency_limit = InFlight(settings.max_in_flight), ConcurrencyLimit(settings.slot_grace_ms / 2000)
         BreakerMetrics(process.registry, upstream.breakers_open)
         metrics.answer_breaker_open.set_function(lambda: float(gate.answers_refuse))
@@ -107,6 +109,7 @@ async def run_worker(process: Process) -> None:
             await asyncio.gather(*(taking.run(partition, process.stop) for partition in partitions))
             await sender.finish(settings.finish_within_s)
             await places.finish()
+            await corrections.aclose()
 
 
 @asynccontextmanager

@@ -1,8 +1,9 @@
 """The denial cache: refuses from memory the requests that the counters would refuse until their next unit is free.
 
 What others spend, live or drained, makes the next unit later and never earlier, so a refusal holds until the wait that
-came with it ends. There are two exceptions. A changed rule is another object than the rule that refused, and the cache
-compares them. Lost counters forget what was spent, so nothing is kept for longer than MAX_AGE_S.
+came with it ends. There are three exceptions. A changed rule is another object than the rule that refused, and the
+cache compares them. Lost counters forget what was spent, so nothing is kept for longer than MAX_AGE_S. Answers that
+state what their requests have cost may give units back, so nothing is kept where a rule lets them.
 """
 
 from collections import OrderedDict
@@ -63,7 +64,7 @@ class DenialCache:
     def remember(self, results: Denial, key: tuple[str, ...], decided_at_s: float) -> None:
         """Keep these results of the counters if they are such a refusal; `decided_at_s` is when they were asked."""
         waits_s = [one.wait_us / 1e6 for one in results if one.state.refused]
-        if not waits_s or not all(one.match.rule.rejects for one in results):
+        if not waits_s or not all(one.match.rule.rejects and one.match.rule.stated_in is None for one in results):
             return
         # Until the first of the refusing rules allows it: from then on the refusal names fewer rules.
         until_s = decided_at_s + min(MAX_AGE_S, *waits_s)

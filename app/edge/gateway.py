@@ -20,6 +20,7 @@ from app.http1.server.exchange import Application, Exchange, PendingResponse
 from app.identity.authentication import Authenticator
 from app.identity.caller import Caller
 from app.identity.identity_token import IdentityTokens
+from app.limiter.answer_cost import AnswerCost
 from app.limiter.places import Places
 from app.queue.model import Full, FullReason
 from app.rules.cache import RuleCache
@@ -58,6 +59,17 @@ class GatewayParts:
     job_renderer: JobRenderer
     metrics: EdgeMetrics
     settings: Settings
+
+
+class _Interim:
+    """Passes interim answers on without the headers that state a cost."""
+
+    def __init__(self, request: Request, cost: AnswerCost) -> None:
+        self._request = request
+        self._cost = cost
+
+    def inform(self, status: int, headers: Headers) -> None:
+        self._request.inform(status, self._cost.visible(headers))
 
 
 class Gateway:
@@ -135,10 +147,11 @@ class Gateway:
         decision = decide(results, asynchronous=check.always_defers)
         match decision:
             case Forward():
+                cost = self._limits.answer_cost(check, results)
                 if place:
-                    await self._forward_in_place(request, caller, results, check.place_counters, f"{place}1")
+                    await self._forward_in_place(request, caller, results, cost, check.place_counters, f"{place}1")
                 else:
-                    await self._forward(request, caller, results)
+                    await self._forward(request, caller, results, cost)
             case Reject(by):
                 self._metrics.rejected += 1
                 exchange.reply(rejection(by, results))
@@ -147,29 +160,39 @@ class Gateway:
                 exchange.reply(await self._defer(request, caller, decision, results))
 
     async def _forward_in_place(
-        self, request: Request, caller: Caller, results: Sequence[RuleResult], counters: Sequence[str], place: str
+        self,
+        request: Request,
+        caller: Caller,
+        results: Sequence[RuleResult],
+        cost: AnswerCost | None,
+        counters: Sequence[str],
+        place: str,
     ) -> None:
         """Forward a request that has a place among those in flight, until its answer has ended."""
         self._parts.places.hold(counters, place)
         try:
-            await self._forward(request, caller, results)
+            await self._forward(request, caller, results, cost)
         finally:
             self._parts.places.give_back(counters, place)
 
-    async def _forward(self, request: Request, caller: Caller, results: Sequence[RuleResult]) -> None:
+    async def _forward(
+        self, request: Request, caller: Caller, results: Sequence[RuleResult], cost: AnswerCost | None = None
+    ) -> None:
         self._metrics.forwarded += 1
         exchange, upstream = request.exchange, self._parts.upstream
         exchange.cancel_on_disconnect = True
+        answer = None
         try:
             with await upstream.send(
                 request.method,
                 request.target,
                 self._headers(request, caller),
                 request.body(),
-                on_interim=request.inform,
+                on_interim=request.inform if cost is None else _Interim(request, cost).inform,
             ) as answer:
-                limits = rate_limit(results, retry_after_s=retry_after_s(answer.headers) or math.inf)
-                exchange.start_response(answer.status, answer.headers + limits)
+                headers = answer.headers if cost is None else cost.begin(answer.headers)
+                limits = rate_limit(results, retry_after_s=retry_after_s(headers) or math.inf)
+                exchange.start_response(answer.status, headers + limits)
                 chunk = answer.read_nowait()
                 while not answer.complete:
                     exchange.write(chunk)
@@ -182,6 +205,8 @@ class Gateway:
             raise
         finally:
             exchange.cancel_on_disconnect = False
+            if cost is not None and answer is not None:  # also if the client has gone: the app server has done its work
+                cost.end(answer.trailers)
         exchange.finish(chunk)
 
     def _headers(self, request: Request, caller: Caller) -> Headers:

@@ -9,8 +9,11 @@ from app.edge.denial_cache import Denial, DenialCache
 from app.edge.heartbeat import EdgeHeartbeat
 from app.edge.metrics import EdgeMetrics
 from app.errors import CountersUnavailable
+from app.limiter.answer_cost import AnswerCost, hidden_headers
+from app.limiter.corrections import Corrections
 from app.limiter.limiter import Limiter
 from app.limiter.local_limiter import LocalLimiter
+from app.limiter.policy import Charge
 from app.process.lru_cache import TwoGenerationLRUCache
 from app.rules.active import ActiveRule
 from app.rules.cost import StatedCosts, stated_costs, with_costs
@@ -28,8 +31,8 @@ class LimitCheck(NamedTuple):
 
     `defers`: one of them defers; `always_defers`: whatever its quota says; `shadows`: one of them is a shadow rule.
     `enforced`: a rule applies that is none. `blocking`: the rules that block the request, shadow rules last. `costed`:
-    one of them lets the request state what it costs. `key`: names the counters, and what is stated. `place_counters`:
-    those at which the request has a place while it is in flight.
+    one of them lets the request state what it costs; `corrected`: one of them lets the answer. `key`: names the
+    counters, and what is stated. `place_counters`: those at which the request has a place while it is in flight.
     """
 
     matches: tuple[Match, ...]
@@ -41,6 +44,7 @@ class LimitCheck(NamedTuple):
     enforced: bool
     blocking: tuple[ActiveRule, ...]
     costed: bool
+    corrected: bool
     place_counters: tuple[str, ...]
 
 
@@ -58,6 +62,7 @@ class LimitChecker:
         heartbeat: EdgeHeartbeat,
         metrics: EdgeMetrics,
         denial_cache: DenialCache,
+        corrections: Corrections,
         callers: int = MAX_CACHE_SIZE,
     ) -> None:
         size = min(callers, MAX_CACHE_SIZE)
@@ -66,6 +71,7 @@ class LimitChecker:
         self._heartbeat = heartbeat
         self._metrics = metrics
         self._denials = denial_cache
+        self._corrections = corrections
         self._checks: TwoGenerationLRUCache[tuple[Match, ...], LimitCheck] = TwoGenerationLRUCache(size)
         self._checks_by_cost: TwoGenerationLRUCache[Priced, LimitCheck] = TwoGenerationLRUCache(size)
 
@@ -127,6 +133,19 @@ class LimitChecker:
             self._count_shadows(results)
         return results
 
+    def answer_cost(self, check: LimitCheck, results: Sequence[RuleResult]) -> AnswerCost | None:
+        """What corrects the counters by the answer to a request that they allowed; None if no rule lets it.
+
+        What a shadow rule refused was not charged, and what this edge counted alone stays as it is.
+        """
+        if not check.corrected:
+            return None
+        spent: list[Charge] = []
+        if not any(one.state.local for one in results):
+            pairs = zip(results, check.quotas.charges, strict=False)
+            spent = [charge for one, charge in pairs if charge.stated_in is not None and not one.state.refused]
+        return AnswerCost(self._corrections, spent, hidden_headers(check.quotas.charges))
+
     def _count_shadows(self, results: Sequence[RuleResult]) -> None:
         for one in results:
             if one.match.rule.shadow and (one.state.refused or one.match.rule.action == "defer"):
@@ -157,6 +176,7 @@ def _check_of(matches: tuple[Match, ...], costs: tuple[str, ...] = ()) -> LimitC
         enforced=not all(match.rule.shadow for match in matches),
         blocking=tuple(sorted((match.rule for match in matches if match.rule.action == "block"), key=_is_shadow)),
         costed=any(match.rule.cost_header for match in limiting),
+        corrected=any(charge.stated_in is not None for charge in quotas.charges),
         place_counters=tuple([charge.counter for charge in quotas.charges if charge.holds_place]),
     )
 

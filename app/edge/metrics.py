@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from app.errors import Blocked, ClientGone, PenstockError, Unavailable
+from app.limiter.corrections import corrections_dropped
 from app.process.histogram import Histogram
 from app.process.unavailability import TroubleLog, Unavailability
 
@@ -41,6 +42,7 @@ class EdgeMetrics(Collector):
             ["reason"],
             registry=registry,
         )
+        self.corrections_dropped = corrections_dropped(registry)
         self._trouble = TroubleLog()
         self._unavailability = Unavailability(registry, self._trouble)
         self.shadow_refusals = Counter(

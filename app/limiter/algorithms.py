@@ -24,6 +24,8 @@ class Algorithm:
     """Whether decide.lua, the quick way for live requests, knows it."""
     refills_evenly: bool = False
     """Whether one unit becomes free every emission interval, so that what remains later can be computed."""
+    takes_corrections: bool = False
+    """Whether what a request has cost can be corrected afterwards, by correct.lua."""
     max_limit: int | None = None
     """The highest `limit` that a rule may have; None where there is no bound."""
     local_divisor: int = 1
@@ -37,6 +39,7 @@ _ALL = (
         has_burst=True,
         in_decide_script=True,
         refills_evenly=True,
+        takes_corrections=True,
     ),
     Algorithm(
         "sliding_window",

@@ -80,3 +80,8 @@ def backlog_markers(counter: str, descriptor: str, caller: str) -> tuple[str, ..
 def caller_backlog_of(counter: str, caller: str) -> str:
     """The backlog marker of one caller beside a counter that several callers share."""
     return f"{backlog_of(counter)}:{caller}"
+
+
+def last_batch_of(sender: str) -> str:
+    """Where the number of the last batch of corrections is kept that this process has sent."""
+    return f"corrections:{{{sender}}}"

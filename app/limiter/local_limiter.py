@@ -51,7 +51,7 @@ class LocalLimiter:
         states = []
         for charge, share, refuses in zip(charges, shares, refused, strict=True):
             if charge.holds_place:
-                states.append(QuotaState(max(0, self._free(charge, share)), 0, 0, refuses, backlog=False))
+                states.append(QuotaState(max(0, self._free(charge, share)), 0, 0, refuses, backlog=False, local=True))
                 continue
             tat = self._tat_us(charge, share, now)
             if spend and allowed and not refuses:
@@ -59,7 +59,7 @@ class LocalLimiter:
                 self._debts[charge.counter] = _Debt(tat, share.interval_us)
             remaining = gcra.remaining(tat, now, share.interval_us, share.burst)
             wait_us, reset_us = self._wait_us(charge, share, now), math.ceil(max(0.0, tat - now))
-            states.append(QuotaState(remaining, wait_us, reset_us, refuses, backlog=False))
+            states.append(QuotaState(remaining, wait_us, reset_us, refuses, backlog=False, local=True))
         return Verdict(allowed, tuple(states))
 
     def _free(self, charge: Charge, share: _Share) -> int:

@@ -56,12 +56,23 @@ class Policy:
         return f"{window_us(self.window_s)}{'m' if self.has_siblings else ''}"
 
 
+class CostHeader(NamedTuple):
+    """The header or trailer in which an answer states what its request really cost; `name` is in lower case.
+
+    `exposed`: clients see it.
+    """
+
+    name: bytes
+    exposed: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Charge:
     """What one request costs one quota. Compared by identity, so that caches can use it as a key at no cost.
 
     `counter` is the Redis key of the counter (app/limiter/keys.py). `shadow`: the quota is counted and reported, but it
-    never refuses. `markers`: the keys of the backlog markers that hold back a live request.
+    never refuses. `markers`: the keys of the backlog markers that hold back a live request. `stated_in`: by what of the
+    answer the cost is corrected.
     """
 
     counter: str
@@ -69,6 +80,7 @@ class Charge:
     cost: int = 1
     shadow: bool = False
     markers: tuple[str, ...] = ()
+    stated_in: CostHeader | None = None
 
     @property
     def blocked_by_backlog(self) -> bool:
@@ -81,11 +93,19 @@ class Charge:
         return self.policy.limits_concurrency
 
 
+class Correction(NamedTuple):
+    """How many units more a request has cost a quota than it was charged; less if negative."""
+
+    charge: Charge
+    units: int
+
+
 class QuotaState(NamedTuple):
     """One quota after a decision, in units and microseconds.
 
     `wait_us`: until another request of this cost is allowed, 0 if it is now. `reset_us`: until all units are free.
-    `refused`: the quota had too few units. `backlog`: a backlog marker stood in the way.
+    `refused`: the quota had too few units. `backlog`: a backlog marker stood in the way. `local`: this process has
+    counted alone, because the shared counters could not be reached.
     """
 
     remaining: int
@@ -93,6 +113,7 @@ class QuotaState(NamedTuple):
     reset_us: int
     refused: bool
     backlog: bool
+    local: bool = False
 
 
 class Verdict(NamedTuple):

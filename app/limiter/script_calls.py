@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from app.limiter.algorithms import ALGORITHMS
-from app.limiter.policy import Charge, QuotaState, Slots, TurnRequest, Verdict
+from app.limiter.policy import Charge, Correction, QuotaState, Slots, TurnRequest, Verdict
 from app.redis_wire.resp import bulk, bulks
 from app.redis_wire.scripts import Argument, Script
 
@@ -98,6 +98,13 @@ def acquire_turns_call(script: Script, turns: Sequence[TurnRequest], options: tu
     return script.head(len(names), len(arguments)) + bulks((*names, *arguments))
 
 
+def correct_call(script: Script, sender: str, batch: int, ttl_ms: int, corrections: Sequence[Correction]) -> bytes:
+    """A call of correct.lua; `sender` is the key where the number of the sender's last batch is kept."""
+    names = [sender, *[each.charge.counter for each in corrections]]
+    parameters = [part for each in corrections for part in (*_counter_parameters(each.charge), each.units)]
+    return script.head(len(names), 2 + len(parameters)) + bulks((*names, batch, ttl_ms, *parameters))
+
+
 def acquire_turns_reply(turns: Sequence[TurnRequest], reply: list[int]) -> list[Slots]:
     """Read the reply of acquire_turns.lua."""
     now_us, at = reply[0], 1
@@ -136,7 +143,7 @@ def _states(reply: list[int], first: int) -> tuple[QuotaState, ...]:
     states = []
     for at in range(first, len(reply), _STATE_FIELDS):
         remaining, wait_us, reset_us, refused, backlog = reply[at : at + _STATE_FIELDS]
-        states.append(_new(QuotaState, (remaining, wait_us, reset_us, refused == 1, backlog == 1)))
+        states.append(_new(QuotaState, (remaining, wait_us, reset_us, refused == 1, backlog == 1, False)))
     return tuple(states)
 
 

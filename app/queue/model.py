@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.jobs.model import Job, JobStatus, StoredRequest, StoredResponse
+from app.limiter.policy import Charge
 from app.queue.flow_name import encode_costs, flow_name, own_rule, own_rule_id
 from app.rules.active import ActiveRule
 
@@ -149,7 +150,10 @@ class TakenRing:
 
 @dataclass(frozen=True, slots=True)
 class LeasedJob:
-    """A job that this worker may send. `lease` is compared when its outcome is stored."""
+    """A job that this worker may send. `lease` is compared when its outcome is stored.
+
+    `corrected`: what the attempt was charged, where the answer may state what it has really cost.
+    """
 
     id: str
     flow: str
@@ -157,6 +161,7 @@ class LeasedJob:
     attempt: int
     max_attempts: int
     request: StoredRequest
+    corrected: tuple[Charge, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

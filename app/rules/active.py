@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from app.identity.caller import Caller, claim_text
 from app.limiter.keys import DRAIN_SUFFIX, PLACES_SUFFIX, window_suffix
-from app.limiter.policy import CONCURRENCY, LEASE_S, Policy
+from app.limiter.policy import CONCURRENCY, LEASE_S, CostHeader, Policy
 from app.rules.model import WITHOUT_QUOTA, Rule, RuleLimit
 from app.web.excerpt import excerpt
 from app.web.paths import prefix_form
@@ -36,6 +36,7 @@ class ActiveRule:
         self.cost: Final = rule.default_cost
         self.max_cost: Final = rule.max_cost
         self.cost_header: Final = _cost_header(rule)
+        self.stated_in: Final = _stated_in(rule)
         self.priority: Final = rule.priority
         self.action: Final = rule.action
         self.has_quota: Final = rule.action not in WITHOUT_QUOTA
@@ -96,6 +97,13 @@ def _cost_header(rule: Rule) -> bytes:
     """The header by which requests state their cost, in lower case; empty where they do not."""
     header = None if isinstance(rule.cost, int) else rule.cost.header
     return b"" if header is None else header.lower().encode()
+
+
+def _stated_in(rule: Rule) -> CostHeader | None:
+    """In what of an answer its request's real cost is stated; None where it is not."""
+    if isinstance(rule.cost, int) or rule.cost.response_header is None:
+        return None
+    return CostHeader(rule.cost.response_header.lower().encode(), rule.cost.expose)
 
 
 def _methods(rule: Rule) -> frozenset[str]:

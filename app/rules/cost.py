@@ -5,39 +5,17 @@ from dataclasses import replace
 
 from app.rules.active import ActiveRule
 from app.rules.match import Match
+from app.web.header_numbers import number_in
 from app.web.headers import Headers
 
 StatedCosts = tuple[int | None, ...]
 """What a request states that it costs, for each of the rules that apply to it."""
 
-MAX_DIGITS = 20
-"""A number with more digits is above every bound; reading many more would take long."""
-
 
 def stated_cost(rule: ActiveRule, headers: Headers) -> int | None:
     """The cost that a request states in the rule's header, at most `max`; None if it states none, or not clearly."""
-    units = stated_units(headers, rule.cost_header)
+    units = number_in(headers, rule.cost_header)
     return None if not units else min(units, rule.max_cost)
-
-
-def stated_units(headers: Headers, name: bytes) -> int | None:
-    """The number that stands in this header, in decimal digits; None without one, or if two of them differ."""
-    found = None
-    for field, value in headers:
-        if field == name:
-            units = _number(value)
-            if units is None or (found is not None and found != units):
-                return None
-            found = units
-    return found
-
-
-def _number(value: bytes) -> int | None:
-    text = value.strip(b" \t")
-    if not text.isdigit():  # bytes: ASCII digits only
-        return None
-    digits = text.lstrip(b"0")
-    return int(digits[:MAX_DIGITS] or b"0")
 
 
 def stated_costs(matches: Sequence[Match], headers: Headers) -> StatedCosts:

@@ -28,6 +28,7 @@ from app.rules.bounds import DAY_S, MAX_UNITS, MAX_WINDOW_S, MIN_WINDOW_S, requi
 from app.rules.key_types import BY_FAMILY, DEFAULT, KEY_TYPES
 from app.rules.key_types import PATTERN as KEY_TYPE_PATTERN
 from app.rules.keys import WILDCARD
+from app.web.headers import from_upstream
 from app.web.paths import prefix_form
 from app.web.validation import UNION_TAG, first_problem
 
@@ -63,6 +64,14 @@ def _valid_key_type(value: str) -> str:
 def _valid_token(value: str) -> str:
     if not re.fullmatch(_TOKEN, value):
         raise ValueError("must be an HTTP token")
+    return value
+
+
+def _valid_answer_header(value: str) -> str:
+    _valid_token(value)
+    name = value.lower().encode()
+    if name == b"content-length" or not from_upstream([(name, b"")]):
+        raise ValueError("must be a header that is passed on as the app server wrote it")
     return value
 
 
@@ -112,6 +121,7 @@ DrainUnits = Annotated[Units, _not_zero("to send nothing, pause the rule")]
 Seconds = Annotated[float, Field(ge=MIN_WINDOW_S, le=MAX_WINDOW_S, allow_inf_nan=False)]
 HostName = Annotated[str, StringConstraints(max_length=253)]
 Token = Annotated[str, AfterValidator(_valid_token), Field(json_schema_extra={"pattern": _TOKEN})]
+AnswerHeader = Annotated[str, AfterValidator(_valid_answer_header), Field(json_schema_extra={"pattern": _TOKEN})]
 Method = Annotated[str, AfterValidator(_valid_method), Field(json_schema_extra={"pattern": _TOKEN})]
 PathPrefix = Annotated[
     str,
@@ -176,11 +186,17 @@ class VariableCost(_Strict):
     """The highest cost that a request can state; what is above is taken for it. At most `burst`, at most `limit` with
     `sliding_window`, and at most `drain.burst`. Default: the most that these allow.
     """
+    response_header: AnswerHeader | None = None
+    """The header, or the trailer, in which an app server states what the request has really cost: an integer from 0 to
+    1000000000. The counter is corrected by the difference. With `gcra` only. Default: answers state nothing.
+    """
+    expose: bool = False
+    """`true`: clients see `response_header`. Otherwise it is removed from the answer."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.header is None:
-            raise ValueError("header: required")
+        if self.header is None and self.response_header is None:
+            raise ValueError("header or response_header: one of them is required")
         if self.max is not None and self.default > self.max:
             raise ValueError(f"default: must be at most max ({self.max})")
         return self
@@ -365,6 +381,8 @@ class Rule(_Strict):
             where = "" if number == 0 else f"limits.{number - 1}."
             named_cost = (field, cost) if limit.cost is None else (f"{where}cost", limit.cost)
             _require_sensible_limit(where, limit, self.headroom_s, *named_cost)
+            if self.states_cost_in_answers and limit.cost is None:
+                _require_correctable(where, limit)
         _require_different_windows(self.all_limits)
         if self.drain is not None:
             drain = self.drain
@@ -397,6 +415,11 @@ class Rule(_Strict):
         if isinstance(cost, int):
             return "cost", cost
         return ("cost.default", cost.default) if cost.max is None else ("cost.max", cost.max)
+
+    @property
+    def states_cost_in_answers(self) -> bool:
+        """Whether answers may state what their requests have really cost."""
+        return isinstance(self.cost, VariableCost) and self.cost.response_header is not None
 
     @property
     def default_cost(self) -> int:
@@ -448,6 +471,12 @@ def _require_sensible_limit(where: str, limit: RuleLimit, headroom_s: float, cos
     if cost > limit.effective_burst:
         bound = "burst" if algorithm.has_burst else "limit"
         raise ValueError(f"{cost_field}: must be at most {where}{bound} ({limit.effective_burst})")
+
+
+def _require_correctable(where: str, limit: RuleLimit) -> None:
+    """A log of units cannot be corrected by what answers state. Raises ValueError."""
+    if not ALGORITHMS[limit.algorithm].takes_corrections:
+        raise ValueError(f"cost.response_header: not with {where}algorithm {limit.algorithm!r}")
 
 
 def _require_different_windows(limits: Sequence[RuleLimit]) -> None:

@@ -94,6 +94,11 @@ class UpstreamResponse:
         """Whether the whole body has been read."""
         return self._response.complete and not self._response.buffered_bytes
 
+    @property
+    def trailers(self) -> Headers:
+        """What came after the body, once it is complete. The names are in lower case."""
+        return self._response.trailers
+
     def read_nowait(self) -> bytes:
         """Return what has arrived of the body since the last call; empty if nothing has."""
         connection = self._connection

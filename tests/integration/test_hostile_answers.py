@@ -14,8 +14,10 @@ from app.clients import upstream_pools
 from app.http1.client.pool import ConnectionPool
 from app.identity.identity_token import IdentityTokens
 from app.jobs.model import JobStatus, StoredRequest
+from app.limiter.corrections import Corrections, corrections_dropped
 from app.queue.flows import Flows
 from app.queue.records import Records
+from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from app.upstream.upstream import Upstream
 from consumers.answer_breaker import AnswerBreaker
@@ -78,7 +80,9 @@ async def test_a_live_answer_is_passed_on_or_is_502(
             await none_in_use(pools)
 
 
-async def test_a_job_ends_or_waits_whatever_the_answer_says(settings: Settings, flows: Flows, records: Records) -> None:
+async def test_a_job_ends_or_waits_whatever_the_answer_says(
+    settings: Settings, flows: Flows, records: Records, counting: Scripts
+) -> None:
     lines = heads(11, MIXTURES)
     async with listening(RawServer(answering(lines))) as port:
         patient = {"retry_base_s": 3600.0, "retry_max_s": 3600.0}
@@ -88,7 +92,13 @@ async def test_a_job_ends_or_waits_whatever_the_answer_says(settings: Settings, 
         upstream = Upstream(pools, fail_fast=True)
         gate = SendGate(upstream, AnswerBreaker())
         delivery = Delivery(
-            flows, upstream, gate, IdentityTokens(None), worker_settings, WorkerMetrics(CollectorRegistry())
+            flows,
+            upstream,
+            gate,
+            IdentityTokens(None),
+            worker_settings,
+            WorkerMetrics(CollectorRegistry()),
+            Corrections(counting, corrections_dropped(CollectorRegistry())),
         )
         targets = [(status, number) for status in (200, 304, 429, 500) for number in range(len(lines))]
         rule = active(queue={"max_depth": 100_000, "max_attempts": 1})

@@ -2,9 +2,10 @@
 
     python -m tests.support.app_server PORT [LEDGER]
 
-`?status=N`, `?delay_ms=N` and `?retry_after=N` say how to answer; `GET /-/arrivals` and `DELETE /-/arrivals` read and
-forget; `PUT /-/status/N` makes it answer N to everything, `PUT /-/status/0` as asked again. A ledger is a file that
-gets a line of JSON when a request arrives and another when it has been answered (tests/support/account.py reads it).
+`?status=N`, `?delay_ms=N`, `?retry_after=N` and `?used=N` (in `X-Tokens-Used`) say how to answer; `GET /-/arrivals` and
+`DELETE /-/arrivals` read and forget; `PUT /-/status/N` makes it answer N to everything, `PUT /-/status/0` as asked
+again. A ledger is a file that gets a line of JSON when a request arrives and another when it has been answered
+(tests/support/account.py reads it).
 """
 
 import asyncio
@@ -47,6 +48,8 @@ def build(ledger: Path) -> web.Application:
         headers = {"X-Number": str(number), "X-Echo": request.raw_path}
         if retry_after := request.query.get("retry_after"):
             headers["Retry-After"] = retry_after
+        if used := request.query.get("used"):
+            headers["X-Tokens-Used"] = used
         lines.write(json.dumps({"key": key, "answered": time.monotonic()}) + "\n")
         return web.Response(
             status=forced[0] or int(request.query.get("status", "200")), text=f"answer {number}", headers=headers

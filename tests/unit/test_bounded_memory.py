@@ -103,7 +103,7 @@ def two_rules() -> tuple[ActiveRule, ActiveRule]:
 
 def test_limit_checks() -> None:
     unused: Any = None
-    checker = LimitChecker(unused, unused, unused, unused, DenialCache(), callers=BOUND)
+    checker = LimitChecker(unused, unused, unused, unused, DenialCache(), unused, callers=BOUND)
     user, address = two_rules()
 
     def checked(number: int) -> None:

@@ -82,7 +82,7 @@ def test_what_was_spent_stays_spent_when_the_rule_or_the_number_of_edges_changes
     limiter = LocalLimiter(Clock())
     slow, fast = Policy(10, 3600, 10, 1), Policy(10, 1, 10, 2)
     assert all(limiter.decide([Charge("a", slow)], 1).allowed for _ in range(8))
-    assert limiter.decide([Charge("a", fast)], 1).states[0] == (1, 0, 900_000, False, False)
+    assert limiter.decide([Charge("a", fast)], 1).states[0] == (1, 0, 900_000, False, False, True)
     assert not limiter.decide([Charge("a", fast, cost=2)], 1).allowed
     assert not limiter.decide([Charge("a", fast)], 2).allowed, "a half of the quota is spent"
     assert limiter.decide([Charge("a", fast)], 1).allowed

@@ -6,9 +6,11 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
+from app.clients import counter_scripts
 from app.errors import QueueUnavailable, UpstreamCut
 from app.identity.identity_token import IdentityTokens
 from app.jobs.model import JobStatus, StoredRequest
+from app.limiter.corrections import Corrections
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
 from app.settings import Settings
@@ -70,7 +72,8 @@ async def test_a_job_that_is_leased_again_while_its_first_outcome_is_stored_keep
     flows, upstream = Holding(), Upstream([])
     metrics = WorkerMetrics(CollectorRegistry())
     gate = SendGate(upstream, AnswerBreaker())
-    delivery = Delivery(cast(Flows, flows), upstream, gate, IdentityTokens(None), Settings(), metrics)
+    corrections = Corrections(counter_scripts(Settings(), 1000), metrics.corrections_dropped)
+    delivery = Delivery(cast(Flows, flows), upstream, gate, IdentityTokens(None), Settings(), metrics, corrections)
 
     async def attempt(lease: str) -> None:
         await delivery.attempt(leased("0-a", lease), UpstreamCut("cut"), lambda: None)

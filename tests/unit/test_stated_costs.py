@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidRule
 from app.rules.active import ActiveRule
-from app.rules.cost import stated_units, with_stated_costs
+from app.rules.cost import with_stated_costs
 from app.rules.match import Match
 from app.rules.model import Rule, parse_rule, to_json
+from app.web.header_numbers import number_in
 from tests.support.rules import RULE
 
 X_COST = {"header": "X-Cost", "default": 2, "max": 100}
@@ -64,7 +65,7 @@ def test_only_a_clear_number_is_a_cost(values: list[bytes], cost: int) -> None:
 def test_whatever_is_stated_the_cost_is_within_its_bounds(values: list[bytes]) -> None:
     assert 1 <= cost_of(*values) <= 100
     headers = [(b"x-cost", value) for value in values]
-    units = stated_units(headers, b"x-cost")
+    units = number_in(headers, b"x-cost")
     assert units is None or all(int(value) == units for value in values)
 
 
@@ -91,7 +92,24 @@ def test_each_rule_has_its_own_header() -> None:
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"cost": {}}, "^cost: header: required"),
+        ({"cost": {}}, "^cost: header or response_header: one of them is required"),
+        ({"cost": {"response_header": "X Tokens"}}, "^cost.response_header: must be an HTTP token"),
+        ({"cost": {"response_header": "Content-Length"}}, "^cost.response_header: must be a header that is passed on"),
+        ({"cost": {"response_header": "TE"}}, "^cost.response_header: must be a header that is passed on"),
+        ({"cost": {"response_header": "RateLimit"}}, "^cost.response_header: must be a header that is passed on"),
+        ({"cost": {"response_header": "Penstock-Cost"}}, "^cost.response_header: must be a header that is passed on"),
+        ({"cost": {"response_header": "X-T", "expose": 1}}, "^cost.expose: "),
+        (
+            {"cost": {"response_header": "X-T"}, "algorithm": "sliding_window"},
+            "^cost.response_header: not with algorithm 'sliding_window'",
+        ),
+        (
+            {
+                "cost": {"response_header": "X-T"},
+                "limits": [{"limit": 9, "window_seconds": 1, "algorithm": "sliding_window"}],
+            },
+            "^cost.response_header: not with limits.0.algorithm 'sliding_window'",
+        ),
         ({"cost": {"header": "X Cost"}}, "^cost.header: must be an HTTP token"),
         ({"cost": X_COST | {"default": 0}}, "^cost.default: "),
         ({"cost": X_COST | {"max": 0}}, "^cost.max: "),
@@ -115,7 +133,7 @@ def test_what_is_wrong_is_named(fields: dict[str, Any], problem: str) -> None:
 
 
 def test_a_rule_is_written_as_it_was_given() -> None:
-    for cost in (3, X_COST, {"header": "X-Cost"}):
+    for cost in (3, X_COST, {"header": "X-Cost"}, {"response_header": "X-T", "default": 5, "expose": True}):
         rule = parse_rule(RULE | BURST | {"cost": cost})
         assert to_json(rule).get("cost") == cost
         assert Rule.model_validate_json(rule.model_dump_json(exclude_defaults=True), strict=False) == rule

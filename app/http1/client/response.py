@@ -30,15 +30,30 @@ class BadResponse(Exception):
     """What was received is not a response, or is ambiguous."""
 
 
+NO_TRAILERS: Headers = []
+"""The trailers of nearly all responses."""
+
+
 class Response:
     """One response as it is received. `status` is 0 until the head of the final response has been received."""
 
-    __slots__ = ("_chunks", "buffered_bytes", "complete", "headers", "keep_alive", "keep_alive_timeout_s", "status")
+    __slots__ = (
+        "_chunks",
+        "buffered_bytes",
+        "complete",
+        "headers",
+        "keep_alive",
+        "keep_alive_timeout_s",
+        "status",
+        "trailers",
+    )
 
     def __init__(self) -> None:
         self.status = 0
         self.headers: Headers = []
         """The names are in lower case."""
+        self.trailers = NO_TRAILERS
+        """What came after the body; valid once the response is complete."""
         self.complete = False
         self.keep_alive = False
         """Whether the connection may carry another response; valid once this one is complete."""
@@ -151,7 +166,7 @@ class ResponseReader:
             raise self._refusal
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by httptools for a header and, after the body, for a trailer. Trailers are dropped."""
+        """Called by httptools for a header and, after the body, for a trailer."""
         self._headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
@@ -217,6 +232,8 @@ class ResponseReader:
             assert self._parser is not None
             response.complete = True
             response.keep_alive = response.keep_alive and self._parser.should_keep_alive()
+            if self._headers:
+                response.trailers = self._headers
         self._headers = []
 
 

@@ -3,7 +3,7 @@
 -- USES  _algorithms _gcra
 
 function algorithms.gcra()
-  local max, ceil, floor = math.max, math.ceil, math.floor
+  local max, min, ceil, floor = math.max, math.min, math.ceil, math.floor
 
   local function begin(quota, tat)
     quota.tat = tat
@@ -14,7 +14,7 @@ function algorithms.gcra()
     local tat = 0 -- without a counter nothing is owed
     if stored then
       tat, quota.interval, quota.units, quota.parameters, quota.changed = gcra_restore(
-        stored, quota.interval, quota.units, quota.parameters)
+        quota.key, stored, quota.interval, quota.units, quota.parameters)
     end
     begin(quota, tat)
   end
@@ -38,6 +38,15 @@ function algorithms.gcra()
     quota.tat = max(quota.tat, slot) + quota.interval * quota.cost
   end
 
+  local function correct(quota, units)
+    local before = max(0, quota.tat)
+    local after = max(0, min(before + units * quota.interval, max(before, LONGEST_DEBT_US)))
+    if after ~= before then
+      quota.tat, quota.changed = after, true
+      gcra_note_debt(quota.key, before, after, quota.interval, quota.tau)
+    end
+  end
+
   local function remaining(quota)
     return floor((quota.tau - max(0, quota.tat) + ROUNDING_US) / quota.interval)
   end
@@ -53,7 +62,7 @@ function algorithms.gcra()
   local function forget() end -- the counter is all that GCRA keeps, and another algorithm's takes its place
 
   return {
-    load = load, owed = owed, take_over = take_over, earliest = earliest, spend = spend, remaining = remaining, reset = reset,
-    save = save, forget = forget,
+    load = load, owed = owed, take_over = take_over, earliest = earliest, spend = spend, correct = correct, remaining = remaining,
+    reset = reset, save = save, forget = forget,
   }
 end

@@ -6,6 +6,7 @@
 --   take_over(quota, units)    begin with so many units spent under another algorithm, instead of load
 --   earliest(quota, horizon)   when a request of the quota's cost conforms; after the horizon if it never does
 --   spend(quota, slot, place)  charge a request that is sent at this time; `place` names it among those in flight
+--   correct(quota, units)      charge so many more units, or give them back; an algorithm need not have it
 --   remaining(quota)           how many units are left
 --   reset(quota)               when all units will be free again
 --   save(quota)                write its state to Redis

@@ -11,15 +11,23 @@
 
 local ROUNDING_US = 1e-3 -- doubles are off by less; without it 1 in 8.062 s with a burst of 2 refuses the second request
 local SHORTEST_TTL_MS = 1000
+local DEBT = ':debt' -- follows a counter in the key of what a correction has left to be paid beyond the burst, in units
+local LONGEST_DEBT_US = 316224000e6 -- no wait is longer: MAX_REFILL_S in app/rules/bounds.py
 local TAT_DIGITS = 16 -- a tat has at least so many, as the microseconds of this time have
 
--- What is owed is a burst at most, besides slots that are to come. More is owed only if the clock has stepped back.
+-- What is owed is a burst at most, besides slots that are to come, unless a correction has left a debt (correct.lua). More is
+-- owed only if the clock has stepped back.
 -- Returns tat, and whether it was reduced.
-local function gcra_clamp(tat, tau)
-  if tat > tau + FURTHEST_SLOT_US then
-    return tau, true
+local function gcra_clamp(counter, tat, e, tau)
+  if tat <= tau + FURTHEST_SLOT_US then
+    return tat, false
   end
-  return tat, false
+  local debt = redis.call('GET', counter .. DEBT)
+  local most = math.max(tau, (tonumber(debt) or 0) * e)
+  if tat <= most + FURTHEST_SLOT_US then
+    return tat, false
+  end
+  return most, true
 end
 
 -- e, burst, window and revision of parameters; nil if another algorithm wrote them. Formerly there was no window.
@@ -31,17 +39,26 @@ local function gcra_parameters(text)
   return tonumber(e), tonumber(burst), window, tonumber(revision)
 end
 
--- Read a counter for a caller with this policy. A caller with a newer revision converts what is owed to its own policy; one
--- with an older revision is judged by the stored policy.
+-- Note by how many units a correction leaves more owed than a burst, so that nobody takes that for a clock that stepped back.
+local function gcra_note_debt(counter, before, after, e, tau)
+  if after > tau then
+    redis.call('SET', counter .. DEBT, string.format('%.17g', after / e), 'PX', math.ceil(after / 1000))
+  elseif before > tau then
+    redis.call('DEL', counter .. DEBT)
+  end
+end
+
+-- Read a counter for a caller with this policy. A caller with a newer revision converts what is owed to its own policy, a burst
+-- of each at most and whatever a correction has left beyond that; one with an older revision is judged by the stored policy.
 -- Returns tat relative to now, and the e, burst and parameters that apply, and whether tat was changed. Returns nil if
 -- another algorithm keeps the counter (_algorithms.lua says how that is told), or, with `keeps_window`, if the caller is newer
 -- and its window another.
-local function gcra_restore(stored, e, burst, parameters, keeps_window)
+local function gcra_restore(counter, stored, e, burst, parameters, keeps_window)
   local space = string.find(stored, ' ', TAT_DIGITS, true)
   local tat, stored_parameters = string.sub(stored, 1, space - 1) - now, string.sub(stored, space + 1)
   local changed
   if stored_parameters == parameters then
-    tat, changed = gcra_clamp(tat, e * burst)
+    tat, changed = gcra_clamp(counter, tat, e, e * burst)
     return tat, e, burst, parameters, changed
   end
   local stored_e, stored_burst, stored_window, stored_revision = gcra_parameters(stored_parameters)
@@ -50,14 +67,18 @@ local function gcra_restore(stored, e, burst, parameters, keeps_window)
   end
   local _, _, window, revision = gcra_parameters(parameters)
   if stored_revision >= revision then
-    tat, changed = gcra_clamp(tat, stored_e * stored_burst)
+    tat, changed = gcra_clamp(counter, tat, stored_e, stored_e * stored_burst)
     return tat, stored_e, stored_burst, stored_parameters, changed
   end
   if keeps_window and stored_window ~= window then
     return nil
   end
-  local owed_units = math.min(math.max(0, (gcra_clamp(tat, stored_e * stored_burst))) / stored_e, burst)
-  return math.ceil(owed_units * e), e, burst, parameters, true
+  local stored_tau = stored_e * stored_burst
+  local owed = math.max(0, (gcra_clamp(counter, tat, stored_e, stored_tau)))
+  local debt = owed > stored_tau + FURTHEST_SLOT_US and owed - stored_tau or 0
+  local owed_units = math.min((owed - debt) / stored_e, burst) + debt / stored_e
+  local most = debt > 0 and math.max(LONGEST_DEBT_US, e * burst) or math.huge
+  return math.ceil(math.min(owed_units * e, most)), e, burst, parameters, true
 end
 
 -- Write a counter, which lasts for as long as anything is owed; that of one of several limits for its window at least, so that

@@ -7,7 +7,7 @@
 -- A counter holds its window, with an m where the rule has several limits: they are whole microseconds.
 
 local function rename_counter(from, to)
-  for _, part in ipairs({ '', ':log' }) do
+  for _, part in ipairs({ '', ':log', ':debt' }) do
     if redis.call('EXISTS', from .. part) == 1 then
       redis.call('RENAME', from .. part, to .. part)
     else
@@ -39,9 +39,9 @@ local function follow_window(counter, stored, window, revision)
   if is_asked_for(former) then
     rename_counter(counter, former)
   elseif several == 'm' then
-    redis.call('DEL', counter, counter .. ':log')
+    redis.call('DEL', counter, counter .. ':log', counter .. ':debt')
   else
-    redis.call('DEL', own, own .. ':log')
+    redis.call('DEL', own, own .. ':log', own .. ':debt')
     return stored, false
   end
   if redis.call('EXISTS', own) == 1 then

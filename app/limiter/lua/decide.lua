@@ -42,7 +42,7 @@ for i = 1, count do
   local cost, flags = tonumber(ARGV[first + 4]), tonumber(ARGV[first + 5])
   local tat, converted, backlog = 0, false, 0 -- without a counter nothing is owed
   if stored[i] then
-    tat, e, burst, parameters, converted = gcra_restore(stored[i], e, burst, parameters, true)
+    tat, e, burst, parameters, converted = gcra_restore(KEYS[i], stored[i], e, burst, parameters, true)
     if not tat then
       return { -1 }
     end
