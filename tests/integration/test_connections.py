@@ -149,7 +149,9 @@ async def test_100_continue_is_sent_once_the_body_is_needed(edge: Edge) -> None:
         await client.send(b"abc")
         assert (await client.head()).startswith(b"HTTP/1.1 200")
         assert await client.exactly(2) == b"ok"
+        answering(edge, OK)
         await client.send(get("/", "Connection: close", "Expect: 100-continue"))
+        assert STATUSES.findall(await client.rest()) == [b"200"], "there is no body to be continued with"
     assert b"expect" not in edge.app_server.arrived[0].head.lower()
 
 
