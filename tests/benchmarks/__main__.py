@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from tests.benchmarks import cost_situations, drain, edge, life, polling, scale, stores
+from tests.benchmarks import cost_situations, decisions, drain, edge, life, polling, scale, stores
 from tests.benchmarks.baselines.running import own_python
 from tests.benchmarks.errors import CannotRun, WrongAnswer
 from tests.benchmarks.load import need_wrk
@@ -23,6 +23,7 @@ BENCHES = {
     "edge": edge.bench,
     "drain": drain.bench,
     "life": life.bench,
+    "decisions": decisions.bench,
     "polling": polling.bench,
     "costs": cost_situations.bench,
     "scale": scale.bench,
