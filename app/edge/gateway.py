@@ -26,6 +26,7 @@ from app.queue.model import Full, FullReason
 from app.rules.cache import RuleCache
 from app.rules.match import Match
 from app.settings import Settings
+from app.upstream.response import UpstreamResponse
 from app.upstream.upstream import Upstream
 from app.web.cors import CorsPolicy, is_preflight
 from app.web.headers import Headers, to_upstream
@@ -181,7 +182,7 @@ class Gateway:
         self._metrics.forwarded += 1
         exchange, upstream = request.exchange, self._parts.upstream
         exchange.cancel_on_disconnect = True
-        answer = None
+        answer: UpstreamResponse | None = None
         try:
             with await upstream.send(
                 request.method,

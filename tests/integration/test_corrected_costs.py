@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
+from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from tests.support.edge_in_process import EVERY_ADDRESS, EVERY_USER, Edge, Exchange, Handler, edge_running, in_force
 from tests.support.fault_proxy import Fault, proxied
@@ -16,7 +17,8 @@ HUNDRED = {"limit": 100, "window_seconds": 360_000}
 
 
 @pytest.fixture
-async def edge(settings: Settings, cache: Redis) -> AsyncIterator[Edge]:
+async def edge(settings: Settings, cache: Redis, counting: Scripts) -> AsyncIterator[Edge]:
+    await counting.load()  # the first correction would come later than the look that follows it
     async with edge_running(settings, cache) as running:
         yield running
 
