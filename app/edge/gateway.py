@@ -26,7 +26,6 @@ from app.queue.model import Full, FullReason
 from app.rules.cache import RuleCache
 from app.rules.match import Match
 from app.settings import Settings
-from app.upstream.response import UpstreamResponse
 from app.upstream.upstream import Upstream
 from app.web.cors import CorsPolicy, is_preflight
 from app.web.headers import Headers, to_upstream
@@ -182,7 +181,6 @@ class Gateway:
         self._metrics.forwarded += 1
         exchange, upstream = request.exchange, self._parts.upstream
         exchange.cancel_on_disconnect = True
-        answer: UpstreamResponse | None = None
         try:
             with await upstream.send(
                 request.method,
@@ -192,13 +190,17 @@ class Gateway:
                 on_interim=request.inform if cost is None else _Interim(request, cost).inform,
             ) as answer:
                 headers = answer.headers if cost is None else cost.begin(answer.headers)
-                limits = rate_limit(results, retry_after_s=retry_after_s(headers) or math.inf)
-                exchange.start_response(answer.status, headers + limits)
-                chunk = answer.read_nowait()
-                while not answer.complete:
-                    exchange.write(chunk)
-                    await exchange.drain()
-                    chunk = await answer.read()
+                try:
+                    limits = rate_limit(results, retry_after_s=retry_after_s(headers) or math.inf)
+                    exchange.start_response(answer.status, headers + limits)
+                    chunk = answer.read_nowait()
+                    while not answer.complete:
+                        exchange.write(chunk)
+                        await exchange.drain()
+                        chunk = await answer.read()
+                finally:  # also if the client has gone: the app server has done its work
+                    if cost is not None:
+                        cost.end(answer.trailers)
         except UpstreamError as error:
             if request.abandoned:  # the app server failed because the client did not send all of its body
                 raise ClientGone from error
@@ -206,8 +208,6 @@ class Gateway:
             raise
         finally:
             exchange.cancel_on_disconnect = False
-            if cost is not None and answer is not None:  # also if the client has gone: the app server has done its work
-                cost.end(answer.trailers)
         exchange.finish(chunk)
 
     def _headers(self, request: Request, caller: Caller) -> Headers:
