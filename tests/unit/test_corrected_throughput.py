@@ -12,6 +12,7 @@ from app.redis_wire.scripts import Script, source
 from tests.support.script_clock import START_US, with_clock
 
 COUNTER = "counter:{tokens|user:a}"
+SENDER = "corrections:{sender}"
 LIMIT, MINUTE_US = 1_000_000, 60_000_000
 USED = (2000, 6000, 3000, 5000, 4000)
 """Tokens that the requests really use, one after the other."""
@@ -37,8 +38,11 @@ class Gateway:
     def call(self, packed: bytes) -> list[int]:
         self.client.hset("test:clock", mapping={"s": self.now // 1_000_000, "us": self.now % 1_000_000})
         words = packed.split(b"\r\n")[2::2]
-        reply: list[int] = self.client.evalsha(words[1].decode(), int(words[2]), *words[3:])
-        self.client.persist(COUNTER)
+        transaction = self.client.pipeline()
+        transaction.evalsha(words[1].decode(), int(words[2]), *words[3:])
+        for key in (COUNTER, COUNTER + ":debt", SENDER):  # Redis's own clock is not the test's
+            transaction.persist(key)
+        reply: list[int] = transaction.execute()[0]
         return reply
 
     def run(self, charged_of: float, windows: int) -> None:
@@ -66,7 +70,7 @@ class Gateway:
         self.used[(self.now - START_US) // MINUTE_US] += used
         self.batches += 1
         correction = Correction(charge, used - charge.cost)
-        self.call(correct_call(self.scripts["correct"], "corrections:{sender}", self.batches, 60_000, [correction]))
+        self.call(correct_call(self.scripts["correct"], SENDER, self.batches, 60_000, [correction]))
 
 
 @pytest.mark.parametrize("charged_of", [4, 1, 0.25], ids=["four times too high", "right", "four times too low"])
