@@ -58,6 +58,7 @@ HOT = [
     "app/rules/active.py",
     "app/rules/cache.py",
     "app/rules/cost.py",
+    "app/rules/header_values.py",
     "app/rules/match.py",
     "app/upstream/breaker.py",
     "app/upstream/response.py",

@@ -113,9 +113,9 @@ _new = tuple.__new__  # the generated constructor of a named tuple calls it too,
 def decide(results: Sequence[RuleResult], *, asynchronous: bool = False) -> Decision:
     """Reject if a refusing rule says `reject`; else defer under the first rule that refuses; else forward.
 
-    `results` come in the order user, claim, ip, default. With `asynchronous` (the client asked to be deferred, or a
-    rule always defers) a request within its limits is deferred under the first rule that defers. A rule that always
-    defers comes before those that refuse, so that all requests to it join one flow.
+    `results` come in the order composite, user, claim, header, ip, default. With `asynchronous` (the client asked to be
+    deferred, or a rule always defers) a request within its limits is deferred under the first rule that defers. A rule
+    that always defers comes before those that refuse, so that all requests to it join one flow.
     """
     refusing = [one for one in results if (one.state.refused or one.state.backlog) and one.refuses]
     if not refusing and not asynchronous:

@@ -52,6 +52,7 @@ from app.queue.records import Records
 from app.redis_wire.scripts import Scripts
 from app.rules.bulk import BulkWriter
 from app.rules.cache import RuleCache
+from app.rules.key_headers import KeyHeaders
 from app.rules.store import RuleStore
 from app.settings import Settings
 from app.upstream.breaker_metrics import BreakerMetrics
@@ -101,6 +102,7 @@ async def run_admin(process: Process) -> None:
             rules_in_force=rules,
             limiter=RedisLimiter(clients.counter_scripts),
             operations=Operations(clients.queue, clients.queue_scripts, settings),
+            key_headers=KeyHeaders(settings),
         )
         await stack.enter_async_context(alongside(process, rules.run(process.stop), verifier.run()))
         process.ready.set()
@@ -227,6 +229,7 @@ class EdgeComposition:
             limiter=self._limiter,
             authenticator=self._authenticator,
             poll_limit=self._poll_limit,
+            rules=self._rules,
             settings=self._settings,
         )
 

@@ -26,6 +26,7 @@ ASYMMETRIC_ALGORITHMS = frozenset(
 
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([1-9][0-9]{0,4})")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[1-9][0-9]{0,4})?")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 _ENVELOPE_KEY = re.compile(r"([A-Za-z0-9_-]{1,32}):([A-Za-z0-9_-]{43})=?")
 
@@ -168,6 +169,14 @@ class Settings(BaseSettings):
     """
 
     # Rules
+    key_headers: Annotated[tuple[str, ...], CommaSeparated] = ()
+    """The headers by which rules may count (`key_type: header:<name>`), separated by commas. Clients choose their
+    values freely, unless app servers or a gateway check them. Sync, edges and the admin API need the same list.
+    """
+    key_secret: Annotated[str | None, Field(min_length=32, repr=False)] = None
+    """The key, at least 32 characters, under which the values of secret headers are hashed. Edges and the admin API
+    need the same one. With another key, rules for the value of a secret header must be written again.
+    """
     no_rule: Literal["allow", "deny"] = "allow"
     """What happens to a request to which no rule applies: `allow` forwards it, `deny` answers 403."""
     rules_unavailable: Literal["closed", "open"] = "closed"
@@ -320,10 +329,26 @@ class Settings(BaseSettings):
             raise ValueError("PENSTOCK_KAFKA_SECURITY with SASL needs PENSTOCK_KAFKA_USERNAME and a password")
         return value
 
-    @field_validator("jwt_algorithms", "trusted_proxies", "cors_origins", "upstreams", "kafka_bootstrap", mode="before")
+    @field_validator(
+        "jwt_algorithms",
+        "trusted_proxies",
+        "cors_origins",
+        "upstreams",
+        "kafka_bootstrap",
+        "key_headers",
+        mode="before",
+    )
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("key_headers")
+    @classmethod
+    def _check_key_headers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not _HEADER_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is not the name of a header")
+        return tuple(name.lower().replace("_", "-") for name in value)
 
     @field_validator("cors_origins")
     @classmethod

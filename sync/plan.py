@@ -12,7 +12,7 @@ from bson.timestamp import Timestamp
 from app.rules import keys
 from app.rules.active import encode_active
 from app.rules.digest import content_digest
-from app.rules.key_types import BY_FAMILY
+from app.rules.key_types import index_fields
 from app.rules.model import Rule
 from app.web.paths import prefix_form
 
@@ -73,7 +73,9 @@ class CacheWrites:
 
 def bucket_of(rule: Rule | None) -> str | None:
     """Return the key of the bucket that holds an enabled rule, or None for a disabled or deleted rule."""
-    return keys.bucket(rule.key_type, rule.key_value) if rule is not None and rule.enabled else None
+    if rule is None or not rule.enabled:
+        return None
+    return keys.bucket(rule.key_type, rule.key_value, secret=rule.secret)
 
 
 def active_digest(rule: Rule | None) -> str:
@@ -120,11 +122,11 @@ def plan_writes(
             continue  # edges and workers read the same as before
         if old is not None and old.bucket is not None:
             contents[old.bucket].pop(change.rule_id, None)
-            index.subtract(_index_fields(old.bucket))
+            index.subtract(index_fields(old.bucket))
             touched.add(old.bucket)
         if bucket is not None and change.rule is not None:
             contents[bucket][change.rule_id] = encode_active(change.rule, change.revision)
-            index.update(_index_fields(bucket))
+            index.update(index_fields(bucket))
             touched.add(bucket)
         changed.append(change.rule_id)
     new_buckets = {name: _encode_bucket(contents[name].values()) for name in touched}
@@ -155,9 +157,3 @@ def _precedence(rule: dict[str, Any]) -> tuple[int, int, str]:
     prefix = rule.get("match", {}).get("path_prefix")
     length = 0 if prefix is None else len(prefix_form(prefix))
     return (-rule.get("priority", 0), -length, rule["rule_id"])
-
-
-def _index_fields(bucket: str) -> list[str]:
-    _, family, key = bucket.split(":", 2)
-    key_type = BY_FAMILY.get(family)
-    return [] if key_type is None else key_type.index_fields(key)

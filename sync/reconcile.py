@@ -45,13 +45,20 @@ class RuleBatch:
     invalid: list[RuleDocument]
 
 
+def _nothing(_: Rule) -> None:
+    return None
+
+
 async def copy_all(
     database: MongoDatabase,
     publisher: Publisher,
     archive: Archive,
     report_invalid: Callable[[RuleDocument], None],
+    problem_of: Callable[[Rule], str | None] = _nothing,
 ) -> CopySummary:
     """Publish all rules as they are now. Raises pymongo's errors and RulesUnavailable.
+
+    `problem_of` says what makes a valid rule unusable here; such a rule counts as an invalid document.
 
     A rule that is missing counts as deleted at the time of the first snapshot. A rule that was created later, behind
     the position of the copy, has a newer revision and so is not removed.
@@ -62,7 +69,7 @@ async def copy_all(
     valid: set[str] = set()
     kept: set[str] = set()
     invalid = changed = 0
-    async for batch in _batches(database, time):
+    async for batch in _batches(database, time, problem_of):
         changed += await copy.add(batch.rules, batch.revision)
         await archive.add_copied(batch.rules, batch.revision)
         valid.update(rule.rule_id for rule in batch.rules)
@@ -79,7 +86,9 @@ async def copy_all(
     return CopySummary(len(valid), changed, invalid)
 
 
-async def _batches(database: MongoDatabase, time: Timestamp) -> AsyncIterator[RuleBatch]:
+async def _batches(
+    database: MongoDatabase, time: Timestamp, problem_of: Callable[[Rule], str | None]
+) -> AsyncIterator[RuleBatch]:
     """Read all documents in the order of their ids, from a snapshot as of `time`, later from newer ones."""
     by_id: dict[str, Any] = {"find": COLLECTION, "hint": {"_id": 1}}
     command = by_id | {"projection": PROJECTION, "batchSize": BATCH_SIZE}
@@ -95,7 +104,7 @@ async def _batches(database: MongoDatabase, time: Timestamp) -> AsyncIterator[Ru
             new = [found for found in documents if found["documentKey"] != last]
             if not new:
                 return
-            yield _parsed(new, revision_of(time))
+            yield _parsed(new, revision_of(time), problem_of)
             if monotonic() - opened_at_s > MAX_SNAPSHOT_AGE_S:
                 break
             await asyncio.sleep(0)
@@ -112,7 +121,7 @@ async def _cluster_time(database: MongoDatabase) -> Timestamp:
     return time
 
 
-def _parsed(found: list[RawBSONDocument], revision: int) -> RuleBatch:
-    documents = [document for one in found if (document := read_document(one)) is not None]
+def _parsed(found: list[RawBSONDocument], revision: int, problem_of: Callable[[Rule], str | None]) -> RuleBatch:
+    documents = [document.checked(problem_of) for one in found if (document := read_document(one)) is not None]
     rules = [document.rule for document in documents if document.rule is not None]
     return RuleBatch(revision, rules, [document for document in documents if document.rule is None])

@@ -16,6 +16,7 @@ from app.clients import MongoChangeStream, MongoDatabase, cache_redis, mongodb
 from app.errors import Unavailable
 from app.process.lifecycle import Process, alongside, until_one_ends
 from app.rules.documents import EVENT_PIPELINE, RAW, DocumentKey, RuleDocument, read_document
+from app.rules.key_headers import KeyHeaders
 from app.rules.store import COLLECTION, RuleStore
 from app.settings import Settings
 from app.web.excerpt import one_line
@@ -79,6 +80,7 @@ class Watcher:
     def __init__(self, database: MongoDatabase, publisher: Publisher, settings: Settings, metrics: SyncMetrics) -> None:
         self._database = database
         self._publisher = publisher
+        self._key_headers = KeyHeaders(settings)
         self._resume = ResumeToken(database)
         self._full_interval_s = settings.sync_full_interval_s
         self._history_days = settings.history_days
@@ -150,7 +152,9 @@ class Watcher:
             await asyncio.sleep(CACHE_CHECK_INTERVAL_S)
 
     async def _copy(self, archive: Archive) -> None:
-        copied = await copy_all(self._database, self._publisher, archive, self._report_invalid)
+        copied = await copy_all(
+            self._database, self._publisher, archive, self._report_invalid, self._key_headers.problem
+        )
         self._copied_at_s = time.monotonic()
         await self._check_eviction()
         self._metrics.invalid_now.set(copied.invalid)
@@ -181,6 +185,7 @@ class Watcher:
         if document is None:  # it has been deleted, now or since; only a rule's document ever published anything
             rule_id = DocumentKey(event["documentKey"].raw).rule_id
             return [] if rule_id is None else [RuleChange(rule_id, revision, None)]
+        document = document.checked(self._key_headers.problem)
         if document.rule is None:
             self._report_invalid(document)
             return []

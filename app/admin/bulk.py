@@ -9,7 +9,8 @@ from app.errors import InvalidRule
 from app.rules.bounds import MAX_RULES_AT_ONCE
 from app.rules.bulk import Outcome
 from app.rules.documents import DocumentKey
-from app.rules.model import Rule, editable_fields, parse_rule
+from app.rules.key_headers import KeyHeaders
+from app.rules.model import Rule, editable_fields
 from app.web.excerpt import one_line
 from app.web.openapi import schemas_of
 from app.web.validation import first_problem
@@ -54,13 +55,13 @@ class BulkReport(BaseModel):
     outcomes: list[BulkOutcome]
 
 
-def parse_bulk(fields: dict[str, Any]) -> tuple[list[Rule], list[DocumentKey]]:
+def parse_bulk(fields: dict[str, Any], key_headers: KeyHeaders) -> tuple[list[Rule], list[DocumentKey]]:
     """Check a whole request. Raises InvalidRule, InvalidInput for the first fault."""
     try:
         rule_set = RuleSet.model_validate(fields)
     except ValidationError as error:
         raise InvalidRule(first_problem(error)) from error
-    rules = [_rule(number, fields) for number, fields in enumerate(rule_set.rules, 1)]
+    rules = [_rule(number, fields, key_headers) for number, fields in enumerate(rule_set.rules, 1)]
     keys = [DocumentKey.of(rule_id) for rule_id in rule_set.delete]
     names = Counter([*(rule.rule_id for rule in rules), *(key.name for key in keys)])
     twice = [name for name, count in names.items() if count > 1]
@@ -69,9 +70,9 @@ def parse_bulk(fields: dict[str, Any]) -> tuple[list[Rule], list[DocumentKey]]:
     return rules, [*keys, *map(DocumentKey.of_text, rule_set.delete_documents)]
 
 
-def _rule(number: int, fields: dict[str, Any]) -> Rule:
+def _rule(number: int, fields: dict[str, Any], key_headers: KeyHeaders) -> Rule:
     try:
-        return parse_rule(editable_fields(fields))
+        return key_headers.admit(editable_fields(fields))
     except InvalidRule as error:
         raise InvalidRule(f"rules.{number - 1}: {error}") from error
 

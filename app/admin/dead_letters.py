@@ -1,6 +1,7 @@
 """`/v1/dead-letters`: lists, shows, replays and deletes failed jobs that are kept."""
 
 import base64
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -159,7 +160,9 @@ async def get_dead_letter(job_id: str, operator: AsViewer, parts: AdminPartsOf) 
     Request and answer are shown to operators and admins only, and stored credentials to nobody.
     """
     found = await parts.operations.dead_letter(job_id)
-    return _document(found) | (_contents(found) if operator.role >= Role.OPERATOR else _NO_CONTENTS)
+    if operator.role < Role.OPERATOR:
+        return _document(found) | _NO_CONTENTS
+    return _document(found) | _contents(found, parts.key_headers.names)
 
 
 @router.post("/{job_id}/replay", status_code=202, responses=problems(*COMMON_PROBLEMS, 404, 409))
@@ -244,7 +247,7 @@ def _document(found: DeadLetterDetails) -> dict[str, Any]:
 _NO_CONTENTS = {"request": None, "response": None}
 
 
-def _contents(found: DeadLetterDetails) -> dict[str, Any]:
+def _contents(found: DeadLetterDetails, key_headers: Iterable[str] = ()) -> dict[str, Any]:
     request, response = found.request, found.response
     return {
         "request": request
@@ -252,7 +255,7 @@ def _contents(found: DeadLetterDetails) -> dict[str, Any]:
             "caller": request.subject and {"issuer": request.subject[0], "subject": request.subject[1]},
             "method": request.method,
             "target": request.target.decode("latin-1"),
-            "headers": _headers(request.headers),
+            "headers": _headers(request.headers, key_headers),
             "body": _base64(request.body),
             "body_text": _text(request.body),
         },
@@ -266,8 +269,9 @@ def _contents(found: DeadLetterDetails) -> dict[str, Any]:
     }
 
 
-def _headers(headers: Headers) -> list[list[str]]:
-    return [[name.decode("latin-1"), value.decode("latin-1")] for name, value in without_credentials(headers)]
+def _headers(headers: Headers, secret: Iterable[str] = ()) -> list[list[str]]:
+    """The headers that may be shown. Any header that a rule may count by can be somebody's secret."""
+    return [[name.decode("latin-1"), value.decode("latin-1")] for name, value in without_credentials(headers, secret)]
 
 
 def _base64(body: bytes | None) -> str | None:

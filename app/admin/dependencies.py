@@ -10,6 +10,7 @@ from app.limiter.limiter import Limiter
 from app.queue.operations import Operations
 from app.rules.bulk import BulkWriter
 from app.rules.cache import RuleCache
+from app.rules.key_headers import KeyHeaders
 from app.rules.store import RuleStore
 
 
@@ -18,6 +19,7 @@ class AdminParts:
     """What the routes use.
 
     `store` and `bulk_writer` read and write rules in MongoDB; `rules_in_force` are those of edges and workers.
+    `key_headers` admits the rules that clients write.
     """
 
     store: RuleStore
@@ -26,6 +28,7 @@ class AdminParts:
     rules_in_force: RuleCache
     limiter: Limiter
     operations: Operations
+    key_headers: KeyHeaders
 
 
 def admin_parts(request: Request) -> AdminParts:

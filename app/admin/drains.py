@@ -13,7 +13,7 @@ from app.admin.rules import ObjectBody, rule_response, update_rule
 from app.admin.schemas import BODY_PROBLEMS, COMMON_PROBLEMS, DRAIN, rule_responses
 from app.errors import NotFound
 from app.queue.operations import PURGE_CURSOR
-from app.rules.model import WITHOUT_QUOTA, Rule, RuleId
+from app.rules.model import WITHOUT_QUOTA, Rule, RuleId, parse_rule
 from app.web.openapi import json_request, problems
 
 router = APIRouter(prefix="/rules/{rule_id}/drain", tags=["drains"])
@@ -116,5 +116,9 @@ async def _edit(
     parts: AdminParts, rule_id: str, operator: Operator, precondition: Precondition, **changed: object
 ) -> Rule:
     return await update_rule(
-        parts.store, rule_id, lambda old: old | changed, updated_by=operator.name, precondition=precondition
+        parts.store,
+        rule_id,
+        lambda old: parse_rule(old | changed),
+        updated_by=operator.name,
+        precondition=precondition,
     )

@@ -24,7 +24,11 @@ router = APIRouter(tags=["explain"])
 
 
 class ExplainRequest(BaseModel):
-    """The request to explain, and its caller. Without `user` the caller is anonymous."""
+    """The request to explain, and its caller. Without `user` the caller is anonymous.
+
+    `headers` are those by which rules count; other headers change nothing. Neither the answer nor any log has the value
+    of a secret one.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -83,7 +87,7 @@ async def explain(
     caller = Caller(request.user, "explain" if request.user else None, request.claims, _counted(request.ip))
     paths = path_forms(request.path.partition("?")[0].encode())
     headers = [(name.lower().encode(), value.encode()) for name, value in request.headers.items()]
-    applicable = await parts.rules_in_force.applicable(caller, request.method.upper(), paths)
+    applicable = await parts.rules_in_force.applicable(caller, request.method.upper(), paths, headers)
     matches = with_stated_costs(applicable, headers)
     quotas = quotas_of(matches)
     results = evaluate(quotas, await parts.limiter.inspect(quotas.charges)) if quotas.charges else ()

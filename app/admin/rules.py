@@ -27,7 +27,7 @@ from app.admin.schemas import (
 )
 from app.errors import Conflict, InvalidInput, InvalidRule, NotFound
 from app.rules.digest import etag_of
-from app.rules.model import MAX_VERSION, Rule, RuleId, editable_fields, parse_rule, to_json
+from app.rules.model import MAX_VERSION, Rule, RuleId, editable_fields, to_json
 from app.rules.store import MAX_ATTEMPTS, RuleStore, StoredRule, changed_too_often
 from app.web.openapi import json_request, problems
 
@@ -98,7 +98,7 @@ async def put_rules(operator: AsAdmin, parts: AdminPartsOf, body: ObjectBody, dr
 
     The answer says what was done with each. With `dry_run` it says what would be done, and nothing is written.
     """
-    rules, deleted = parse_bulk(body)
+    rules, deleted = parse_bulk(body, parts.key_headers)
     outcomes = await parts.bulk_writer.apply(rules, deleted, operator.name, dry_run=dry_run)
     return _json({"outcomes": [outcome_fields(outcome) for outcome in outcomes]})
 
@@ -112,7 +112,7 @@ async def put_rules(operator: AsAdmin, parts: AdminPartsOf, body: ObjectBody, dr
 )
 async def create_rule(operator: AsAdmin, request: Request, parts: AdminPartsOf, fields: RuleBody) -> Response:
     """Create a rule. The answer is 409 if its id is taken."""
-    rule = await parts.store.create(parse_rule(fields), operator.name)
+    rule = await parts.store.create(parts.key_headers.admit(fields), operator.name)
     return rule_response(rule, 201, {"Location": f"{request.url.path}/{rule.rule_id}"})
 
 
@@ -155,7 +155,7 @@ async def put_rule(
     rule_id: RuleId, operator: AsAdmin, parts: AdminPartsOf, precondition: PreconditionOfPut, fields: RuleBody
 ) -> Response:
     """Create a rule, or replace all of its fields."""
-    rule = parse_rule({**fields, "rule_id": _same_id(fields, rule_id)})
+    rule = parts.key_headers.admit({**fields, "rule_id": _same_id(fields, rule_id)})
     for _ in range(MAX_ATTEMPTS):
         stored = await parts.store.find(rule_id)
         precondition.check(rule_id, stored.etag)
@@ -177,7 +177,11 @@ async def patch_rule(
     """Change some fields of a rule (JSON merge patch, RFC 7396). The result must be a valid rule."""
     patch = {**fields, "rule_id": _same_id(fields, rule_id)}
     rule = await update_rule(
-        parts.store, rule_id, lambda old: merge_patch(old, patch), updated_by=operator.name, precondition=precondition
+        parts.store,
+        rule_id,
+        lambda old: parts.key_headers.admit(merge_patch(old, patch)),
+        updated_by=operator.name,
+        precondition=precondition,
     )
     return rule_response(rule)
 
@@ -194,7 +198,7 @@ async def delete_rule(rule_id: AnyId, _: AsAdmin, parts: AdminPartsOf, precondit
 
 
 async def update_rule(
-    store: RuleStore, rule_id: str, edit: Callable[[Fields], Fields], *, updated_by: str, precondition: Precondition
+    store: RuleStore, rule_id: str, edit: Callable[[Fields], Rule], *, updated_by: str, precondition: Precondition
 ) -> Rule:
     """Replace a rule with what `edit` makes of its fields, and only the content that `edit` was given.
 
@@ -204,7 +208,7 @@ async def update_rule(
         stored = await store.find(rule_id)
         old = _rule_of(stored)
         precondition.check(rule_id, stored.etag)
-        written = await store.replace(stored, parse_rule(edit(editable_fields(to_json(old)))), updated_by)
+        written = await store.replace(stored, edit(editable_fields(to_json(old))), updated_by)
         if written is not None:
             return written
     raise changed_too_often(rule_id)

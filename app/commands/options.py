@@ -51,19 +51,18 @@ RuleOption = Annotated[
 
 def parse_claims(values: Iterable[str]) -> dict[str, str]:
     """Parse claims that are written `name=value`. Raises InvalidInput."""
-    return _parse_pairs("claim", values)
-
-
-def parse_headers(values: Iterable[str]) -> dict[str, str]:
-    """Parse headers that are written `name=value`. Raises InvalidInput."""
-    return _parse_pairs("header", values)
-
-
-def _parse_pairs(kind: str, values: Iterable[str]) -> dict[str, str]:
-    pairs = {}
+    claims = {}
     for text in values:
         name, separator, value = text.partition("=")
         if not separator or not name:
-            raise InvalidInput(f"{one_line(repr(text), 80)} is not a {kind}: write it as name=value")
-        pairs[name] = value
-    return pairs
+            raise InvalidInput(f"{one_line(repr(text), 80)} is not a claim: write it as name=value")
+        claims[name] = value
+    return claims
+
+
+def parse_headers(values: Iterable[str]) -> dict[str, str]:
+    """Parse headers that are written `name=value`. Raises InvalidInput, without the text: it may be a secret."""
+    pairs = [text.partition("=") for text in values]
+    if not all(name and separator for name, separator, _ in pairs):
+        raise InvalidInput("a header must be written as name=value")
+    return {name: value for name, _, value in pairs}

@@ -117,7 +117,7 @@ def _row(fields: dict[str, Any]) -> list[str]:
     states = [name for name in ("paused", "shadow") if fields.get(name)]
     return [
         fields["rule_id"],
-        one_line(f"{fields['key_type']} {fields.get('key_value', '')}".strip(), 1100),
+        one_line(_counted(fields["key_type"], fields.get("key_value", "")), 1100),
         *_limit(fields),
         format_rate(drain["limit"], drain["window_seconds"]) if drain else "",
         " ".join(states) if fields.get("enabled", True) else "disabled",
@@ -131,6 +131,13 @@ def _limit(fields: dict[str, Any]) -> list[str]:
         return [action, "", ""]
     over_it = "defer always" if action == "defer" else fields.get("on_limit", "reject")
     return [format_rate(fields["limit"], fields["window_seconds"]), str(fields.get("burst", fields["limit"])), over_it]
+
+
+def _counted(key_type: str | list[str], key_value: str | list[str]) -> str:
+    """Whom a rule counts: `user *`, or `user * and claim:tenant acme`."""
+    if isinstance(key_type, str) or isinstance(key_value, str):
+        return f"{key_type} {key_value}".strip()
+    return " and ".join(f"{part} {value}" for part, value in zip(key_type, key_value, strict=True))
 
 
 @app.command()

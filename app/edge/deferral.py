@@ -24,6 +24,7 @@ from app.queue.disk import Disk
 from app.queue.job_queue import JobQueue
 from app.queue.model import Deferral, Enqueued, Full
 from app.rules.active import ActiveRule
+from app.rules.cache import RuleCache
 from app.rules.match import Match
 from app.settings import Settings
 from app.web.headers import Headers, to_store, to_upstream
@@ -44,6 +45,7 @@ class JobSubmitter:
         limiter: Limiter,
         authenticator: Authenticator,
         poll_limit: PollLimit,
+        rules: RuleCache,
         settings: Settings,
     ) -> None:
         self._queue = queue
@@ -51,6 +53,7 @@ class JobSubmitter:
         self._limiter = limiter
         self._authenticator = authenticator
         self._poll_limit = poll_limit
+        self._rules = rules
         self._has_key = bool(settings.envelope_keys)
         self._max_body_bytes = settings.max_deferred_body_bytes
 
@@ -124,7 +127,8 @@ class JobSubmitter:
         client_ip = self._authenticator.client_ip(request)
         headers = to_upstream(request.headers, client=request.peer, client_ip=client_ip, scheme=SCHEME, trusted=trusted)
         subject = (caller.issuer, caller.subject) if caller.issuer and caller.subject else None
-        kept = to_store(headers, match.rule.queue.drop_headers, keep_credentials=self._seals(match))
+        secret = self._rules.secret_headers
+        kept = to_store(headers, match.rule.queue.drop_headers, keep_credentials=self._seals(match), secret=secret)
         return StoredRequest(request.method, request.target, kept, await request.read(self._max_body_bytes), subject)
 
 

@@ -101,7 +101,7 @@ class Gateway:
         caller = self._authenticator.cached_caller(request)
         if caller is None:
             return self._handle_uncached(request)
-        matches = self._rules.cached_applicable(caller, request.method, request.paths)
+        matches = self._rules.cached_applicable(caller, request.method, request.paths, request.headers)
         if matches is None:
             return self._handle_uncached(request)
         return self._apply_rules(request, caller, matches)
@@ -110,7 +110,7 @@ class Gateway:
         """Verify the token or read the rules, whichever memory does not have; then go on in the same way."""
         caller = await self._authenticator.authenticate(request)
         try:
-            matches = await self._rules.applicable(caller, request.method, request.paths)
+            matches = await self._rules.applicable(caller, request.method, request.paths, request.headers)
         except RulesUnavailable as error:
             if self._settings.rules_unavailable != "open":
                 raise

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 TIME_CLAIMS = frozenset({"exp", "nbf", "iat"})
@@ -20,6 +20,8 @@ class Caller:
     issuer: str | None
     claims: Mapping[str, Any]
     address: str
+    header_keys: Mapping[str, str] = field(default_factory=dict)
+    """The values of the headers by which rules count: `header:<name>` to the text, `secret:<name>` to its hash."""
 
 
 def claim_text(value: object) -> str | None:

@@ -1,7 +1,8 @@
 """The keys of counters and backlog markers in the cache Redis, and how descriptors are written in keys."""
 
+from functools import lru_cache
 from hashlib import sha256
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 MAX_VALUE_BYTES = 128
 
@@ -15,15 +16,16 @@ def escape(value: str) -> str:
     return escaped if len(escaped) <= MAX_VALUE_BYTES else "#" + sha256(value.encode()).hexdigest()
 
 
+@lru_cache(maxsize=1024)
 def kind(key_type: str) -> str:
-    """Write a key type for use in a key: colons in its name (`claim:<name>`) are escaped, so the next one ends it."""
+    """Write a key type for use in a key: its name (`claim:<name>`) is escaped, so that the next colon ends it."""
     family, colon, name = key_type.partition(":")
-    return family + colon + name.replace(":", "%3A")
+    return family + colon + quote(name, safe="/")
 
 
 def unescaped_name(written: str) -> str:
     """The name of a key type (the claim's in `claim:<name>`) as it was before `kind` escaped it."""
-    return written.replace("%3A", ":")
+    return unquote(written)
 
 
 def descriptor(key_type: str, value: str) -> str:

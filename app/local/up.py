@@ -25,6 +25,7 @@ from app.local.supervisor import SupervisedProcess, Supervisor
 from app.rules.bounds import MAX_RULES_AT_ONCE
 from app.rules.bulk import BulkWriter
 from app.rules.file import read_rules_file
+from app.rules.key_headers import KeyHeaders
 from app.rules.model import Rule
 from app.rules.store import RuleStore
 from app.settings import Settings, load_settings
@@ -63,7 +64,8 @@ def run_up(options: UpOptions) -> None:
     broker = _own_broker(options)
     overrides = {"kafka_bootstrap": f"{HOST}:{broker[0]}"} if broker else {}
     settings = load_settings(queue=options.queue, **overrides)
-    rules = read_rules_file(options.rules) if options.rules is not None else []
+    admit = KeyHeaders(settings).admitted
+    rules = read_rules_file(options.rules, admit) if options.rules is not None else []
     if not options.upstreams and not settings.upstreams and not DEMO_APP.is_file():
         raise StartupError("the demo app is not part of this installation: use --upstream URL")
     with preflight.locked(options.data_dir):

@@ -51,10 +51,11 @@ def shared_with(flow: str) -> str:
     caller = flow.partition(">")[2]
     if caller:
         return caller
-    own, *others = charged_rules(flow)
-    if own.descriptor.startswith("user:"):
-        return ""
-    return next((rule.descriptor for rule in others if rule.descriptor.startswith("user:")), "")
+    charged = charged_rules(flow)
+    descriptors = [rule.descriptor for rule in charged]
+    # One of them is the caller: the user, or the address of a caller without a token.
+    callers = [one for family in ("user:", "ip:") for one in descriptors if one.startswith(family) and "&" not in one]
+    return callers[0] if callers and callers[0] != descriptors[0] else ""
 
 
 def encode_costs(costs: Sequence[int]) -> str:

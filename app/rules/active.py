@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from app.identity.caller import Caller, claim_text
 from app.limiter.keys import DRAIN_SUFFIX, PLACES_SUFFIX, window_suffix
 from app.limiter.policy import CONCURRENCY, LEASE_S, CostHeader, Policy
+from app.rules.key_types import headers_of
 from app.rules.model import WITHOUT_QUOTA, Rule, RuleLimit
 from app.web.excerpt import excerpt
 from app.web.paths import prefix_form
@@ -52,6 +53,7 @@ class ActiveRule:
         self.methods: Final = _methods(rule)
         self.claims: Final = _claims(rule)
         self.anonymous: Final = rule.match.anonymous
+        self.secret_headers: Final = headers_of(rule.key_type) if rule.secret else ()
         self.path_prefix: Final = None if rule.match.path_prefix is None else prefix_form(rule.match.path_prefix)
         self.policies: Final = _policies(rule, revision)
         self.has_own_drain_rate: Final = rule.drain is not None

@@ -3,12 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import structlog
-from cachetools import LRUCache
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -18,9 +17,13 @@ from app.identity.caller import Caller
 from app.process.lru_cache import TwoGenerationLRUCache
 from app.rules import keys
 from app.rules.active import ActiveRule, decode_bucket
-from app.rules.key_types import KeyIndex
+from app.rules.bucket_entries import BucketEntries, Entry
+from app.rules.header_values import HeaderValues, header_values, secret_headers, used_headers
+from app.rules.key_headers import KeyHeaders
+from app.rules.lookup import KeyIndex
 from app.rules.match import CandidateRules, Match, caller_keys
 from app.settings import Settings
+from app.web.headers import Headers
 
 log = structlog.get_logger()
 
@@ -29,14 +32,6 @@ Listener = Callable[[frozenset[str] | None], None]
 VERSION_CHECK_S = 1.0
 RECONNECT_PAUSE_S = 0.25
 MAX_MOVES = 5
-
-
-@dataclass(slots=True)
-class _Entry:
-    """The value of one key. One of an older generation is used only if Redis can't be reached."""
-
-    value: Any
-    generation: int
 
 
 class RuleCache:
@@ -57,10 +52,17 @@ class RuleCache:
         self._redis = redis
         self._deadline_s = deadline_s
         self._fallback_after_s = deadline_s if fallback_after_s is None else fallback_after_s
-        self._entries: LRUCache[str, _Entry] = LRUCache(settings.rule_cache_size)
+        self._key_headers = KeyHeaders(settings)
+        self._entries = BucketEntries(settings.rule_cache_size)
         self._candidates_by_caller: TwoGenerationLRUCache[Caller, tuple[CandidateRules, int]] = TwoGenerationLRUCache(
             settings.rule_cache_size
         )
+        # Apart from the others, because clients may send another value with each request.
+        self._candidates_by_values: TwoGenerationLRUCache[tuple[Caller, HeaderValues], tuple[CandidateRules, int]] = (
+            TwoGenerationLRUCache(settings.rule_cache_size, _weight)
+        )
+        self._used_headers: dict[bytes, int] = {}
+        self._secret_headers: frozenset[str] = frozenset()
         self._generation = 0
         self._changes = 0
         self._version: int | None = None
@@ -81,28 +83,53 @@ class RuleCache:
         """Call `listener` after each change with the ids of the changed rules, or with None if any may have changed."""
         self._listeners.append(listener)
 
-    async def applicable(self, caller: Caller, method: str, paths: Sequence[str]) -> tuple[Match, ...]:
-        """The rules that apply to a request, from memory or the cache Redis; raises RulesUnavailable."""
-        matches = self.cached_applicable(caller, method, paths)
-        return (await self._candidates(caller)).matches(method, paths) if matches is None else matches
+    @property
+    def secret_headers(self) -> frozenset[str]:
+        """The headers by which rules count and whose values no store may hold, as of the rules read last."""
+        return self._secret_headers
 
-    def cached_applicable(self, caller: Caller, method: str, paths: Sequence[str]) -> tuple[Match, ...] | None:
+    async def applicable(
+        self, caller: Caller, method: str, paths: Sequence[str], headers: Headers | None = None
+    ) -> tuple[Match, ...]:
+        """The rules that apply to a request, from memory or the cache Redis.
+
+        Raises RulesUnavailable, and MalformedRequest for a header by which rules count and that has two values.
+        """
+        matches = self.cached_applicable(caller, method, paths, headers)
+        return (await self._candidates(caller, headers)).matches(method, paths) if matches is None else matches
+
+    def cached_applicable(
+        self, caller: Caller, method: str, paths: Sequence[str], headers: Headers | None = None
+    ) -> tuple[Match, ...] | None:
         """The rules that apply to a request, if memory has them; None if they must be read.
 
-        A caller's candidate rules are used until any rule changes.
+        The candidate rules of a caller, and of its header values where rules count by headers, are used until any rule
+        changes. Raises MalformedRequest.
         """
-        cached = self._candidates_by_caller.get(caller)
+        values = header_values(headers, self._used_headers) if self._used_headers and headers else None
+        cached = (
+            self._candidates_by_caller.get(caller)
+            if values is None
+            else self._candidates_by_values.get((caller, values))
+        )
         return cached[0].matches(method, paths) if cached is not None and cached[1] == self._changes else None
 
-    async def _candidates(self, caller: Caller) -> CandidateRules:
+    async def _candidates(self, caller: Caller, headers: Headers | None) -> CandidateRules:
         changes = self._changes
-        index = self._fresh(keys.INDEX)
+        index: KeyIndex | None = self._fresh(keys.INDEX)
         if index is None:
             index = (await self._values([keys.INDEX]))[keys.INDEX]
-        wanted = caller_keys(caller, index)
-        candidates = CandidateRules(caller, wanted, await self._values(wanted.buckets))
-        if all(self._is_fresh(name) for name in (keys.INDEX, *wanted.buckets)):
-            self._candidates_by_caller.put(caller, (candidates, changes))
+        used = used_headers(index)
+        values = header_values(headers, used) if used and headers else None
+        who = caller if values is None else replace(caller, header_keys=self._key_headers.keys(index, values))
+        wanted = caller_keys(who, index)
+        candidates = CandidateRules(who, wanted, await self._values(wanted.buckets))
+        if changes == self._changes and all(self._is_fresh(name) for name in (keys.INDEX, *wanted.buckets)):
+            self._used_headers, self._secret_headers = used, secret_headers(index)
+            if values is None:
+                self._candidates_by_caller.put(caller, (candidates, changes))
+            else:
+                self._candidates_by_values.put((caller, values), (candidates, changes))
         return candidates
 
     async def by_id(self, rule_id: str) -> ActiveRule | None:
@@ -204,7 +231,7 @@ class RuleCache:
             read.add_done_callback(_retrieve_error)
             self._reads.update(dict.fromkeys(unread, read))
         reads = {self._reads[name] for name in missing}
-        held = {name: self._entries.get(name) for name in names}
+        held: dict[str, Entry | None] = {name: self._entries.get(name) for name in names}
         known_before = None not in held.values()
         # The reads are shared, so they go on if this caller is cancelled or reaches its deadline.
         await asyncio.wait(reads, timeout=self._fallback_after_s if known_before else self._deadline_s)
@@ -223,7 +250,7 @@ class RuleCache:
         entry = self._entries.get(name)
         return entry is not None and entry.generation == self._generation
 
-    def _value(self, name: str, held: _Entry | None, failure: RulesUnavailable | None) -> Any:  # noqa: ANN401
+    def _value(self, name: str, held: Entry | None, failure: RulesUnavailable | None) -> Any:  # noqa: ANN401
         entry = self._entries.get(name) or held
         if entry is None:
             raise failure or RulesUnavailable("The rules are not known.", "missing")
@@ -239,7 +266,7 @@ class RuleCache:
             for name, value in zip(names, values, strict=True):
                 # A change that was announced during the read makes the value stale at once.
                 is_latest = self._reads.get(name) is read
-                self._entries[name] = _Entry(value, generation if is_latest else -1)
+                self._entries.put(name, Entry(value, generation if is_latest else -1))
         finally:
             for name in names:
                 if self._reads.get(name) is read:
@@ -270,7 +297,19 @@ class RuleCache:
         lost = _lost(found, epoch, digests[0], dict(zip(buckets, digests[1:], strict=True)))
         if lost is not None:
             raise RulesUnavailable(f"The cache Redis has lost {lost}; sync will publish it again.", "missing")
-        return int(version), [_decode(name, value) for name, value in found.items()]
+        return int(version), [self._decode(name, value) for name, value in found.items()]
+
+    def _decode(self, name: str, value: Any) -> Any:  # noqa: ANN401 - by the kind of key
+        if name == keys.INDEX:
+            return self._key_headers.usable(KeyIndex.parse(value))
+        if name.startswith(_STATE_PREFIX):
+            return None if value[1] is None else orjson.loads(value[1])["bucket"]
+        return decode_bucket(value)
+
+
+def _weight(of: tuple[Caller, HeaderValues], _: object) -> int:
+    """The weight of what is known for header values: 1, and as much again for each 512 bytes of them."""
+    return 1 + sum([len(value) for value in of[1] if value is not None]) // 512
 
 
 def _retrieve_error(read: asyncio.Task[None]) -> None:
@@ -302,11 +341,3 @@ _STATE_PREFIX = "state:"
 
 def _state_name(rule_id: str) -> str:
     return _STATE_PREFIX + rule_id
-
-
-def _decode(name: str, value: Any) -> Any:  # noqa: ANN401 - by the kind of key
-    if name == keys.INDEX:
-        return KeyIndex.parse(value)
-    if name.startswith(_STATE_PREFIX):
-        return None if value[1] is None else orjson.loads(value[1])["bucket"]
-    return decode_bucket(value)

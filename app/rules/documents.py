@@ -6,7 +6,8 @@ whatever is wrong with one is a problem of that document only.
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -128,6 +129,11 @@ class RuleDocument:
     """The document, or None if it is larger than any rule."""
     rule: Rule | None
     problem: str = ""
+
+    def checked(self, problem_of: Callable[[Rule], str | None]) -> "RuleDocument":
+        """The document, invalid if there is a problem with its rule."""
+        problem = None if self.rule is None else problem_of(self.rule)
+        return self if problem is None else replace(self, rule=None, problem=problem)
 
     @property
     def etag(self) -> str:

@@ -6,51 +6,25 @@ a caller's rules by it, and `sync/plan.py` keeps the index by it. A key type tha
 claims and address also needs a field in `app/identity/caller.py`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv6Network, ip_address, ip_network
-from typing import Protocol
+from typing import Final, Protocol
 
-from app.identity.addresses import IPV6_PREFIX, plain_network
+from app.identity.addresses import IPV6_PREFIX, counted_as, plain_network
 from app.identity.caller import Caller, claim_text
 from app.limiter.keys import descriptor, unescaped_name
-from app.rules.keys import EPOCH_FIELD, WILDCARD, bucket
+from app.rules.composite_keys import composite_field
+from app.rules.keys import PART_SEPARATOR, SECRET, WILDCARD, bucket
+from app.rules.lookup import ANY, HEADER, ONE, Key, KeyIndex
 
 DEFAULT = "default"
 """The key type of rules that apply only where no other rule does; it has no key value and is not in the table."""
 
+_FIELD_VALUE: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")
+
 EXACT_RANK = 1000
 WILDCARD_RANK = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One key of a caller: where its rules stand, and whom they count. `rank`: the more exact, the higher."""
-
-    bucket: str
-    descriptor: str
-    rank: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeyIndex:
-    """Which names and network lengths the rules use, so that only keys that may have rules are looked up."""
-
-    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, fields: Mapping[bytes, bytes]) -> "KeyIndex":
-        """Read `rules:index`: `<group>:<name>` to the number of rules that use it."""
-        names: dict[str, list[str]] = {}
-        for written, count in fields.items():
-            if written != EPOCH_FIELD.encode() and int(count) > 0:
-                group, _, name = written.decode().partition(":")
-                names.setdefault(group, []).append(name)
-        return cls({group: tuple(sorted(of_group)) for group, of_group in names.items()})
-
-    def of(self, group: str) -> tuple[str, ...]:
-        """The names of one group that are in use."""
-        return self.names.get(group, ())
 
 
 class KeyType(Protocol):
@@ -106,6 +80,37 @@ class _Claim:
         return [f"claim:{unescaped_name(key.partition(':')[0])}"]
 
 
+class _Header:
+    """Counts by the text of a header, and by its hash for rules that say so; both are one key type."""
+
+    pattern = "header:[!#$%&'*+.^`|~0-9a-z-]{1,64}"
+    example = "header:<name>"
+
+    def __init__(self, family: str) -> None:
+        self.family = family
+
+    def normal_form(self, key_value: str) -> str:
+        """A value that a header can have."""
+        if key_value != key_value.strip(" \t") or not _FIELD_VALUE.fullmatch(key_value):
+            raise ValueError("no header has control characters, or white space around its value")
+        return key_value
+
+    def keys(self, caller: Caller, index: KeyIndex) -> Iterable[Sequence[Key]]:
+        """The keys of each header that the caller sent: those of its hash, then those of its text."""
+        by_name: dict[str, list[Key]] = {}
+        for family in (SECRET, self.family):
+            for used in index.of(family):
+                name, kind_of_rules = used[:-1], used[-1]
+                value = caller.header_keys.get(f"{family}:{name}")
+                if value is not None:
+                    by_name.setdefault(name, []).append(_header_key(family, name, value, kind_of_rules))
+        return [by_name[name] for name in sorted(by_name)]
+
+    def index_fields(self, key: str) -> list[str]:
+        name, _, value = key.partition(":")
+        return [f"{self.family}:{unescaped_name(name)}{ANY if value == WILDCARD else ONE}"]
+
+
 class _Ip:
     family = pattern = example = "ip"
 
@@ -140,10 +145,11 @@ class _Ip:
         return [f"net{network.version}:{network.prefixlen}"]
 
 
-KEY_TYPES: tuple[KeyType, ...] = (_User(), _Claim(), _Ip())
+KEY_TYPES: tuple[KeyType, ...] = (_User(), _Claim(), _Header(HEADER), _Ip())
 
 BY_FAMILY = {key_type.family: key_type for key_type in KEY_TYPES}
 
+PART_PATTERN = f"^({'|'.join(key_type.pattern for key_type in KEY_TYPES)})$"
 PATTERN = f"^({'|'.join(key_type.pattern for key_type in KEY_TYPES)}|{DEFAULT})$"
 
 
@@ -163,6 +169,36 @@ def _exact_and_wildcard(key_type: str, value: str) -> tuple[Key, Key]:
         Key(exact_bucket(key_type, value), counted, EXACT_RANK),
         Key(bucket(key_type, WILDCARD), counted, WILDCARD_RANK),
     )
+
+
+def _header_key(family: str, name: str, value: str, kind_of_rules: str) -> Key:
+    counted = descriptor(f"header:{name}", value)
+    if kind_of_rules == ANY:
+        return Key(bucket(f"{family}:{name}", WILDCARD), counted, WILDCARD_RANK)
+    return Key(exact_bucket(f"{family}:{name}", value), counted, EXACT_RANK)
+
+
+def headers_of(key_type: str | Sequence[str]) -> tuple[str, ...]:
+    """The headers that a key type counts by."""
+    parts = (key_type,) if isinstance(key_type, str) else key_type
+    return tuple(part.partition(":")[2] for part in parts if part.startswith(f"{HEADER}:"))
+
+
+def normal_part(key_type: str, key_value: str) -> str:
+    """A value of a composite key in the form in which callers are counted. Raises ValueError."""
+    normal = BY_FAMILY[key_type.partition(":")[0]].normal_form(key_value)
+    if key_type == "ip" and "/" in normal and normal != counted_as(ip_network(normal).network_address):
+        raise ValueError("a part of a composite key is one address or '*', not a network")
+    return normal
+
+
+def index_fields(bucket_name: str) -> list[str]:
+    """The fields of `rules:index` that count each rule of a bucket."""
+    if PART_SEPARATOR in bucket_name:
+        return [composite_field(bucket_name)]
+    _, family, key = bucket_name.split(":", 2)
+    key_type = _Header(SECRET) if family == SECRET else BY_FAMILY.get(family)
+    return [] if key_type is None else key_type.index_fields(key)
 
 
 def _network_key(network: str, length: int) -> Key:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from app.identity.caller import Caller
 from app.rules.active import ActiveRule
-from app.rules.key_types import DEFAULT, KEY_TYPES, WILDCARD_RANK, Key, KeyIndex, counted_by_default
+from app.rules.composite_keys import composite_keys
+from app.rules.key_types import DEFAULT, KEY_TYPES, WILDCARD_RANK, counted_by_default
 from app.rules.keys import bucket
+from app.rules.lookup import COMPOSITE, Key, KeyIndex
 
 DEFAULT_BUCKET = bucket(DEFAULT, None)
 
@@ -49,7 +51,9 @@ class CallerKeys:
 
 def caller_keys(caller: Caller, index: KeyIndex) -> CallerKeys:
     """Every key whose rules may apply to this caller."""
-    by_type = tuple([tuple(keys) for key_type in KEY_TYPES for keys in key_type.keys(caller, index)])
+    composite = composite_keys(caller, index) if index.of(COMPOSITE) else ()
+    plain = [keys for key_type in KEY_TYPES for keys in key_type.keys(caller, index)]
+    by_type = tuple([tuple(keys) for keys in (*composite, *plain)])
     default = Key(DEFAULT_BUCKET, counted_by_default(caller), WILDCARD_RANK)
     buckets = [key.bucket for keys in by_type for key in keys]
     return CallerKeys(by_type, default, (*buckets, DEFAULT_BUCKET))

@@ -21,13 +21,11 @@ from pydantic import (
 )
 
 from app.errors import InvalidRule
-from app.identity.caller import TIME_CLAIMS
 from app.limiter.algorithms import ALGORITHMS, LIMIT_ALGORITHMS
 from app.limiter.keys import window_us
 from app.rules.bounds import DAY_S, MAX_UNITS, MAX_WINDOW_S, MIN_WINDOW_S, require_sensible_quota
-from app.rules.key_types import BY_FAMILY, DEFAULT, KEY_TYPES
-from app.rules.key_types import PATTERN as KEY_TYPE_PATTERN
-from app.rules.keys import WILDCARD
+from app.rules.key_types import DEFAULT
+from app.rules.rule_keys import KeyType, KeyValue, normal_key_value, require_key, require_secrets_hashed
 from app.web.headers import from_upstream
 from app.web.paths import prefix_form
 from app.web.validation import UNION_TAG, first_problem
@@ -49,16 +47,10 @@ MAX_FURTHER_LIMITS = 7
 MAX_CONCURRENCY = 10_000
 """The highest `concurrency`: the cache Redis holds an entry for each request in flight."""
 
+PLAIN_SECRETS = "plain_secrets"
+"""In the context of a validation: whether the value of a secret header may still be plain."""
+
 _TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$"  # RFC 9110, 5.6.2
-
-
-def _valid_key_type(value: str) -> str:
-    if not re.fullmatch(KEY_TYPE_PATTERN, value):
-        known = ", ".join(f"'{key_type.example}'" for key_type in KEY_TYPES)
-        raise ValueError(f"must be {known} or '{DEFAULT}'")
-    if value.removeprefix("claim:") in TIME_CLAIMS:
-        raise ValueError("each new token has other times, so nobody can be counted by them")
-    return value
 
 
 def _valid_token(value: str) -> str:
@@ -110,7 +102,6 @@ def _not_zero(instead: str) -> BeforeValidator:
 
 RULE_ID_PATTERN = r"^[a-z0-9_-]{1,64}$"
 RuleId = Annotated[str, StringConstraints(pattern=RULE_ID_PATTERN)]
-KeyType = Annotated[str, AfterValidator(_valid_key_type), Field(json_schema_extra={"pattern": KEY_TYPE_PATTERN})]
 AlgorithmName = Annotated[
     str, AfterValidator(_known_algorithm), Field(json_schema_extra={"enum": list(LIMIT_ALGORITHMS)})
 ]
@@ -284,13 +275,20 @@ class Rule(_Strict):
     """The name of the rule: lower-case letters, digits, `_` and `-`, at most 64. In MongoDB it is the `_id`."""
     key_type: KeyType
     """Who is counted: `user` (the token's `sub`), `ip`, `claim:<name>` (a verified claim: a string, or a number or
-    boolean by its JSON text; lists, objects and null are not counted), or `default` (where no other rule applies;
-    counts by user, else by address).
+    boolean by its JSON text; lists, objects and null are not counted), `header:<name>` (the value of a header that
+    `PENSTOCK_KEY_HEADERS` names, written in lower case and with `-` for `_`), or `default` (where no other rule
+    applies; counts by user, else by address). Or a list of two to four of these without `default`, such as
+    `[user, claim:tenant]`: one counter for each combination.
     """
-    key_value: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
+    key_value: KeyValue | None = None
     """An exact value; a network such as `10.0.0.0/8` (one counter for all of it); or `*` (a counter for each value).
-    IPv6 is counted by /64, so an IPv6 value is a network of at most /64. Required, except for `default`, which has
-    none.
+    IPv6 is counted by /64, so an IPv6 value is a network of at most /64. For a list of key types a list of as many
+    values, each exact or `*`. Required, except for `default`, which has none.
+    """
+    secret: bool = False
+    """`true`, with `header:<name>`: the value is a secret. It is counted, stored and shown only as its HMAC-SHA-256
+    under `PENSTOCK_KEY_SECRET`, `hmac-sha256:<hex>`. Whoever writes a rule may write the value itself as `key_value`;
+    the admin API hashes it.
     """
     action: Action = "limit"
     """What the rule does with a request. `limit`: it applies the limit. `block`: it answers 403. `allow`: it exempts
@@ -363,18 +361,18 @@ class Rule(_Strict):
 
     @field_validator("key_value")
     @classmethod
-    def _normal_key_value(cls, value: str | None, info: ValidationInfo) -> str | None:
-        key_type = info.data.get("key_type", DEFAULT)
-        if value is None or value == WILDCARD or key_type == DEFAULT:
-            return value
-        return BY_FAMILY[key_type.partition(":")[0]].normal_form(value)
+    def _normal_key_value(cls, value: str | list[str] | None, info: ValidationInfo) -> str | list[str] | None:
+        return normal_key_value(info.data.get("key_type", DEFAULT), value)
+
+    @model_validator(mode="after")
+    def _counts_somebody(self, info: ValidationInfo) -> Self:
+        plain_allowed = info.context is not None and bool(info.context.get(PLAIN_SECRETS))
+        require_key(self.key_type, self.key_value, anonymous=self.match.anonymous)
+        require_secrets_hashed(self.key_type, self.key_value, secret=self.secret, plain_allowed=plain_allowed)
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.key_type == DEFAULT) != (self.key_value is None):
-            raise ValueError("key_value: required, except for key_type 'default', which has none")
-        if self.match.anonymous and self.key_type.partition(":")[0] in {"user", "claim"}:
-            raise ValueError(f"match.anonymous: callers without a token have no {self.key_type}")
         self._require_fields_of_action()
         field, cost = self._highest_given_cost
         for number, limit in enumerate(self.all_limits):
@@ -487,12 +485,15 @@ def _require_different_windows(limits: Sequence[RuleLimit]) -> None:
             raise ValueError(f"limits.{number - 1}.window_seconds: another limit of the rule has the same window")
 
 
-def parse_rule(fields: Any) -> Rule:  # noqa: ANN401 - whatever a person or a document holds
-    """Validate a rule from JSON, YAML or MongoDB; raises InvalidRule, which names the field and what is allowed."""
+def parse_rule(fields: Any, *, plain_secrets: bool = False) -> Rule:  # noqa: ANN401 - whatever a person or a document holds
+    """Validate a rule from JSON, YAML or MongoDB; raises InvalidRule, which names the field and what is allowed.
+
+    `plain_secrets`: the value of a secret header need not be hashed yet (KeyHeaders.admit).
+    """
     if isinstance(fields, dict) and "_id" in fields:
         fields = {"rule_id": fields["_id"]} | {name: value for name, value in fields.items() if name != "_id"}
     try:
-        return Rule.model_validate(fields)
+        return Rule.model_validate(fields, context={PLAIN_SECRETS: plain_secrets})
     except ValidationError as error:
         raise InvalidRule(first_problem(error)) from error
 

@@ -30,7 +30,7 @@ MAX_ATTEMPTS = 20
 """How often a write is tried again because somebody else wrote the same rule meanwhile."""
 
 MAX_CURSOR_LENGTH = 256
-_INDEX_OPTIONS_CONFLICT = 85
+_INDEX_NOT_FOUND, _INDEX_OPTIONS_CONFLICT = 27, 85
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,19 @@ class RuleStore:
                 with suppress(CollectionInvalid):
                     await self._database.create_collection(name)
             await self._database.command("collMod", COLLECTION, validator=mongodb_schema(), validationLevel="moderate")
-            await self._rules.create_index([("key_type", 1), ("key_value", 1)])
+            await self._replace_key_index()
             await self._history.create_index([("rule_id", 1), ("version", -1), ("revision", -1)])
             await self._keep_history_for(history_days * 86_400)
+
+    async def _replace_key_index(self) -> None:
+        """Index the fields one by one: MongoDB cannot index two lists together, as composite keys have them."""
+        try:
+            await self._rules.drop_index("key_type_1_key_value_1")
+        except OperationFailure as error:
+            if error.code != _INDEX_NOT_FOUND:
+                raise
+        for field in ("key_type", "key_value"):
+            await self._rules.create_index(field)
 
     async def _keep_history_for(self, seconds: int) -> None:
         try:

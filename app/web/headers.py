@@ -134,24 +134,31 @@ def _may_pass(name: bytes, named: frozenset[bytes], trusted: bool) -> bool:
     return name not in named or name in _ALWAYS_END_TO_END
 
 
-def to_store(headers: Headers, drop: Iterable[str], *, keep_credentials: bool = False) -> Headers:
-    """The headers of a request that are stored with a job: without credentials unless `keep_credentials` is set."""
+def to_store(
+    headers: Headers, drop: Iterable[str], *, keep_credentials: bool = False, secret: Iterable[str] = ()
+) -> Headers:
+    """The headers of a request that are stored with a job: without credentials unless `keep_credentials` is set.
+
+    `secret`: further headers that are credentials.
+    """
     dropped = {name.lower().replace("_", "-").encode() for name in drop} | {b"content-length"}
     if not keep_credentials:
-        dropped |= CREDENTIALS
+        dropped |= CREDENTIALS | {name.encode() for name in secret}
     return [field for field in headers if field[0].replace(b"_", b"-") not in dropped]
 
 
-def holds_credentials(headers: Headers) -> bool:
-    """Whether a stored request holds any of the headers that only `keep_credentials` keeps."""
-    return any(name.replace(b"_", b"-") in CREDENTIALS for name, _ in headers)
+def holds_credentials(headers: Headers, secret: Iterable[str]) -> bool:
+    """Whether a stored request holds any of the headers that only `keep_credentials` keeps, or one of `secret`."""
+    credentials = CREDENTIALS | {name.encode() for name in secret}
+    return any(name.replace(b"_", b"-") in credentials for name, _ in headers)
 
 
-def without_credentials(headers: Headers) -> Headers:
-    """The headers of a stored request or response as they may be shown to operators: without the caller's credentials
-    and without the cookies that an app server set.
+def without_credentials(headers: Headers, secret: Iterable[str] = ()) -> Headers:
+    """The headers of a stored request or response as they may be shown to operators: without the caller's credentials,
+    without the headers in `secret`, and without the cookies that an app server set.
     """
-    return [field for field in headers if field[0].lower().replace(b"_", b"-") not in _NEVER_SHOWN]
+    never = _NEVER_SHOWN | {name.encode() for name in secret}
+    return [field for field in headers if field[0].lower().replace(b"_", b"-") not in never]
 
 
 def for_delivery(stored: Headers, job_id: str, attempt: int, identity: bytes | None) -> Headers:

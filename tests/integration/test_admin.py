@@ -14,6 +14,7 @@ from app.queue.operations import Operations
 from app.redis_wire.scripts import Scripts
 from app.rules.bulk import BulkWriter
 from app.rules.cache import RuleCache
+from app.rules.key_headers import KeyHeaders
 from app.rules.model import parse_rule
 from app.rules.store import RuleStore
 from app.settings import Settings
@@ -119,6 +120,7 @@ async def test_without_mongodb_it_is_a_503(admin: Admin, cache: Redis, counting:
                 RuleCache(cache, settings),
                 RedisLimiter(counting),
                 operations,
+                KeyHeaders(settings),
             )
         )
         transport = httpx.ASGITransport(app)

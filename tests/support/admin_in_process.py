@@ -18,6 +18,7 @@ from app.queue.operations import Operations
 from app.redis_wire.scripts import Scripts
 from app.rules.bulk import BulkWriter
 from app.rules.cache import RuleCache
+from app.rules.key_headers import KeyHeaders
 from app.rules.store import RuleStore
 from app.settings import Settings
 from tests.support.issuer import Issuer
@@ -70,7 +71,15 @@ async def admin_running(
             Operations(queue, queueing, settings),
         )
         app = build_admin(
-            AdminParts(store, BulkWriter(database), authenticator, rules, RedisLimiter(counting), operations)
+            AdminParts(
+                store,
+                BulkWriter(database),
+                authenticator,
+                rules,
+                RedisLimiter(counting),
+                operations,
+                KeyHeaders(settings),
+            )
         )
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:

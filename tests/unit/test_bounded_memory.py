@@ -227,3 +227,32 @@ async def test_rules_of_callers() -> None:
     for number in range(BOUND, BOUND + MORE):
         await asked(number)
     assert held_bytes() - before < SLACK_BYTES
+
+
+class HeaderRules(NoRules):
+    """Stands in for a Redis whose index says that rules count by two headers, and for some values of one of them."""
+
+    def hgetall(self, name: str) -> None:
+        self._asked.append({b"header:x-api-key*": b"1", b"header:x-api-key=": b"1", b"secret:x-partner*": b"1"})
+
+
+@pytest.mark.parametrize("length", [20, 1000])
+async def test_header_values_that_clients_make_up(length: int) -> None:
+    """Each is another caller's counter; and none of them replaces what is remembered of callers without them."""
+    settings = Settings(rule_cache_size=BOUND, key_headers=("x-api-key", "x-partner"), key_secret="k" * 32)
+    rules = RuleCache(cast(Redis, HeaderRules()), settings)
+    caller, other = (Caller(None, None, {}, f"192.0.2.{n}") for n in (1, 2))
+
+    async def asked(number: int) -> None:
+        value = b"%0*d" % (length, number)
+        assert await rules.applicable(caller, "GET", ["/"], [(b"x-api-key", value), (b"x-partner", value)]) == ()
+
+    await rules.applicable(other, "GET", ["/"], [(b"accept", b"*/*")])
+    for number in range(BOUND):
+        await asked(number)
+    before = held_bytes()
+    for number in range(BOUND, BOUND + MORE):
+        await asked(number)
+    assert held_bytes() - before < SLACK_BYTES
+    assert rules.cached_applicable(other, "GET", ["/"], [(b"accept", b"*/*")]) == ()
+    assert rules._entries.get("rule:ip:192.0.2.2") is not None, "what is known outlives an outage of Redis"

@@ -12,8 +12,9 @@ from app.jobs.model import owner_of
 from app.limiter.keys import MAX_VALUE_BYTES, backlog_of, descriptor, drain_counter, escape, live_counter
 from app.queue import keys as queue_keys
 from app.queue.flow_name import charged_rules, decode_costs, encode_costs, flow_name, own_rule, shared_with
-from app.rules.key_types import KeyIndex, exact_bucket
+from app.rules.key_types import exact_bucket
 from app.rules.keys import bucket
+from app.rules.lookup import KeyIndex
 from app.rules.match import caller_keys
 
 LONG = "v" * 1000

@@ -7,7 +7,7 @@ import pytest
 from app.errors import InvalidRule
 from app.identity.caller import Caller
 from app.rules.active import ActiveRule
-from app.rules.key_types import KeyIndex
+from app.rules.lookup import KeyIndex
 from app.rules.match import CandidateRules, Match, caller_keys
 from app.rules.model import parse_rule
 from app.web.paths import path_forms

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.errors import MalformedRequest
 from app.identity.caller import Caller
 from app.rules.active import ActiveRule
-from app.rules.key_types import KeyIndex
+from app.rules.lookup import KeyIndex
 from app.rules.match import CandidateRules, caller_keys
 from app.rules.model import parse_rule
 from app.web.paths import is_own, path_forms, prefix_form

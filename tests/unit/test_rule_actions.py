@@ -13,7 +13,7 @@ from app.errors import InvalidRule
 from app.identity.caller import Caller
 from app.limiter.policy import QuotaState
 from app.rules.active import ActiveRule, decode_active, encode_active
-from app.rules.key_types import KeyIndex
+from app.rules.lookup import KeyIndex
 from app.rules.match import CandidateRules, Match, caller_keys
 from app.rules.model import parse_rule, to_json
 from sync.plan import bucket_of

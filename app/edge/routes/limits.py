@@ -28,12 +28,13 @@ async def get_limits(
 ) -> Response:
     """List the limits that would apply to a request of the caller with this method and path; spends nothing.
 
-    Where a rule lets requests state what they cost, this request's own header says for which cost. A rule that blocks
-    or allows is listed without a limit.
+    The request's own headers count: those by which rules count, and those that state what a request costs. A rule that
+    blocks or allows is listed without a limit.
     """
     raw_path = path.partition("?")[0].encode()
-    applicable = await parts.rules.applicable(caller, method.upper(), path_forms(raw_path))
-    matches = [match for match in with_stated_costs(applicable, request.headers.raw) if not match.rule.shadow]
+    headers = request.headers.raw
+    applicable = await parts.rules.applicable(caller, method.upper(), path_forms(raw_path), headers)
+    matches = [match for match in with_stated_costs(applicable, headers) if not match.rule.shadow]
     quotas = quotas_of(matches)
     results = evaluate(quotas, await parts.limiter.inspect(quotas.charges)) if quotas.charges else ()
     return response_of(json_reply(200, {"limits": [row for match in matches for row in _rows(match, results)]}))

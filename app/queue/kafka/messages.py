@@ -32,7 +32,7 @@ _LOCATION, _PRODUCERS_KEY = "kafka\0at\0", "kafka\0key\0"
 job.
 """
 
-_DESCRIPTOR = r"^(user|ip|claim:[A-Za-z0-9_:/-]+):[A-Za-z0-9@:._+/=~,!%-]+$"
+_DESCRIPTOR = r"^(user|ip|(claim|header):[A-Za-z0-9_:./~%-]+):[A-Za-z0-9@:._+/=~,!%-]+$"
 
 MessageHeaders = Sequence[tuple[str, bytes | None]]
 """Kafka allows headers without a value."""
@@ -80,16 +80,18 @@ class SubmittedJob(BaseModel):
             rule=rule,
             charges=(FrozenCharge(rule.rule_id, self.descriptor, rule.cost if stated is None else stated),),
             owner=owner_of(self.issuer, self.subject),
-            request=self.request(rule.queue.drop_headers),
+            request=self.request(rule.queue.drop_headers, rule.secret_headers),
             caller="" if self.subject is None else descriptor("user", self.subject),
             idempotency_key=f"{_PRODUCERS_KEY}{self.idempotency_key}" if self.idempotency_key else _LOCATION + location,
         )
 
-    def request(self, drop_headers: Sequence[str]) -> StoredRequest:
+    def request(self, drop_headers: Sequence[str], secret: Sequence[str] = ()) -> StoredRequest:
         """The request, without the headers that are never stored. Raises UnreadableMessage."""
         forwarded = to_upstream(self._headers(), client="kafka", scheme="http", trusted=False)
         # There is no client address to report.
-        kept = to_store([header for header in forwarded if header[0] != b"x-forwarded-for"], drop_headers)
+        kept = to_store(
+            [header for header in forwarded if header[0] != b"x-forwarded-for"], drop_headers, secret=secret
+        )
         subject = (self.issuer, self.subject) if self.issuer is not None and self.subject is not None else None
         return StoredRequest(self.method, self.target.encode("ascii"), kept, self._body(), subject)
 

@@ -91,7 +91,8 @@ class KafkaQueue:
             return job
         if job.status is JobStatus.QUEUED and await self._staging.awaits_message(job):
             # A request still holds credentials only where its rule keeps them, and then it is encrypted.
-            await self._produce_again(job, request, seal=holds_credentials(request.headers))
+            seal = holds_credentials(request.headers, self._settings.key_headers)
+            await self._produce_again(job, request, seal=seal)
         return job
 
     async def _produce(self, job_id: str, flow: str, request: StoredRequest, *, seal: bool) -> None:
