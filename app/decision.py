@@ -102,11 +102,6 @@ def evaluate(quotas: Quotas, verdict: Verdict) -> tuple[RuleResult, ...]:
     return tuple([_new(RuleResult, one) for one in zip(quotas.matches, quotas.policies, verdict.states, strict=True)])
 
 
-def limiting(matches: Sequence[Match]) -> tuple[Match, ...]:
-    """Those rules that have a quota: the others block or allow."""
-    return tuple([match for match in matches if match.rule.has_quota])
-
-
 _new = tuple.__new__  # the generated constructor of a named tuple calls it too, but takes several times as long
 
 

@@ -4,7 +4,8 @@
 
 `?status=N`, `?delay_ms=N`, `?retry_after=N` and `?used=N` (in `X-Tokens-Used`) say how to answer; `GET /-/arrivals` and
 `DELETE /-/arrivals` read and forget; `PUT /-/status/N` makes it answer N to everything, `PUT /-/status/0` as asked
-again. A ledger is a file that gets a line of JSON when a request arrives and another when it has been answered
+again. `PUT /-/strict/N/S` makes it answer 429 to what arrives above N in any window of S seconds, both ends included. A
+ledger is a file that gets a line of JSON when a request arrives and another when it has been answered
 (tests/support/account.py reads it).
 """
 
@@ -13,6 +14,7 @@ import json
 import os
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,24 @@ import uvloop
 from aiohttp import web
 
 
+class StrictLimit:
+    """Whether more than `limit` requests have arrived within the window that ends now; no limit at first."""
+
+    def __init__(self) -> None:
+        self.limit = 0
+        self.window_s = 0.0
+        self._arrived: deque[float] = deque()
+
+    def refuses(self, at: float) -> bool:
+        self._arrived.append(at)
+        while at - self._arrived[0] > self.window_s:
+            self._arrived.popleft()
+        return 0 < self.limit < len(self._arrived)
+
+
 def build(ledger: Path) -> web.Application:
     arrivals: list[dict[str, Any]] = []
-    forced = [0]
+    forced, strict = [0], StrictLimit()
     lines = ledger.open("a", buffering=1)  # a line is with the kernel once it is written: it outlives a kill
     app = web.Application(client_max_size=64 << 20)
 
@@ -38,6 +55,8 @@ def build(ledger: Path) -> web.Application:
             "headers": dict(request.headers),
         }
         arrivals.append(arrival)
+        status = 429 if strict.refuses(at) else forced[0] or int(request.query.get("status", "200"))
+        arrival["status"] = status
         number = len(arrivals)
         key = f"{os.getpid()}-{number}"
         named = {name: arrival[name] for name in ("at", "clock", "method", "target", "job", "attempt")}
@@ -51,9 +70,7 @@ def build(ledger: Path) -> web.Application:
         if used := request.query.get("used"):
             headers["X-Tokens-Used"] = used
         lines.write(json.dumps({"key": key, "answered": time.monotonic()}) + "\n")
-        return web.Response(
-            status=forced[0] or int(request.query.get("status", "200")), text=f"answer {number}", headers=headers
-        )
+        return web.Response(status=status, text=f"answer {number}", headers=headers)
 
     async def read(_: web.Request) -> web.Response:
         return web.json_response(arrivals)
@@ -69,12 +86,17 @@ def build(ledger: Path) -> web.Application:
         forced[0] = int(request.match_info["status"])
         return web.Response(status=204)
 
+    async def limit_strictly(request: web.Request) -> web.Response:
+        strict.limit, strict.window_s = int(request.match_info["limit"]), float(request.match_info["window_s"])
+        return web.Response(status=204)
+
     app.add_routes(
         [
             web.get("/-/arrivals", read),
             web.delete("/-/arrivals", forget),
             web.get("/-/count", count),
             web.put("/-/status/{status}", force),
+            web.put("/-/strict/{limit}/{window_s}", limit_strictly),
             web.route("*", "/{rest:.*}", answer),
         ]
     )
