@@ -9,7 +9,7 @@ from rich.table import Table
 from app.commands.admin_client import AdminClient
 from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, parse_claims, parse_headers
 from app.commands.tables import print_table
-from app.rules.rate import format_rate
+from app.rules.rate import format_limit
 
 
 def explain(
@@ -45,7 +45,7 @@ def _row(rule: dict[str, Any]) -> list[str]:
         return [*who, rule["action"], "", "", ""]
     return [
         *who,
-        format_rate(rule["limit"], rule["window_seconds"]) + (f", cost {rule['cost']}" if rule["cost"] > 1 else ""),
+        format_limit(rule["limit"], rule["window_seconds"]) + (f", cost {rule['cost']}" if rule["cost"] > 1 else ""),
         str(rule["remaining"]) + (", backlog" if rule["backlog"] else ""),
         f"{rule['wait_seconds']:.1f} s",
         "defer always" if rule["action"] == "defer" else rule["on_limit"],

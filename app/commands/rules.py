@@ -19,7 +19,7 @@ from app.commands.tables import print_table
 from app.errors import NotFound
 from app.rules.file import read_rules_file
 from app.rules.model import MAX_VERSION, RULE_ID_PATTERN, WITHOUT_QUOTA, editable_fields, to_json
-from app.rules.rate import format_rate
+from app.rules.rate import format_limit, format_rate
 from app.web.excerpt import one_line
 
 app = typer.Typer(no_args_is_help=True, help="Manage rules.")
@@ -130,7 +130,10 @@ def _limit(fields: dict[str, Any]) -> list[str]:
     if action in WITHOUT_QUOTA:
         return [action, "", ""]
     over_it = "defer always" if action == "defer" else fields.get("on_limit", "reject")
-    return [format_rate(fields["limit"], fields["window_seconds"]), str(fields.get("burst", fields["limit"])), over_it]
+    own = [fields] if "limit" in fields else []
+    limits = [format_rate(one["limit"], one["window_seconds"]) for one in (*own, *(fields.get("limits") or ()))]
+    limits += [format_limit(fields["concurrency"], None)] if fields.get("concurrency") else []
+    return [", ".join(limits), str(fields.get("burst") or fields.get("limit", "")), over_it]
 
 
 def _counted(key_type: str | list[str], key_value: str | list[str]) -> str:

@@ -17,6 +17,11 @@ def parse_rate(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or 1) * _SECONDS[match[3]]
 
 
+def format_limit(limit: int, window_s: float | None) -> str:
+    """Write a limit as a rate; without a window it is a number of requests in flight."""
+    return f"{limit} at once" if window_s is None else format_rate(limit, window_s)
+
+
 def format_rate(limit: int, window_s: float) -> str:
     """Write a rate in the shortest form that `parse_rate` reads."""
     for unit in ("d", "h", "m"):

@@ -36,6 +36,12 @@ def rules_file(folder: Path, *rules: dict[str, object]) -> str:
     return str(file)
 
 
+def rows(table: str) -> dict[str, list[str]]:
+    """The rows of a printed table by their first cells."""
+    lines = [line.strip("│").split("│") for line in table.splitlines() if line.startswith("│")]
+    return {cells[0].strip(): [cell.strip() for cell in cells] for cells in lines}
+
+
 def limit_of(up: Up, user: str) -> str | None:
     found: str | None = up.get("/x", user).headers.get("RateLimit-Policy")
     return found
@@ -77,6 +83,19 @@ def test_explain(up: Up, tmp_path: Path) -> None:
     for _ in range(3):
         assert up.get("/x", "spent").status_code == 200
     assert "decision: reject (by user)" in up.penstock("explain", "--user", "spent")
+
+
+def test_every_limit_of_a_rule_is_shown(up: Up, tmp_path: Path) -> None:
+    several = USER | {"limit": 9, "window_seconds": 1, "limits": [{"limit": 1000, "window_seconds": 86_400}]}
+    at_once = {"rule_id": "at-once", "key_type": "ip", "key_value": "*", "concurrency": 4, "on_limit": "defer"}
+    up.penstock("rules", "apply", rules_file(tmp_path, several | {"concurrency": 2}, at_once))
+    wait_for(lambda: '"at-once:concurrency";q=4' in (limit_of(up, "f") or ""), WITHIN_S)
+    listed = rows(up.penstock("rules", "list"))
+    assert (listed["user"][2], listed["at-once"][2]) == ("9/s, 1000/d, 2 at once", "4 at once")
+    explained = up.penstock("explain", "--user", "f")
+    shown = {name: cells[2] for name, cells in rows(explained).items()}
+    assert shown.items() >= {"user": "9/s", "user:2": "1000/d", "user:concurrency": "2 at once"}.items()
+    assert "decision: forward" in explained
 
 
 def test_a_rule_edited_into_nonsense_changes_nothing_and_is_reported(up: Up, tmp_path: Path) -> None:
