@@ -21,7 +21,9 @@ from app.rules.match import Match
 from app.rules.model import parse_rule
 from app.settings import Settings
 from consumers.slots import SlotRequest, SlotSource
+from sync.publisher import Publisher
 from tests.support.edge_in_process import EVERY_USER, Edge, edge_running, in_force
+from tests.support.rules import publish_all
 
 DAY_S = 86_400
 PER_SECOND_AND_DAY: dict[str, Any] = {"limit": 10, "window_seconds": 1}
@@ -63,6 +65,25 @@ async def test_a_refusal_names_the_limit_and_when_it_resets(edge: Edge) -> None:
     assert (shown["key:2"]["limit"], shown["key:2"]["window_seconds"], shown["key:2"]["remaining"]) == (20, DAY_S, 0)
     assert shown["key"]["remaining"] > 900
     assert {one["rule_id"] for one in shown.values()} == {"key"}
+
+
+async def test_an_api_key_has_a_thousand_a_day(settings: Settings, cache: Redis) -> None:
+    """The 1,001st request names the limit of the day, and says when the next one will be allowed."""
+    async with edge_running(settings, cache, key_headers=("x-api-key",)) as edge:
+        key = {"key_type": "header:x-api-key", "key_value": "*"}
+        limits = [{"limit": 1000, "window_seconds": DAY_S, "algorithm": "sliding_window"}]
+        rule = parse_rule({"rule_id": "key", **key, "limit": 2000, "window_seconds": 1, "limits": limits})
+        await publish_all(Publisher(cache), [rule], 1)
+        mine = "X-Api-Key: mine"
+        await in_force(edge, "key", mine)
+        answers = [
+            answer for _ in range(20) for answer in await asyncio.gather(*(edge.get("/", mine) for _ in range(50)))
+        ]
+        assert [answer.status for answer in answers] == [200] * 1000
+        refused = await edge.get("/", mine)
+        assert (refused.status, refused.json()["violated-policies"]) == (429, ["key:2"])
+        assert DAY_S - 300 < int(refused.headers["retry-after"]) <= DAY_S
+        assert (await edge.get("/", "X-Api-Key: another")).status == 200
 
 
 async def test_the_short_limit_refuses_and_spends_nothing_of_the_long_one(edge: Edge) -> None:
