@@ -19,7 +19,10 @@ from typer.models import OptionInfo
 from app import cli
 from app.edge.metrics import EdgeMetrics
 from app.process.unavailability import TroubleLog, Unavailability
-from app.rules.model import Drain, MatchConditions, QueueOptions, Rule, VariableCost
+from app.rules.limits import Drain, RuleLimit, VariableCost
+from app.rules.match_conditions import MatchConditions
+from app.rules.model import Rule
+from app.rules.queue_options import QueueOptions
 from app.settings import Settings
 from app.upstream.breaker_metrics import BreakerMetrics
 from consumers.kafka.metrics import IntakeMetrics
@@ -145,9 +148,11 @@ def _rule_fields() -> Iterator[str]:
     definitions = schema["$defs"]
     yield "## The rule"
     yield _fields_table(schema, Rule)
-    objects = (("cost", VariableCost), ("match", MatchConditions), ("drain", Drain), ("queue", QueueOptions))
-    for name, model in objects:
-        yield f"## `{name}`"
+    objects = {
+        "limits": RuleLimit, "cost": VariableCost, "match": MatchConditions, "drain": Drain, "queue": QueueOptions
+    }  # fmt: skip
+    for name, model in objects.items():
+        yield f"## `{name}`" if name != "limits" else f"## `{name}`, each"
         yield _fields_table(definitions[model.__name__], model)
 
 

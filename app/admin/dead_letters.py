@@ -17,7 +17,7 @@ from app.errors import Conflict, NotFound
 from app.queue.operations import DeadLetter, DeadLetterDetails
 from app.queue.rule_replay import CURSOR
 from app.rules.active import ActiveRule
-from app.rules.model import RuleId
+from app.rules.field_types import RuleId
 from app.web.headers import Headers, without_credentials
 from app.web.openapi import json_request, problems
 

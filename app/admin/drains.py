@@ -13,7 +13,8 @@ from app.admin.rules import ObjectBody, rule_response, update_rule
 from app.admin.schemas import BODY_PROBLEMS, COMMON_PROBLEMS, DRAIN, rule_responses
 from app.errors import NotFound
 from app.queue.operations import PURGE_CURSOR
-from app.rules.model import WITHOUT_QUOTA, Rule, RuleId, parse_rule
+from app.rules.field_types import RuleId
+from app.rules.model import WITHOUT_QUOTA, Rule, parse_rule
 from app.web.openapi import json_request, problems
 
 router = APIRouter(prefix="/rules/{rule_id}/drain", tags=["drains"])

@@ -15,8 +15,9 @@ from app.errors import InvalidInput
 from app.identity.addresses import counted_as, parse_address
 from app.identity.caller import Caller
 from app.rules.cost import with_stated_costs
+from app.rules.field_types import Token
 from app.rules.match import Match
-from app.rules.model import Action, Token
+from app.rules.model import Action
 from app.web.openapi import json_request, problems
 from app.web.paths import path_forms
 

@@ -27,7 +27,8 @@ from app.admin.schemas import (
 )
 from app.errors import Conflict, InvalidInput, InvalidRule, NotFound
 from app.rules.digest import etag_of
-from app.rules.model import MAX_VERSION, Rule, RuleId, editable_fields, to_json
+from app.rules.field_types import RuleId
+from app.rules.model import MAX_VERSION, Rule, editable_fields, to_json
 from app.rules.store import MAX_ATTEMPTS, RuleStore, StoredRule, changed_too_often
 from app.web.openapi import json_request, problems
 

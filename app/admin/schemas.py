@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from app.rules.model import STORE_FIELDS, Drain, Rule
+from app.rules.limits import Drain
+from app.rules.model import STORE_FIELDS, Rule
 from app.web.openapi import Responses, problems, schemas_of
 
 RULE_FIELDS = "RuleFields"

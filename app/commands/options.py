@@ -9,7 +9,7 @@ import typer
 
 from app.errors import InvalidInput
 from app.jobs.model import is_job_id
-from app.rules.model import RULE_ID_PATTERN
+from app.rules.field_types import RULE_ID_PATTERN
 from app.web.excerpt import one_line
 
 DEFAULT_DATA_DIR = Path(".penstock")

@@ -17,8 +17,9 @@ from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, RuleIdArgume
 from app.commands.rule_pages import Outcome, applied, pages
 from app.commands.tables import print_table
 from app.errors import NotFound
+from app.rules.field_types import RULE_ID_PATTERN
 from app.rules.file import read_rules_file
-from app.rules.model import MAX_VERSION, RULE_ID_PATTERN, WITHOUT_QUOTA, editable_fields, to_json
+from app.rules.model import MAX_VERSION, WITHOUT_QUOTA, editable_fields, to_json
 from app.rules.rate import format_limit, format_rate
 from app.web.excerpt import one_line
 

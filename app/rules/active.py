@@ -11,7 +11,8 @@ from app.identity.caller import Caller, claim_text
 from app.limiter.keys import DRAIN_SUFFIX, PLACES_SUFFIX, window_suffix
 from app.limiter.policy import CONCURRENCY, LEASE_S, CostHeader, Policy
 from app.rules.key_types import headers_of
-from app.rules.model import WITHOUT_QUOTA, Rule, RuleLimit
+from app.rules.limits import RuleLimit
+from app.rules.model import WITHOUT_QUOTA, Rule
 from app.web.excerpt import excerpt
 from app.web.paths import prefix_form
 from app.web.validation import first_problem

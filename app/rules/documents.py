@@ -17,7 +17,8 @@ from bson.raw_bson import RawBSONDocument
 
 from app.errors import InvalidInput, InvalidRule
 from app.rules.digest import etag_of
-from app.rules.model import RULE_ID_PATTERN, Rule, parse_rule
+from app.rules.field_types import RULE_ID_PATTERN
+from app.rules.model import Rule, parse_rule
 from app.web.excerpt import one_line
 
 MAX_DOCUMENT_BYTES = 256 << 10

@@ -85,8 +85,8 @@ def _limit_checks(prefix: str) -> list[dict[str, Any]]:
 def _plain_secrets() -> list[dict[str, Any]]:
     """Queries that find a rule with the value of a secret header in it, plain or in a composite key.
 
-    MongoDB shall hold none, even where a client writes past the admin API. These are no expressions, because those end
-    the server where a text is not UTF-8.
+    MongoDB shall hold none, even where a client writes past the admin API. These are no expressions, because those fail
+    where a value is no text.
     """
     places = ["", *(f".{number}" for number in range(MAX_PARTS))]
     hashed = {"$regex": rf"^(\*|{HASHED_PATTERN.strip('^$')})$"}

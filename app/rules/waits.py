@@ -6,7 +6,7 @@ from redis.exceptions import RedisError
 
 from app.errors import RulesUnavailable
 from app.rules import keys
-from app.rules.model import QueueOptions
+from app.rules.queue_options import QueueOptions
 
 PAGE_SIZE = 500
 

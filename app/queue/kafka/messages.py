@@ -19,7 +19,7 @@ from app.limiter.keys import descriptor
 from app.queue.model import Deferral, FrozenCharge
 from app.rules.active import ActiveRule
 from app.rules.cost import stated_cost
-from app.rules.model import RuleId, Token
+from app.rules.field_types import RuleId, Token
 from app.web.headers import Headers, to_store, to_upstream
 from app.web.validation import first_problem
 
