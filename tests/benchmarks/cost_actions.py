@@ -8,7 +8,7 @@ from itertools import count
 
 from app.errors import Conflict, NotFound
 from app.jobs.model import JobStatus, encode_request
-from app.queue.flow_leases import MAX_LEASED_AT_ONCE
+from app.queue.flow_leases import MAX_LEASED_AT_ONCE, MAX_UNITS_AT_ONCE
 from app.queue.kafka.model import SpilledJob
 from app.queue.kafka.staging import Staging
 from app.queue.model import LeasedJob, Settlement, TakenRing, Wait
@@ -78,6 +78,15 @@ class Actions:
         """Take one flow, and many at once."""
         for flows in (1, queue_steps.FLOWS_A_TAKE):
             await self._measure(f"take {flows}", [partial(self._take, flows)] * FEW_CALLS)
+
+    async def make_due(self) -> None:
+        """Make flows due that wait for a place among the requests in flight, as many as one call may."""
+        for _ in range(FEW_CALLS):
+            taken = await queue_steps.take(self._flows, MAX_UNITS_AT_ONCE - 1)
+            for flow in taken:
+                await self._flows.give_back(flow, Wait(int(FOREVER_S * 1e6)))
+            names = [flow.name for flow in taken]
+            await self._measure("make due", [partial(self._flows.make_due, f"{ANOTHER_RULE}|user:all", names)])
 
     async def take_turns(self) -> None:
         """Take many rings, and give the next flow of each its turn."""

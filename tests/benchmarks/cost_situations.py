@@ -105,6 +105,7 @@ async def _many_flows(population: Population, actions: Actions, jobs: int) -> No
     await actions.enqueue()
     await actions.work()
     await actions.expire()
+    await actions.make_due()
     await actions.pause()
     await actions.reschedule()
     await actions.purge(population.rule.rule_id)
