@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from app.errors import BodyTooLarge, QueueUnavailable, StartupError
 from app.jobs.model import JobStatus, StoredRequest
+from app.queue import keys
 from app.queue.kafka.clients import kafka_admin, kafka_producer
 from app.queue.kafka.messages import CURRENT, JOB, VERSION
 from app.queue.kafka.topics import prepare_topics
@@ -151,9 +152,11 @@ async def test_an_unreadable_message_goes_to_the_dead_letter_topic_and_its_parti
 
 
 async def test_a_dead_letter_is_published_with_its_reason(kafka: Kafka) -> None:
-    rule = active(queue={"max_wait_seconds": 0.5})
+    rule = active(queue={"max_wait_seconds": 8})
     [job_id] = await accepted(kafka, 0, rule=rule)
     async with kafka.intake():
+        jobs = keys.prefix(0) + "flow:r|user:u:jobs"
+        await eventually(lambda: kafka.redis.exists(jobs), 8, "its request was read from Kafka")
         await eventually(lambda: kafka.flows.expire(0), 30, "the job has expired")
         [letter] = await kafka.written(kafka.settings.kafka_dead_letter_topic, 1)
     named = {name: value.decode() for name, value in letter.headers}
