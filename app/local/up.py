@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
 from contextlib import suppress
@@ -17,6 +16,7 @@ from app.clients import mongodb
 from app.errors import StartupError
 from app.local import advice, binaries, preflight, stores
 from app.local.issuer import ISSUER, JWKS_PATH, KEY_FILE, ensure_key
+from app.local.ports import FreePorts
 from app.local.process_spec import Advice, ProcessSpec
 from app.local.runtime import FILE as RUNTIME_FILE
 from app.local.runtime import remove_runtime, write_runtime
@@ -61,7 +61,8 @@ def run_up(options: UpOptions) -> None:
     preflight.require_ports(options.port, options.admin_port)
     preflight.require_upstreams(options.upstreams)
     preflight.require_open_files()
-    broker = _own_broker(options)
+    ports = FreePorts()
+    broker = _own_broker(options, ports)
     overrides = {"kafka_bootstrap": f"{HOST}:{broker[0]}"} if broker else {}
     settings = load_settings(queue=options.queue, **overrides)
     admit = KeyHeaders(settings).admitted
@@ -70,17 +71,23 @@ def run_up(options: UpOptions) -> None:
         raise StartupError("the demo app is not part of this installation: use --upstream URL")
     with preflight.locked(options.data_dir):
         preflight.make_folders(options.data_dir, FOLDERS)
-        asyncio.run(LocalSystem(options, settings, rules, broker).run())
+        asyncio.run(LocalSystem(options, settings, rules, ports, broker).run())
 
 
 class LocalSystem:
     """The whole system on this machine. `broker` has the ports of a Kafka broker to start."""
 
     def __init__(
-        self, options: UpOptions, settings: Settings, rules: list[Rule], broker: tuple[int, int] | None = None
+        self,
+        options: UpOptions,
+        settings: Settings,
+        rules: list[Rule],
+        ports: FreePorts,
+        broker: tuple[int, int] | None = None,
     ) -> None:
         self._options = options
         self._broker = broker
+        self._ports = ports
         self._settings = settings
         self._rules = rules
         self._data_dir = options.data_dir
@@ -160,7 +167,7 @@ class LocalSystem:
             kafka = await self._start_store("kafka", store, self._broker[0], "PENSTOCK_KAFKA_BOOTSTRAP")
             waits.append(self._supervisor.unless_it_ends(kafka, stores.kafka_is_ready(store.url)))
         if "PENSTOCK_MONGODB_URL" not in os.environ:
-            port = _free_port()
+            port = self._ports.take()
             store = stores.rules_store(self._data_dir / "mongodb", port)
             mongodb = await self._start_store("mongodb", store, port, "PENSTOCK_MONGODB_URL")
             waits.append(self._supervisor.unless_it_ends(mongodb, stores.mongodb_is_ready(port)))
@@ -169,7 +176,7 @@ class LocalSystem:
             ("queue-redis", "PENSTOCK_QUEUE_REDIS_URL", stores.queue_store),
         ):
             if variable not in os.environ:
-                port = _free_port()
+                port = self._ports.take()
                 store = make(self._data_dir / role, port, ensure_password(self._data_dir))
                 redis = await self._start_store(role, store, port, variable)
                 if role == "queue-redis":
@@ -206,7 +213,7 @@ class LocalSystem:
         if self._settings.jwks_url is not None:
             return
         ensure_key(self._data_dir / KEY_FILE, ec.generate_private_key(ec.SECP256R1()))
-        port = _free_port()
+        port = self._ports.take()
         url = f"http://{HOST}:{port}"
         issuer = await self._start_own("issuer", 0, "issuer", "--port", str(port), port=port, url=url)
         await self._supervisor.ready(issuer)
@@ -215,7 +222,7 @@ class LocalSystem:
     async def _start_upstream(self) -> None:
         given = self._options.upstreams or tuple(str(address) for address in self._settings.upstreams)
         if not given:
-            port = _free_port()
+            port = self._ports.take()
             given = (f"http://{HOST}:{port}",)
             front = f"http://{HOST}:{self._options.port}"
             command = (sys.executable, str(DEMO_APP), "--port", str(port), "--penstock", front)
@@ -226,7 +233,7 @@ class LocalSystem:
     async def _start_own(
         self, role: str, index: int, *arguments: str, port: int | None = None, url: str | None = None
     ) -> SupervisedProcess:
-        ops_port = _free_port()
+        ops_port = self._ports.take()
         command = (_penstock(), *arguments, "--ops-port", str(ops_port))
         return await self._supervisor.start(
             ProcessSpec(role, index, command, dict(self._environment), port=port, url=url, ops_port=ops_port)
@@ -261,12 +268,12 @@ def _activation() -> str:
     return f"  source {script.relative_to(here) if script.is_relative_to(here) else script}\n"
 
 
-def _own_broker(options: UpOptions) -> tuple[int, int] | None:
+def _own_broker(options: UpOptions, ports: FreePorts) -> tuple[int, int] | None:
     """Return the ports of the broker to start, or None if none is needed or the environment names one."""
     if options.queue != "kafka" or "PENSTOCK_KAFKA_BOOTSTRAP" in os.environ:
         return None
     stores.require_kafka()
-    return _free_port(), _free_port()
+    return ports.take(), ports.take()
 
 
 def _print(text: str) -> None:
@@ -289,10 +296,3 @@ def _aof_notice(lines: list[str]) -> str:
 
 def _penstock() -> str:
     return str(Path(sys.executable).parent / "penstock")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -96,6 +96,7 @@ def test_every_limit_of_a_rule_is_shown(up: Up, tmp_path: Path) -> None:
     shown = {name: cells[2] for name, cells in rows(explained).items()}
     assert shown.items() >= {"user": "9/s", "user:2": "1000/d", "user:concurrency": "2 at once"}.items()
     assert "decision: forward" in explained
+    up.penstock("rules", "delete", "at-once")
 
 
 def test_a_rule_edited_into_nonsense_changes_nothing_and_is_reported(up: Up, tmp_path: Path) -> None:

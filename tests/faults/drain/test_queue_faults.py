@@ -76,7 +76,7 @@ class Traffic:
             await self.once()
 
     async def once(self) -> None:
-        answer = await self._system.request("POST", "/more/0", "u", timeout=IN_TIME)
+        answer = await self._system.request("POST", f"/more/{self.deferred.total()}", "u", timeout=IN_TIME)
         self.deferred[answer.status] += 1
         if answer.status == 503:
             assert int(answer.headers["Retry-After"]) >= 1
