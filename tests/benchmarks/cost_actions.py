@@ -63,6 +63,9 @@ class Actions:
         await self._lease("settle", BATCH, self._succeed)
         await self._lease("extend", BATCH, self._extend)
         await self._lease("release", MAX_LEASED_AT_ONCE, self._flows.release)
+        for _ in range(FEW_CALLS):  # where a flow has one job, one call reclaims all that are in flight
+            await self.reclaim()
+            await self._lease("extend", BATCH, self._extend, 1)
         await self.reclaim()
         await self._lease("retry", 1, self._retry, CALLS)
         await self._lease("hold", 1, self._hold)
