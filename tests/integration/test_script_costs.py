@@ -26,7 +26,20 @@ JOBS = 30
 
 @pytest.fixture(scope="module")
 def growths(tmp_path_factory: pytest.TempPathFactory) -> list[Growth]:
-    return asyncio.run(_measured(tmp_path_factory.mktemp("costs")))
+    """What was measured. A step that is over a bound counts if another measurement, in another Redis, finds it too.
+
+    The machine's memory is slow at times, for a step in one measurement or another; a script that is slow always is.
+    """
+    first = asyncio.run(_measured(tmp_path_factory.mktemp("costs")))
+    if not any(_is_over(growth) for growth in first):
+        return first
+    print("measured again for", [growth for growth in first if _is_over(growth)])
+    second = {growth.step: growth for growth in asyncio.run(_measured(tmp_path_factory.mktemp("again")))}
+    return [second.get(growth.step, growth) if _is_over(growth) else growth for growth in first]
+
+
+def _is_over(growth: Growth) -> bool:
+    return growth.median_us > MOST_US or growth.factor > MOST_GROWTH
 
 
 async def _measured(folder: Path) -> list[Growth]:
