@@ -121,6 +121,9 @@ async def test_all_of_it_drains_in_order_at_its_limit_and_survives_a_change_to_b
         await eventually(blocked, 30, "both edges block")
         ended = await asyncio.gather(*(system.ended(job, "u") for job in jobs))
         assert {job["status"] for job in ended} == {"succeeded"}, "what was accepted before is sent"
-        targets = [arrival["target"] for arrival in await system.arrivals() if arrival["job"]]
+        arrivals = [arrival["target"] for arrival in await system.arrivals() if arrival["job"]]
+        targets = [
+            target for target in arrivals if target != "/"
+        ]  # what asked for the change may be deferred before it
         assert targets == [f"/work/{number}" for number in range(40)]
         assert_slots_within_rate(system.granted("user:u"), 20, 1)
