@@ -1,9 +1,9 @@
 """What a flow's next jobs are charged for, how long that may let them wait, and the flow's backlog marker."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from app.limiter.algorithms import ALGORITHMS
-from app.limiter.keys import backlog_of, caller_backlog_of, live_counter
+from app.limiter.keys import backlog_of, caller_backlog_of, live_counter, rule_and_descriptor
 from app.limiter.policy import Charge, CostHeader, Policy
 from app.queue.flow_name import ChargedRule, own_rule, shared_with
 from app.rules.active import ActiveRule
@@ -46,6 +46,15 @@ def caller_of(flow: str) -> str:
 def own_marker(flow: str, rule: ActiveRule) -> str:
     """The backlog marker that a flow of this rule sets; empty where live requests may pass its jobs."""
     return "" if rule.overtaking else caller_marker(flow)
+
+
+def place_markers(flow: str, place_counters: Collection[str]) -> list[str]:
+    """The markers of counters of places that the flow's caller shares with others.
+
+    A place may be free long before the time until which a flow was marked as waiting for it.
+    """
+    caller = caller_of(flow)
+    return [backlog_of(one) for one in place_counters if rule_and_descriptor(one).partition("|")[2] != caller]
 
 
 def caller_marker(flow: str) -> str:

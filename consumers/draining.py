@@ -9,6 +9,7 @@ from app.queue.flow_leases import MAX_LEASED_AT_ONCE
 from app.queue.flows import Flows
 from app.queue.model import Lease, LeasedJob, TakenFlow, Wait
 from app.rules.active import ActiveRule
+from consumers.charges import place_markers
 from consumers.in_flight import InFlight
 from consumers.job_places import JobPlaces
 from consumers.pacing import Pacer
@@ -71,7 +72,8 @@ class Draining:
             wait_us = 0
         await self._flows.give_back(flow, replace(drained.wait, wait_us=wait_us))
         if drained.emptied_at_us and not missed and not drained.lost:
-            await self._slots.clear_markers([(flow.name, rule)], drained.emptied_at_us)
+            shared = place_markers(flow.name, drained.place_counters)
+            await self._slots.clear_markers([(flow.name, rule)], drained.emptied_at_us, shared)
 
     async def _lease_while_due(
         self, drained: "_Drained", rule: ActiveRule, pacer: Pacer, stopping: Callable[[], bool]
@@ -151,10 +153,20 @@ class _Drained:
     """How the draining of a flow ended: when to ask for more and for what it waits, or it was lost.
 
     `rests`: nothing of it can be leased now. `may_gain`: answers may give units back. `emptied_at_us`: when it was seen
-    without any job, by the queue's clock.
+    without any job, by the queue's clock. `place_counters`: where its jobs have places while they are in flight.
     """
 
-    __slots__ = ("ask_at_s", "asked_at_s", "emptied_at_us", "flow", "lost", "may_gain", "rests", "wait")
+    __slots__ = (
+        "ask_at_s",
+        "asked_at_s",
+        "emptied_at_us",
+        "flow",
+        "lost",
+        "may_gain",
+        "place_counters",
+        "rests",
+        "wait",
+    )
 
     def __init__(self, flow: TakenFlow) -> None:
         self.flow = flow
@@ -165,11 +177,12 @@ class _Drained:
         self.lost = False
         self.rests = False
         self.may_gain = False
+        self.place_counters: tuple[str, ...] = ()
 
     def observe_grant(self, grant: Grant) -> None:
         """Note when to ask for the slots after these, and what the flow waits for until then."""
         self.ask_at_s, self.asked_at_s, self.wait = grant.ask_at_s, grant.asked_at_s, grant.wait
-        self.may_gain = bool(grant.corrected)
+        self.may_gain, self.place_counters = bool(grant.corrected), grant.place_counters
 
     def observe(self, lease: Lease) -> None:
         """Note what the flow has after a lease; jobs on Kafka wait there without being due."""

@@ -195,7 +195,7 @@ class SlotSource:
     async def mark_waiting(self, flow: str, wait: Wait, at_us: int) -> None:
         """Say that a flow waits for a counter that other callers share, so that no live request of theirs passes it.
 
-        Only where the rule of the counter defers and lets nobody overtake. The marker fades when nobody waits any more.
+        Only where the rule of the counter defers and lets nobody overtake. The marker fades unless it is set again.
         """
         rule_id, _, descriptor = wait.counter.partition("|")
         if not wait.counter or descriptor == caller_of(flow):
@@ -203,11 +203,17 @@ class SlotSource:
         rule = await self._rules.by_id(rule_id)
         if rule is not None and rule.defers and not rule.overtaking:
             marker = backlog_of(live_counter(rule_id, descriptor))
-            await self._limiter.set_backlog_marker(marker, at_us, WAITING_MARKER_S + wait.wait_us / 1e6)
+            ttl_s = WAITING_MARKER_S + wait.wait_us / 1e6
+            await self._limiter.set_backlog_marker(marker, at_us, ttl_s, renewed=False)
 
-    async def clear_markers(self, flows: Collection[tuple[str, ActiveRule]], at_us: int) -> None:
-        """Say that flows of these rules have no jobs any more, as they were seen at `at_us`."""
-        markers = [marker for flow, rule in flows if (marker := own_marker(flow, rule))]
+    async def clear_markers(
+        self, flows: Collection[tuple[str, ActiveRule]], at_us: int, shared: Collection[str] = ()
+    ) -> None:
+        """Say that flows of these rules have no jobs any more, as they were seen at `at_us`.
+
+        `shared`: markers of counters that other callers share, for which none of these flows waits any more.
+        """
+        markers = [*(marker for flow, rule in flows if (marker := own_marker(flow, rule))), *shared]
         if markers:
             await self._limiter.clear_backlog_markers(markers, at_us)
 

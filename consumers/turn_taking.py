@@ -15,6 +15,7 @@ from app.queue.flow_leases import MAX_LEASED_AT_ONCE, MAX_TURNS
 from app.queue.flow_name import charged_rules
 from app.queue.flows import Flows
 from app.queue.model import FlowHead, Lease, LeasedJob, TakenRing, Wait
+from consumers.charges import place_markers
 from consumers.draining import LOOK_FOR_UNITS_US
 from consumers.in_flight import InFlight
 from consumers.job_places import JobPlaces
@@ -190,4 +191,6 @@ class TurnTaking:
             for turn in turns
             if turn.rule is not None and 0 < turn.slots >= turn.head.depth and turn.head.name not in waiting
         ]
-        await self._slots.clear_markers(emptied, lease.at_us)
+        granted = [(turn.head.name, turn.grant) for turn in turns if turn.grant is not None and not lease.heads]
+        shared = {marker for flow, grant in granted for marker in place_markers(flow, grant.place_counters)}
+        await self._slots.clear_markers(emptied, lease.at_us, shared)

@@ -67,7 +67,7 @@ def drain_counter(rule_id: str, descriptor: str) -> str:
 
 def backlog_of(counter: str) -> str:
     """The backlog marker beside a counter, which says that a flow that waits for the counter has jobs."""
-    return "backlog:" + counter.removeprefix("counter:").removesuffix(":drain")
+    return f"backlog:{{{rule_and_descriptor(counter)}}}"
 
 
 def backlog_markers(counter: str, descriptor: str, caller: str) -> tuple[str, ...]:

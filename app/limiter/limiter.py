@@ -59,8 +59,11 @@ class Limiter(Protocol):
         """The time in microseconds by the counters' clock."""
         ...
 
-    async def set_backlog_marker(self, marker: str, at_us: int, ttl_s: float) -> None:
-        """Set the backlog marker with this key for jobs that were seen waiting at `at_us`, by the queue's clock."""
+    async def set_backlog_marker(self, marker: str, at_us: int, ttl_s: float, *, renewed: bool = True) -> None:
+        """Set the backlog marker with this key for jobs that were seen waiting at `at_us`, by the queue's clock.
+
+        `renewed`: each live request that it refuses renews it.
+        """
         ...
 
     async def clear_backlog_markers(self, markers: Sequence[str], at_us: int) -> None:

@@ -105,9 +105,12 @@ class RedisLimiter:
         seconds, microseconds = await self._scripts.execute("", "TIME")
         return int(seconds) * 1_000_000 + int(microseconds)
 
-    async def set_backlog_marker(self, marker: str, at_us: int, ttl_s: float) -> None:
-        """Set the backlog marker with this key for jobs that were seen waiting at `at_us`, by the queue's clock."""
-        value, ttl_ms = marker_value(at_us, ttl_s)
+    async def set_backlog_marker(self, marker: str, at_us: int, ttl_s: float, *, renewed: bool = True) -> None:
+        """Set the backlog marker with this key for jobs that were seen waiting at `at_us`, by the queue's clock.
+
+        `renewed`: each live request that it refuses renews it.
+        """
+        value, ttl_ms = marker_value(at_us, ttl_s, renewed=renewed)
         await self._scripts.call("set_backlog_marker", [marker], [value, ttl_ms])
 
     async def clear_backlog_markers(self, markers: Sequence[str], at_us: int) -> None:

@@ -120,10 +120,10 @@ def acquire_turns_reply(turns: Sequence[TurnRequest], reply: list[int]) -> list[
     return answers
 
 
-def marker_value(at_us: int, ttl_s: float) -> tuple[str, int]:
-    """A marker's value and time to live in ms; the value begins with the latter, so that decisions can renew it."""
+def marker_value(at_us: int, ttl_s: float, *, renewed: bool = True) -> tuple[str, int]:
+    """A marker's value and time to live in ms. The value begins with the latter, or with 0 if no decision renews it."""
     ttl_ms = int(ttl_s * 1000)
-    return f"{ttl_ms} {at_us}", ttl_ms
+    return f"{ttl_ms if renewed else 0} {at_us}", ttl_ms
 
 
 def decide_reply(reply: list[int]) -> Verdict:

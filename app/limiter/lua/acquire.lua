@@ -3,7 +3,7 @@
 -- A slot is the earliest time from now + lead on at which every enforced quota permits a request. If a backlog marker
 -- stands that a quota must not pass, there is none.
 --
--- USES   _acquiring
+-- USES   _acquiring _markers
 -- KEYS   for each quota its counter; then the backlog markers of each quota, as many as its flags say; then the backlog
 --        marker to set, if any
 -- ARGV   1 n              the most slots to grant
@@ -39,8 +39,8 @@ local function backlog_at(markers)
     local marker = call('GET', KEYS[i])
     if marker then
       found = 1
-      if not peek then -- it must stand for as long as requests are deferred because of it
-        call('PEXPIRE', KEYS[i], (string.match(marker, '^(%d+)')))
+      if not peek then
+        renew_marker(KEYS[i], marker)
       end
     end
   end

@@ -2,7 +2,7 @@
 -- horizon. This script runs for nearly every request, so it knows only GCRA, writes the arithmetic out instead of calling
 -- functions, and makes its tables in their final size for up to two quotas.
 --
--- USES   _gcra
+-- USES   _gcra _markers
 -- KEYS   for each quota its counter; then the backlog markers of each quota, as many as its flags say
 -- ARGV   1 how many quotas; then for each quota five:
 --          parameters ("e_us burst window revision"), e_us, burst, cost,
@@ -26,8 +26,8 @@ local function has_backlog(markers)
   local found = false
   for key = last_marker + 1, last_marker + markers do
     local marker = stored[key]
-    if marker then -- it must stand for as long as requests are deferred because of it
-      redis.call('PEXPIRE', KEYS[key], (string.match(marker, '^(%d+)')))
+    if marker then
+      renew_marker(KEYS[key], marker)
       found = true
     end
   end
