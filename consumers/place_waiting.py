@@ -30,6 +30,8 @@ class PlaceWaiting:
         self._cache = cache
         self._waiting: TwoGenerationLRUCache[str, set[str]] = TwoGenerationLRUCache(CACHE_SIZE)
         self._freed_at_s: TwoGenerationLRUCache[str, float] = TwoGenerationLRUCache(CACHE_SIZE)
+        self._due: dict[str, set[str]] = {}
+        self._making_due: asyncio.Task[None] | None = None
 
     def add(self, flow: str, counter: str, since_s: float) -> bool:
         """A flow waits for a place at this counter, in its ring or by itself; False if one was free after `since_s`."""
@@ -52,17 +54,27 @@ class PlaceWaiting:
                     while True:
                         message = await channel.get_message(ignore_subscribe_messages=True, timeout=LONGEST_SILENCE_S)
                         if message is not None:
-                            await self.freed(rule_and_descriptor(message["data"].decode()))
+                            self.freed(rule_and_descriptor(message["data"].decode()))
             await asyncio.sleep(RECONNECT_PAUSE_S)
 
-    async def freed(self, counter: str) -> None:
-        """A place is free at this counter: `<rule>|<descriptor>`."""
+    def freed(self, counter: str) -> None:
+        """A place is free at this counter: `<rule>|<descriptor>`. What comes meanwhile is written together."""
         self._freed_at_s.put(counter, monotonic())
         waiting = self._waiting.get(counter)
         if not waiting:
             return
         self._waiting.put(counter, set())
+        self._due.setdefault(counter, set()).update(waiting)
+        if self._making_due is None:
+            self._making_due = asyncio.create_task(self._make_due())
+
+    async def _make_due(self) -> None:
         try:
-            await self._flows.make_due(counter, waiting)
-        except QueueUnavailable as error:  # they are due when a lease of a place has ended
-            log.warning("waiting_flows_not_woken", counter=counter, error=str(error))
+            while self._due:
+                due, self._due = self._due, {}
+                try:
+                    await self._flows.make_due(due)
+                except QueueUnavailable as error:  # they are due when a lease of a place has ended
+                    log.warning("waiting_flows_not_woken", counters=len(due), error=str(error))
+        finally:
+            self._making_due = None

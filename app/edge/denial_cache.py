@@ -64,7 +64,9 @@ class DenialCache:
     def remember(self, results: Denial, key: tuple[str, ...], decided_at_s: float) -> None:
         """Keep these results of the counters if they are such a refusal; `decided_at_s` is when they were asked."""
         waits_s = [one.wait_us / 1e6 for one in results if one.state.refused]
-        if not waits_s or not all(one.match.rule.rejects and one.match.rule.stated_in is None for one in results):
+        if min(waits_s, default=0) <= 0 or not all(
+            one.match.rule.rejects and one.match.rule.stated_in is None for one in results
+        ):
             return
         # Until the first of the refusing rules allows it: from then on the refusal names fewer rules.
         until_s = decided_at_s + min(MAX_AGE_S, *waits_s)

@@ -30,9 +30,10 @@ class LimitCheck(NamedTuple):
     """What to check where these rules apply; `matches` are those that have a quota.
 
     `defers`: one of them defers; `always_defers`: whatever its quota says; `shadows`: one of them is a shadow rule.
-    `enforced`: a rule applies that is none. `blocking`: the rules that block the request, shadow rules last. `costed`:
-    one of them lets the request state what it costs; `corrected`: one of them lets the answer. `key`: names the
-    counters, and what is stated. `place_counters`: those at which the request has a place while it is in flight.
+    `enforced`: a rule applies that is none. `blocking`: the rules that block the request, shadow rules last.
+    `request_states_cost`, `answer_states_cost`: whether one of them lets the request, or the answer, state what it
+    costs. `key`: names the counters, and what is stated. `place_counters`: those at which the request has a place while
+    it is in flight.
     """
 
     matches: tuple[Match, ...]
@@ -43,8 +44,8 @@ class LimitCheck(NamedTuple):
     shadows: bool
     enforced: bool
     blocking: tuple[ActiveRule, ...]
-    costed: bool
-    corrected: bool
+    request_states_cost: bool
+    answer_states_cost: bool
     place_counters: tuple[str, ...]
 
 
@@ -81,7 +82,7 @@ class LimitChecker:
         if check is None:
             check = _check_of(matches)
             self._checks.put(matches, check)
-        return self._with_costs(matches, headers) if check.costed else check
+        return self._with_costs(matches, headers) if check.request_states_cost else check
 
     def _with_costs(self, matches: tuple[Match, ...], headers: Headers) -> LimitCheck:
         """The check for a request that may state what it costs."""
@@ -138,7 +139,7 @@ class LimitChecker:
 
         What a shadow rule refused was not charged, and what this edge counted alone stays as it is.
         """
-        if not check.corrected:
+        if not check.answer_states_cost:
             return None
         spent: list[Charge] = []
         if not any(one.state.local for one in results):
@@ -175,8 +176,8 @@ def _check_of(matches: tuple[Match, ...], costs: tuple[str, ...] = ()) -> LimitC
         shadows=any(match.rule.shadow for match in limiting),
         enforced=not all(match.rule.shadow for match in matches),
         blocking=tuple(sorted((match.rule for match in matches if match.rule.action == "block"), key=_is_shadow)),
-        costed=any(match.rule.cost_header for match in limiting),
-        corrected=any(charge.stated_in is not None for charge in quotas.charges),
+        request_states_cost=any(match.rule.cost_header for match in limiting),
+        answer_states_cost=any(charge.stated_in is not None for charge in quotas.charges),
         place_counters=tuple([charge.counter for charge in quotas.charges if charge.holds_place]),
     )
 

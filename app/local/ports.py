@@ -20,12 +20,13 @@ class FreePorts:
     def take(self) -> int:
         """The next free port. Raises OSError if there is none."""
         for port in self._ports:
-            if _is_free(port):
+            if is_free(port):
                 return port
         raise OSError(f"no port is free between {FIRST_PORT} and {LAST_PORT}")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of this machine now."""
     with socket.socket() as probe:
         try:
             probe.bind((HOST, port))

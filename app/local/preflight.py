@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.errors import StartupError
+from app.local.ports import HOST
 from app.settings import load_settings
 
-HOST = "127.0.0.1"
 LOCK_FILE = "lock"
 MIN_OPEN_FILES, WANTED_OPEN_FILES = 1024, 65_536
 """MongoDB and an edge with a few hundred clients each have that many files and connections open."""

@@ -15,9 +15,9 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from app.clients import MongoClient, mongo_client
 from app.errors import StartupError
 from app.local import binaries
+from app.local.ports import HOST
 from app.local.store_password import write_private
 
-HOST = "127.0.0.1"
 NOT_YET_INITIALIZED = 94
 START_TIMEOUT_S = 60.0
 QUEUE_MEMORY = "2gb"

@@ -16,7 +16,7 @@ from app.clients import mongodb
 from app.errors import StartupError
 from app.local import advice, binaries, preflight, stores
 from app.local.issuer import ISSUER, JWKS_PATH, KEY_FILE, ensure_key
-from app.local.ports import FreePorts
+from app.local.ports import HOST, FreePorts
 from app.local.process_spec import Advice, ProcessSpec
 from app.local.runtime import FILE as RUNTIME_FILE
 from app.local.runtime import remove_runtime, write_runtime
@@ -30,7 +30,6 @@ from app.rules.model import Rule
 from app.rules.store import RuleStore
 from app.settings import Settings, load_settings
 
-HOST = "127.0.0.1"
 IDENTITY_FILE = "identity.pem"
 LOG_FOLDER = "logs"
 FOLDERS = (LOG_FOLDER, "mongodb", "cache-redis", "queue-redis")

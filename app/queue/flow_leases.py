@@ -1,7 +1,7 @@
 """Leasing: workers take flows and rings that are due, lease their jobs, and give them back."""
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from time import monotonic
 from typing import NamedTuple
 
@@ -153,12 +153,15 @@ class FlowLeases(FlowOutcomes):
             page = flows[at : at + MAX_UNITS_AT_ONCE]
             await self._call("sent", keys.partition_of_flow(page[0], self._partitions), [token, *page])
 
-    async def make_due(self, counter: str, flows: Collection[str]) -> None:
-        """What these flows wait for at a counter has come early: they and the rings of the counter are due now."""
+    async def make_due(self, waiting: Mapping[str, Collection[str]]) -> None:
+        """What flows wait for at counters has come early: they and the rings of the counters are due now."""
         by_partition: dict[int, list[str]] = {}
-        for flow in flows:
-            units = by_partition.setdefault(keys.partition_of_flow(flow, self._partitions), [f"~{counter}"])
-            units.append(flow)
+        for counter, flows in waiting.items():
+            partitions = {keys.partition_of_flow(flow, self._partitions) for flow in flows}
+            for partition in partitions:
+                by_partition.setdefault(partition, []).append(f"~{counter}")
+            for flow in flows:
+                by_partition[keys.partition_of_flow(flow, self._partitions)].append(flow)
         for partition, units in by_partition.items():
             for at in range(0, len(units), MAX_UNITS_AT_ONCE):
                 await self._call("make_due", partition, units[at : at + MAX_UNITS_AT_ONCE])

@@ -5,21 +5,23 @@ holds an unescaped `&`. `rules:index` says which combinations of one value (`=`)
 a caller's rules are found in as many look-ups: at most 16 for each composite key type.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from app.identity.caller import Caller, claim_text
-from app.limiter.keys import escape, unescaped_name
+from app.limiter.keys import escape
 from app.rules.keys import PART_SEPARATOR, SECRET, WILDCARD
 from app.rules.lookup import ANY, COMPOSITE, HEADER, ONE, Key, KeyIndex
 
 
-def composite_keys(caller: Caller, index: KeyIndex) -> list[list[Key]]:
-    """The caller's keys, one list for each composite key type: first those of more parts, then by their texts."""
+def composite_keys(index: KeyIndex, value_of: Callable[[str], str | None]) -> list[list[Key]]:
+    """A caller's keys, one list for each composite key type: first those of more parts, then by their texts.
+
+    `value_of` says what counts the caller by a key type.
+    """
     by_kinds: dict[tuple[str, ...], list[Key]] = {}
     for pattern in index.of(COMPOSITE):
         parts = pattern.split(PART_SEPARATOR)
         kinds = tuple(part[:-1] for part in parts)
-        values = [_value(kind, caller) for kind in kinds]
+        values = [value_of(kind) for kind in kinds]
         if None not in values:
             key = _key(parts, [escape(value) for value in values if value is not None])
             by_kinds.setdefault(kinds, []).append(key)
@@ -40,28 +42,18 @@ def _shown(kind: str) -> str:
     return HEADER + kind.removeprefix(SECRET) if kind.startswith(f"{SECRET}:") else kind
 
 
-def _value(kind: str, caller: Caller) -> str | None:
-    family, _, name = kind.partition(":")
-    match family:
-        case "user":
-            return caller.subject
-        case "ip":
-            return caller.address
-        case "claim":
-            return claim_text(caller.claims.get(unescaped_name(name)))
-        case _:
-            return caller.header_keys.get(f"{family}:{unescaped_name(name)}")
+def composite_field(bucket_name: str, is_named: Callable[[str], bool]) -> str:
+    """The field of `rules:index` that counts each rule of a composite key's bucket.
 
-
-def composite_field(bucket_name: str) -> str:
-    """The field of `rules:index` that counts each rule of a composite key's bucket."""
+    `is_named` says whether a name follows the family of a key type.
+    """
     parts = bucket_name.removeprefix("rule:").split(PART_SEPARATOR)
-    return f"{COMPOSITE}:{PART_SEPARATOR.join(map(_pattern, parts))}"
+    return f"{COMPOSITE}:{PART_SEPARATOR.join(_pattern(part, is_named) for part in parts)}"
 
 
-def _pattern(part: str) -> str:
-    family, _, rest = part.partition(":")
-    if family in {"user", "ip"}:
-        return family + (ANY if rest == WILDCARD else ONE)
-    name, _, value = rest.partition(":")
-    return f"{family}:{name}{ANY if value == WILDCARD else ONE}"
+def _pattern(part: str, is_named: Callable[[str], bool]) -> str:
+    kind, _, value = part.partition(":")
+    if is_named(kind):
+        name, _, value = value.partition(":")
+        kind = f"{kind}:{name}"
+    return kind + (ANY if value == WILDCARD else ONE)

@@ -35,6 +35,12 @@ class KeyType(Protocol):
     """A regular expression for `key_type`."""
     example: str
     """How error messages write it."""
+    is_named: bool
+    """Whether a name follows the family, as in `claim:<name>`."""
+
+    def value(self, caller: Caller, name: str) -> str | None:
+        """What counts a caller; None where nothing does. `name` is empty where the key type has none."""
+        ...
 
     def normal_form(self, key_value: str) -> str:
         """A rule's `key_value`, which is not `*`, in the form in which callers are counted. Raises ValueError."""
@@ -51,13 +57,19 @@ class KeyType(Protocol):
 
 class _User:
     family = pattern = example = "user"
+    is_named = False
+
+    def value(self, caller: Caller, name: str) -> str | None:
+        """The subject of the token."""
+        return caller.subject
 
     def normal_form(self, key_value: str) -> str:
         """Any text may be a subject."""
         return key_value
 
     def keys(self, caller: Caller, index: KeyIndex) -> Iterable[Sequence[Key]]:
-        return () if caller.subject is None else (_exact_and_wildcard(self.family, caller.subject),)
+        subject = self.value(caller, "")
+        return () if subject is None else (_exact_and_wildcard(self.family, subject),)
 
     def index_fields(self, key: str) -> list[str]:
         return []
@@ -67,13 +79,18 @@ class _Claim:
     family = "claim"
     pattern = "claim:[A-Za-z0-9_][A-Za-z0-9_:/-]{0,127}"
     example = "claim:<name>"
+    is_named = True
+
+    def value(self, caller: Caller, name: str) -> str | None:
+        """The text of a claim of the token."""
+        return claim_text(caller.claims.get(name))
 
     def normal_form(self, key_value: str) -> str:
         """Any text may be a claim's value."""
         return key_value
 
     def keys(self, caller: Caller, index: KeyIndex) -> Iterable[Sequence[Key]]:
-        values = ((name, claim_text(caller.claims.get(name))) for name in index.of(self.family))
+        values = ((name, self.value(caller, name)) for name in index.of(self.family))
         return [_exact_and_wildcard(f"claim:{name}", value) for name, value in values if value is not None]
 
     def index_fields(self, key: str) -> list[str]:
@@ -85,9 +102,14 @@ class _Header:
 
     pattern = "header:[!#$%&'*+.^`|~0-9a-z-]{1,64}"
     example = "header:<name>"
+    is_named = True
 
     def __init__(self, family: str) -> None:
         self.family = family
+
+    def value(self, caller: Caller, name: str) -> str | None:
+        """The text of a header, or its hash."""
+        return caller.header_keys.get(f"{self.family}:{name}")
 
     def normal_form(self, key_value: str) -> str:
         """A value that a header can have."""
@@ -98,12 +120,12 @@ class _Header:
     def keys(self, caller: Caller, index: KeyIndex) -> Iterable[Sequence[Key]]:
         """The keys of each header that the caller sent: those of its hash, then those of its text."""
         by_name: dict[str, list[Key]] = {}
-        for family in (SECRET, self.family):
-            for used in index.of(family):
+        for of in (_SECRET_HEADER, self):
+            for used in index.of(of.family):
                 name, kind_of_rules = used[:-1], used[-1]
-                value = caller.header_keys.get(f"{family}:{name}")
+                value = of.value(caller, name)
                 if value is not None:
-                    by_name.setdefault(name, []).append(_header_key(family, name, value, kind_of_rules))
+                    by_name.setdefault(name, []).append(_header_key(of.family, name, value, kind_of_rules))
         return [by_name[name] for name in sorted(by_name)]
 
     def index_fields(self, key: str) -> list[str]:
@@ -113,6 +135,11 @@ class _Header:
 
 class _Ip:
     family = pattern = example = "ip"
+    is_named = False
+
+    def value(self, caller: Caller, name: str) -> str | None:
+        """The address as it is counted."""
+        return caller.address
 
     def normal_form(self, key_value: str) -> str:
         """An IPv4-mapped IPv6 address or network is the IPv4 one. IPv6 is counted by /64, so nothing finer applies."""
@@ -145,9 +172,14 @@ class _Ip:
         return [f"net{network.version}:{network.prefixlen}"]
 
 
+_SECRET_HEADER: Final = _Header(SECRET)
+"""What the keys of headers are called whose values are hashed; as a key type it is the other one."""
+
 KEY_TYPES: tuple[KeyType, ...] = (_User(), _Claim(), _Header(HEADER), _Ip())
 
 BY_FAMILY = {key_type.family: key_type for key_type in KEY_TYPES}
+
+_FAMILIES: Final[dict[str, KeyType]] = {**BY_FAMILY, SECRET: _SECRET_HEADER}
 
 PART_PATTERN = f"^({'|'.join(key_type.pattern for key_type in KEY_TYPES)})$"
 PATTERN = f"^({'|'.join(key_type.pattern for key_type in KEY_TYPES)}|{DEFAULT})$"
@@ -195,10 +227,15 @@ def normal_part(key_type: str, key_value: str) -> str:
 def index_fields(bucket_name: str) -> list[str]:
     """The fields of `rules:index` that count each rule of a bucket."""
     if PART_SEPARATOR in bucket_name:
-        return [composite_field(bucket_name)]
+        return [composite_field(bucket_name, lambda family: _FAMILIES[family].is_named)]
     _, family, key = bucket_name.split(":", 2)
-    key_type = _Header(SECRET) if family == SECRET else BY_FAMILY.get(family)
-    return [] if key_type is None else key_type.index_fields(key)
+    return _FAMILIES[family].index_fields(key) if family in _FAMILIES else []
+
+
+def value_of(kind: str, caller: Caller) -> str | None:
+    """What counts a caller by a key type as buckets write it (`claim:<name>`); None where nothing does."""
+    family, _, name = kind.partition(":")
+    return _FAMILIES[family].value(caller, unescaped_name(name))
 
 
 def _network_key(network: str, length: int) -> Key:

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from app.identity.caller import Caller
 from app.rules.active import ActiveRule
 from app.rules.composite_keys import composite_keys
-from app.rules.key_types import DEFAULT, KEY_TYPES, WILDCARD_RANK, counted_by_default
+from app.rules.key_types import DEFAULT, KEY_TYPES, WILDCARD_RANK, counted_by_default, value_of
 from app.rules.keys import bucket
 from app.rules.lookup import COMPOSITE, Key, KeyIndex
 
@@ -51,7 +52,7 @@ class CallerKeys:
 
 def caller_keys(caller: Caller, index: KeyIndex) -> CallerKeys:
     """Every key whose rules may apply to this caller."""
-    composite = composite_keys(caller, index) if index.of(COMPOSITE) else ()
+    composite = composite_keys(index, partial(value_of, caller=caller)) if index.of(COMPOSITE) else ()
     plain = [keys for key_type in KEY_TYPES for keys in key_type.keys(caller, index)]
     by_type = tuple([tuple(keys) for keys in (*composite, *plain)])
     default = Key(DEFAULT_BUCKET, counted_by_default(caller), WILDCARD_RANK)

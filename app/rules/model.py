@@ -41,14 +41,11 @@ MAX_NAME_LENGTH = 256
 
 MAX_HEADROOM_MS = 60_000
 
-
 MAX_FURTHER_LIMITS = 7
 """How many limits a rule may have beside its first: each is a counter that every decision reads."""
 
-
 PLAIN_SECRETS = "plain_secrets"
 """In the context of a validation: whether the value of a secret header may still be plain."""
-
 
 Action = Literal["limit", "block", "allow", "defer"]
 WITHOUT_QUOTA: frozenset[Action] = frozenset({"block", "allow"})
@@ -82,8 +79,8 @@ class Rule(StrictModel):
     action: Action = "limit"
     """What the rule does with a request. `limit`: it applies the limit. `block`: it answers 403. `allow`: it exempts
     the request from every rule of a lower `priority`, of any key type. `defer`: it stores the request and answers 202,
-    also within the limit, and sends it at that limit. `block` and `allow` have no `limits`, `on_limit`, `drain` and
-    `queue`, and their other fields of a limit are without effect.
+    also within the limit, and sends it at that limit. `block` and `allow` have no `limits`, `concurrency`,
+    `on_limit`, `drain` and `queue`, and their other fields of a limit are without effect.
     """
     limit: LimitUnits | None = None
     """Units per window, at most one for each microsecond. Required, unless `action` is `block` or `allow`, or

@@ -89,7 +89,7 @@ class Actions:
             for flow in taken:
                 await self._flows.give_back(flow, Wait(int(FOREVER_S * 1e6)))
             names = [flow.name for flow in taken]
-            await self._measure("make due", [partial(self._flows.make_due, f"{ANOTHER_RULE}|user:all", names)])
+            await self._measure("make due", [partial(self._flows.make_due, {f"{ANOTHER_RULE}|user:all": names})])
 
     async def take_turns(self) -> None:
         """Take many rings, and give the next flow of each its turn."""

@@ -16,12 +16,16 @@ from app.limiter.keys import PLACES_FREED
 from app.limiter.places import Places
 from app.limiter.policy import LEASE_S
 from app.limiter.redis_limiter import RedisLimiter
+from app.queue.flows import Flows
+from app.queue.model import Wait
 from app.redis_wire.scripts import Scripts
 from app.rules.active import ActiveRule
 from app.rules.match import Match
 from app.rules.model import parse_rule
 from app.settings import Settings
+from consumers.place_waiting import PlaceWaiting
 from tests.support.edge_in_process import EVERY_USER, OK, Edge, Exchange, edge_running, in_force
+from tests.support.flow_steps import accepted, active, deferral, take
 from tests.support.waiting import eventually
 
 PLACES = "counter:{busy|user:u}:places"
@@ -248,6 +252,26 @@ async def test_who_waits_for_a_place_is_told_once_one_is_free(
         message = await channel.get_message(timeout=5)
         assert message is not None
         assert message["data"] == PLACES.encode()
+
+
+async def test_many_flows_are_woken_together(flows: Flows, cache: Redis, queue: Redis) -> None:
+    """Each write of the queue waits for the disk: a thousand places that are free at once are not a thousand writes."""
+    waiting = PlaceWaiting(flows, cache)
+    await accepted(flows, deferral(rule=active(), user="u0"))
+    [flow] = await take(flows)
+    await flows.give_back(flow, Wait(3_600_000_000, f"r|user:u{0}", for_place=True))
+    for number in range(1000):
+        assert waiting.add(f"r|user:u{number}", f"r|user:u{number}", 0.0)
+    before = await commands(queue, "evalsha")
+    for number in range(1000):
+        waiting.freed(f"r|user:u{number}")
+
+    async def is_due() -> bool:
+        return [unit.name for unit in await take(flows)] == [flow.name]
+
+    await eventually(is_due, 30, "the one that is there is due")
+    assert await commands(queue, "evalsha") - before < 40
+    assert not waiting.add(flow.name, "r|user:u0", 0.0), "a place was free since it asked"
 
 
 async def test_a_worker_gets_as_many_slots_as_there_are_places(limiter: RedisLimiter, cache: Redis) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.benchmarks import queue_steps, stores
 from tests.benchmarks.population import Population
+from tests.support.populations import Bring, filled
 
 pytestmark = pytest.mark.plain  # tests/benchmarks/cost_meter.py says why
 
@@ -31,20 +32,12 @@ async def _from_kafka(population: Population) -> str:
 
 @pytest.mark.parametrize("in_flows", [False, True], ids=["one flow", "a flow each"])
 @pytest.mark.parametrize("bring", [_waiting, _from_kafka])
-def test_copies_are_written_as_jobs_are(
-    bring: Callable[[Population], Awaitable[str]], in_flows: bool, tmp_path: Path
-) -> None:
+def test_copies_are_written_as_jobs_are(bring: Bring, in_flows: bool, tmp_path: Path) -> None:
     async def check() -> None:
         async with stores.queue_only(tmp_path) as (url, _):
             population = Population.on(url)
             found = []
-            for copied in (False, True):
-                await population.begin(queue_steps.user_rule(), JOBS if in_flows else 1)
-                if copied:
-                    await population.multiply(await bring(population), JOBS, in_flows=in_flows)
-                else:
-                    for _ in range(JOBS):
-                        await bring(population)
+            async for copied in filled(population, bring, JOBS, in_flows=in_flows):
                 found.append(await _content(population, _owners(population, copied=copied)))
             await population.aclose()
             assert found[0] == found[1]

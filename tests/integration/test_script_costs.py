@@ -5,7 +5,6 @@ Costs are CPU time that Redis says it has used, not the wall clock, so other pro
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from tests.benchmarks import queue_steps, stores
 from tests.benchmarks.cost_meter import Growth, compare, scripts_of
 from tests.benchmarks.cost_situations import MOST_GROWTH, MOST_US, measure
 from tests.benchmarks.population import Population
+from tests.support.populations import Bring, filled
 
 pytestmark = [
     pytest.mark.plain,  # tests/benchmarks/cost_meter.py says why
@@ -77,22 +77,14 @@ async def _from_kafka(population: Population) -> str:
 
 @pytest.mark.parametrize("in_flows", [False, True], ids=["one flow", "a flow each"])
 @pytest.mark.parametrize("bring", [_waiting, _returned, _abandoned, _from_kafka])
-def test_copied_jobs_end_as_others_do(
-    bring: Callable[[Population], Awaitable[str]], in_flows: bool, tmp_path: Path
-) -> None:
+def test_copied_jobs_end_as_others_do(bring: Bring, in_flows: bool, tmp_path: Path) -> None:
     """What is measured would not count if copies were not in the state of the job that was copied."""
 
     async def check() -> None:
         async with stores.queue_only(tmp_path) as (url, _):
             population = Population.on(url)
             left = []
-            for copied in (False, True):
-                await population.begin(queue_steps.user_rule(), JOBS if in_flows else 1)
-                if copied:
-                    await population.multiply(await bring(population), JOBS, in_flows=in_flows)
-                else:
-                    for _ in range(JOBS):
-                        await bring(population)
+            async for _ in filled(population, bring, JOBS, in_flows=in_flows):
                 left.append(await _left_when_all_have_ended(population))
             await population.aclose()
             assert left[0] == left[1]

@@ -2,14 +2,14 @@
 
 import fcntl
 import os
-import socket
 import tempfile
 from functools import cache
 from itertools import count, cycle
 from pathlib import Path
 from typing import IO
 
-HOST = "127.0.0.1"
+from app.local.ports import is_free
+
 FIRST_PORT = 10_000
 BLOCK_PORTS = 200
 EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -41,7 +41,7 @@ class PortBlock:
     def __next__(self) -> int:
         for _ in range(BLOCK_PORTS):
             port = next(self._ports)
-            if _is_free(port):
+            if is_free(port):
                 return port
         raise RuntimeError(f"no port is free from {self._first} to {self._first + BLOCK_PORTS - 1}")
 
@@ -62,12 +62,3 @@ def _first_free_block(folder: Path) -> tuple[int, IO[str]]:
 
 def _first_ephemeral_port() -> int:
     return int(EPHEMERAL.read_text().split()[0]) if EPHEMERAL.exists() else 32_768
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True

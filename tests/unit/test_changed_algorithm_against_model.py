@@ -10,16 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from app.limiter.policy import Charge, Policy
-from app.limiter.script_calls import (
-    LEFT_TO_ACQUIRE,
-    AcquireOptions,
-    acquire_call,
-    acquire_reply,
-    decide_call,
-    decide_reply,
-)
-from app.redis_wire.scripts import Script, source
-from tests.support.script_clock import START_US, with_clock
+from tests.support.clocked_limiter import ClockedLimiter
+from tests.support.script_clock import START_US
 
 COUNTER = "counter:{r|user:a}"
 GCRA, SLIDING = "gcra", "sliding_window"
@@ -100,7 +92,7 @@ class ChangingMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.client.flushall()
-        self.scripts = {name: with_clock(source("app.limiter", name)) for name in ("decide", "acquire")}
+        self.limiter = ClockedLimiter(self.client)
         self.policies = [Policy(5, 1.0, 5, 1, GCRA)]
         self.model = Model(START_US, self.policies[0])
 
@@ -130,26 +122,8 @@ class ChangingMachine(RuleBasedStateMachine):
         assert remaining == self.model.remaining()
 
     def ask_redis(self, charge: Charge) -> tuple[bool, int]:
-        now = self.model.now
-        self.client.hset("test:clock", mapping={"s": now // SECOND_US, "us": now % SECOND_US})
-        if charge.policy.algorithm == GCRA:
-            reply = self.call("decide", decide_call(Script(self.scripts["decide"]), [charge]))
-            if reply[0] != LEFT_TO_ACQUIRE:
-                verdict = decide_reply(reply)
-                return verdict.allowed, verdict.states[0].remaining
-        acquired = acquire_reply(
-            self.call("acquire", acquire_call(Script(self.scripts["acquire"]), [charge], AcquireOptions()))
-        )
-        return len(acquired.waits_us) == 1, acquired.states[0].remaining
-
-    def call(self, name: str, packed: bytes) -> list[int]:
-        self.client.script_load(self.scripts[name])
-        words = packed.split(b"\r\n")[2::2]
-        reply: list[int] = self.client.evalsha(words[1].decode(), int(words[2]), *words[3:])
-        for key in self.client.keys("counter:*"):  # Redis's own clock is not the test's
-            assert self.client.pttl(key) != 0
-            self.client.persist(key)
-        return reply
+        verdict = self.limiter.decide([charge], self.model.now)
+        return verdict.allowed, verdict.states[0].remaining
 
 
 def test_a_changed_algorithm_answers_as_the_model_does(redis_client: redis.Redis) -> None:

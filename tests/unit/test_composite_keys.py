@@ -1,5 +1,6 @@
 """Composite keys: one counter for each combination of values, found with few look-ups, and never mistaken."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from app.rules.active import ActiveRule, decode_active, encode_active
 from app.rules.composite_keys import composite_keys
 from app.rules.header_values import header_values, secret_headers, used_headers
 from app.rules.key_headers import KeyHeaders
-from app.rules.key_types import index_fields
+from app.rules.key_types import index_fields, value_of
 from app.rules.lookup import KeyIndex
 from app.rules.match import CandidateRules, caller_keys
 from app.rules.model import Rule, parse_rule, to_json
@@ -192,7 +193,7 @@ def test_a_caller_has_at_most_sixteen_keys_of_one_type() -> None:
     ]
     others = [rule(f"o{n}", key_type=kinds, key_value=[f"u{n}", "*", "*", "*"]) for n in range(50)]
     caller = Caller("u", "iss", {"a": "1", "b": "2"}, "10.1.2.3")
-    [keys] = composite_keys(caller, index_of(*rules, *others))
+    [keys] = composite_keys(index_of(*rules, *others), partial(value_of, caller=caller))
     assert len(keys) == len({key.bucket for key in keys}) == 16
     assert {key.descriptor for key in keys} == {"claim:a:1&claim:b:2&ip:10.1.2.3&user:u"}
     assert {key.bucket for key in keys} == {bucket_of(one) for one in rules}

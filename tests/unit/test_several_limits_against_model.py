@@ -9,23 +9,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from app.decision import Quotas, quotas_of
-from app.limiter.policy import Policy, QuotaState
-from app.limiter.script_calls import (
-    LEFT_TO_ACQUIRE,
-    AcquireOptions,
-    acquire_call,
-    acquire_reply,
-    decide_call,
-    decide_reply,
-)
-from app.redis_wire.scripts import Script, source
+from app.decision import quotas_of
+from app.limiter.policy import Policy
 from app.rules.active import ActiveRule
 from app.rules.match import Match
 from app.rules.model import parse_rule
-from tests.support.script_clock import START_US, with_clock
+from tests.support.clocked_limiter import ClockedLimiter
+from tests.support.script_clock import START_US
 
-SECOND_US = 1_000_000
 WINDOWS_S = (0.5, 1.0, 10.0, 60.0)
 
 
@@ -86,9 +77,7 @@ class Limits(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.client.flushall()
-        self.scripts = {name: with_clock(source("app.limiter", name)) for name in ("decide", "acquire")}
-        for script in self.scripts.values():
-            self.client.script_load(script)
+        self.limiter = ClockedLimiter(self.client)
         self.revision = 1
         self.limits = [(5, 1.0, 5)]
         self.model = Model()
@@ -114,32 +103,13 @@ class Limits(RuleBasedStateMachine):
         if active.policies[0].revision > max(limit.policy.revision for limit in self.model.limits.values()):
             self.model.change(active.policies)
         quotas = quotas_of([Match(active, "user:a")])
-        allowed, states = self.ask_redis(quotas)
-        assert allowed == self.model.decide(cost)
-        for policy, state in zip(quotas.policies, states, strict=True):
+        verdict = self.limiter.decide(quotas.charges, self.model.now)
+        assert verdict.allowed == self.model.decide(cost)
+        for policy, state in zip(quotas.policies, verdict.states, strict=True):
             limit = self.model.limits[policy.window_s]
             left = limit.policy.burst - limit.owed_units(self.model.now)
             assert abs(state.remaining - max(0, math.floor(left + 1e-6))) == 0
             assert abs(state.wait_us - limit.wait_us(self.model.now, cost)) <= 2
-
-    def ask_redis(self, quotas: Quotas) -> tuple[bool, tuple[QuotaState, ...]]:
-        now = self.model.now
-        self.client.hset("test:clock", mapping={"s": now // SECOND_US, "us": now % SECOND_US})
-        reply = self.call(decide_call(Script(self.scripts["decide"]), quotas.charges))
-        if reply[0] != LEFT_TO_ACQUIRE:
-            verdict = decide_reply(reply)
-            return verdict.allowed, verdict.states
-        packed = acquire_call(Script(self.scripts["acquire"]), quotas.charges, AcquireOptions())
-        acquired = acquire_reply(self.call(packed))
-        return len(acquired.waits_us) == 1, acquired.states
-
-    def call(self, packed: bytes) -> list[int]:
-        words = packed.split(b"\r\n")[2::2]
-        reply: list[int] = self.client.evalsha(words[1].decode(), int(words[2]), *words[3:])
-        for key in self.client.keys("counter:*"):  # Redis's own clock is not the test's
-            assert self.client.pttl(key) != 0
-            self.client.persist(key)
-        return reply
 
 
 def test_several_limits_answer_as_the_model_does(redis_client: redis.Redis) -> None:
