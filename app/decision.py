@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.limiter.keys import backlog_markers, live_counter
 from app.limiter.policy import Charge, Policy, QuotaState, Verdict
@@ -100,6 +100,34 @@ def frozen_charges(by: Match, matches: Sequence[Match]) -> tuple[FrozenCharge, .
 def evaluate(quotas: Quotas, verdict: Verdict) -> tuple[RuleResult, ...]:
     """Pair each quota with its state; both come in the same order."""
     return tuple([_new(RuleResult, one) for one in zip(quotas.matches, quotas.policies, verdict.states, strict=True)])
+
+
+def results_of(match: Match, results: Sequence[RuleResult]) -> list[RuleResult]:
+    """The results of one rule's quotas, in the order in which the rule has them."""
+    return sorted([one for one in results if one.match is match], key=_name)
+
+
+def _name(result: RuleResult) -> str:
+    return result.policy.name
+
+
+def quota_fields(one: RuleResult) -> dict[str, Any]:
+    """A quota and what is left of it, as both APIs show it."""
+    policy = one.policy
+    return {
+        "policy": policy.name,
+        "limit": policy.limit,
+        "window_seconds": None if policy.limits_concurrency else policy.window_s,
+        "headroom_ms": policy.headroom_ms,
+        "burst": policy.burst,
+        "algorithm": policy.algorithm,
+        "cost": cost_of(one.match, policy),
+        "on_limit": one.match.rule.on_limit,
+        "remaining": one.state.remaining,
+        "in_flight": policy.limit - one.state.remaining if policy.limits_concurrency else None,
+        "wait_seconds": one.wait_us / 1e6,
+        "backlog": one.state.backlog,
+    }
 
 
 _new = tuple.__new__  # the generated constructor of a named tuple calls it too, but takes several times as long

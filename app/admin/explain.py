@@ -10,7 +10,7 @@ from app.admin.auth import AsViewer
 from app.admin.bodies import body_as
 from app.admin.dependencies import AdminPartsOf
 from app.admin.schemas import BODY_PROBLEMS, COMMON_PROBLEMS
-from app.decision import Defer, Reject, RuleResult, cost_of, decide, evaluate, quotas_of
+from app.decision import Defer, Reject, RuleResult, decide, evaluate, quota_fields, quotas_of, results_of
 from app.errors import InvalidInput
 from app.identity.addresses import counted_as, parse_address
 from app.identity.caller import Caller
@@ -115,26 +115,7 @@ def _rows(match: Match, results: Sequence[RuleResult]) -> list[dict[str, Any]]:
         "shadow": rule.shadow,
         "refuses": rule.blocks,
     }
-    return [fields | _limit_fields(result) for result in results if result.match is match] or [fields]
-
-
-def _limit_fields(result: RuleResult) -> dict[str, Any]:
-    rule, policy = result.match.rule, result.policy
-    return {
-        "policy": policy.name,
-        "refuses": result.refuses,
-        "limit": policy.limit,
-        "window_seconds": None if policy.limits_concurrency else policy.window_s,
-        "headroom_ms": policy.headroom_ms,
-        "burst": policy.burst,
-        "algorithm": policy.algorithm,
-        "cost": cost_of(result.match, policy),
-        "on_limit": rule.on_limit,
-        "remaining": result.state.remaining,
-        "in_flight": policy.limit - result.state.remaining if policy.limits_concurrency else None,
-        "wait_seconds": result.wait_us / 1e6,
-        "backlog": result.state.backlog,
-    }
+    return [fields | quota_fields(one) | {"refuses": one.refuses} for one in results_of(match, results)] or [fields]
 
 
 def _decision_fields(matches: Sequence[Match], results: Sequence[RuleResult]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.decision import RuleResult, cost_of, evaluate, quotas_of
+from app.decision import RuleResult, evaluate, quota_fields, quotas_of, results_of
 from app.edge.documents import ALWAYS, Limits
 from app.edge.routes.dependencies import CallerOf, PartsOf
 from app.rules.cost import with_stated_costs
@@ -43,22 +43,4 @@ async def get_limits(
 def _rows(match: Match, results: Sequence[RuleResult]) -> list[dict[str, Any]]:
     """One for each limit of the rule, and one if it has none."""
     fields: dict[str, Any] = {"rule_id": match.rule.rule_id, "action": match.rule.action}
-    return [fields | _limit_fields(result) for result in results if result.match is match] or [fields]
-
-
-def _limit_fields(one: RuleResult) -> dict[str, Any]:
-    rule, policy = one.match.rule, one.policy
-    return {
-        "policy": policy.name,
-        "limit": policy.limit,
-        "window_seconds": None if policy.limits_concurrency else policy.window_s,
-        "headroom_ms": policy.headroom_ms,
-        "burst": policy.burst,
-        "algorithm": policy.algorithm,
-        "cost": cost_of(one.match, policy),
-        "on_limit": rule.on_limit,
-        "remaining": one.state.remaining,
-        "in_flight": policy.limit - one.state.remaining if policy.limits_concurrency else None,
-        "wait_seconds": one.wait_us / 1e6,
-        "backlog": one.state.backlog,
-    }
+    return [fields | quota_fields(one) for one in results_of(match, results)] or [fields]
