@@ -10,9 +10,9 @@ import httpx
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from app.admin.application import build_admin
-from app.admin.dependencies import AdminParts
-from app.admin.operator_authenticator import OperatorAuthenticator
+from app.admin.operators import OperatorAuthenticator
+from app.admin.rest.application import build_admin
+from app.admin.rest.dependencies import AdminParts
 from app.clients import (
     cache_redis,
     counter_scripts,

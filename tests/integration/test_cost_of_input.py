@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from app.admin.bodies import MAX_BODY_BYTES
+from app.admin.rest.bodies import MAX_BODY_BYTES
 from app.settings import Settings
 from sync.publisher import Publisher
 from tests.support.admin_in_process import Admin

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 from redis.asyncio import Redis
 
-from app.admin.application import build_admin
-from app.admin.dependencies import AdminParts
-from app.admin.operator_authenticator import OperatorAuthenticator
+from app.admin.operators import OperatorAuthenticator
+from app.admin.rest.application import build_admin
+from app.admin.rest.dependencies import AdminParts
 from app.clients import http_client, mongo_client
 from app.identity.tokens import TokenVerifier
 from app.limiter.redis_limiter import RedisLimiter

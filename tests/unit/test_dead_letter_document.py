@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.admin.dead_letters import DeadLetterDocument, _contents
+from app.admin.rest.dead_letters import DeadLetterDocument, _contents
 from app.jobs.model import StoredRequest, StoredResponse
 
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from app import errors
-from app.admin import dead_letters, drains, explain, rules
+from app.admin.rest import dead_letters, drains, explain, rules
 from app.edge.routes import health, jobs, jwks, limits
 from app.rules.model import parse_rule
 from scripts.reference_pages import pages

@@ -17,8 +17,8 @@ from httpx import ASGITransport, AsyncClient
 from jwt.algorithms import RSAAlgorithm
 from pydantic import HttpUrl
 
-from app.admin.auth import AsViewer
-from app.admin.operator_authenticator import OperatorAuthenticator
+from app.admin.operators import OperatorAuthenticator
+from app.admin.rest.auth import AsViewer
 from app.clients import http_client
 from app.errors import Unauthenticated, Unavailable
 from app.identity.issuer_keys import (

@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
-from app.admin.auth import AsOperator
-from app.admin.dependencies import AdminParts, AdminPartsOf
-from app.admin.operator_authenticator import Operator
-from app.admin.preconditions import Precondition, PreconditionOf
-from app.admin.rules import ObjectBody, rule_response, update_rule
-from app.admin.schemas import BODY_PROBLEMS, COMMON_PROBLEMS, DRAIN, rule_responses
+from app.admin.operators import Operator
+from app.admin.rest.auth import AsOperator
+from app.admin.rest.dependencies import AdminParts, AdminPartsOf
+from app.admin.rest.preconditions import Precondition, PreconditionOf
+from app.admin.rest.rules import ObjectBody, rule_response, update_rule
+from app.admin.rest.schemas import BODY_PROBLEMS, COMMON_PROBLEMS, DRAIN, rule_responses
 from app.errors import NotFound
 from app.queue.operations import PURGE_CURSOR
 from app.rules.field_types import RuleId

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.admin.operator_authenticator import OperatorAuthenticator
+from app.admin.operators import OperatorAuthenticator
 from app.limiter.limiter import Limiter
 from app.queue.operations import Operations
 from app.rules.bulk import BulkWriter

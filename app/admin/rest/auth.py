@@ -5,9 +5,8 @@ from typing import Annotated
 from fastapi import Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
-from app.admin.dependencies import AdminPartsOf
-from app.admin.operator_authenticator import ROLES, Operator
-from app.errors import Forbidden
+from app.admin.operators import ROLES, Operator
+from app.admin.rest.dependencies import AdminPartsOf
 
 SCHEME = HTTPBearer(
     scheme_name="operator",
@@ -21,12 +20,9 @@ async def require_role(
     scopes: SecurityScopes, request: Request, parts: AdminPartsOf, _: Annotated[object, Security(SCHEME)]
 ) -> Operator:
     """Return the operator if the role is high enough. Raises Unauthenticated, Forbidden, MalformedRequest."""
-    operator = await parts.authenticator.operator(request)
-    required = max(ROLES[name] for name in scopes.scopes)
-    if operator.role < required:
-        raise Forbidden(
-            f"This requires the role {required.name.lower()}; your token has the role {operator.role.name.lower()}."
-        )
+    authorization = [value for name, value in request.headers.raw if name == b"authorization"]
+    operator = await parts.authenticator.operator(authorization, "rest")
+    operator.require(max(ROLES[name] for name in scopes.scopes))
     return operator
 
 

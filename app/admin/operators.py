@@ -1,9 +1,9 @@
 """Who calls the admin API: the operator and the role that a bearer token names."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-
-from fastapi import Request
+from typing import Literal
 
 from app.errors import Forbidden, Unauthenticated
 from app.identity.tokens import TokenVerifier, bearer_token
@@ -18,35 +18,45 @@ class Role(IntEnum):
     ADMIN = 3
 
 
+Face = Literal["rest", "grpc"]
+
 ROLES = {role.name.lower(): role for role in Role}
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A verified caller of the admin API."""
+    """A verified caller of the admin API, and by which face of it the operator calls."""
 
     name: str
     role: Role
+    face: Face = "rest"
+
+    def require(self, role: Role) -> None:
+        """Check that the operator has this role or a higher one. Raises Forbidden."""
+        if self.role < role:
+            raise Forbidden(
+                f"This requires the role {role.name.lower()}; your token has the role {self.role.name.lower()}."
+            )
 
 
 class OperatorAuthenticator:
-    """Finds out which operator sent a request. Tokens have an audience of their own, PENSTOCK_ADMIN_AUDIENCE."""
+    """Finds out which operator calls, by either face. Tokens have an audience of their own, PENSTOCK_ADMIN_AUDIENCE."""
 
     def __init__(self, verifier: TokenVerifier, settings: Settings) -> None:
         self._verifier = verifier
         self._claim = settings.admin_role_claim
 
-    async def operator(self, request: Request) -> Operator:
-        """Return the operator that the token names.
+    async def operator(self, authorization: Iterable[bytes], face: Face) -> Operator:
+        """Return the operator that the token names. `authorization`: the values of all headers of this name.
 
         Raises Unauthenticated without a valid token, Forbidden for a token without a role, MalformedRequest, and
         Unavailable while the issuer's keys are unknown.
         """
-        token = bearer_token(value for name, value in request.headers.raw if name == b"authorization")
+        token = bearer_token(authorization)
         if token is None:
             raise Unauthenticated("A bearer token is required.")
         claims = await self._verifier.verify(token)
         role = claims.get(self._claim)
         if not isinstance(role, str) or role not in ROLES:
             raise Forbidden(f"The token has no role: its claim {self._claim!r} must be viewer, operator or admin.")
-        return Operator(claims["sub"], ROLES[role])
+        return Operator(claims["sub"], ROLES[role], face)

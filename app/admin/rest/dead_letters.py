@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.admin.auth import AsOperator, AsViewer
-from app.admin.bodies import body_as
-from app.admin.dependencies import AdminParts, AdminPartsOf
-from app.admin.operator_authenticator import Role
-from app.admin.schemas import BODY_PROBLEMS, COMMON_PROBLEMS
+from app.admin.operators import Role
+from app.admin.rest.auth import AsOperator, AsViewer
+from app.admin.rest.bodies import body_as
+from app.admin.rest.dependencies import AdminParts, AdminPartsOf
+from app.admin.rest.schemas import BODY_PROBLEMS, COMMON_PROBLEMS
 from app.errors import Conflict, NotFound
 from app.queue.operations import DeadLetter, DeadLetterDetails
 from app.queue.rule_replay import CURSOR

@@ -3,10 +3,10 @@
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from app.admin import dead_letters, documentation, drains, explain, rules
-from app.admin.bulk import bulk_schemas
-from app.admin.dependencies import AdminParts
-from app.admin.schemas import RULE_FIELDS, rule_schemas
+from app.admin.rest import dead_letters, documentation, drains, explain, rules
+from app.admin.rest.bulk import bulk_schemas
+from app.admin.rest.dependencies import AdminParts
+from app.admin.rest.schemas import RULE_FIELDS, rule_schemas
 from app.web.head_requests import HeadAsGetMiddleware
 from app.web.openapi import Components, DocumentedApi, schemas_of
 from app.web.problem_handlers import OnUnavailable, OwnHeadersMiddleware, add_problem_handlers

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from app.admin.auth import AsAdmin, AsViewer
-from app.admin.bodies import JSON, MERGE_PATCH, read_json
-from app.admin.bulk import BULK_RULES, BulkReport, outcome_fields, parse_bulk
-from app.admin.dependencies import AdminPartsOf
-from app.admin.preconditions import Precondition, PreconditionOf, PreconditionOfPut
-from app.admin.schemas import (
+from app.admin.rest.auth import AsAdmin, AsViewer
+from app.admin.rest.bodies import JSON, MERGE_PATCH, read_json
+from app.admin.rest.bulk import BULK_RULES, BulkReport, outcome_fields, parse_bulk
+from app.admin.rest.dependencies import AdminPartsOf
+from app.admin.rest.preconditions import Precondition, PreconditionOf, PreconditionOfPut
+from app.admin.rest.schemas import (
     BODY_PROBLEMS,
     COMMON_PROBLEMS,
     ETAG,

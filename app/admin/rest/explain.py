@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.admin.auth import AsViewer
-from app.admin.bodies import body_as
-from app.admin.dependencies import AdminPartsOf
-from app.admin.schemas import BODY_PROBLEMS, COMMON_PROBLEMS
+from app.admin.rest.auth import AsViewer
+from app.admin.rest.bodies import body_as
+from app.admin.rest.dependencies import AdminPartsOf
+from app.admin.rest.schemas import BODY_PROBLEMS, COMMON_PROBLEMS
 from app.decision import Defer, Reject, RuleResult, decide, evaluate, quota_fields, quotas_of, results_of
 from app.errors import InvalidInput
 from app.identity.addresses import counted_as, parse_address

@@ -1,0 +1,1 @@
+"""The REST face of the admin API: routes that call services, and nothing that decides."""

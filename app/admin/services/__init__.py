@@ -1,0 +1,1 @@
+"""What operators can do, as plain async classes: validation, authorization and errors, without any HTTP or gRPC."""
