@@ -1,6 +1,7 @@
 """What a flow's next jobs are charged for, how long that may let them wait, and the flow's backlog marker."""
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from app.limiter.algorithms import ALGORITHMS
 from app.limiter.keys import backlog_of, caller_backlog_of, live_counter, rule_and_descriptor
@@ -10,6 +11,18 @@ from app.rules.active import ActiveRule
 
 LONGEST_HORIZON_US = 4_000_000
 ASK_AGAIN_US = 1_000_000
+
+
+class ChargedLimit(NamedTuple):
+    """One limit that a flow's jobs are charged for: its counter's rule, in the revision that this worker knows."""
+
+    rule: ChargedRule
+    revision: int
+
+    @property
+    def counter(self) -> str:
+        """The counter as the queue names it, `<rule id>|<descriptor>`."""
+        return self.rule.counter
 
 
 def charge_for(counter: str, policy: Policy, cost: int, stated_in: CostHeader | None = None) -> Charge:
@@ -30,12 +43,12 @@ def believable_wait_us(wait_us: int, policy: Policy) -> int:
 
 
 def put_first(
-    counter: str, charged: Sequence[ChargedRule], charges: Sequence[Charge]
-) -> tuple[list[ChargedRule], list[Charge], int]:
+    counter: str, charged: Sequence[ChargedLimit], charges: Sequence[Charge]
+) -> tuple[list[ChargedLimit], list[Charge], int]:
     """Both lists with what is charged to this counter's rule in front, and how many quotas those are."""
     pairs = sorted(zip(charged, charges, strict=True), key=lambda pair: pair[0].counter != counter)
-    shared = sum(rule.counter == counter for rule in charged)
-    return [rule for rule, _ in pairs], [charge for _, charge in pairs], shared
+    shared = sum(limit.counter == counter for limit in charged)
+    return [limit for limit, _ in pairs], [charge for _, charge in pairs], shared
 
 
 def caller_of(flow: str) -> str:

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from app.errors import Unavailable
+from app.errors import RulesUnavailable, Unavailable
 from app.queue.flows import Flows
 from app.rules.cache import RuleCache
 
@@ -47,7 +47,16 @@ class Rescheduler:
         if self._all:
             self._changed |= await self._flows.rules()
             self._all = False
+        unread: dict[str, RulesUnavailable] = {}
         while self._changed:
-            rule_id = next(iter(self._changed))
-            await self._flows.reschedule(rule_id, await self._rules.by_id(rule_id))
-            self._changed.discard(rule_id)
+            rule_id = self._changed.pop()  # before the rule is read, so that a change in the meantime counts
+            try:
+                await self._flows.reschedule(rule_id, await self._rules.by_id(rule_id, latest=True))
+            except RulesUnavailable as error:
+                unread[rule_id] = error
+            except Unavailable:
+                self._changed |= {rule_id, *unread}
+                raise
+        self._changed |= unread.keys()
+        for error in unread.values():
+            raise error

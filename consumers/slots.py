@@ -11,13 +11,13 @@ from app.limiter.keys import backlog_of, live_counter
 from app.limiter.limiter import Limiter
 from app.limiter.places import Places
 from app.limiter.policy import Charge, Slots, TurnRequest
-from app.queue.flow_name import ChargedRule, charged_rules, decode_costs, own_rule
+from app.queue.flow_name import charged_rules, decode_costs, own_rule
 from app.queue.flows import Flows
 from app.queue.model import FlowHead, LeasedJob, Wait
 from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
 from app.settings import Settings
-from consumers.charges import believable_wait_us, caller_of, charge_for, own_marker, put_first
+from consumers.charges import ChargedLimit, believable_wait_us, caller_of, charge_for, own_marker, put_first
 from consumers.clock import CountersClock
 from consumers.lead_time import LeadTime
 
@@ -148,7 +148,7 @@ class SlotSource:
 
     def _grant(
         self,
-        charged: Sequence[ChargedRule],
+        charged: Sequence[ChargedLimit],
         charges: Sequence[Charge],
         slots: Slots,
         asked_at_s: float,
@@ -161,7 +161,7 @@ class SlotSource:
         for name in places:
             self._places.hold(place_counters, name)
         quotas = zip(charged, charges, slots.quota_waits_us, strict=True)
-        waits = _of_rules([_wait(rule, charge, wait_us) for rule, charge, wait_us in quotas])
+        waits = _of_rules([_wait(limit, charge, wait_us) for limit, charge, wait_us in quotas])
         longest = max(waits, key=_wait_us)
         is_believable = longest.wait_us == max(slots.quota_waits_us)
         next_wait_us = slots.next_wait_us if is_believable else longest.wait_us
@@ -178,18 +178,18 @@ class SlotSource:
             tuple([charge for charge in charges if charge.stated_in is not None]),
         )
 
-    async def _charges(self, head: FlowHead, rule: ActiveRule) -> tuple[list[ChargedRule], list[Charge]]:
+    async def _charges(self, head: FlowHead, rule: ActiveRule) -> tuple[list[ChargedLimit], list[Charge]]:
         """The flow's own quotas, then those of every other rule that its jobs are charged for and that is in force."""
         rules = charged_rules(head.name)
         costs = decode_costs(head.costs, len(rules))
         own = rules[0]
         charges = [charge_for(live_counter(*own), policy, costs[0], rule.stated_in) for policy in rule.drain_policies]
-        charged = [own] * len(charges)
+        charged = [ChargedLimit(own, rule.revision)] * len(charges)
         for other, cost in zip(rules[1:], costs[1:], strict=True):
             active = await self._rules.by_id(other.rule_id)
             if active is not None and not active.shadow:
                 charges += [charge_for(live_counter(*other), each, cost, active.stated_in) for each in active.policies]
-                charged += [other] * len(active.policies)
+                charged += [ChargedLimit(other, active.revision)] * len(active.policies)
         return charged, charges
 
     async def mark_waiting(self, flow: str, wait: Wait, at_us: int) -> None:
@@ -218,13 +218,14 @@ class SlotSource:
             await self._limiter.clear_backlog_markers(markers, at_us)
 
 
-def _wait(rule: ChargedRule, charge: Charge, wait_us: int) -> Wait:
+def _wait(limit: ChargedLimit, charge: Charge, wait_us: int) -> Wait:
     believable_us = wait_us  # what answers state may leave more to be paid than the policy lets anybody wait
     if charge.stated_in is None:
         believable_us = believable_wait_us(wait_us, charge.policy)
     if charge.holds_place:
-        return Wait(believable_us, rule.counter, for_place=True)
-    return Wait(believable_us, rule.counter, math.ceil(charge.policy.emission_interval_us * charge.cost))
+        return Wait(believable_us, limit.counter, for_place=True, revision=limit.revision)
+    interval_us = math.ceil(charge.policy.emission_interval_us * charge.cost)
+    return Wait(believable_us, limit.counter, interval_us, revision=limit.revision)
 
 
 def _of_rules(waits: Sequence[Wait]) -> tuple[Wait, ...]:

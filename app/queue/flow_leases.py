@@ -64,7 +64,7 @@ class FlowLeases(FlowOutcomes):
         n = min(n, MAX_LEASED_AT_ONCE)
         unit: tuple[Argument, ...] = (flow.name, flow.token, keep_us, next_us, 1)
         return await self._lease(
-            self._partition_of(flow), consumer, _LeaseRequest(n, (*unit, flow.name, n, flow.head.costs, -1, "", 0))
+            self._partition_of(flow), consumer, _LeaseRequest(n, (*unit, flow.name, n, flow.head.costs, -1, "", 0, ""))
         )
 
     async def lease_turns(
@@ -77,7 +77,7 @@ class FlowLeases(FlowOutcomes):
         arguments: list[Argument] = [ring.name, ring.token, keep_us, next_us, len(turns)]
         for turn in turns:
             wait = turn.elsewhere
-            elsewhere: tuple[Argument, ...] = (-1, "", 0) if wait is None else _wait_arguments(wait)
+            elsewhere: tuple[Argument, ...] = (-1, "", 0, "") if wait is None else _wait_arguments(wait)
             arguments += [turn.flow, turn.n, turn.costs, *elsewhere]
         weight = sum(turn.n for turn in turns) + min(ring.size, MAX_TURNS) // 2
         return await self._lease(ring.partition, consumer, _LeaseRequest(weight, tuple(arguments)))
@@ -172,4 +172,4 @@ class FlowLeases(FlowOutcomes):
 
 
 def _wait_arguments(wait: Wait) -> tuple[Argument, ...]:
-    return (wait.wait_us, wait.counter, wait.interval_us)
+    return (wait.wait_us, wait.counter, wait.interval_us, "" if wait.revision is None else wait.revision)

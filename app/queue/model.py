@@ -169,13 +169,15 @@ class Wait:
     """How long until a flow is worth a look, for which counter it waits, and how long a job takes there.
 
     `counter` is `<rule id>|<descriptor>`, empty if it waits for none. `for_place`: it waits until another request is no
-    longer in flight, which may be sooner.
+    longer in flight, which may be sooner. `revision` is that of the counter's rule as whoever says this knew it, None
+    where it does not matter: a flow is looked at again soon if the queue knows a later one.
     """
 
     wait_us: int
     counter: str = ""
     interval_us: int = 0
     for_place: bool = False
+    revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

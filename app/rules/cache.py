@@ -132,14 +132,19 @@ class RuleCache:
                 self._candidates_by_values.put((caller, values), (candidates, changes))
         return candidates
 
-    async def by_id(self, rule_id: str) -> ActiveRule | None:
-        """The rule with this id; None if it is deleted or disabled, or blocks or allows. Raises RulesUnavailable."""
+    async def by_id(self, rule_id: str, *, latest: bool = False) -> ActiveRule | None:
+        """The rule with this id; None if it is deleted or disabled, or blocks or allows.
+
+        Raises RulesUnavailable; with `latest` also where only an earlier version can be had now.
+        """
         name = _state_name(rule_id)
         for _ in range(MAX_MOVES):
             bucket = (await self._values([name]))[name]
+            rules: Sequence[ActiveRule] = () if bucket is None else (await self._values([bucket]))[bucket]
+            if latest and not all(self._is_fresh(one) for one in (name, bucket) if one is not None):
+                raise RulesUnavailable(f"The latest version of the rule {rule_id} can't be read now.", "stale")
             if bucket is None:
                 return None
-            rules: Sequence[ActiveRule] = (await self._values([bucket]))[bucket]
             for rule in rules:
                 if rule.rule_id == rule_id:
                     return rule if rule.has_quota else None

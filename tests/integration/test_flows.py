@@ -11,7 +11,7 @@ from app.errors import IdempotencyConflict
 from app.jobs.model import JobStatus, StoredResponse
 from app.queue import keys
 from app.queue.flows import Flows
-from app.queue.model import Enqueued, FrozenCharge, Settlement, TakenFlow
+from app.queue.model import Enqueued, FrozenCharge, Settlement, TakenFlow, Wait
 from app.queue.records import Records
 from tests.support.flow_steps import LEASE_US, accepted, active, deferral, give_back, ids, lease, pending, take
 
@@ -215,6 +215,35 @@ async def test_a_changed_rule_makes_all_its_waiting_flows_due(flows: Flows) -> N
     while taken := await take(flows):
         seen |= {flow.name for flow in taken}
     assert len(seen) == len(users)
+
+
+HOUR_US = 3_600_000_000
+
+
+async def test_a_flow_whose_rule_changed_while_a_worker_held_it_is_due_when_it_comes_back(flows: Flows) -> None:
+    """The worker asked for slots before the change: what it says of the wait is of the old rule."""
+    await accepted(flows, deferral())
+    [flow] = await take(flows)
+    await flows.reschedule("r", active(revision=2, drain=None))
+    await flows.give_back(flow, Wait(HOUR_US, "r|user:u", 1000, revision=2))
+    [flow] = await take(flows)
+    await flows.give_back(flow, Wait(HOUR_US, "r|user:u", 1000, revision=2))
+    assert await take(flows) == [], "once: now it is known to whom nothing has changed"
+
+
+async def test_a_flow_is_looked_at_again_if_it_waits_by_an_older_rule_than_the_queue_knows(flows: Flows) -> None:
+    """A worker that has not heard of the change takes the flow after another worker has rescheduled it."""
+    await accepted(flows, deferral())
+    await flows.reschedule("r", active(revision=2, drain=None))
+    [flow] = await take(flows)
+    await flows.give_back(flow, Wait(HOUR_US, "r|user:u", 1000, revision=1))
+    wait_s, _ = await flows.take(0, 10, LEASE_US)
+    assert wait_s is not None
+    assert wait_s <= 0.1
+    await asyncio.sleep(wait_s)
+    [flow] = await take(flows)
+    await flows.give_back(flow, Wait(HOUR_US, "r|user:u", 1000, revision=2))
+    assert await take(flows) == [], "by the latest rule it does wait"
 
 
 async def test_a_changed_rate_scales_what_a_flow_waits_for(flows: Flows) -> None:

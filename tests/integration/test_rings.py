@@ -105,6 +105,41 @@ async def test_who_comes_and_goes_gets_no_more_turns_than_those_who_stay(flows: 
     assert order.count("ann") == 3, order
 
 
+HOUR_US = 3_600_000_000
+
+
+async def test_a_ring_whose_rule_changed_while_a_worker_held_it_is_due_when_it_comes_back(flows: Flows) -> None:
+    ring = await ring_of(flows, ["ann", "bob"])
+    await flows.reschedule("r", shared(revision=2))
+    await flows.give_back(ring, Wait(HOUR_US, ring.counter, 1000, revision=2))
+    [ring] = [unit for unit in await take_units(flows, LONG_US) if isinstance(unit, TakenRing)]
+    await flows.give_back(ring, Wait(HOUR_US, ring.counter, 1000, revision=2))
+    assert await take_units(flows, LONG_US) == [], "once"
+
+
+async def test_a_ring_is_looked_at_again_if_it_waits_by_an_older_rule_than_the_queue_knows(flows: Flows) -> None:
+    ring = await ring_of(flows, ["ann", "bob"])
+    await flows.reschedule("r", shared(revision=2))
+    await flows.give_back(ring, Wait(0, ring.counter, 1000))
+    [ring] = [unit for unit in await take_units(flows, LONG_US) if isinstance(unit, TakenRing)]
+    await flows.give_back(ring, Wait(HOUR_US, ring.counter, 1000, revision=1))
+    wait_s, _ = await flows.take(0, 10, LONG_US)
+    assert wait_s is not None
+    assert wait_s <= 0.1
+
+
+async def test_a_flow_that_left_a_ring_by_an_older_rule_is_looked_at_and_comes_back(flows: Flows) -> None:
+    ring = await ring_of(flows, ["ann", "bob", "cleo"])
+    await flows.reschedule("r", shared(revision=2))
+    elsewhere = Wait(HOUR_US, "each|user:ann", 1000)
+    left = Turn(flow_of("ann"), 0, "-", elsewhere=elsewhere)
+    lease = await flows.lease_turns(ring, [left], consumer="c", keep_us=LONG_US)
+    assert lease is not None
+    assert names(lease) == ["bob", "cleo"]
+    await flows.take(0, 10, LONG_US)  # which makes her join again
+    assert names(await turn(flows, ring)) == ["bob", "cleo", "ann"]
+
+
 async def test_the_priority_of_a_ring_follows_that_of_its_rules(flows: Flows, queue: Redis) -> None:
     ring = await ring_of(flows, ["ann", "bob"])
     await flows.give_back(ring, Wait(3_600_000_000, ring.counter, 1000))

@@ -181,6 +181,25 @@ local function rest(flow)
   end
 end
 
+local SOON_US = 1000000
+
+-- When a unit is worth a look that says to wait until `due` for a counter. A rule that changed while a worker held the unit,
+-- or that the worker knows in an earlier revision than the flows do, says something else: it is looked at again.
+--
+-- revision: of the counter's rule as the worker knows it, '' where that does not matter; rescheduled: this field of its hash
+local function believable_due(counter, due, now, revision, rescheduled)
+  if rescheduled then
+    return now
+  end
+  if revision ~= '' and counter and due > now + SOON_US then
+    local known = call('HGET', rule_key(rule_of(counter)), 'revision')
+    if known and tonumber(revision) < tonumber(known) then
+      return now + LOOK_AGAIN_US
+    end
+  end
+  return due
+end
+
 -- A flow waits until `due`, for the counter that is named; in its ring where other flows are charged for it.
 local function wait_for(flow, counter, due, interval)
   if counter then

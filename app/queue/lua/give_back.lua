@@ -3,7 +3,8 @@
 --
 -- USES  _flows
 -- KEYS  1 the partition's prefix
--- ARGV  for each unit five: name, token, wait_us, the counter that the flow waits for (or ''), interval_us of that counter
+-- ARGV  for each unit six: name, token, wait_us, the counter that the flow waits for (or ''), interval_us of that counter,
+--       the revision of its rule that the caller knows (or '')
 -- RETURN for each unit 1, or 0 where another worker took it
 -- COST  O(log n) a unit, 128 units a call at most
 
@@ -11,7 +12,7 @@ local now = now_us()
 local reply = {}
 
 local function give_back(unit, due, counter, interval)
-  call('HDEL', flow_key(unit), 'token', 'held', 'next', 'unsent')
+  call('HDEL', flow_key(unit), 'token', 'held', 'next', 'unsent', 'rescheduled')
   if sub(unit, 1, 1) == '~' then
     call('HSET', flow_key(unit), 'interval', interval)
     call('ZADD', due_key(unit), int(due), unit)
@@ -29,12 +30,13 @@ local function give_back(unit, due, counter, interval)
   wait_for(unit, counter ~= '' and counter, due, interval)
 end
 
-for at = 1, #ARGV, 5 do
-  local unit, token, wait_us, counter, interval = unpack(ARGV, at, at + 4)
-  local of_unit, unsent = unpack(call('HMGET', flow_key(unit), 'token', 'unsent'))
+for at = 1, #ARGV, 6 do
+  local unit, token, wait_us, counter, interval, revision = unpack(ARGV, at, at + 5)
+  local of_unit, unsent, rescheduled = unpack(call('HMGET', flow_key(unit), 'token', 'unsent', 'rescheduled'))
   local is_held = of_unit == token
   if is_held then
-    give_back(unit, now + tonumber(wait_us), counter, interval)
+    local due = believable_due(counter ~= '' and counter, now + tonumber(wait_us), now, revision, rescheduled)
+    give_back(unit, due, counter, interval)
   elseif unsent and find(unsent, token, 1, true) == 1 then
     call('HDEL', flow_key(unit), 'unsent')
   end

@@ -9,15 +9,15 @@
 -- ARGV  1 lease, unique to this call   2 consumer   3 look: how many jobs of a flow to look at
 --       4 turns: how many flows of a ring to name
 --       then for each unit five: name, token, keep_us, next_us until it may go on after these jobs, how many flows; for
---       each of these flows six: name, n, the costs that slots were acquired for, wait_us (-1: its wait is the ring's), the
---       counter that it waits for (or ''), interval_us of that counter
+--       each of these flows seven: name, n, the costs that slots were acquired for, wait_us (-1: its wait is the ring's), the
+--       counter that it waits for (or ''), interval_us of that counter, the revision of its rule that the caller knows (or '')
 -- RETURN now_us, then for each unit 'lost', or 1 if a flow must take turns from now on, else 0; how many jobs, for each
 --        five: id, its flow, attempt, max_attempts, request; how many flows, of a ring its next ones, for each four: name,
 --        depth, same_cost, costs (describe in _flows.lua)
 -- COST  O(log n) a job, 128 jobs of 128 units a call at most; ends at most 63 jobs whose time is over
 
 local lease, consumer, look, turns = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local UNIT_FIELDS, FLOW_FIELDS = 5, 6
+local UNIT_FIELDS, FLOW_FIELDS = 5, 7
 -- How many jobs are read at once; and from how many ended ones on no more are, since an end costs more than a lease.
 local READ_AT_ONCE, EXPIRED_AT_ONCE = 32, 32
 local FEW = 4 -- ZPOPMIN is one command where the others are two, but it tells each job's score
@@ -184,7 +184,7 @@ local function read_turns(unit, wants)
   local counter, taken = sub(unit.name, 2), {}
   for i = 0, unit.count - 1 do
     local at = unit.first + i * FLOW_FIELDS
-    local flow, n, costs, wait_us, waits_for, interval = unpack(ARGV, at, at + FLOW_FIELDS - 1)
+    local flow, n, costs, wait_us, waits_for, interval, revision = unpack(ARGV, at, at + FLOW_FIELDS - 1)
     if call('ZSCORE', ring_key(counter), flow) then
       local slots, want = tonumber(n), nil
       if slots > 0 then
@@ -193,7 +193,9 @@ local function read_turns(unit, wants)
         push(wants, want)
         count_turns(flow, counter, slots)
       end
-      push(taken, { flow = flow, want = want, wait_us = tonumber(wait_us), waits_for = waits_for, interval = interval })
+      push(taken, {
+        flow = flow, want = want, wait_us = tonumber(wait_us), waits_for = waits_for, interval = interval, revision = revision,
+      })
     end
   end
   return taken
@@ -227,7 +229,9 @@ local function keep_ring(unit)
       leave_ring(turn.flow, counter)
     elseif turn.wait_us >= 0 and turn.waits_for ~= counter then
       leave_ring(turn.flow, counter)
-      wait_for(turn.flow, turn.waits_for, now + turn.wait_us, turn.interval)
+      local rescheduled = call('HDEL', flow_key(turn.flow), 'rescheduled') == 1
+      local at = believable_due(turn.waits_for, now + turn.wait_us, now, turn.revision, rescheduled)
+      wait_for(turn.flow, turn.waits_for, at, turn.interval)
     end
   end
   local flows = {}
