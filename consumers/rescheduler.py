@@ -58,5 +58,5 @@ class Rescheduler:
                 self._changed |= {rule_id, *unread}
                 raise
         self._changed |= unread.keys()
-        for error in unread.values():
-            raise error
+        for unread_error in unread.values():
+            raise unread_error
