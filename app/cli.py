@@ -4,27 +4,37 @@ import os
 import re
 import sys
 from datetime import timedelta
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.completion import shell_complete
 from typer.exceptions import TyperException
 
 from app.commands import dead_letters, drain, rules
 from app.commands.explain import explain
+from app.commands.groups import CommandGroup
 from app.commands.options import DEFAULT_DATA_DIR, DataDir, parse_claims
 from app.commands.status import status
 from app.errors import PenstockError, StartupError
 from app.process.listen import Listen
-from app.settings import QueueKind
+from app.queue_kind import QueueKind
 from app.web.excerpt import one_line
 
 MAX_MESSAGE_LENGTH = 2000
+COMPLETE_VARIABLE = "_PENSTOCK_COMPLETE"
 
 HELP = "Run the processes of Penstock, and manage rules, drain rates and dead letters."
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
+# Typer's own options for completion would make each start import pydantic, so `penstock completion` takes their place.
+app = typer.Typer(
+    cls=CommandGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=HELP,
+)
 
 OpsPort = Annotated[int, typer.Option(help="Port of /metrics and /healthz; 0 takes a free one.")]
 OpsHost = Annotated[
@@ -44,6 +54,8 @@ def run_command(arguments: list[str]) -> int:
     """Run a command and return its exit code. An error is printed as one line."""
     try:
         require_utf8(arguments)
+        if COMPLETE_VARIABLE in os.environ:  # a shell asks for completions
+            _know_shells()
         result = typer.main.get_command(app).main(arguments, prog_name="penstock", standalone_mode=False)
     except BrokenPipeError:  # what reads the output has ended, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -73,6 +85,13 @@ def _described(error: Exception) -> tuple[str, int]:
     return f"this is a bug: {type(error).__name__}: {error}", 3
 
 
+def _know_shells() -> None:
+    """Tell typer which shells there are, which it leaves out because its own options for completion are off."""
+    from typer._completion_classes import completion_init
+
+    completion_init()
+
+
 def require_utf8(arguments: list[str]) -> None:
     """Raise StartupError if an argument is not UTF-8, which Python represents by surrogates."""
     for number, argument in enumerate(arguments, 1):
@@ -100,13 +119,13 @@ def up(
     ] = "redis",
 ) -> None:
     """Start the whole system on this machine and keep it running until Ctrl-C."""
-    from app.local.up import UpOptions, run_up  # noqa: PLC0415 - only this command needs it
+    from app.local.up import UpOptions, run_up
 
     run_up(UpOptions(port, admin_port, data_dir, rules, tuple(upstream or ()), edges, workers, queue))
 
 
 edges_app = typer.Typer(invoke_without_command=True, help="Run an edge, which serves the data plane.")
-app.add_typer(edges_app, name="edge")
+app.add_typer(edges_app, name="edge", cls=CommandGroup)
 
 
 @edges_app.callback()
@@ -129,7 +148,7 @@ def restart_edge(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Restart edges that `penstock up` runs; each is ready again before the next one stops."""
-    from app.commands.edge import restart_edges  # noqa: PLC0415 - only this command needs it
+    from app.commands.edge import restart_edges
 
     restart_edges(data_dir, index)
 
@@ -163,7 +182,7 @@ def issuer(
 @app.command()
 def keygen(file: Path) -> None:
     """Write a new key for PENSTOCK_IDENTITY_KEY_FILE into FILE, which only its owner may read."""
-    from app.identity.key_file import write_new_identity_key  # noqa: PLC0415 - only this command needs it
+    from app.identity.key_file import write_new_identity_key
 
     write_new_identity_key(file)
     print(f"{file}: a new Ed25519 key. Give the same file to all edges and workers.")
@@ -178,16 +197,24 @@ def token(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Print a token of the development issuer for SUBJECT, and nothing else."""
-    from app.local.issuer import DevelopmentKey, token_claims  # noqa: PLC0415 - only this command needs it
-    from app.settings import load_settings  # noqa: PLC0415
+    from app.local.development_key import DevelopmentKey, token_claims
+    from app.settings import load_settings
 
     claims = token_claims(load_settings(), subject, parse_claims(claim or []), parse_duration(expires), admin)
     print(DevelopmentKey.load(data_dir).sign(claims))
 
 
-app.add_typer(rules.app, name="rules")
-app.add_typer(drain.app, name="drain")
-app.add_typer(dead_letters.app, name="dead-letters")
+@app.command()
+def completion(shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell.")]) -> None:
+    """Print what makes a shell complete the commands, for its start-up file: `eval "$(penstock completion bash)"`."""
+    _know_shells()
+
+    shell_complete(typer.main.get_command(app), {}, "penstock", COMPLETE_VARIABLE, f"source_{shell}")
+
+
+app.add_typer(rules.app, name="rules", cls=CommandGroup)
+app.add_typer(drain.app, name="drain", cls=CommandGroup)
+app.add_typer(dead_letters.app, name="dead-letters", cls=CommandGroup)
 app.command()(explain)
 app.command()(status)
 
@@ -210,10 +237,10 @@ def _run(
     *,
     drains: bool = False,
 ) -> None:
-    import structlog  # noqa: PLC0415 - only commands that run a process need it
+    import structlog
 
-    from app.process.lifecycle import run  # noqa: PLC0415 - only commands that run a process need it
-    from app.settings import load_settings  # noqa: PLC0415
+    from app.process.lifecycle import run
+    from app.settings import load_settings
 
     settings = load_settings(**({} if ops_host is None else {"ops_host": ops_host}))
     if data_dir is not None:
@@ -228,6 +255,8 @@ def _run(
 
 
 def _body(role: str) -> Any:  # noqa: ANN401 - an app.process.lifecycle.Body, which is not imported here
+    from importlib.metadata import entry_points
+
     (found,) = entry_points(group="penstock.processes", name=role)
     return found.load()
 

@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import StartupError
+from app.queue_kind import QueueKind
 
 ASYMMETRIC_ALGORITHMS = frozenset(
     {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA"}
@@ -29,9 +30,6 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[1-9]
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 _ENVELOPE_KEY = re.compile(r"([A-Za-z0-9_-]{1,32}):([A-Za-z0-9_-]{43})=?")
-
-QueueKind = Literal["redis", "kafka"]
-"""Where edges put deferred requests; app/queue/brokers.py and consumers/brokers.py implement each."""
 
 CommaSeparated = NoDecode  # lists are written as `a,b` rather than as JSON
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from app.settings import QueueKind
+from app.queue_kind import QueueKind
 from consumers.intake import IntakeParts, RunIntake
 from consumers.kafka.run import run_kafka_intake
 

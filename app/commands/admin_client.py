@@ -1,20 +1,20 @@
 """A client of the admin API for the command line."""
 
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-import httpx
-
 from app.errors import InvalidInput, NotFound, PenstockError, StartupError, Unavailable
-from app.local.issuer import admin_token
 from app.local.runtime import find_running
-from app.settings import Settings, load_settings
 from app.web.excerpt import one_line
+
+if TYPE_CHECKING:
+    import httpx
+
+    from app.settings import Settings
 
 TIMEOUT_S = 60.0
 RETRY_INTERVAL_S = 0.5
@@ -26,6 +26,12 @@ class AdminClient:
     """Calls the admin API of the running installation, or of PENSTOCK_ADMIN_URL with PENSTOCK_ADMIN_TOKEN."""
 
     def __init__(self, data_dir: Path) -> None:
+        import ssl
+
+        import httpx
+
+        from app.settings import load_settings
+
         settings = load_settings().model_copy(update={"data_dir": data_dir})
         self._url = (
             str(settings.admin_url).rstrip("/") if settings.admin_url else find_running(data_dir).url_of("admin")
@@ -83,7 +89,9 @@ class AdminClient:
 
     def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, str | int] | None
-    ) -> httpx.Response:
+    ) -> "httpx.Response":
+        import httpx
+
         headers = {"Authorization": f"Bearer {self._token()}"}
         try:
             return self._client.request(method, self._url + path, json=body, params=query, headers=headers)
@@ -91,10 +99,13 @@ class AdminClient:
             raise Unavailable(f"the admin API at {self._url} does not answer: {one_line(error)}") from error
 
 
-def _token_source(settings: Settings) -> Callable[[], str]:
+def _token_source(settings: "Settings") -> Callable[[], str]:
     """Return what makes the token of a call. The development issuer signs one for each, so that none expires."""
-    token = settings.admin_token
-    return (lambda: admin_token(settings)) if token is None else (lambda: token)
+    if (token := settings.admin_token) is not None:
+        return lambda: token
+    from app.local.development_key import admin_token
+
+    return lambda: admin_token(settings)
 
 
 def _path(segments: tuple[str, ...]) -> str:
@@ -104,7 +115,7 @@ def _path(segments: tuple[str, ...]) -> str:
     return "/v1/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
-def _error(response: httpx.Response) -> PenstockError:
+def _error(response: "httpx.Response") -> PenstockError:
     try:
         detail = one_line(response.json()["detail"], 1000)
     except (ValueError, KeyError, TypeError):

@@ -4,8 +4,6 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from app.commands.admin_client import AdminClient
 from app.commands.options import (
@@ -36,6 +34,8 @@ def list_dead_letters(
     if as_json:
         print(json.dumps(found, indent=2))
         return
+    from rich.table import Table
+
     table = Table("job", "rule", "descriptor", "failed at", "attempts", "error")
     for letter in found["dead_letters"]:
         table.add_row(*_row(letter))
@@ -45,6 +45,8 @@ def list_dead_letters(
 
 
 def _row(letter: dict[str, Any]) -> list[str]:
+    from rich.markup import escape
+
     error = letter["error"]
     message = f"{error['code']}: {error['message']}"
     return [

@@ -5,8 +5,6 @@ import signal
 import time
 from pathlib import Path
 
-import httpx
-
 from app.errors import StartupError
 from app.local.runtime import RunningProcess, RunningSystem, find_running
 
@@ -38,6 +36,8 @@ def _restart(data_dir: Path, edge: RunningProcess) -> None:
 
 
 def _has_successor(system: RunningSystem, edge: RunningProcess) -> bool:
+    import httpx
+
     for process in system.processes:
         if (process.role, process.index) == ("edge", edge.index) and process.pid not in {None, edge.pid}:
             try:

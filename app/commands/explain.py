@@ -4,7 +4,6 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from app.commands.admin_client import AdminClient
 from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, parse_claims, parse_headers
@@ -31,6 +30,8 @@ def explain(
     if as_json:
         print(json.dumps(answer, indent=2))
         return
+    from rich.table import Table
+
     table = Table("rule", "counts", "limit", "left", "wait", "over it")
     for rule in answer["rules"]:
         table.add_row(*_row(rule))

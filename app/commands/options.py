@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 
 from app.errors import InvalidInput
-from app.jobs.model import is_job_id
-from app.rules.field_types import RULE_ID_PATTERN
 from app.web.excerpt import one_line
 
 DEFAULT_DATA_DIR = Path(".penstock")
@@ -25,12 +23,16 @@ MAX_PARTITIONS = 4096
 
 
 def _rule_id(text: str) -> str:
+    from app.rules.field_types import RULE_ID_PATTERN
+
     if not re.fullmatch(RULE_ID_PATTERN, text):
         raise InvalidInput(f"{one_line(repr(text), 80)} is not the id of a rule: it has 1 to 64 of a-z, 0-9, _ and -")
     return text
 
 
 def _job_id(text: str) -> str:
+    from app.jobs.model import is_job_id
+
     if not is_job_id(text, MAX_PARTITIONS):
         raise InvalidInput(f"{one_line(repr(text), 80)} is not the id of a job")
     return text

@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from app.commands.admin_client import AdminClient
 from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, RuleIdArgument
 from app.commands.rule_pages import Outcome, applied, pages
 from app.commands.tables import print_table
 from app.errors import NotFound
-from app.rules.field_types import RULE_ID_PATTERN
-from app.rules.file import read_rules_file
-from app.rules.model import MAX_VERSION, WITHOUT_QUOTA, editable_fields, to_json
+from app.rules.bounds import MAX_VERSION
 from app.rules.rate import format_limit, format_rate
 from app.web.excerpt import one_line
 
@@ -41,6 +37,9 @@ def apply(
 
     A file of more than 1,000 rules is written in several transactions.
     """
+    from app.rules.file import read_rules_file
+    from app.rules.model import editable_fields, to_json
+
     wanted = {rule.rule_id: editable_fields(to_json(rule)) for rule in read_rules_file(file)}
     with AdminClient(data_dir) as client:
         surplus = _surplus(client, wanted) if prune else []
@@ -98,6 +97,9 @@ def list_rules(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) ->
     if as_json:
         print(json.dumps(found, indent=2))
         return
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table("rule", "for", "limit", "burst", "over it", "drain", "state")
     for fields in found["rules"]:
         table.add_row(*map(escape, _row(fields)))
@@ -127,6 +129,8 @@ def _row(fields: dict[str, Any]) -> list[str]:
 
 def _limit(fields: dict[str, Any]) -> list[str]:
     """A rule's limit, its burst, and what happens over the limit; or what it does instead of limiting."""
+    from app.rules.model import WITHOUT_QUOTA
+
     action = fields.get("action", "limit")
     if action in WITHOUT_QUOTA:
         return [action, "", ""]
@@ -160,6 +164,8 @@ def get(
 @app.command()
 def restore(rule_id: RuleIdArgument, version: Version, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Write a rule again as it was in a version of its history, also if it has been deleted."""
+    from app.rules.model import editable_fields
+
     client = AdminClient(data_dir)
     fields = editable_fields(client.call("GET", "rules", rule_id, "history", str(version)))
     written = client.call("PUT", "rules", rule_id, body=fields)
@@ -174,6 +180,8 @@ def delete(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Delete a rule, or a document that is not a valid rule."""
+    from app.rules.field_types import RULE_ID_PATTERN
+
     client = AdminClient(data_dir)
     if re.fullmatch(RULE_ID_PATTERN, name):
         client.call("DELETE", "rules", name)
@@ -204,6 +212,8 @@ def history(rule_id: RuleIdArgument, as_json: AsJson = False, data_dir: DataDir 
 
 
 def _version(entry: dict[str, Any], older: dict[str, Any] | None) -> list[str]:
+    from app.rules.model import editable_fields
+
     if entry["rule"] is None:
         return [f"{entry['at']}  deleted"]
     rule = editable_fields(entry["rule"])

@@ -4,8 +4,6 @@ import json
 from dataclasses import asdict
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from app.commands.tables import print_table
@@ -14,6 +12,9 @@ from app.local.runtime import find_running
 
 def status(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Say what `penstock up` runs on this machine. The exit code is 1 if any of it has been down for more than 5 s."""
+    from rich.markup import escape
+    from rich.table import Table
+
     processes = find_running(data_dir).processes
     troubles = [process.trouble for process in processes if process.trouble]
     if as_json:

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from app.clients import mongodb
 from app.errors import StartupError
 from app.local import advice, binaries, preflight, stores
-from app.local.issuer import ISSUER, JWKS_PATH, KEY_FILE, ensure_key
+from app.local.development_key import ISSUER, KEY_FILE, ensure_key
+from app.local.issuer import JWKS_PATH
 from app.local.ports import HOST, FreePorts
 from app.local.process_spec import Advice, ProcessSpec
 from app.local.runtime import FILE as RUNTIME_FILE

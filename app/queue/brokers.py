@@ -1,7 +1,7 @@
 """Registers the job queues by the value of `PENSTOCK_QUEUE`; consumers/brokers.py registers their intakes.
 
 A new broker is a package here with a JobQueue, a package in consumers/ with an intake, an entry in both registries, and
-its name in `app.settings.QueueKind`.
+its name in `app.queue_kind.QueueKind`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 from app.queue.job_queue import JobQueue
 from app.queue.kafka.queue import KafkaQueue
 from app.queue.redis_queue import RedisQueue
+from app.queue_kind import QueueKind
 from app.redis_wire.scripts import Scripts
-from app.settings import QueueKind, Settings
+from app.settings import Settings
 
 QUEUES: Mapping[QueueKind, Callable[[Redis, Scripts, Settings], JobQueue]] = {
     "redis": RedisQueue.of,

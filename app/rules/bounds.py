@@ -18,6 +18,9 @@ MAX_REFILL_S = 10 * MAX_WINDOW_S
 MAX_RULES_AT_ONCE = 1000
 """How many rules one request or transaction writes."""
 
+MAX_VERSION = 2**53 - 1
+"""The highest version of a rule: the largest integer that every JSON reader reads exactly."""
+
 _ROUNDING = 1 + 1e-9
 
 

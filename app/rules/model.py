@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator, model_validator
 
 from app.errors import InvalidRule
-from app.rules.bounds import require_sensible_quota
+from app.rules.bounds import MAX_VERSION, require_sensible_quota
 from app.rules.field_types import (
     INTEGRAL,
     AlgorithmName,
@@ -32,9 +32,6 @@ from app.rules.match_conditions import MatchConditions
 from app.rules.queue_options import QueueOptions
 from app.rules.rule_keys import KeyType, KeyValue, normal_key_value, require_key, require_secrets_hashed
 from app.web.validation import first_problem
-
-MAX_VERSION = 2**53 - 1
-"""The largest integer that every JSON reader reads exactly."""
 
 MAX_NAME_LENGTH = 256
 """Characters of `updated_by`. The store cuts a longer name."""

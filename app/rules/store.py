@@ -11,8 +11,9 @@ from pymongo.write_concern import WriteConcern
 
 from app.clients import MongoDatabase
 from app.errors import Conflict, InvalidRule, NotFound, RulesUnavailable
+from app.rules.bounds import MAX_VERSION
 from app.rules.documents import PROJECTION, RAW, RuleDocument, read_document
-from app.rules.model import MAX_NAME_LENGTH, MAX_VERSION, Rule, parse_rule
+from app.rules.model import MAX_NAME_LENGTH, Rule, parse_rule
 from app.rules.schema import mongodb_schema
 from app.web.excerpt import one_line
 

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from app.queue.brokers import QUEUES
-from app.settings import QueueKind
+from app.queue_kind import QueueKind
 from consumers.brokers import INTAKES
 
 ROOT = Path(__file__).parents[2]

@@ -137,6 +137,7 @@ COMMANDS = [
     ["explain"],
     ["token"],
     ["keygen"],
+    ["completion"],
     ["status"],
     [],
 ]

@@ -26,9 +26,10 @@ from app.admin.rest.schemas import (
     without_id,
 )
 from app.errors import Conflict, InvalidInput, InvalidRule, NotFound
+from app.rules.bounds import MAX_VERSION
 from app.rules.digest import etag_of
 from app.rules.field_types import RuleId
-from app.rules.model import MAX_VERSION, Rule, editable_fields, to_json
+from app.rules.model import Rule, editable_fields, to_json
 from app.rules.store import MAX_ATTEMPTS, RuleStore, StoredRule, changed_too_often
 from app.web.openapi import json_request, problems
 
