@@ -1,9 +1,7 @@
 """The `penstock` command."""
 
 import os
-import re
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +10,8 @@ from typer.completion import shell_complete
 from typer.exceptions import TyperException
 
 from app.commands import dead_letters, drain, rules
+from app.commands.audit import audit
+from app.commands.durations import parse_duration
 from app.commands.explain import explain
 from app.commands.groups import CommandGroup
 from app.commands.options import DEFAULT_DATA_DIR, DataDir, parse_claims
@@ -216,16 +216,8 @@ app.add_typer(rules.app, name="rules", cls=CommandGroup)
 app.add_typer(drain.app, name="drain", cls=CommandGroup)
 app.add_typer(dead_letters.app, name="dead-letters", cls=CommandGroup)
 app.command()(explain)
+app.command()(audit)
 app.command()(status)
-
-
-def parse_duration(text: str) -> timedelta:
-    """Parse a duration such as `90s`, `15m`, `1h` or `7d`. Raises StartupError."""
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-    match = re.fullmatch("([0-9]{1,9})([smhd])", text)
-    if match is None or int(match[1]) == 0:
-        raise StartupError(f"{one_line(repr(text), 80)} is not a duration: write it as 90s, 15m, 1h or 7d")
-    return timedelta(seconds=int(match[1]) * units[match[2]])
 
 
 def _run(

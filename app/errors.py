@@ -22,6 +22,7 @@ PenstockError (500)
 ├── ClientGone (499)          never sent; the status appears in logs and metrics
 ├── Unavailable (503)
 │   ├── RulesUnavailable
+│   ├── AuditUnavailable
 │   ├── CountersUnavailable
 │   ├── QueueUnavailable
 │   ├── IssuerUnavailable
@@ -190,6 +191,12 @@ class RulesUnavailable(Unavailable):
     """The rules are not known, which is never treated as "there are no rules"."""
 
     what = "rules"
+
+
+class AuditUnavailable(Unavailable):
+    """The audit cannot be read or written."""
+
+    what = "audit"
 
 
 class CountersUnavailable(Unavailable):

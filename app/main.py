@@ -13,6 +13,8 @@ from redis.asyncio import Redis
 from app.admin.operators import OperatorAuthenticator
 from app.admin.rest.application import build_admin
 from app.admin.rest.dependencies import AdminParts
+from app.admin.services.audit import Audit
+from app.audit.log import AuditLog
 from app.clients import (
     cache_redis,
     counter_scripts,
@@ -103,6 +105,7 @@ async def run_admin(process: Process) -> None:
             limiter=RedisLimiter(clients.counter_scripts),
             operations=Operations(clients.queue, clients.queue_scripts, settings),
             key_headers=KeyHeaders(settings),
+            audit=Audit(AuditLog(database)),
         )
         await stack.enter_async_context(alongside(process, rules.run(process.stop), verifier.run()))
         process.ready.set()

@@ -187,6 +187,8 @@ class Settings(BaseSettings):
     """How many days the history of rules is kept."""
     history_versions: int = Field(1000, ge=1, le=1_000_000)
     """How many versions of each rule the history keeps."""
+    audit_days: int = Field(365, ge=1, le=3650)
+    """How many days the audit is kept: who changed what, from what to what."""
 
     # Requests
     public_url: HttpUrl | None = None

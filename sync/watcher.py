@@ -84,6 +84,7 @@ class Watcher:
         self._resume = ResumeToken(database)
         self._full_interval_s = settings.sync_full_interval_s
         self._history_days = settings.history_days
+        self._audit_days = settings.audit_days
         self._history_versions = settings.history_versions
         self._metrics = metrics
         self._copied_at_s: float | None = None
@@ -108,7 +109,7 @@ class Watcher:
 
     async def _follow(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
         """Follow one stream. It is opened before anything is copied, so that no change is missed between the two."""
-        await RuleStore(self._database).setup(self._history_days)
+        await RuleStore(self._database).setup(self._history_days, self._audit_days)
         token = await self._resume.load()
         documents = self._database.get_collection(COLLECTION, codec_options=RAW)
         stream = documents.watch(

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
 
+from app.audit.entry import Actor, Face
 from app.errors import Forbidden, Unauthenticated
 from app.identity.tokens import TokenVerifier, bearer_token
 from app.settings import Settings
@@ -18,8 +18,6 @@ class Role(IntEnum):
     ADMIN = 3
 
 
-Face = Literal["rest", "grpc"]
-
 ROLES = {role.name.lower(): role for role in Role}
 
 
@@ -30,6 +28,11 @@ class Operator:
     name: str
     role: Role
     face: Face = "rest"
+
+    @property
+    def actor(self) -> Actor:
+        """The operator as the audit names those who change something."""
+        return Actor(self.name, self.face)
 
     def require(self, role: Role) -> None:
         """Check that the operator has this role or a higher one. Raises Forbidden."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+from app.audit.entry import Actor
 from app.clients import mongodb
 from app.errors import StartupError
 from app.local import advice, binaries, preflight, stores
@@ -196,11 +197,11 @@ class LocalSystem:
         client = mongodb(self._settings.model_copy(update={"mongodb_url": url}))
         try:
             database = client[self._settings.mongodb_database]
-            await RuleStore(database).setup(self._settings.history_days)
-            writer, changed = BulkWriter(database), 0
+            await RuleStore(database).setup(self._settings.history_days, self._settings.audit_days)
+            by, writer, changed = Actor("penstock up", "process"), BulkWriter(database), 0
             for first in range(0, len(self._rules), MAX_RULES_AT_ONCE):
                 page = self._rules[first : first + MAX_RULES_AT_ONCE]
-                changed += sum(one.outcome != "unchanged" for one in await writer.apply(page, (), "penstock up"))
+                changed += sum(one.outcome != "unchanged" for one in await writer.apply(page, (), by))
             if self._rules:
                 _print(f"{len(self._rules)} rules from {self._options.rules}, {changed} of them new or changed")
         finally:

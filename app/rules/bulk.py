@@ -1,27 +1,31 @@
 """Writes many rules in one transaction: all of them, or none."""
 
-import asyncio
-import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bson.int64 import Int64
 from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
-from pymongo.errors import OperationFailure
-from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
 
+from app.audit.entry import Actor, AuditEntry
+from app.audit.log import AuditLog
 from app.clients import MongoDatabase, MongoSession
-from app.errors import RulesUnavailable
 from app.rules.documents import PROJECTION, RAW, DocumentKey, RuleDocument, read_document
 from app.rules.model import Rule, editable_fields, to_json
-from app.rules.store import COLLECTION, RECORDS, StoredRule, last_version, mongodb_errors, stamped, to_document
+from app.rules.store import (
+    COLLECTION,
+    RECORDS,
+    StoredRule,
+    audit_entry,
+    last_version,
+    mongodb_errors,
+    stamped,
+    to_document,
+)
+from app.rules.transactions import in_transaction
 
 TIMEOUT_S = 20.0
 """How long a transaction is tried again while others write the same rules, or MongoDB elects a new primary."""
-
-WRITE_CONFLICT = 112
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,56 +60,38 @@ class _Write:
         return self.rule or (self.document.rule if self.document else None)
 
 
-_Transaction = Callable[[MongoSession], Coroutine[Any, Any, list[Outcome]]]
-
-
 class BulkWriter:
     """Writes many rules at once. Raises RulesUnavailable."""
 
     def __init__(self, database: MongoDatabase) -> None:
-        self._client = database.client
+        self._database = database
+        self._audit = AuditLog(database)
         self._rules = database[COLLECTION]
         self._documents = database.get_collection(COLLECTION, codec_options=RAW)
         self._records = database[RECORDS]
 
     async def apply(
-        self, rules: Sequence[Rule], deleted: Sequence[DocumentKey], by: str, *, dry_run: bool = False
+        self, rules: Sequence[Rule], deleted: Sequence[DocumentKey], by: Actor, *, dry_run: bool = False
     ) -> list[Outcome]:
-        """Write these rules and delete these documents, and report what that was. With `dry_run` nothing is written."""
+        """Write these rules and delete these documents, and report what that was. With `dry_run` nothing is written.
+
+        The audit names `by` for each.
+        """
 
         async def write(session: MongoSession) -> list[Outcome]:
             outcomes, writes = await self._decide(rules, deleted, by, session)
             if not dry_run:
-                await self._write(writes, session)
+                await self._write(writes, by, session)
             return outcomes
 
         with mongodb_errors():
-            try:
-                return await asyncio.wait_for(self._in_transaction(write), TIMEOUT_S)
-            except TimeoutError as error:
-                raise RulesUnavailable("MongoDB did not accept the rules in time.") from error
-
-    async def _in_transaction(self, write: _Transaction) -> list[Outcome]:
-        """Call `write` in a transaction, again if it lost a race. The driver repeats what an election interrupts."""
-        while True:
-            async with await self._client.start_session() as session:
-                try:
-                    transaction: Any = session.with_transaction(
-                        write, ReadConcern("snapshot"), WriteConcern("majority")
-                    )
-                    outcomes: list[Outcome] = await transaction
-                except OperationFailure as error:
-                    if error.code != WRITE_CONFLICT:
-                        raise
-                    await asyncio.sleep(random.uniform(0, 0.05))
-                else:
-                    return outcomes
+            return await in_transaction(self._database, write, TIMEOUT_S)
 
     async def _decide(
-        self, rules: Sequence[Rule], deleted: Sequence[DocumentKey], by: str, session: MongoSession
+        self, rules: Sequence[Rule], deleted: Sequence[DocumentKey], by: Actor, session: MongoSession
     ) -> tuple[list[Outcome], list[_Write]]:
         stored = await self._stored([rule.rule_id for rule in rules], session)
-        pairs = [decide(stored[rule.rule_id], rule, by) for rule in rules]
+        pairs = [decide(stored[rule.rule_id], rule, by.name) for rule in rules]
         for key in deleted:
             found = await self._documents.find_one(key.query, PROJECTION, session=session)
             document = None if found is None else read_document(found)
@@ -123,13 +109,19 @@ class BulkWriter:
             for rule_id in ids
         }
 
-    async def _write(self, writes: Sequence[_Write], session: MongoSession) -> None:
+    async def _write(self, writes: Sequence[_Write], by: Actor, session: MongoSession) -> None:
         operations = [operation for write in writes if (operation := _operation(write)) is not None]
         reserved = [_reservation(rule) for write in writes if (rule := write.versioned) is not None]
         if operations:
             await self._rules.bulk_write(operations, session=session)
         if reserved:
             await self._records.bulk_write(reserved, ordered=False, session=session)
+        await self._audit.add(_entries(writes, by), session)
+
+
+def _entries(writes: Sequence[_Write], by: Actor) -> list[AuditEntry]:
+    done = [write for write in writes if write.document is not None or write.rule is not None]
+    return [audit_entry(write.document, write.rule, by) for write in done]
 
 
 def decide(stored: StoredRule, rule: Rule, by: str) -> tuple[Outcome, _Write | None]:

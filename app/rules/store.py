@@ -9,12 +9,15 @@ from typing import Any, NamedTuple
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
-from app.clients import MongoDatabase
+from app.audit.entry import Actor, AuditEntry
+from app.audit.log import AuditLog
+from app.clients import MongoDatabase, MongoSession
 from app.errors import Conflict, InvalidRule, NotFound, RulesUnavailable
 from app.rules.bounds import MAX_VERSION
 from app.rules.documents import PROJECTION, RAW, RuleDocument, read_document
-from app.rules.model import MAX_NAME_LENGTH, Rule, parse_rule
+from app.rules.model import MAX_NAME_LENGTH, Rule, parse_rule, to_json
 from app.rules.schema import mongodb_schema
+from app.rules.transactions import in_transaction
 from app.web.excerpt import one_line
 
 COLLECTION = "rules"
@@ -27,8 +30,12 @@ HISTORY = "rules_history"
 """Collection: every version of each rule as sync saw it."""
 
 HISTORY_DAYS = 365
+AUDIT_DAYS = 365
 MAX_ATTEMPTS = 20
 """How often a write is tried again because somebody else wrote the same rule meanwhile."""
+
+TIMEOUT_S = 5.0
+"""How long the write of one rule is tried again while others write the same rule, or MongoDB elects a new primary."""
 
 MAX_CURSOR_LENGTH = 256
 _INDEX_NOT_FOUND, _INDEX_OPTIONS_CONFLICT = 27, 85
@@ -80,9 +87,10 @@ class RuleStore:
         self._documents = database.get_collection(COLLECTION, codec_options=RAW)
         self._records = database.get_collection(RECORDS, write_concern=WriteConcern("majority"))
         self._history = database[HISTORY]
+        self._audit = AuditLog(database)
 
-    async def setup(self, history_days: int = HISTORY_DAYS) -> None:
-        """Create the collection if it does not exist, and set its validator and indexes."""
+    async def setup(self, history_days: int = HISTORY_DAYS, audit_days: int = AUDIT_DAYS) -> None:
+        """Create the collections if they do not exist, and set the validator of rules and all indexes."""
         with mongodb_errors():
             for name in (COLLECTION, RECORDS, HISTORY):
                 with suppress(CollectionInvalid):
@@ -91,6 +99,7 @@ class RuleStore:
             await self._replace_key_index()
             await self._history.create_index([("rule_id", 1), ("version", -1), ("revision", -1)])
             await self._keep_history_for(history_days * 86_400)
+            await self._audit.setup(audit_days)
 
     async def _replace_key_index(self) -> None:
         """Index the fields one by one: MongoDB cannot index two lists together, as composite keys have them."""
@@ -191,7 +200,7 @@ class RuleStore:
             raise NotFound(f"There is no version {version} of the rule {rule_id!r} in the history.")
         return parse_rule(entry["rule"])
 
-    async def create(self, rule: Rule, by: str) -> Rule:
+    async def create(self, rule: Rule, by: Actor) -> Rule:
         """Insert a new rule; raises Conflict if the id is taken."""
         stored = await self.find(rule.rule_id)
         new = None if stored.document else await self.replace(stored, rule, by)
@@ -199,7 +208,7 @@ class RuleStore:
             raise Conflict(f"There is a rule {rule.rule_id!r} already.")
         return new
 
-    async def put(self, rule: Rule, by: str) -> Rule:
+    async def put(self, rule: Rule, by: Actor) -> Rule:
         """Write a rule, new or not. Raises Conflict if others keep writing the same rule."""
         for _ in range(MAX_ATTEMPTS):
             new = await self.replace(await self.find(rule.rule_id), rule, by)
@@ -207,35 +216,53 @@ class RuleStore:
                 return new
         raise changed_too_often(rule.rule_id)
 
-    async def replace(self, stored: StoredRule, rule: Rule, by: str) -> Rule | None:
-        """Write a rule in the place of what was found. Return None if something else is stored by now."""
-        new = stamped(rule, stored.last_version + 1, by)
-        with mongodb_errors():
-            if not await self._write(stored.document, to_document(new)):
-                return None
-            await self._reserve(new.rule_id, new.version)
-        return new
+    async def replace(self, stored: StoredRule, rule: Rule, by: Actor, action: str | None = None) -> Rule | None:
+        """Write a rule in the place of what was found. Return None if something else is stored by now.
 
-    async def _write(self, old: RuleDocument | None, new: dict[str, Any]) -> bool:
-        if old is not None:
-            return bool((await self._rules.replace_one(old.unchanged, new)).matched_count)
-        with suppress(DuplicateKeyError):
-            await self._rules.insert_one(new)
+        The audit names `by` and the action: by default whether the rule was created or changed.
+        """
+        new = stamped(rule, stored.last_version + 1, by.name)
+        entry = audit_entry(stored.document, new, by, action)
+
+        async def write(session: MongoSession) -> bool:
+            if not await self._write(stored.document, to_document(new), session):
+                return False
+            await self._reserve(new.rule_id, new.version, session)
+            await self._audit.add([entry], session)
             return True
-        return False
 
-    async def remove(self, stored: StoredRule) -> bool:
+        with suppress(DuplicateKeyError), mongodb_errors():
+            return new if await in_transaction(self._database, write, TIMEOUT_S) else None
+        return None
+
+    async def _write(self, old: RuleDocument | None, new: dict[str, Any], session: MongoSession) -> bool:
+        """Raises DuplicateKeyError, after which the transaction is no more."""
+        if old is not None:
+            return bool((await self._rules.replace_one(old.unchanged, new, session=session)).matched_count)
+        await self._rules.insert_one(new, session=session)
+        return True
+
+    async def remove(self, stored: StoredRule, by: Actor) -> bool:
         """Delete what was found. Return whether it was still there and the same. Raises NotFound."""
-        if stored.document is None:
+        document = stored.document
+        if document is None:
             raise NotFound(f"There is no rule {one_line(stored.rule_id)!r}.")
-        with mongodb_errors():
-            if stored.document.key.rule_id is not None:
-                await self._reserve(stored.rule_id, stored.last_version)
-            return bool((await self._rules.delete_one(stored.document.unchanged)).deleted_count)
+        entry = audit_entry(document, None, by)
 
-    async def _reserve(self, rule_id: str, version: int) -> None:
+        async def delete(session: MongoSession) -> bool:
+            if not (await self._rules.delete_one(document.unchanged, session=session)).deleted_count:
+                return False
+            if document.key.rule_id is not None:
+                await self._reserve(stored.rule_id, stored.last_version, session)
+            await self._audit.add([entry], session)
+            return True
+
+        with mongodb_errors():
+            return await in_transaction(self._database, delete, TIMEOUT_S)
+
+    async def _reserve(self, rule_id: str, version: int, session: MongoSession) -> None:
         """Remember that a version was given out, even if sync never sees it because its rule is soon deleted."""
-        await self._records.update_one({"_id": rule_id}, {"$max": {"reserved": version}}, upsert=True)
+        await self._records.update_one({"_id": rule_id}, {"$max": {"reserved": version}}, upsert=True, session=session)
 
     async def _find(self, rule_id: str) -> RuleDocument | None:
         with mongodb_errors():
@@ -250,6 +277,20 @@ def mongodb_errors() -> Iterator[None]:
         yield
     except PyMongoError as error:
         raise RulesUnavailable(f"MongoDB: {one_line(error, 500)}") from error
+
+
+def audit_entry(old: RuleDocument | None, new: Rule | None, by: Actor, action: str | None = None) -> AuditEntry:
+    """The entry of the audit for a rule that is written in the place of a document, or for one that is deleted."""
+    done = "deleted" if new is None else "created" if old is None else "changed"
+    target = new.rule_id if new is not None else "" if old is None else old.key.name
+    return AuditEntry(by, action or f"rule.{done}", target, _recorded(old), None if new is None else to_json(new))
+
+
+def _recorded(document: RuleDocument | None) -> dict[str, Any] | None:
+    """What the audit keeps of a document: the rule, or only what is wrong with it, for it may hold a secret."""
+    if document is None:
+        return None
+    return {"invalid": document.problem} if document.rule is None else to_json(document.rule)
 
 
 def changed_too_often(rule_id: str) -> Conflict:

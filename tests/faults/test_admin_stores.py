@@ -34,6 +34,7 @@ NEEDS: dict[str, list[tuple[str, str, object]]] = {
         ("PATCH", "/v1/rules/r", {"limit": 6}),
         ("DELETE", "/v1/rules/s", None),
         ("GET", "/v1/rules/r/history", None),
+        ("GET", "/v1/audit", None),
         ("PUT", "/v1/rules/r/drain", {"limit": 1, "window_seconds": 1}),
         ("DELETE", "/v1/rules/r/drain", None),
         ("POST", "/v1/rules/r/drain/pause", None),

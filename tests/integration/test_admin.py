@@ -7,6 +7,8 @@ from redis.asyncio import Redis
 from app.admin.operators import OperatorAuthenticator
 from app.admin.rest.application import build_admin
 from app.admin.rest.dependencies import AdminParts
+from app.admin.services.audit import Audit
+from app.audit.log import AuditLog
 from app.clients import http_client, mongo_client
 from app.identity.tokens import TokenVerifier
 from app.limiter.redis_limiter import RedisLimiter
@@ -121,6 +123,7 @@ async def test_without_mongodb_it_is_a_503(admin: Admin, cache: Redis, counting:
                 RedisLimiter(counting),
                 operations,
                 KeyHeaders(settings),
+                Audit(AuditLog(mongo["x"])),
             )
         )
         transport = httpx.ASGITransport(app)

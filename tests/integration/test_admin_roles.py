@@ -32,6 +32,7 @@ LEAST = {
     "POST /v1/dead-letters/{job_id}/replay": "operator",
     "POST /v1/dead-letters/replay": "operator",
     "POST /v1/explain": "viewer",
+    "GET /v1/audit": "viewer",
 }
 UNDOCUMENTED = {
     f"{method} {path}"

@@ -11,7 +11,7 @@ from app.errors import InvalidRule
 from app.rules.model import parse_rule
 from app.rules.store import RuleStore
 from app.settings import Settings
-from tests.support.rules import RULE
+from tests.support.rules import OPS, RULE
 
 FULL = {
     "rule_id": "full",
@@ -64,7 +64,7 @@ async def test_what_the_model_allows_mongodb_allows(database: MongoDatabase) -> 
     store = RuleStore(database)
     default = {"rule_id": "d", "key_type": "default"}
     for fields in (RULE, FULL, default | {"limit": 1, "window_seconds": 1}, default | {"action": "block"}):
-        written = await store.put(parse_rule(fields), "ops")
+        written = await store.put(parse_rule(fields), OPS)
         assert await store.get(written.rule_id) == written
 
 

@@ -19,7 +19,7 @@ from sync.archive import Archive
 from sync.plan import RuleChange
 from sync.resume import ResumeToken
 from sync.versions import Recorded, recorded_after, version_of
-from tests.support.rules import RULE
+from tests.support.rules import OPS, RULE
 from tests.support.sync_steps import caller, document, following, syncing, until
 from tests.support.waiting import eventually
 
@@ -55,11 +55,11 @@ async def test_direct_writes_get_versions_of_their_own(
 ) -> None:
     store, rules = RuleStore(database), database["rules"]
     async with syncing(database, cache, settings), following(settings) as cached:
-        await store.put(rule(5), "ops")
+        await store.put(rule(5), OPS)
         await becomes(database, [(1, 5)])
         await rules.update_one({"_id": "r"}, {"$set": {"limit": 6}})
         await becomes(database, [(1, 5), (2, 6)])
-        assert (await store.put(rule(7), "ops")).version == 3
+        assert (await store.put(rule(7), OPS)).version == 3
         await becomes(database, [(1, 5), (2, 6), (3, 7)])
         await rules.replace_one({"_id": "r"}, document(8))
         await becomes(database, [(1, 5), (2, 6), (3, 7), (4, 8)])
@@ -73,8 +73,8 @@ async def test_direct_writes_get_versions_of_their_own(
             return (await store.get("r")).version == 5
 
         await eventually(marked, 20, "the document has its version")
-        await store.remove(await store.find("r"))
-        assert (await store.put(rule(9), "ops")).version == 6
+        await store.remove(await store.find("r"), OPS)
+        assert (await store.put(rule(9), OPS)).version == 6
         assert (await store.version("r", 2)).limit == 6
         with pytest.raises(NotFound):
             await store.version("r", 7)
@@ -87,7 +87,7 @@ async def test_two_sync_workers_and_full_copies_record_each_version_once(
     async with syncing(database, cache, often), syncing(database, cache, often):
         store = RuleStore(database)
         for limit in range(1, 11):
-            await store.put(rule(limit), "ops")
+            await store.put(rule(limit), OPS)
             await asyncio.sleep(0.1)
         await becomes(database, [(limit, limit) for limit in range(1, 11)])
         await asyncio.sleep(0.5)

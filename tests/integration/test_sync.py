@@ -25,7 +25,7 @@ from sync.publisher import Publisher
 from sync.reconcile import copy_all
 from sync.resume import ResumeToken
 from sync.watcher import SyncMetrics, Watcher
-from tests.support.rules import publish_all
+from tests.support.rules import OPS, publish_all
 from tests.support.sync_steps import caller, document, following, limits, until
 from tests.support.waiting import eventually
 
@@ -313,11 +313,11 @@ async def test_the_store_keeps_versions(database: MongoDatabase) -> None:
     store = RuleStore(database)
     await store.setup()
     await store.setup()
-    first = await store.put(rule("r"), "ops")
-    second = await store.put(rule("r", limit=6), "ops")
+    first = await store.put(rule("r"), OPS)
+    second = await store.put(rule("r", limit=6), OPS)
     assert (first.version, second.version, second.updated_by) == (1, 2, "ops")
     assert (await store.get("r")).limit == 6
-    results = await asyncio.gather(*(store.put(rule("r", limit=7 + i), "ops") for i in range(10)))
+    results = await asyncio.gather(*(store.put(rule("r", limit=7 + i), OPS) for i in range(10)))
     assert sorted(result.version for result in results) == list(range(3, 13))
 
 

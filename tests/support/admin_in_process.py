@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 from app.admin.operators import OperatorAuthenticator
 from app.admin.rest.application import build_admin
 from app.admin.rest.dependencies import AdminParts
+from app.admin.services.audit import Audit
+from app.audit.log import AuditLog
 from app.clients import http_client, mongo_client
 from app.identity.tokens import TokenVerifier
 from app.limiter.redis_limiter import RedisLimiter
@@ -79,6 +81,7 @@ async def admin_running(
                 RedisLimiter(counting),
                 operations,
                 KeyHeaders(settings),
+                Audit(AuditLog(database)),
             )
         )
         transport = httpx.ASGITransport(app)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 
+from app.audit.entry import Actor
 from app.rules.model import Rule
 from sync.cache_copy import CacheCopy
 from sync.publisher import Publisher
 
 RULE = {"rule_id": "r", "key_type": "user", "key_value": "u", "limit": 5, "window_seconds": 60}
+OPS = Actor("ops")
 
 
 async def publish_all(

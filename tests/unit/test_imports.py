@@ -13,6 +13,16 @@ FORBIDDEN = {
     "app": ("consumers", "sync", "tests"),
     "consumers": ("sync", "app.edge", "app.admin", "app.local", "app.commands", "app.main", "app.cli", "tests"),
     "sync": ("consumers", "app.edge", "app.admin", "app.local", "app.commands", "app.main", "app.cli", "tests"),
+    "app/audit": (
+        "app.edge",
+        "app.admin",
+        "app.queue",
+        "app.jobs",
+        "app.rules",
+        "app.limiter",
+        "app.local",
+        "app.main",
+    ),
     "app/rules": ("app.edge", "app.admin", "app.queue", "app.jobs", "app.local", "app.main"),
     "app/limiter": ("app.edge", "app.admin", "app.queue", "app.jobs", "app.rules", "app.local", "app.main"),
     "app/jobs": ("app.edge", "app.admin", "app.rules", "app.limiter", "app.local", "app.main"),
@@ -21,6 +31,7 @@ FORBIDDEN = {
     "app/identity": ("app.edge", "app.admin", "app.jobs", "app.queue", "app.rules", "app.limiter", "app.local"),
     "app/edge": ("app.admin", "app.local", "app.main", "app.cli"),
     "app/admin": ("app.edge", "app.local", "app.main", "app.cli"),
+    "app/admin/services": ("app.admin.rest", "fastapi", "starlette", "grpc", "httpx"),
 }
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from app.admin.operators import OperatorAuthenticator
+from app.admin.services.audit import Audit
 from app.limiter.limiter import Limiter
 from app.queue.operations import Operations
 from app.rules.bulk import BulkWriter
@@ -29,6 +30,7 @@ class AdminParts:
     limiter: Limiter
     operations: Operations
     key_headers: KeyHeaders
+    audit: Audit
 
 
 def admin_parts(request: Request) -> AdminParts:

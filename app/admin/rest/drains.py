@@ -120,6 +120,6 @@ async def _edit(
         parts.store,
         rule_id,
         lambda old: parse_rule(old | changed),
-        updated_by=operator.name,
+        updated_by=operator.actor,
         precondition=precondition,
     )

@@ -25,6 +25,7 @@ from app.admin.rest.schemas import (
     rule_responses,
     without_id,
 )
+from app.audit.entry import Actor
 from app.errors import Conflict, InvalidInput, InvalidRule, NotFound
 from app.rules.bounds import MAX_VERSION
 from app.rules.digest import etag_of
@@ -101,7 +102,7 @@ async def put_rules(operator: AsAdmin, parts: AdminPartsOf, body: ObjectBody, dr
     The answer says what was done with each. With `dry_run` it says what would be done, and nothing is written.
     """
     rules, deleted = parse_bulk(body, parts.key_headers)
-    outcomes = await parts.bulk_writer.apply(rules, deleted, operator.name, dry_run=dry_run)
+    outcomes = await parts.bulk_writer.apply(rules, deleted, operator.actor, dry_run=dry_run)
     return _json({"outcomes": [outcome_fields(outcome) for outcome in outcomes]})
 
 
@@ -114,7 +115,7 @@ async def put_rules(operator: AsAdmin, parts: AdminPartsOf, body: ObjectBody, dr
 )
 async def create_rule(operator: AsAdmin, request: Request, parts: AdminPartsOf, fields: RuleBody) -> Response:
     """Create a rule. The answer is 409 if its id is taken."""
-    rule = await parts.store.create(parts.key_headers.admit(fields), operator.name)
+    rule = await parts.store.create(parts.key_headers.admit(fields), operator.actor)
     return rule_response(rule, 201, {"Location": f"{request.url.path}/{rule.rule_id}"})
 
 
@@ -161,7 +162,7 @@ async def put_rule(
     for _ in range(MAX_ATTEMPTS):
         stored = await parts.store.find(rule_id)
         precondition.check(rule_id, stored.etag)
-        written = await parts.store.replace(stored, rule, operator.name)
+        written = await parts.store.replace(stored, rule, operator.actor)
         if written is not None:
             return rule_response(written, 200 if stored.document else 201)
     raise changed_too_often(rule_id)
@@ -182,25 +183,25 @@ async def patch_rule(
         parts.store,
         rule_id,
         lambda old: parts.key_headers.admit(merge_patch(old, patch)),
-        updated_by=operator.name,
+        updated_by=operator.actor,
         precondition=precondition,
     )
     return rule_response(rule)
 
 
 @router.delete("/{rule_id}", status_code=204, responses=problems(*COMMON_PROBLEMS, 404, 412))
-async def delete_rule(rule_id: AnyId, _: AsAdmin, parts: AdminPartsOf, precondition: PreconditionOf) -> Response:
+async def delete_rule(rule_id: AnyId, operator: AsAdmin, parts: AdminPartsOf, precondition: PreconditionOf) -> Response:
     """Delete a rule. Its `queue.on_delete` decides what happens to jobs that wait."""
     for _attempt in range(MAX_ATTEMPTS):
         stored = await parts.store.find(rule_id)
         precondition.check(rule_id, stored.etag)
-        if await parts.store.remove(stored):
+        if await parts.store.remove(stored, operator.actor):
             return Response(status_code=204)
     raise changed_too_often(rule_id)
 
 
 async def update_rule(
-    store: RuleStore, rule_id: str, edit: Callable[[Fields], Rule], *, updated_by: str, precondition: Precondition
+    store: RuleStore, rule_id: str, edit: Callable[[Fields], Rule], *, updated_by: Actor, precondition: Precondition
 ) -> Rule:
     """Replace a rule with what `edit` makes of its fields, and only the content that `edit` was given.
 

@@ -1,0 +1,58 @@
+"""The audit: who changed what, by which face, from what to what."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from app.admin.operators import Operator, Role
+from app.admin.services.audit_model import AuditedChange, AuditPage, AuditQuery
+from app.audit.entry import AuditEntry
+from app.audit.log import AuditFilter, AuditLog
+from app.errors import AuditUnavailable
+from app.web.excerpt import one_line
+
+
+class Audit:
+    """Records what operators do to flows and jobs, and lists what anybody did. Methods raise AuditUnavailable.
+
+    A change of a rule is recorded by the store of rules, in the transaction of the change.
+    """
+
+    def __init__(self, log: AuditLog) -> None:
+        self._log = log
+
+    async def record(
+        self,
+        operator: Operator,
+        *,
+        action: str,
+        target: str,
+        before: Any = None,  # noqa: ANN401 - JSON
+        after: Any = None,  # noqa: ANN401 - JSON
+    ) -> None:
+        """Record what an operator did. `action` is `<kind>.<what was done>`, such as `flow.paused`.
+
+        `before` and `after` are JSON values, of which credentials are left out. Raises Forbidden.
+        """
+        operator.require(Role.OPERATOR)
+        with _audit_errors():
+            await self._log.add([AuditEntry(operator.actor, action, target, before, after)])
+
+    async def page(self, operator: Operator, query: AuditQuery) -> AuditPage:
+        """Return the entries that a query asks for, newest first. Raises Forbidden."""
+        operator.require(Role.VIEWER)
+        wanted = AuditFilter(query.actor, query.action, query.target, query.since, query.until)
+        with _audit_errors():
+            found, following = await self._log.page(wanted, query.after, query.limit)
+        return AuditPage(entries=[AuditedChange(id=str(one["_id"]), **one) for one in found], next=following)
+
+
+@contextmanager
+def _audit_errors() -> Iterator[None]:
+    """Raise AuditUnavailable in the place of errors of MongoDB."""
+    try:
+        yield
+    except PyMongoError as error:
+        raise AuditUnavailable(f"MongoDB: {one_line(error, 500)}") from error
