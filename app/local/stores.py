@@ -25,6 +25,9 @@ SHORT_SCANS = ("--stream-node-max-entries", "10", "--zset-max-ziplist-entries", 
 """Redis scans a node of a stream, and a small sorted set, from its beginning. These limits keep such scans short; they
 cost a job at most 200 bytes."""
 
+TRANSACTION_LIFETIME_S = 20
+"""How long MongoDB holds what a transaction has written, for example for a process that was killed meanwhile."""
+
 COMPRESSORS = ("--networkMessageCompressors", "snappy,zstd")
 """Without zlib, with which older versions of MongoDB leak memory to anybody who can connect (CVE-2025-14847)."""
 
@@ -67,8 +70,9 @@ def rules_store(folder: Path, port: int, *parameters: str) -> StoreProcess:
     folder.mkdir(parents=True, exist_ok=True)
     place = ("--bind_ip", HOST, "--port", str(port), "--dbpath", str(folder.resolve()), "--nounixsocket", *COMPRESSORS)
     sizes = ("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256")
-    settings = ("shutdownTimeoutMillisForSignaledShutdown=100", "diagnosticDataCollectionEnabled=false", *parameters)
-    options = [option for setting in settings for option in ("--setParameter", setting)]
+    settings = ("shutdownTimeoutMillisForSignaledShutdown=100", "diagnosticDataCollectionEnabled=false")
+    lifetime = f"transactionLifetimeLimitSeconds={TRANSACTION_LIFETIME_S}"
+    options = [option for setting in (*settings, lifetime, *parameters) for option in ("--setParameter", setting)]
     command = (str(binaries.mongod()), "--replSet", "rs0", *place, *sizes, *options)
     return StoreProcess(command, f"mongodb://{HOST}:{port}/?replicaSet=rs0")
 

@@ -112,11 +112,11 @@ class BulkWriter:
     async def _write(self, writes: Sequence[_Write], by: Actor, session: MongoSession) -> None:
         operations = [operation for write in writes if (operation := _operation(write)) is not None]
         reserved = [_reservation(rule) for write in writes if (rule := write.versioned) is not None]
-        if operations:
-            await self._rules.bulk_write(operations, session=session)
+        await self._audit.add(_entries(writes, by), session)
         if reserved:
             await self._records.bulk_write(reserved, ordered=False, session=session)
-        await self._audit.add(_entries(writes, by), session)
+        if operations:
+            await self._rules.bulk_write(operations, session=session)
 
 
 def _entries(writes: Sequence[_Write], by: Actor) -> list[AuditEntry]:

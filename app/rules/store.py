@@ -1,6 +1,6 @@
 """The store of rules in MongoDB, which the admin API writes and sync reads."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -224,23 +224,20 @@ class RuleStore:
         new = stamped(rule, stored.last_version + 1, by.name)
         entry = audit_entry(stored.document, new, by, action)
 
-        async def write(session: MongoSession) -> bool:
-            if not await self._write(stored.document, to_document(new), session):
-                return False
-            await self._reserve(new.rule_id, new.version, session)
+        async def write(session: MongoSession) -> None:
+            # The rule is written last: others wait for it until this transaction ends, if only by its time limit.
             await self._audit.add([entry], session)
-            return True
+            await self._reserve(new.rule_id, new.version, session)
+            await self._write(stored.document, to_document(new), session)
 
-        with suppress(DuplicateKeyError), mongodb_errors():
-            return new if await in_transaction(self._database, write, TIMEOUT_S) else None
-        return None
+        return new if await self._committed(write) else None
 
-    async def _write(self, old: RuleDocument | None, new: dict[str, Any], session: MongoSession) -> bool:
-        """Raises DuplicateKeyError, after which the transaction is no more."""
-        if old is not None:
-            return bool((await self._rules.replace_one(old.unchanged, new, session=session)).matched_count)
-        await self._rules.insert_one(new, session=session)
-        return True
+    async def _write(self, old: RuleDocument | None, new: dict[str, Any], session: MongoSession) -> None:
+        """Raises _ChangedMeanwhile, and DuplicateKeyError if another wrote the rule first."""
+        if old is None:
+            await self._rules.insert_one(new, session=session)
+        elif not (await self._rules.replace_one(old.unchanged, new, session=session)).matched_count:
+            raise _ChangedMeanwhile
 
     async def remove(self, stored: StoredRule, by: Actor) -> bool:
         """Delete what was found. Return whether it was still there and the same. Raises NotFound."""
@@ -249,16 +246,30 @@ class RuleStore:
             raise NotFound(f"There is no rule {one_line(stored.rule_id)!r}.")
         entry = audit_entry(document, None, by)
 
-        async def delete(session: MongoSession) -> bool:
-            if not (await self._rules.delete_one(document.unchanged, session=session)).deleted_count:
-                return False
+        async def delete(session: MongoSession) -> None:
+            await self._audit.add([entry], session)
             if document.key.rule_id is not None:
                 await self._reserve(stored.rule_id, stored.last_version, session)
-            await self._audit.add([entry], session)
-            return True
+            if not (await self._rules.delete_one(document.unchanged, session=session)).deleted_count:
+                raise _ChangedMeanwhile
 
-        with mongodb_errors():
-            return await in_transaction(self._database, delete, TIMEOUT_S)
+        return await self._committed(delete)
+
+    async def _committed(self, write: Callable[[MongoSession], Coroutine[Any, Any, None]]) -> bool:
+        """Do what `write` does, in one transaction. Return whether the rule was still what had been found."""
+
+        async def attempt(session: MongoSession) -> None:
+            try:
+                await write(session)
+            except DuplicateKeyError as error:
+                raise _ChangedMeanwhile from error
+
+        try:
+            with mongodb_errors():
+                await in_transaction(self._database, attempt, TIMEOUT_S)
+        except _ChangedMeanwhile:
+            return False
+        return True
 
     async def _reserve(self, rule_id: str, version: int, session: MongoSession) -> None:
         """Remember that a version was given out, even if sync never sees it because its rule is soon deleted."""
@@ -268,6 +279,10 @@ class RuleStore:
         with mongodb_errors():
             found = await self._documents.find_one({"_id": rule_id}, PROJECTION)
         return None if found is None else read_document(found)
+
+
+class _ChangedMeanwhile(Exception):
+    """What is stored is no longer what was found. The transaction is aborted."""
 
 
 @contextmanager
