@@ -38,7 +38,7 @@ class FakeAdmin:
                 targets.append(f"{self.command} {self.path}")
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 empty: dict[str, Any] = {"rules": [], "invalid": [], "versions": [], "outcomes": [], "by": []}
-                empty |= {"dead_letters": [], "decision": "forward"}
+                empty |= {"dead_letters": [], "decision": "forward", "entries": []}
                 body = json.dumps(empty | {"canceled": 0, "next": None, "version": 1, "replayed": 0, "problems": {}})
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
@@ -135,6 +135,7 @@ COMMANDS = [
     *(["drain", one] for one in DRAINS),
     *(["dead-letters", one] for one in ["list", "get", "replay", "delete"]),
     ["explain"],
+    ["audit"],
     ["token"],
     ["keygen"],
     ["completion"],
@@ -152,6 +153,7 @@ OPTIONS = st.sampled_from(
         "--yes",
         "--limit",
         "--rule",
+        "--since",
         "--user",
         "--ip",
         "--method",
@@ -187,6 +189,8 @@ def _name(command: Any) -> str:  # noqa: ANN401 - typer's CommandInfo
 @example(["rules", "history"], ["0"])
 @example(["drain", "set"], ["r", "9" * 5000 + "/s"])
 @example(["rules", "get"], ["x" * 70_000])
+@example(["audit"], ["--since", "999999999d"])
+@example(["audit"], ["--until", "0001-01-01T00:00+14:00"])
 @example(["rules", "get"], ["a\nb"])
 def test_any_command_line_ends_cleanly(command: list[str], arguments: list[str]) -> None:
     if command == ["keygen"] and arguments:  # it would write wherever it is told to
