@@ -14,6 +14,7 @@ from app.admin.operators import OperatorAuthenticator
 from app.admin.rest.application import build_admin
 from app.admin.rest.dependencies import AdminParts
 from app.admin.services.audit import Audit
+from app.admin.services.dead_letters import DeadLetterService
 from app.audit.log import AuditLog
 from app.clients import (
     cache_redis,
@@ -48,6 +49,8 @@ from app.process.serving import serve
 from app.process.unavailability import TroubleLog, Unavailability
 from app.queue.brokers import build_job_queue
 from app.queue.checks import check_queue
+from app.queue.dead_letter_batches import DeadLetterBatches
+from app.queue.dead_letters import DeadLetters
 from app.queue.disk import Disk
 from app.queue.operations import Operations
 from app.queue.records import Records
@@ -97,6 +100,7 @@ async def run_admin(process: Process) -> None:
         verifier = TokenVerifier(settings, clients.http, settings.admin_audience)
         unavailability = Unavailability(process.registry, TroubleLog())
         database = mongo[settings.mongodb_database]
+        batches = DeadLetterBatches(clients.queue_scripts, settings)
         parts = AdminParts(
             store=RuleStore(database),
             bulk_writer=BulkWriter(database),
@@ -104,6 +108,9 @@ async def run_admin(process: Process) -> None:
             rules_in_force=rules,
             limiter=RedisLimiter(clients.counter_scripts),
             operations=Operations(clients.queue, clients.queue_scripts, settings),
+            dead_letters=DeadLetterService(
+                DeadLetters(clients.queue, clients.queue_scripts, settings), batches, rules, KeyHeaders(settings).names
+            ),
             key_headers=KeyHeaders(settings),
             audit=Audit(AuditLog(database)),
         )

@@ -6,6 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from app.commands.admin_client import AdminClient
+from app.commands.dead_letter_options import (
+    CodeOption,
+    DescriptorOption,
+    FailedAfterOption,
+    FailedBeforeOption,
+    StatusOption,
+    filter_of,
+)
 from app.commands.options import (
     DEFAULT_DATA_DIR,
     AsJson,
@@ -24,12 +32,17 @@ app = typer.Typer(no_args_is_help=True, help="Manage failed jobs that are kept."
 @app.command("list")
 def list_dead_letters(
     rule: RuleOption = None,
+    descriptor: DescriptorOption = None,
+    code: CodeOption = None,
+    status: StatusOption = None,
+    failed_after: FailedAfterOption = None,
+    failed_before: FailedBeforeOption = None,
     limit: Annotated[int, typer.Option(help="How many to list at most.")] = 100,
     as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """List dead letters, newest first."""
-    query: dict[str, str | int] = {"limit": limit} | ({"rule_id": rule} if rule else {})
+    query = filter_of(rule, descriptor, code, status, failed_after, failed_before) | {"limit": limit}
     found = AdminClient(data_dir).call("GET", "dead-letters", query=query)
     if as_json:
         print(json.dumps(found, indent=2))
@@ -53,7 +66,7 @@ def _row(letter: dict[str, Any]) -> list[str]:
         letter["id"],
         letter["rule_id"],
         letter["descriptor"],
-        letter["died_at"],
+        letter["failed_at"],
         str(letter["attempts"]),
         escape(message),
     ]

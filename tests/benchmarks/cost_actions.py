@@ -8,6 +8,10 @@ from itertools import count
 
 from app.errors import Conflict, NotFound
 from app.jobs.model import JobStatus, encode_request
+from app.limiter.keys import descriptor
+from app.queue.batches import Batch
+from app.queue.dead_letter_batches import MAX_BATCH
+from app.queue.dead_letter_filter import LATEST_US, DeadLetterFilter, DeadLetterPlace
 from app.queue.flow_leases import MAX_LEASED_AT_ONCE, MAX_UNITS_AT_ONCE
 from app.queue.kafka.model import SpilledJob
 from app.queue.kafka.staging import Staging
@@ -143,26 +147,41 @@ class Actions:
         )
 
     async def dead_letters(self) -> None:
-        """List, discard and replay dead letters, as operators do."""
-        operations, sample = self._population.operations, self._population.sample(2 * CALLS)
-        await self._measure("list dead letters", [partial(operations.dead_letters, "", PAGE, "")] * FEW_CALLS)
+        """List, discard and replay dead letters one by one, as operators do."""
+        letters, rule, sample = self._population.dead_letters, self._population.rule, self._population.sample(2 * CALLS)
+        every, another = DeadLetterFilter(), DeadLetterFilter(rule_id=ANOTHER_RULE)
+        await self._measure("list dead letters", [partial(letters.page, every, PAGE)] * FEW_CALLS)
         starts = await self._with_a_page_behind(sample)
         await self._measure(
-            "list dead letters from there", [partial(operations.dead_letters, "", PAGE, start) for start in starts]
+            "list dead letters from there", [partial(letters.page, every, PAGE, start) for start in starts]
         )
-        await self._measure("list another rule's", [partial(operations.dead_letters, ANOTHER_RULE, PAGE, "")])
-        await self._measure("discard", [partial(_if_dead, operations.discard, job_id) for job_id in sample[:CALLS]])
-        rule = self._population.rule
-        await self._measure("replay", [partial(_if_dead, operations.replay, job_id, rule) for job_id in sample[CALLS:]])
-        await self._measure("replay all", [partial(_for_a_time, partial(operations.replay_all, rule, None))])
+        await self._measure("list another rule's", [partial(letters.page, another, PAGE)])
+        await self._measure("discard", [partial(_if_dead, letters.discard, job_id) for job_id in sample[:CALLS]])
+        await self._measure("replay", [partial(_if_dead, letters.replay, job_id, rule) for job_id in sample[CALLS:]])
+
+    async def batches_of_dead_letters(self) -> None:
+        """Count, replay and delete dead letters that a filter finds, as operations do."""
+        batches, rule, user = self._population.dead_letter_batches, self._population.rule, queue_steps.user_name(0)
+        one = DeadLetterFilter(rule_id=rule.rule_id, descriptor=descriptor("user", user), code="attempts_exhausted")
+        another = DeadLetterFilter(rule_id=ANOTHER_RULE)
+        for wanted, whose in ((one, "a caller's"), (another, "another rule's")):
+            await self._measure(f"count {whose}", [partial(_for_a_time, partial(batches.count, wanted))])
+            starts = await self._with_a_page_behind(self._population.sample(2 * CALLS))
+            for number, start in enumerate(starts, 1):
+                batch, until_us = Batch("replaying", number, MAX_BATCH), LATEST_US
+                replay = partial(batches.replay, wanted, until_us, start, batch, {rule.rule_id: rule})
+                await self._measure(f"replay {whose}", [replay])
+                batch = Batch("deleting", number, MAX_BATCH)
+                await self._measure(f"delete {whose}", [partial(batches.discard, wanted, until_us, start, batch)])
         await self._lease("fail", 1, self._population.fail, CALLS)
 
-    async def _with_a_page_behind(self, dead: Sequence[str]) -> list[str]:
-        """Some dead letters behind which there is a whole page: a part of one costs less."""
+    async def _with_a_page_behind(self, dead: Sequence[str]) -> list[DeadLetterPlace]:
+        """Places of some dead letters on both sides of which there is a whole page: a part of one costs less."""
         key, redis = "{q0}:dead", self._population.redis
         count = int(await redis.zcard(key))
-        ranks = [(await redis.zrevrank(key, job_id), job_id) for job_id in dead]
-        return [job_id for rank, job_id in ranks if isinstance(rank, int) and rank + PAGE < count][:FEW_CALLS]
+        ranks = [(await redis.zrank(key, job_id), job_id) for job_id in dead]
+        whole = [job_id for rank, job_id in ranks if isinstance(rank, int) and PAGE < rank < count - PAGE]
+        return [DeadLetterPlace(0, int(await redis.zscore(key, one) or 0), one) for one in whole[:FEW_CALLS]]
 
     async def intake(self) -> None:
         """Record, confirm, abandon and admit jobs whose messages have not been read, as edges and the intake do."""

@@ -93,6 +93,7 @@ async def _dead(population: Population, actions: Actions, jobs: int) -> None:
     await actions.clients()
     await actions.enqueue()
     await actions.dead_letters()
+    await actions.batches_of_dead_letters()
     await actions.expire()
 
 

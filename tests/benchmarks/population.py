@@ -11,6 +11,8 @@ from redis.commands.core import AsyncScript
 
 from app.clients import queue_redis
 from app.jobs.model import JobStatus, encode_request
+from app.queue.dead_letter_batches import DeadLetterBatches
+from app.queue.dead_letters import DeadLetters
 from app.queue.flows import Flows
 from app.queue.kafka.model import IntakeMessage, MessageLocation
 from app.queue.kafka.staging import Staging
@@ -53,6 +55,8 @@ class Population:
     flows: Flows
     records: Records
     operations: Operations
+    dead_letters: DeadLetters
+    dead_letter_batches: DeadLetterBatches
     staging: Staging
     _copy: AsyncScript
     rule: ActiveRule
@@ -72,8 +76,10 @@ class Population:
         scripts = Scripts(node, "app.queue")
         flows, records = Flows(redis, scripts, settings), Records(redis, scripts, settings)
         operations, staging = Operations(redis, scripts, settings), Staging(redis, scripts, settings)
+        letters, batches = DeadLetters(redis, scripts, settings), DeadLetterBatches(scripts, settings)
         copy = redis.register_script(copy_script())
-        return cls(redis, node, scripts, flows, records, operations, staging, copy, queue_steps.user_rule())
+        rule = queue_steps.user_rule()
+        return cls(redis, node, scripts, flows, records, operations, letters, batches, staging, copy, rule)
 
     async def begin(self, rule: ActiveRule, count: int = 1) -> None:
         """Empty the Redis, and prepare it for jobs of this rule. It writes nothing to disk."""

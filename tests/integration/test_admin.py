@@ -4,24 +4,13 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from app.admin.operators import OperatorAuthenticator
 from app.admin.rest.application import build_admin
-from app.admin.rest.dependencies import AdminParts
-from app.admin.services.audit import Audit
-from app.audit.log import AuditLog
 from app.clients import http_client, mongo_client
-from app.identity.tokens import TokenVerifier
-from app.limiter.redis_limiter import RedisLimiter
-from app.queue.operations import Operations
 from app.redis_wire.scripts import Scripts
-from app.rules.bulk import BulkWriter
-from app.rules.cache import RuleCache
-from app.rules.key_headers import KeyHeaders
 from app.rules.model import parse_rule
-from app.rules.store import RuleStore
 from app.settings import Settings
 from sync.publisher import Publisher
-from tests.support.admin_in_process import Admin
+from tests.support.admin_in_process import Admin, admin_parts_on
 from tests.support.rules import RULE, publish_all
 
 
@@ -112,20 +101,7 @@ async def test_without_mongodb_it_is_a_503(admin: Admin, cache: Redis, counting:
     settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
     mongo = mongo_client("mongodb://127.0.0.1:9/", server_selection_timeout_s=0.2)
     async with http_client() as session:
-        authenticator = OperatorAuthenticator(TokenVerifier(settings, session, settings.admin_audience), settings)
-        operations = Operations(cache, queueing, settings)
-        app = build_admin(
-            AdminParts(
-                RuleStore(mongo["x"]),
-                BulkWriter(mongo["x"]),
-                authenticator,
-                RuleCache(cache, settings),
-                RedisLimiter(counting),
-                operations,
-                KeyHeaders(settings),
-                Audit(AuditLog(mongo["x"])),
-            )
-        )
+        app = build_admin(admin_parts_on(mongo["x"], session, cache, cache, counting, queueing, settings))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
             lost = Admin(client, issuer, None)

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from app.errors import Conflict
 from app.jobs.model import Job, JobStatus, encode_request
 from app.queue import keys
+from app.queue.dead_letters import DeadLetters
 from app.queue.flows import Flows
 from app.queue.kafka.model import AdmitResult, IntakeMessage, MessageLocation, RefillResult
 from app.queue.kafka.staging import Staging
@@ -266,12 +267,12 @@ async def test_a_job_that_expires_while_its_request_is_in_kafka_can_be_replayed(
     assert {(entry.flow, entry.code) for entry in outbox} == {("r|user:u", "expired")}
     assert await staging.outbox(0, 5.0) == [], "another worker publishes them"
 
-    last, operations = messages[2], Operations(queue, queueing, settings)
+    last, dead_letters = messages[2], DeadLetters(queue, queueing, settings)
     if where == "awaiting":
         with pytest.raises(Conflict):
-            await operations.replay(last.job_id, active())
+            await dead_letters.replay(last.job_id, active())
         assert await staging.admit(messages) == AdmitResult(3, 0, 0, 3)
-    await operations.replay(last.job_id, active())
+    await dead_letters.replay(last.job_id, active())
     assert await refill_all(staging, messages) == 1
     assert await drained(flows) == [last.job_id]
 

@@ -2,56 +2,38 @@
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
 from redis.asyncio import Redis
 
+import app.queue.dead_letters as dead_letters_module
 import app.queue.operations as operations_module
 from app.errors import Conflict, NotFound
 from app.jobs.model import JobStatus, StoredResponse
-from app.queue import rule_replay
+from app.queue import dead_letter_batches, rule_replay
+from app.queue.dead_letters import DeadLetters
 from app.queue.flows import Flows
-from app.queue.model import LeasedJob, Settlement
-from app.queue.operations import Operations
+from app.queue.model import Settlement
 from app.queue.records import Records, stored_request
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from sync.publisher import Publisher
 from tests.support.admin_in_process import Admin
+from tests.support.dead_letters import dead, leased, many_dead
 from tests.support.flow_steps import accepted, active, deferral, ids, lease, take
 from tests.support.rules import publish_all
 
-Fail = Callable[..., Awaitable[str]]
-
 
 @pytest.fixture
-def operations(queue: Redis, queueing: Scripts, settings: Settings) -> Operations:
-    return Operations(queue, queueing, settings)
+def dead_letters(queue: Redis, queueing: Scripts, settings: Settings) -> DeadLetters:
+    return DeadLetters(queue, queueing, settings)
 
 
 @pytest.fixture
 async def rule_in_force(cache: Redis) -> None:
     await publish_all(Publisher(cache), [active().rule], 1)
-
-
-async def leased(flows: Flows) -> LeasedJob:
-    [flow] = await take(flows)
-    [job] = (await lease(flows, flow, 1)).jobs
-    return job
-
-
-async def dead(flows: Flows, number: int = 0, **more: Any) -> str:  # noqa: ANN401
-    """A job whose last attempt failed."""
-    job_id = await accepted(flows, deferral(number, user=f"u{number}", **more))
-    job = await leased(flows)
-    assert job.id == job_id
-    answer = StoredResponse(500, [(b"x-why", b"bug")], b"broken")
-    failed = Settlement(job, JobStatus.FAILED, "attempts_exhausted", "The app server answered 500.", answer)
-    assert await flows.settle([failed]) == [True]
-    return job_id
 
 
 async def test_dead_letters_are_listed_newest_first_in_pages(admin: Admin, flows: Flows) -> None:
@@ -132,37 +114,37 @@ async def test_a_job_of_a_deleted_rule_is_not_replayed(admin: Admin, flows: Flow
     assert "deleted or disabled" in answer.json()["detail"]
 
 
-async def test_a_job_that_does_not_exist_is_not_replayed_or_discarded(operations: Operations) -> None:
+async def test_a_job_that_does_not_exist_is_not_replayed_or_discarded(dead_letters: DeadLetters) -> None:
     for job_id in ("0-" + "x" * 22, "1-" + "x" * 22, "nonsense"):
         with pytest.raises(NotFound, match="There is no such job"):
-            await operations.replay(job_id, active())
+            await dead_letters.replay(job_id, active())
         with pytest.raises(NotFound, match="There is no such job"):
-            await operations.discard(job_id)
+            await dead_letters.discard(job_id)
 
 
-async def test_a_job_that_has_not_failed_is_not_replayed_or_discarded(operations: Operations, flows: Flows) -> None:
+async def test_a_job_that_has_not_failed_is_not_replayed_or_discarded(dead_letters: DeadLetters, flows: Flows) -> None:
     job_id = await accepted(flows, deferral(0))
     with pytest.raises(Conflict, match="The job is not a dead letter"):
-        await operations.replay(job_id, active())
+        await dead_letters.replay(job_id, active())
     with pytest.raises(Conflict, match="The job is not a dead letter"):
-        await operations.discard(job_id)
+        await dead_letters.discard(job_id)
 
 
-async def test_a_job_is_not_replayed_under_a_different_rule(operations: Operations, flows: Flows) -> None:
+async def test_a_job_is_not_replayed_under_a_different_rule(dead_letters: DeadLetters, flows: Flows) -> None:
     job_id = await dead(flows)
     with pytest.raises(Conflict, match="The job belongs to a different rule"):
-        await operations.replay(job_id, active(rule_id="another"))
-    assert (await operations.dead_letter(job_id)).job.status is JobStatus.FAILED
+        await dead_letters.replay(job_id, active(rule_id="another"))
+    assert (await dead_letters.get(job_id)).job.status is JobStatus.FAILED
 
 
-async def test_a_job_without_its_request_is_not_replayed(operations: Operations, flows: Flows, queue: Redis) -> None:
+async def test_a_job_without_its_request_is_not_replayed(dead_letters: DeadLetters, flows: Flows, queue: Redis) -> None:
     job_id = await dead(flows)
     record = f"{{q0}}:job:{job_id}"
     whole = cast("bytes", await queue.get(record))
     await queue.set(record, whole.removesuffix(stored_request(whole) or b""))
     with pytest.raises(Conflict, match="The request of the job is no longer stored"):
-        await operations.replay(job_id, active())
-    details = await operations.dead_letter(job_id)
+        await dead_letters.replay(job_id, active())
+    details = await dead_letters.get(job_id)
     assert (details.job.status, details.request) == (JobStatus.FAILED, None)
 
 
@@ -221,24 +203,6 @@ async def lease_more(flows: Flows, flow: Any) -> int:  # noqa: ANN401
     return len((await lease(flows, flow, 5)).jobs)
 
 
-async def many_dead(flows: Flows, *, rules: Sequence[str], each: int) -> dict[str, list[str]]:
-    """Dead letters of several rules, one rule's after another's in turn; their ids by rule, the oldest first."""
-    found: dict[str, list[str]] = {rule: [] for rule in rules}
-    for number in range(each):
-        for rule in rules:
-            found[rule].append(
-                await accepted(flows, deferral(number, active(rule_id=rule, queue={"max_depth": 10_000})))
-            )
-    settlements = []
-    for flow in await take(flows):
-        for job in (await lease(flows, flow, each)).jobs:
-            settlements.append(Settlement(job, JobStatus.FAILED, "attempts_exhausted", "It failed."))
-    by_id = {settlement.job.id: settlement for settlement in settlements}
-    for row in zip(*found.values(), strict=True):
-        await flows.settle([by_id[job_id] for job_id in row])
-    return found
-
-
 @pytest.mark.parametrize(("replayed_at_once", "looked_at"), [(7, 10_000), (1000, 10), (3, 10)])
 async def test_a_request_replays_a_bounded_number_and_the_next_goes_on(
     admin: Admin,
@@ -251,7 +215,7 @@ async def test_a_request_replays_a_bounded_number_and_the_next_goes_on(
     """Whatever is in between: other rules' dead letters, jobs that fail again meanwhile, and those that can't be."""
     monkeypatch.setattr(rule_replay, "MAX_REPLAYED", replayed_at_once)
     monkeypatch.setattr(rule_replay, "MAX_LOOKED_AT", looked_at)
-    monkeypatch.setattr(rule_replay, "LOOK_PAGE_SIZE", 5)
+    monkeypatch.setattr(dead_letter_batches, "LOOK", 5)
     mine = active(queue={"max_depth": 10_000})
     await publish_all(Publisher(cache), [mine.rule], 1)
     found = await many_dead(flows, rules=["r", "other"], each=40)
@@ -331,8 +295,8 @@ async def test_a_purge_takes_a_bounded_number_of_pages_and_the_next_goes_on(
 async def test_a_list_of_one_rule_among_many_looks_at_a_bounded_number(
     admin: Admin, flows: Flows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operations_module, "MAX_LIST_CALLS", 2)
-    monkeypatch.setattr(operations_module, "LIST_SCAN_LIMIT", 5)
+    monkeypatch.setattr(dead_letters_module, "MAX_LIST_CALLS", 2)
+    monkeypatch.setattr(dead_letters_module, "LIST_SCAN_LIMIT", 5)
     found = await many_dead(flows, rules=["r", "other"], each=30)
     listed, pages = list[str](), 0
     after: str | None = ""

@@ -6,9 +6,9 @@ import pytest
 from redis.asyncio import Redis
 
 from app.jobs.model import JobStatus, StoredRequest, StoredResponse
+from app.queue.dead_letters import DeadLetters
 from app.queue.flows import Flows
 from app.queue.model import Deferral, FrozenCharge, LeasedJob, Settlement
-from app.queue.operations import Operations
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from tests.support.admin_in_process import Admin, admin_running
@@ -55,7 +55,7 @@ async def test_stored_credentials_are_shown_to_nobody_and_contents_to_operators(
     sealing: Settings, cache: Redis, queue: Redis, counting: Scripts, queueing: Scripts, role: str
 ) -> None:
     job_id = await dead_letter(queue, queueing, sealing)
-    decrypted = await Operations(queue, queueing, sealing).dead_letter(job_id)
+    decrypted = await DeadLetters(queue, queueing, sealing).get(job_id)
     assert decrypted.request is not None
     assert SECRETS[0] in decrypted.request.headers, "this process has the key, so it could show them"
     async with admin_running(sealing.mongodb_url, cache, queue, counting, queueing, **KEY) as admin:

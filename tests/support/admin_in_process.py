@@ -12,10 +12,13 @@ from app.admin.operators import OperatorAuthenticator
 from app.admin.rest.application import build_admin
 from app.admin.rest.dependencies import AdminParts
 from app.admin.services.audit import Audit
+from app.admin.services.dead_letters import DeadLetterService
 from app.audit.log import AuditLog
-from app.clients import http_client, mongo_client
+from app.clients import MongoDatabase, http_client, mongo_client
 from app.identity.tokens import TokenVerifier
 from app.limiter.redis_limiter import RedisLimiter
+from app.queue.dead_letter_batches import DeadLetterBatches
+from app.queue.dead_letters import DeadLetters
 from app.queue.operations import Operations
 from app.redis_wire.scripts import Scripts
 from app.rules.bulk import BulkWriter
@@ -52,6 +55,31 @@ class Admin:
         )
 
 
+def admin_parts_on(
+    database: MongoDatabase,
+    session: httpx.AsyncClient,
+    cache: Redis,
+    queue: Redis,
+    counting: Scripts,
+    queueing: Scripts,
+    settings: Settings,
+) -> AdminParts:
+    """The parts of an admin API on these stores."""
+    rules, key_headers = RuleCache(cache, settings), KeyHeaders(settings)
+    dead_letters, batches = DeadLetters(queue, queueing, settings), DeadLetterBatches(queueing, settings)
+    return AdminParts(
+        store=RuleStore(database),
+        bulk_writer=BulkWriter(database),
+        authenticator=OperatorAuthenticator(TokenVerifier(settings, session, settings.admin_audience), settings),
+        rules_in_force=rules,
+        limiter=RedisLimiter(counting),
+        operations=Operations(queue, queueing, settings),
+        dead_letters=DeadLetterService(dead_letters, batches, rules, key_headers.names),
+        key_headers=key_headers,
+        audit=Audit(AuditLog(database)),
+    )
+
+
 @asynccontextmanager
 async def admin_running(
     mongod_url: str,
@@ -66,24 +94,7 @@ async def admin_running(
     mongo = mongo_client(mongod_url)
     database = mongo[f"test_{uuid.uuid4().hex[:12]}"]
     async with http_client() as session:
-        authenticator = OperatorAuthenticator(TokenVerifier(settings, session, settings.admin_audience), settings)
-        store, rules, operations = (
-            RuleStore(database),
-            RuleCache(cache, settings),
-            Operations(queue, queueing, settings),
-        )
-        app = build_admin(
-            AdminParts(
-                store,
-                BulkWriter(database),
-                authenticator,
-                rules,
-                RedisLimiter(counting),
-                operations,
-                KeyHeaders(settings),
-                Audit(AuditLog(database)),
-            )
-        )
+        app = build_admin(admin_parts_on(database, session, cache, queue, counting, queueing, settings))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
             yield Admin(client, issuer, database["rules"])

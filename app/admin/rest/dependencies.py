@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from app.admin.operators import OperatorAuthenticator
 from app.admin.services.audit import Audit
+from app.admin.services.dead_letters import DeadLetterService
 from app.limiter.limiter import Limiter
 from app.queue.operations import Operations
 from app.rules.bulk import BulkWriter
@@ -29,6 +30,7 @@ class AdminParts:
     rules_in_force: RuleCache
     limiter: Limiter
     operations: Operations
+    dead_letters: DeadLetterService
     key_headers: KeyHeaders
     audit: Audit
 

@@ -41,6 +41,7 @@
 --   unread                sorted set: flows by the submission of a job that may be awaiting its message
 --   caught_up             hash: a Kafka partition to the time (milliseconds) up to which it has been read
 --   outbox                sorted set: dead letters to be published to Kafka, by the time at which to try
+--   operation:<id>        string: what the last batch of long work did (_batches.lua)
 --
 -- The name of a flow says what its jobs are charged for: "<rule id>|<descriptor>;<rule id>|<descriptor>>caller", the
 -- rule that deferred them first, the caller only where no descriptor names it. All times are microseconds of TIME, except
@@ -65,6 +66,17 @@ local function int(number)
     texts[number] = text
   end
   return text
+end
+
+-- Whether a text comes before another one, byte by byte, as in sorted sets: Lua's `<` follows the locale.
+local function comes_before(one, other)
+  for at = 1, math.min(#one, #other) do
+    local byte, another = string.byte(one, at), string.byte(other, at)
+    if byte ~= another then
+      return byte < another
+    end
+  end
+  return #one < #other
 end
 
 -- The list of a group: of a rule, an owner, a priority. An empty one where there is none yet.

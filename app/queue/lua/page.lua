@@ -18,7 +18,7 @@ local from = after_us == '' and '+inf' or after_us
 local found = call('ZREVRANGEBYSCORE', owned, from, '-inf', 'WITHSCORES', 'LIMIT', 0, limit + SHARED)
 for at = 1, #found, 2 do
   local id, score = found[at], found[at + 1]
-  if score ~= after_us or id < after_id then
+  if score ~= after_us or comes_before(id, after_id) then
     if #ids == limit then
       has_more = true
       break

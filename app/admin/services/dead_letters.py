@@ -1,0 +1,87 @@
+"""What operators do with dead letters one by one: list, show, replay and delete them."""
+
+from collections.abc import Collection, Iterable
+
+from app.admin.operators import Operator, Role
+from app.admin.services.dead_letters_model import DeadLetterDocument, DeadLetterPage, DeadLetterSummary, ManyReplayed
+from app.errors import Conflict, NotFound
+from app.queue.dead_letter_batches import DeadLetterBatches
+from app.queue.dead_letter_filter import DeadLetterFilter, DeadLetterPlace
+from app.queue.dead_letters import DeadLetters
+from app.queue.rule_replay import replay_rule
+from app.rules.active import ActiveRule
+from app.rules.cache import RuleCache
+
+
+class DeadLetterService:
+    """Every method raises Forbidden without the role that it requires, and QueueUnavailable without the queue Redis."""
+
+    def __init__(
+        self,
+        dead_letters: DeadLetters,
+        batches: DeadLetterBatches,
+        rules_in_force: RuleCache,
+        secret_headers: Collection[str],
+    ) -> None:
+        self._dead_letters = dead_letters
+        self._batches = batches
+        self._rules = rules_in_force
+        self._secret_headers = secret_headers
+
+    async def page(self, operator: Operator, wanted: DeadLetterFilter, limit: int, after: str = "") -> DeadLetterPage:
+        """List dead letters, newest first; `after` is the `next` of the page before. Raises InvalidInput for no cursor.
+
+        A page may be short, and even empty, although others follow.
+        """
+        operator.require(Role.VIEWER)
+        found = await self._dead_letters.page(wanted, limit, DeadLetterPlace.parse(after) if after else None)
+        following = None if found.next is None else str(found.next)
+        return DeadLetterPage(dead_letters=[DeadLetterSummary.of(one) for one in found.dead_letters], next=following)
+
+    async def get(self, operator: Operator, job_id: str) -> DeadLetterDocument:
+        """Show a dead letter, with its contents to operators. Raises NotFound, and Conflict for any other job."""
+        operator.require(Role.VIEWER)
+        found = await self._dead_letters.get(job_id)
+        return DeadLetterDocument.of(found, operator.role >= Role.OPERATOR, self._secret_headers)
+
+    async def replay(self, operator: Operator, job_id: str) -> None:
+        """Queue a job again. Raises NotFound, and Conflict where it is no dead letter or its rule is not in force."""
+        operator.require(Role.OPERATOR)
+        await self._replay(job_id)
+
+    async def replay_these(self, operator: Operator, job_ids: Iterable[str]) -> ManyReplayed:
+        """Queue jobs again. Those that are not dead letters are skipped and reported."""
+        operator.require(Role.OPERATOR)
+        outcome = ManyReplayed(replayed=0, problems={})
+        for job_id in job_ids:
+            try:
+                await self._replay(job_id)
+                outcome.replayed += 1
+            except (NotFound, Conflict) as error:
+                outcome.problems[job_id] = str(error)
+        return outcome
+
+    async def replay_rule(self, operator: Operator, rule_id: str, after: str | None) -> ManyReplayed:
+        """Queue a bounded number of a rule's jobs again. Raises Conflict if the rule is not in force, InvalidInput."""
+        operator.require(Role.OPERATOR)
+        page = await replay_rule(self._batches, await self._rule(rule_id), after)
+        return ManyReplayed(replayed=page.replayed, problems=page.problems, next=page.next)
+
+    async def delete(self, operator: Operator, job_id: str) -> None:
+        """Delete a dead letter with everything that is stored of the job. Raises NotFound, Conflict."""
+        operator.require(Role.OPERATOR)
+        await self._dead_letters.discard(job_id)
+
+    async def _replay(self, job_id: str) -> None:
+        job = await self._dead_letters.failed_job(job_id)
+        await self._dead_letters.replay(job_id, await self._rule(job.rule_id))
+
+    async def _rule(self, rule_id: str) -> ActiveRule:
+        return required_rule(rule_id, await self._rules.by_id(rule_id))
+
+
+def required_rule(rule_id: str, rule: ActiveRule | None) -> ActiveRule:
+    """Return the rule as it is in force. Raises Conflict where it is not."""
+    if rule is None:
+        raise Conflict(f"The rule {rule_id} is deleted or disabled or has no limit, so its jobs have no drain rate.")
+    return rule

@@ -1,0 +1,51 @@
+"""Jobs that have failed, for tests of what operators do with them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.jobs.model import JobStatus, StoredResponse
+from app.queue.flows import Flows
+from app.queue.model import LeasedJob, Settlement
+from tests.support.flow_steps import accepted, active, deferral, lease, take
+
+
+async def leased(flows: Flows) -> LeasedJob:
+    [flow] = await take(flows)
+    [job] = (await lease(flows, flow, 1)).jobs
+    return job
+
+
+async def dead(
+    flows: Flows,
+    number: int = 0,
+    code: str = "attempts_exhausted",
+    status: int | None = 500,
+    **more: Any,  # noqa: ANN401
+) -> str:
+    """A job of the user u<number> whose last attempt failed."""
+    rule = more.pop("rule", None)
+    job_id = await accepted(flows, deferral(number, rule, user=f"u{number}", **more))
+    job = await leased(flows)
+    assert job.id == job_id
+    answer = None if status is None else StoredResponse(status, [(b"x-why", b"bug")], b"broken")
+    failed = Settlement(job, JobStatus.FAILED, code, f"The app server answered {status}.", answer)
+    assert await flows.settle([failed]) == [True]
+    return job_id
+
+
+async def many_dead(flows: Flows, *, rules: Sequence[str], each: int) -> dict[str, list[str]]:
+    """Dead letters of several rules, one rule's after another's in turn; their ids by rule, the oldest first."""
+    found: dict[str, list[str]] = {rule: [] for rule in rules}
+    for number in range(each):
+        for rule in rules:
+            found[rule].append(
+                await accepted(flows, deferral(number, active(rule_id=rule, queue={"max_depth": 10_000})))
+            )
+    settlements = []
+    for flow in await take(flows):
+        for job in (await lease(flows, flow, each)).jobs:
+            settlements.append(Settlement(job, JobStatus.FAILED, "attempts_exhausted", "It failed."))
+    by_id = {settlement.job.id: settlement for settlement in settlements}
+    for row in zip(*found.values(), strict=True):
+        await flows.settle([by_id[job_id] for job_id in row])
+    return found
