@@ -166,7 +166,7 @@ class Actions:
         another = DeadLetterFilter(rule_id=ANOTHER_RULE)
         for wanted, whose in ((one, "a caller's"), (another, "another rule's")):
             await self._measure(f"count {whose}", [partial(_for_a_time, partial(batches.count, wanted))])
-            starts = await self._with_a_page_behind(self._population.sample(2 * CALLS))
+            starts = await self._with_a_page_behind(self._population.sample(CALLS + 4)[1:-1])
             for number, start in enumerate(starts, 1):
                 batch, until_us = Batch("replaying", number, MAX_BATCH), LATEST_US
                 replay = partial(batches.replay, wanted, until_us, start, batch, {rule.rule_id: rule})
