@@ -36,6 +36,7 @@ PenstockError (500)
 └── StartupError              a process cannot start
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar
 
@@ -141,9 +142,26 @@ class Conflict(PenstockError):
 
 
 class PreconditionFailed(Conflict):
-    """The resource has changed since the caller read it (`If-Match`)."""
+    """The resource has changed since the caller read it (`If-Match`).
+
+    `current` is the resource as it is and `current_etag` its ETag, `based_on` the version that the caller has read;
+    None where there is none, or it is not known.
+    """
 
     status = HTTPStatus.PRECONDITION_FAILED
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        current: Mapping[str, object] | None = None,
+        current_etag: str | None = None,
+        based_on: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.current = current
+        self.current_etag = current_etag
+        self.based_on = based_on
 
 
 class IdempotencyConflict(Conflict):

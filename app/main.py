@@ -15,6 +15,8 @@ from app.admin.rest.application import build_admin
 from app.admin.rest.dependencies import AdminParts
 from app.admin.services.audit import Audit
 from app.admin.services.dead_letters import DeadLetterService
+from app.admin.services.drains import Drains
+from app.admin.services.rules import Rules
 from app.audit.log import AuditLog
 from app.clients import (
     cache_redis,
@@ -58,6 +60,7 @@ from app.redis_wire.scripts import Scripts
 from app.rules.bulk import BulkWriter
 from app.rules.cache import RuleCache
 from app.rules.key_headers import KeyHeaders
+from app.rules.listing import RuleListing
 from app.rules.store import RuleStore
 from app.settings import Settings
 from app.upstream.breaker_metrics import BreakerMetrics
@@ -101,18 +104,21 @@ async def run_admin(process: Process) -> None:
         unavailability = Unavailability(process.registry, TroubleLog())
         database = mongo[settings.mongodb_database]
         batches = DeadLetterBatches(clients.queue_scripts, settings)
+        operations = Operations(clients.queue, clients.queue_scripts, settings)
+        audit, key_headers = Audit(AuditLog(database)), KeyHeaders(settings)
+        written_rules = Rules(RuleStore(database), RuleListing(database), BulkWriter(database), key_headers)
         parts = AdminParts(
-            store=RuleStore(database),
-            bulk_writer=BulkWriter(database),
             authenticator=OperatorAuthenticator(verifier, settings),
+            rules=written_rules,
+            drains=Drains(written_rules, operations, audit),
+            audit=audit,
             rules_in_force=rules,
             limiter=RedisLimiter(clients.counter_scripts),
-            operations=Operations(clients.queue, clients.queue_scripts, settings),
+            operations=operations,
             dead_letters=DeadLetterService(
-                DeadLetters(clients.queue, clients.queue_scripts, settings), batches, rules, KeyHeaders(settings).names
+                DeadLetters(clients.queue, clients.queue_scripts, settings), batches, rules, key_headers.names
             ),
-            key_headers=KeyHeaders(settings),
-            audit=Audit(AuditLog(database)),
+            key_headers=key_headers,
         )
         await stack.enter_async_context(alongside(process, rules.run(process.stop), verifier.run()))
         process.ready.set()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
@@ -37,7 +37,6 @@ MAX_ATTEMPTS = 20
 TIMEOUT_S = 5.0
 """How long the write of one rule is tried again while others write the same rule, or MongoDB elects a new primary."""
 
-MAX_CURSOR_LENGTH = 256
 _INDEX_NOT_FOUND, _INDEX_OPTIONS_CONFLICT = 27, 85
 
 
@@ -53,29 +52,6 @@ class StoredRule:
     def etag(self) -> str | None:
         """The entity tag of the document; None if there is none."""
         return self.document.etag if self.document else None
-
-
-class RulePage(NamedTuple):
-    """Some rules, and the documents among them that are not valid rules.
-
-    `next` is the id to go on after; None: these are the last.
-    """
-
-    rules: list[Rule]
-    invalid: list[RuleDocument]
-    next: str | None
-
-    def add(self, document: RuleDocument) -> None:
-        """Add a document, whichever of them it is."""
-        if document.rule is not None:
-            self.rules.append(document.rule)
-        else:
-            self.invalid.append(document)
-
-
-def _cursor(document_id: str) -> str:
-    """Where the next page begins. An id that no rule can have may be of any length, and the cursor is a parameter."""
-    return document_id if len(document_id) <= MAX_CURSOR_LENGTH else document_id[: MAX_CURSOR_LENGTH - 1] + "\U0010ffff"
 
 
 class RuleStore:
@@ -131,30 +107,6 @@ class RuleStore:
                 elif document is not None:
                     invalid.append(document)
         return rules, invalid
-
-    async def page(self, after: str, limit: int) -> RulePage:
-        """Up to `limit` documents behind the id `after`, in the order of their ids; it is empty for the beginning.
-
-        The last page has also the documents whose ids are no strings, at most `limit` of them.
-        """
-        page = RulePage([], [], None)
-        with mongodb_errors():
-            behind = {"_id": {"$type": "string", "$gt": after}}
-            count = 0
-            async for found in self._documents.find(behind, PROJECTION).sort("_id").limit(limit + 1):
-                count += 1
-                if count > limit:
-                    return page._replace(next=after)
-                document = read_document(found)
-                if document is not None:
-                    after = max(after, _cursor(document.key.value))
-                    page.add(document)
-            strange = {"_id": {"$not": {"$type": "string"}}}
-            async for found in self._documents.find(strange, PROJECTION).sort("_id").limit(limit):
-                document = read_document(found)
-                if document is not None:
-                    page.add(document)
-        return page
 
     async def get(self, rule_id: str) -> Rule:
         """One rule; raises NotFound, or InvalidRule if its document is invalid."""

@@ -9,7 +9,14 @@ from typing import Any
 
 import orjson
 
-from app.errors import MethodNotAllowed, PenstockError, TooManyRequests, Unauthenticated, Unavailable
+from app.errors import (
+    MethodNotAllowed,
+    PenstockError,
+    PreconditionFailed,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
 from app.web.dates import date
 from app.web.headers import Headers
 
@@ -84,4 +91,11 @@ def error_reply(error: PenstockError) -> Reply:
         headers.append(retry_after(UNAVAILABLE_RETRY_AFTER_S))
     if isinstance(error, TooManyRequests):
         headers.append(retry_after(error.retry_after_s))
-    return problem(error.status, str(error), headers)
+    return problem(error.status, str(error), headers, **_more(error))
+
+
+def _more(error: PenstockError) -> dict[str, Any]:
+    """The members that a problem document has besides."""
+    if not isinstance(error, PreconditionFailed):
+        return {}
+    return {"current": error.current, "current_etag": error.current_etag, "based_on": error.based_on}

@@ -1,16 +1,13 @@
 """The admin API on a real MongoDB: roles, ETags, drains, problems."""
 
-import httpx
 import pytest
 from redis.asyncio import Redis
 
-from app.admin.rest.application import build_admin
-from app.clients import http_client, mongo_client
+from app.clients import mongo_client
 from app.redis_wire.scripts import Scripts
 from app.rules.model import parse_rule
-from app.settings import Settings
 from sync.publisher import Publisher
-from tests.support.admin_in_process import Admin, admin_parts_on
+from tests.support.admin_in_process import Admin, admin_running
 from tests.support.rules import RULE, publish_all
 
 
@@ -96,23 +93,18 @@ async def test_a_document_that_is_no_rule_is_listed_as_such(admin: Admin) -> Non
     assert invalid["problem"].startswith("limit")
 
 
-async def test_without_mongodb_it_is_a_503(admin: Admin, cache: Redis, counting: Scripts, queueing: Scripts) -> None:
-    issuer = admin.issuer
-    settings = Settings(jwks_url=issuer.url, jwt_issuer="test")
-    mongo = mongo_client("mongodb://127.0.0.1:9/", server_selection_timeout_s=0.2)
-    async with http_client() as session:
-        app = build_admin(admin_parts_on(mongo["x"], session, cache, cache, counting, queueing, settings))
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
-            lost = Admin(client, issuer, None)
-            for method, path, body in [
-                ("GET", "/v1/rules", None),
-                ("POST", "/v1/rules", RULE),
-                ("DELETE", "/v1/rules/r", None),
-            ]:
-                answer = await lost(method, path, body)
-                assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-    mongo.close()
+async def test_without_mongodb_it_is_a_503(cache: Redis, queue: Redis, counting: Scripts, queueing: Scripts) -> None:
+    nowhere = mongo_client("mongodb://127.0.0.1:9/", server_selection_timeout_s=0.2)
+    async with admin_running(nowhere, cache, queue, counting, queueing) as lost:
+        for method, path, body in [
+            ("GET", "/v1/rules", None),
+            ("GET", "/v1/rules?sort=priority", None),
+            ("POST", "/v1/rules", RULE),
+            ("DELETE", "/v1/rules/r", None),
+            ("GET", "/v1/audit", None),
+        ]:
+            answer = await lost(method, path, body)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
 
 
 async def test_explain_says_what_would_happen_and_spends_nothing(admin: Admin, cache: Redis) -> None:

@@ -3,9 +3,13 @@
 import asyncio
 
 import pytest
+from redis.asyncio import Redis
 
+from app.settings import Settings
 from tests.support.admin_in_process import Admin
 from tests.support.rules import RULE
+from tests.support.sync_steps import syncing
+from tests.support.waiting import eventually
 
 DRAIN = {"limit": 1, "window_seconds": 1}
 HUGE = f'"{2**64}"'
@@ -162,3 +166,51 @@ def _following(version: object) -> int:
 
 def _named(rule_id: str) -> dict[str, object]:
     return RULE | {"rule_id": rule_id}
+
+
+@pytest.mark.usefixtures("rule")
+async def test_who_was_too_late_gets_the_change_of_the_other_with_both_versions(
+    admin: Admin, settings: Settings, cache: Redis
+) -> None:
+    database = admin.rules.database
+    seen = await admin("GET", "/v1/rules/r")
+    async with syncing(database, cache, settings):
+        await eventually(lambda: _is_in_history(admin, 1), 20, "the history has the version")
+        await admin("PATCH", "/v1/rules/r", {"limit": 6})
+        late = await admin("PUT", "/v1/rules/r", RULE | {"burst": 9}, If_Match=seen.headers["ETag"])
+    assert late.status_code == 412
+    problem = late.json()
+    assert problem["current"] == (await admin("GET", "/v1/rules/r")).json()
+    assert (problem["current"]["limit"], problem["current_etag"]) == (6, await etag(admin))
+    assert problem["based_on"] == seen.json()
+    assert (
+        await admin("PUT", "/v1/rules/r", RULE | {"limit": 6, "burst": 9}, If_Match=problem["current_etag"])
+    ).is_success
+    unknown = (await admin("PUT", "/v1/rules/r", RULE, If_Match='"7-0123456789abcdef"')).json()
+    assert (unknown["current"]["burst"], unknown["based_on"]) == (9, None)
+    gone = (await admin("PUT", "/v1/rules/gone", _named("gone"), If_Match='"1"')).json()
+    assert (gone["current"], gone["current_etag"], gone["based_on"]) == (None, None, None)
+
+
+async def _is_in_history(admin: Admin, version: int) -> bool:
+    return (await admin("GET", f"/v1/rules/r/history/{version}")).status_code == 200
+
+
+async def test_an_earlier_version_is_restored_as_a_new_one(admin: Admin, settings: Settings, cache: Redis) -> None:
+    async with syncing(admin.rules.database, cache, settings):
+        await admin("POST", "/v1/rules", RULE)
+        for limit in (6, 7):
+            await eventually(lambda: _is_in_history(admin, limit - 5), 20, "the history has the version")  # noqa: B023
+            await admin("PATCH", "/v1/rules/r", {"limit": limit})
+        await eventually(lambda: _is_in_history(admin, 3), 20, "the history has the version")
+        current = await etag(admin)
+        assert (await admin("POST", "/v1/rules/r/restore", {"version": 1}, If_Match='"9"')).status_code == 412
+        restored = await admin("POST", "/v1/rules/r/restore", {"version": 1}, If_Match=current)
+        assert (restored.status_code, restored.json()["version"], restored.json()["limit"]) == (200, 4, 5)
+        await admin("DELETE", "/v1/rules/r")
+        anew = await admin("POST", "/v1/rules/r/restore", {"version": 2})
+        assert (anew.status_code, anew.json()["version"], anew.json()["limit"]) == (201, 5, 6)
+    for body, status in [({"version": 99}, 404), ({"version": 0}, 422), ({}, 422), ({"version": 1, "x": 1}, 422)]:
+        assert (await admin("POST", "/v1/rules/r/restore", body)).status_code == status
+    audited = (await admin("GET", "/v1/audit?action=rule.restored")).json()["entries"]
+    assert [(one["before"] or {}).get("limit") for one in audited] == [None, 7]

@@ -21,6 +21,7 @@ LEAST = {
     "DELETE /v1/rules/{rule_id}": "admin",
     "GET /v1/rules/{rule_id}/history": "viewer",
     "GET /v1/rules/{rule_id}/history/{version}": "viewer",
+    "POST /v1/rules/{rule_id}/restore": "admin",
     "PUT /v1/rules/{rule_id}/drain": "operator",
     "DELETE /v1/rules/{rule_id}/drain": "operator",
     "POST /v1/rules/{rule_id}/drain/pause": "operator",

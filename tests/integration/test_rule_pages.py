@@ -59,6 +59,86 @@ async def test_a_rule_that_goes_or_comes_meanwhile_repeats_none_and_leaves_none_
     assert [rule["rule_id"] for page in (first, second) for rule in page["rules"]] == [f"r{n}" for n in range(6)]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "after=" + "x" * 1025])
+MANY = [
+    document("a") | {"priority": 5, "updated_at": datetime(2026, 1, 3, tzinfo=UTC)},
+    document("b") | {"priority": -7, "key_type": "claim:tier", "key_value": "Gold"},
+    document("c") | {"updated_at": datetime(2026, 1, 2, tzinfo=UTC), "updated_by": "olga"},
+    document("d") | {"priority": 5, "match": {"path_prefix": "/api/v1"}},
+    document("e") | {"priority": 2**40},
+    document("f") | {"priority": "high"},
+    document("g") | {"priority": float("nan"), "key_type": ["user", "ip"], "key_value": ["acme", "*"]},
+]
+
+
+async def ids(admin: Admin, query: str, limit: int) -> list[str]:
+    found, after = [], ""
+    while after is not None:
+        answer = await admin("GET", f"/v1/rules?limit={limit}&after={quote(after)}&{query}", role="viewer")
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        found += sorted(one["rule_id"] for one in page["invalid"]) + [one["rule_id"] for one in page["rules"]]
+        assert len(page["rules"]) + len(page["invalid"]) <= limit
+        after = page["next"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("sort=id", "abcdefg"),
+        ("sort=-id", "gfedcba"),
+        ("sort=priority", "bcfgade"),
+        ("sort=-priority", "eadcfgb"),
+        ("sort=updated_at", "bdefgca"),
+        ("sort=-updated_at", "acbdefg"),
+        ("search=OLGA", "c"),
+        ("search=gold", "b"),
+        ("search=api/v1", "d"),
+        ("search=claim", "b"),
+        ("search=.*", ""),
+        ("search=acme", "g"),
+        ("search=a&sort=priority", "bcgad"),
+        ("key_type=claim:tier", "b"),
+        ("key_type=ip&sort=-id", "g"),
+        ("key_value=acme", "g"),
+        ("key_value=a", "a"),
+        ("key_type=user&key_value=c&search=o", "c"),
+    ],
+)
+async def test_rules_are_searched_and_sorted_by_the_server(admin: Admin, query: str, expected: str) -> None:
+    """What is no number counts as 0, which is the default of a priority."""
+    await admin.rules.insert_many(MANY)
+    for limit in (1, 2, 1000):
+        found = await ids(admin, query, limit)
+        assert sorted(found) == sorted(expected)
+        if limit == 1:  # invalid documents stand in their places, too
+            assert "".join(found) == expected
+
+
+async def test_a_page_of_many_rules_reads_no_more_documents_than_it_has(admin: Admin) -> None:
+    database = admin.rules.database
+    await admin.rules.insert_many([document(f"r{number:04}") for number in range(3000)])
+    await database.command("profile", 2)
+    await admin("GET", "/v1/rules?limit=10&after=r1000")
+    await admin("GET", "/v1/rules?limit=10&sort=-id&after=r1000")
+    await database.command("profile", 0)
+    reads = [one async for one in database["system.profile"].find({"ns": f"{database.name}.rules"})]
+    assert reads and all(one["docsExamined"] <= 11 for one in reads), [one["docsExamined"] for one in reads]
+
+
+async def test_a_cursor_of_another_order_is_refused(admin: Admin) -> None:
+    for cursor in ("r", "x:r", f"{2**63}:r", ":r"):
+        answer = await admin("GET", f"/v1/rules?sort=priority&after={cursor}")
+        assert (answer.status_code, answer.json()["detail"]) == (
+            400,
+            "after: must be the `next` of a page in the same order.",
+        )
+
+
+OUT_OF_BOUNDS = ["limit=0", "limit=1001", "limit=x", "after=" + "x" * 1025]
+NOT_SEARCHABLE = ["sort=limit", "search=" + "x" * 257, "search=a%00b"]
+
+
+@pytest.mark.parametrize("query", [*OUT_OF_BOUNDS, *NOT_SEARCHABLE])
 async def test_parameters_out_of_bounds_are_refused(admin: Admin, query: str) -> None:
     assert (await admin("GET", f"/v1/rules?{query}")).status_code == 422

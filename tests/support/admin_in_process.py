@@ -13,8 +13,10 @@ from app.admin.rest.application import build_admin
 from app.admin.rest.dependencies import AdminParts
 from app.admin.services.audit import Audit
 from app.admin.services.dead_letters import DeadLetterService
+from app.admin.services.drains import Drains
+from app.admin.services.rules import Rules
 from app.audit.log import AuditLog
-from app.clients import MongoDatabase, http_client, mongo_client
+from app.clients import MongoClient, MongoDatabase, http_client, mongo_client
 from app.identity.tokens import TokenVerifier
 from app.limiter.redis_limiter import RedisLimiter
 from app.queue.dead_letter_batches import DeadLetterBatches
@@ -24,6 +26,7 @@ from app.redis_wire.scripts import Scripts
 from app.rules.bulk import BulkWriter
 from app.rules.cache import RuleCache
 from app.rules.key_headers import KeyHeaders
+from app.rules.listing import RuleListing
 from app.rules.store import RuleStore
 from app.settings import Settings
 from tests.support.issuer import Issuer
@@ -65,24 +68,26 @@ def admin_parts_on(
     settings: Settings,
 ) -> AdminParts:
     """The parts of an admin API on these stores."""
-    rules, key_headers = RuleCache(cache, settings), KeyHeaders(settings)
+    rules_in_force, key_headers = RuleCache(cache, settings), KeyHeaders(settings)
     dead_letters, batches = DeadLetters(queue, queueing, settings), DeadLetterBatches(queueing, settings)
+    operations, audit = Operations(queue, queueing, settings), Audit(AuditLog(database))
+    rules = Rules(RuleStore(database), RuleListing(database), BulkWriter(database), key_headers)
     return AdminParts(
-        store=RuleStore(database),
-        bulk_writer=BulkWriter(database),
         authenticator=OperatorAuthenticator(TokenVerifier(settings, session, settings.admin_audience), settings),
-        rules_in_force=rules,
+        rules=rules,
+        drains=Drains(rules, operations, audit),
+        audit=audit,
+        rules_in_force=rules_in_force,
         limiter=RedisLimiter(counting),
-        operations=Operations(queue, queueing, settings),
-        dead_letters=DeadLetterService(dead_letters, batches, rules, key_headers.names),
+        operations=operations,
+        dead_letters=DeadLetterService(dead_letters, batches, rules_in_force, key_headers.names),
         key_headers=key_headers,
-        audit=Audit(AuditLog(database)),
     )
 
 
 @asynccontextmanager
 async def admin_running(
-    mongod_url: str,
+    mongod: str | MongoClient,
     cache: Redis,
     queue: Redis,
     counting: Scripts,
@@ -91,7 +96,7 @@ async def admin_running(
 ) -> AsyncIterator[Admin]:
     issuer = Issuer()
     settings = Settings(jwks_url=issuer.url, jwt_issuer="test", **changed)
-    mongo = mongo_client(mongod_url)
+    mongo = mongo_client(mongod) if isinstance(mongod, str) else mongod
     database = mongo[f"test_{uuid.uuid4().hex[:12]}"]
     async with http_client() as session:
         app = build_admin(admin_parts_on(database, session, cache, queue, counting, queueing, settings))

@@ -6,7 +6,7 @@ from starlette.middleware import Middleware
 from app.admin.rest import audit, dead_letters, documentation, drains, explain, rules
 from app.admin.rest.bulk import bulk_schemas
 from app.admin.rest.dependencies import AdminParts
-from app.admin.rest.schemas import RULE_FIELDS, rule_schemas
+from app.admin.rest.schemas import RULE_FIELDS, Restored, rule_schemas
 from app.web.head_requests import HeadAsGetMiddleware
 from app.web.openapi import Components, DocumentedApi, schemas_of
 from app.web.problem_handlers import OnUnavailable, OwnHeadersMiddleware, add_problem_handlers
@@ -20,7 +20,7 @@ class AdminApi(DocumentedApi):
         return {
             "schemas": rule_schemas()
             | bulk_schemas(RULE_FIELDS)
-            | schemas_of(explain.ExplainRequest, dead_letters.DeadLetterSelection)
+            | schemas_of(Restored, explain.ExplainRequest, dead_letters.DeadLetterSelection)
         }
 
 

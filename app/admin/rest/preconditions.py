@@ -1,33 +1,15 @@
 """`If-Match` and `If-None-Match` (RFC 9110, section 13.1): changes a rule only if the client knows its state."""
 
 import re
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
-from app.errors import MalformedRequest, PreconditionFailed
+from app.admin.services.preconditions import Precondition
+from app.errors import MalformedRequest
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS = re.compile(rf"{_TAG}(?:[ \t]*,[ \t]*{_TAG})*")
-
-
-@dataclass(frozen=True, slots=True)
-class Precondition:
-    """What must hold before a rule is changed. `etags` are those that the rule may have; None means any."""
-
-    etags: frozenset[str] | None = None
-    must_exist: bool = False
-    must_be_new: bool = False
-
-    def check(self, rule_id: str, etag: str | None) -> None:
-        """Check the precondition. `etag` is None if there is no such rule. Raises PreconditionFailed."""
-        if self.must_be_new and etag is not None:
-            raise PreconditionFailed(f"There is a rule {rule_id!r} already, with the ETag {etag}.")
-        if (self.must_exist or self.etags is not None) and etag is None:
-            raise PreconditionFailed(f"There is no rule {rule_id!r}.")
-        if self.etags is not None and etag not in self.etags:
-            raise PreconditionFailed(f"The rule {rule_id!r} has changed: its ETag is {etag}.")
 
 
 IfMatch = Annotated[

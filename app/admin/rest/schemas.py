@@ -3,8 +3,9 @@
 from copy import deepcopy
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from app.rules.bounds import MAX_VERSION
 from app.rules.limits import Drain
 from app.rules.model import STORE_FIELDS, Rule
 from app.web.openapi import Responses, problems, schemas_of
@@ -89,6 +90,14 @@ class RuleHistory(BaseModel):
     """A rule's versions, newest first."""
 
     versions: list[RuleVersion]
+
+
+class Restored(BaseModel):
+    """Which version of a rule to restore."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: int = Field(ge=1, le=MAX_VERSION)
 
 
 def rule_schemas() -> dict[str, dict[str, Any]]:

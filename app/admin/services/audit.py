@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import structlog
 from pymongo.errors import PyMongoError
 
 from app.admin.operators import Operator, Role
@@ -13,9 +14,11 @@ from app.audit.log import AuditFilter, AuditLog
 from app.errors import AuditUnavailable
 from app.web.excerpt import one_line
 
+log = structlog.get_logger()
+
 
 class Audit:
-    """Records what operators do to flows and jobs, and lists what anybody did. Methods raise AuditUnavailable.
+    """Records what operators do to flows and jobs, and lists what anybody did.
 
     A change of a rule is recorded by the store of rules, in the transaction of the change.
     """
@@ -34,14 +37,18 @@ class Audit:
     ) -> None:
         """Record what an operator did. `action` is `<kind>.<what was done>`, such as `flow.paused`.
 
-        `before` and `after` are JSON values, of which credentials are left out. Raises Forbidden.
+        `before` and `after` are JSON values, of which credentials are left out. It is done already, so where MongoDB
+        cannot be reached this is no error: the entry goes to the log of the process. Raises Forbidden.
         """
         operator.require(Role.OPERATOR)
-        with _audit_errors():
-            await self._log.add([AuditEntry(operator.actor, action, target, before, after)])
+        entry = AuditEntry(operator.actor, action, target, before, after)
+        try:
+            await self._log.add([entry])
+        except PyMongoError as error:
+            log.error("audit_not_written", error=one_line(error), **entry.to_document())
 
     async def page(self, operator: Operator, query: AuditQuery) -> AuditPage:
-        """Return the entries that a query asks for, newest first. Raises Forbidden."""
+        """Return the entries that a query asks for, newest first. Raises Forbidden, AuditUnavailable."""
         operator.require(Role.VIEWER)
         wanted = AuditFilter(query.actor, query.action, query.target, query.since, query.until)
         with _audit_errors():

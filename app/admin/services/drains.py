@@ -1,0 +1,79 @@
+"""Drains: how fast the flows of a rule drain, whether they are paused, and what waits in them."""
+
+from typing import Any
+
+from app.admin.operators import Operator, Role
+from app.admin.services.audit import Audit
+from app.admin.services.preconditions import ANY, Precondition
+from app.admin.services.rules import Rules
+from app.errors import NotFound, PreconditionFailed
+from app.queue.operations import Operations, PurgedPage
+from app.rules.model import WITHOUT_QUOTA, Rule, parse_rule
+
+
+class Drains:
+    """Changes how a rule's flows drain, by its document, and cancels what waits.
+
+    Methods raise Forbidden, RulesUnavailable and QueueUnavailable; those that change the rule also NotFound, Conflict
+    and PreconditionFailed.
+    """
+
+    def __init__(self, rules: Rules, operations: Operations, audit: Audit) -> None:
+        self._rules = rules
+        self._operations = operations
+        self._audit = audit
+
+    async def set_rate(
+        self, operator: Operator, rule_id: str, drain: dict[str, Any], precondition: Precondition = ANY
+    ) -> Rule:
+        """Give the rule a drain rate of its own: `limit`, `window_seconds`, `burst`. Raises InvalidRule."""
+        return await self._change(operator, rule_id, precondition, drain=drain)
+
+    async def unset_rate(self, operator: Operator, rule_id: str, precondition: Precondition = ANY) -> Rule:
+        """Remove the rule's own drain rate, so that its flows drain from the rule's budget."""
+        return await self._change(operator, rule_id, precondition, drain=None)
+
+    async def set_paused(
+        self, operator: Operator, rule_id: str, precondition: Precondition = ANY, *, paused: bool
+    ) -> Rule | None:
+        """Pause or resume a rule. Return it, or None where it is gone and only its flows are paused or resumed.
+
+        A rule that is not in force says nothing to the workers any more, so its flows are told.
+        """
+        operator.require(Role.OPERATOR)
+        action = "rule.paused" if paused else "rule.resumed"
+        try:
+            rule = await self._change(operator, rule_id, precondition, action, paused=paused)
+        except NotFound:
+            if not await self._operations.has_flows(rule_id):
+                raise
+            if problem := precondition.problem(rule_id, None):
+                raise PreconditionFailed(problem) from None
+            if not await self._operations.set_paused(rule_id, paused=paused):
+                raise
+            await self._audit.record(operator, action=action, target=rule_id)
+            return None
+        if not rule.enabled or rule.action in WITHOUT_QUOTA:
+            await self._operations.set_paused(rule_id, paused=paused)
+        return rule
+
+    async def purge(self, operator: Operator, rule_id: str, after: str | None) -> PurgedPage:
+        """Cancel jobs of the rule that wait to be sent, whether or not the rule still exists; a bounded number.
+
+        Jobs that are being sent are not affected. `after` is the `next` of the call before.
+        """
+        operator.require(Role.OPERATOR)
+        page = await self._operations.purge(rule_id, after)
+        if page.canceled:
+            await self._audit.record(operator, action="rule.purged", target=rule_id, after={"canceled": page.canceled})
+        return page
+
+    async def _change(
+        self,
+        operator: Operator,
+        rule_id: str,
+        precondition: Precondition,
+        action: str | None = None,
+        **changed: object,
+    ) -> Rule:
+        return await self._rules.change(operator, rule_id, lambda old: parse_rule(old | changed), precondition, action)
