@@ -164,11 +164,7 @@ def get(
 @app.command()
 def restore(rule_id: RuleIdArgument, version: Version, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Write a rule again as it was in a version of its history, also if it has been deleted."""
-    from app.rules.model import editable_fields
-
-    client = AdminClient(data_dir)
-    fields = editable_fields(client.call("GET", "rules", rule_id, "history", str(version)))
-    written = client.call("PUT", "rules", rule_id, body=fields)
+    written = AdminClient(data_dir).call("POST", "rules", rule_id, "restore", body={"version": version})
     print(f"{rule_id}: restored to version {version}, as version {written['version']}")
 
 
