@@ -60,7 +60,9 @@ async def test_every_change_of_a_rule_says_who_made_it_by_which_face_from_what_t
     found = await entries(admin)
     assert [(one["action"], one["target"]) for one in reversed(found)] == [
         ("rule.created", "r"),
-        *[("rule.changed", "r")] * 6,
+        *[("rule.changed", "r")] * 4,
+        ("rule.paused", "r"),
+        ("rule.resumed", "r"),
         ("rule.changed", "r"),
         ("rule.created", "s"),
         ("rule.deleted", "s"),
