@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,12 +12,14 @@ from typer.exceptions import TyperException
 
 from app.commands import dead_letters, drain, rules
 from app.commands.audit import audit
+from app.commands.connection_options import add_connection_options
 from app.commands.durations import parse_duration
+from app.commands.exit_codes import ExitCode, exit_code_of
 from app.commands.explain import explain
 from app.commands.groups import CommandGroup
-from app.commands.options import DEFAULT_DATA_DIR, DataDir, parse_claims
+from app.commands.options import DEFAULT_FOLDER, DataFolder, parse_claims
 from app.commands.status import status
-from app.errors import PenstockError, StartupError
+from app.errors import InvalidInput, PenstockError, StartupError
 from app.process.listen import Listen
 from app.queue_kind import QueueKind
 from app.web.excerpt import one_line
@@ -43,7 +46,7 @@ OpsHost = Annotated[
 
 
 def main() -> None:
-    """Run a command, and end with its exit code: 0, 1 for an error, 2 for a wrong command line, 3 for a bug.
+    """Run a command, and end with its exit code.
 
     An error is one line. Set PENSTOCK_LOG_LEVEL to `debug` for the traceback of a bug.
     """
@@ -72,17 +75,17 @@ def _described(error: Exception) -> tuple[str, int]:
     """Return the message and the exit code of an error."""
     match error:
         case PenstockError():
-            return str(error), 1
+            return str(error), exit_code_of(error)
         case typer.Abort():
-            return "stopped", 1
+            return "stopped", ExitCode.REFUSED
         case TyperException():  # a wrong command line; without a message the help has been printed
             context = getattr(error, "ctx", None)
             usage = context.command_path if context is not None else "penstock"
             message = error.format_message()
             return message and f"{message} (see `{usage} --help`)", error.exit_code
     if os.environ.get("PENSTOCK_LOG_LEVEL") == "debug":
-        raise error
-    return f"this is a bug: {type(error).__name__}: {error}", 3
+        traceback.print_exception(error)
+    return f"this is a bug: {type(error).__name__}: {error}", ExitCode.BUG
 
 
 def _know_shells() -> None:
@@ -93,17 +96,17 @@ def _know_shells() -> None:
 
 
 def require_utf8(arguments: list[str]) -> None:
-    """Raise StartupError if an argument is not UTF-8, which Python represents by surrogates."""
+    """Raise InvalidInput if an argument is not UTF-8, which Python represents by surrogates."""
     for number, argument in enumerate(arguments, 1):
         if any("\ud800" <= character <= "\udfff" for character in argument):
-            raise StartupError(f"argument {number} is not UTF-8: {one_line(argument, 80)}")
+            raise InvalidInput(f"argument {number} is not UTF-8: {one_line(argument, 80)}")
 
 
 @app.command()
 def up(
     port: Annotated[int, typer.Option(help="The port for clients.")] = 8080,
     admin_port: Annotated[int, typer.Option(help="The loopback port for operators.")] = 8081,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    data_dir: DataFolder = DEFAULT_FOLDER,
     rules: Annotated[Path | None, typer.Option(help="A YAML or JSON file of rules to apply at the start.")] = None,
     upstream: Annotated[
         list[str] | None, typer.Option(help="An app server; may be repeated. Default: a demo app.")
@@ -145,7 +148,7 @@ def edge(
 @edges_app.command("restart")
 def restart_edge(
     index: Annotated[int | None, typer.Argument(help="Which edge, from 0. Default: all, one after another.")] = None,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    data_dir: DataFolder = DEFAULT_FOLDER,
 ) -> None:
     """Restart edges that `penstock up` runs; each is ready again before the next one stops."""
     from app.commands.edge import restart_edges
@@ -173,7 +176,7 @@ def sync(ops_host: OpsHost = None, ops_port: OpsPort = 0) -> None:
 
 @app.command()
 def issuer(
-    port: int = 8082, data_dir: DataDir = DEFAULT_DATA_DIR, ops_host: OpsHost = None, ops_port: OpsPort = 0
+    port: int = 8082, data_dir: DataFolder = DEFAULT_FOLDER, ops_host: OpsHost = None, ops_port: OpsPort = 0
 ) -> None:
     """Run the development issuer, which publishes the key of `penstock token`."""
     _run("issuer", ops_host, ops_port, Listen("127.0.0.1", port), data_dir=data_dir)
@@ -194,7 +197,7 @@ def token(
     claim: Annotated[list[str] | None, typer.Option(help="A further claim, name=value; may be repeated.")] = None,
     expires: Annotated[str, typer.Option(help="How long the token is valid, such as 90s, 15m, 1h or 7d.")] = "1h",
     admin: Annotated[str | None, typer.Option(help="A role in the admin API: viewer, operator or admin.")] = None,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    data_dir: DataFolder = DEFAULT_FOLDER,
 ) -> None:
     """Print a token of the development issuer for SUBJECT, and nothing else."""
     from app.local.development_key import DevelopmentKey, token_claims
@@ -218,6 +221,7 @@ app.add_typer(dead_letters.app, name="dead-letters", cls=CommandGroup)
 app.command()(explain)
 app.command()(audit)
 app.command()(status)
+add_connection_options(app)
 
 
 def _run(

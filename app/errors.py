@@ -33,12 +33,14 @@ PenstockError (500)
 │   ├── UpstreamCut           the request was sent, and the connection ended before the response did
 │   │   └── UpstreamReset        and before any of the response was received
 │   └── UpstreamTimeout (504)
+├── AdminRefusal              the admin API refused what a command asked for
 └── StartupError              a process cannot start
+    └── NotRunning            because nothing runs in the data directory
 """
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class PenstockError(Exception):
@@ -272,5 +274,18 @@ class UpstreamTimeout(UpstreamError):
     status = HTTPStatus.GATEWAY_TIMEOUT
 
 
+class AdminRefusal(PenstockError):
+    """The admin API refused what a command asked for; `problem` is its answer, `answered` the status."""
+
+    def __init__(self, message: str, answered: int, problem: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.answered = answered
+        self.problem = problem
+
+
 class StartupError(PenstockError):
     """A process cannot start; the text is one line that says what to do about it."""
+
+
+class NotRunning(StartupError):
+    """Nothing runs in the data directory."""

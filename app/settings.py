@@ -280,6 +280,10 @@ class Settings(BaseSettings):
     """The admin API that commands use. Default: the one of the installation in `PENSTOCK_DATA_DIR`."""
     admin_token: Annotated[str | None, Field(pattern=r"^[\x21-\x7e]+$", repr=False)] = None
     """The token that commands send to the admin API. Default: one of the development issuer."""
+    admin_token_file: Path | None = None
+    """A file with that token, which only its owner may read; it is used where `PENSTOCK_ADMIN_TOKEN` is not set."""
+    profile: Annotated[str | None, Field(min_length=1)] = None
+    """The profile in `~/.config/penstock/config.toml` that commands use where `PENSTOCK_ADMIN_URL` is not set."""
     data_dir: Path = Path(".penstock")
     """Where `penstock up` keeps its data, and where commands look for the running installation."""
     ops_host: Annotated[str, AfterValidator(_address)] = "127.0.0.1"

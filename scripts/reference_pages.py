@@ -17,6 +17,8 @@ from pydantic_core import PydanticUndefined
 from typer.models import OptionInfo
 
 from app import cli
+from app.commands.connection_options import CONNECTION_OPTIONS
+from app.commands.exit_codes import ExitCode
 from app.edge.metrics import EdgeMetrics
 from app.process.unavailability import TroubleLog, Unavailability
 from app.rules.limits import Drain, RuleLimit, VariableCost
@@ -38,6 +40,9 @@ PROCESSES: dict[str, Callable[[CollectorRegistry], object]] = {
     "sync": SyncMetrics,
     "admin": lambda registry: Unavailability(registry, TroubleLog()),
 }
+EVERYWHERE = {"--data-dir", *(f"--{name.replace('_', '-')}" for name in CONNECTION_OPTIONS)}
+"""Options that the reference describes once."""
+
 BYTES = {1 << 20: "MiB", 1 << 10: "KiB"}
 SETTINGS_TEXT = """\
 Every process reads its settings from the environment and checks all of them before it starts. A wrong value ends the
@@ -52,11 +57,11 @@ Every process serves its own metrics in the Prometheus format at `/metrics` on a
 `penstock up` the `ops_port` in `.penstock/runtime.json`. Counters end with `_total`; a histogram has the series
 `_bucket`, `_sum` and `_count`. [Metrics and alerts](../operations/metrics-and-alerts.md) says which ones to watch."""
 COMMANDS_TEXT = """\
-The command `penstock` starts processes and talks to the admin API. An error is one line on standard error and exit
-status 1. [Commands for operators](../operations/commands.md) shows how they are used.
+The command `penstock` starts processes and talks to the admin API. An error is one line on standard error, which says
+what to do. [Commands for operators](../operations/commands.md) shows how they are used.
 
 Commands that need the running installation or its keys also take `--data-dir` (default: `PENSTOCK_DATA_DIR`, else
-`.penstock`)."""
+`.penstock`). Those that talk to the admin API take the options below besides."""
 
 
 def pages() -> dict[Path, str]:
@@ -211,6 +216,10 @@ def _families(registry: CollectorRegistry) -> Iterator[tuple[str, ...]]:
 
 
 def _commands() -> Iterator[str]:
+    yield "## Exit codes"
+    yield _table("code", "meaning", rows=[(f"`{code}`", code.meaning) for code in ExitCode])
+    yield "## Options of commands that talk to the admin API"
+    yield _table("option", "meaning", "default", rows=[_Parameter.of(one).row for one in CONNECTION_OPTIONS.values()])
     yield from _group(cli.app, "penstock")
 
 
@@ -231,7 +240,7 @@ def _command(function: Callable[..., object], name: str) -> Iterator[str]:
     yield f"## {name}"
     yield f"`{' '.join([name, *(['[OPTIONS]'] if options else []), *(one.label for one in arguments)])}`"
     yield inspect.getdoc(function) or ""
-    rows = [one.row for one in (*arguments, *options) if (one.is_option or one.meaning) and one.label != "--data-dir"]
+    rows = [one.row for one in (*arguments, *options) if (one.is_option or one.meaning) and one.label not in EVERYWHERE]
     if rows:
         yield _table("option", "meaning", "default", rows=rows)
 
@@ -280,6 +289,8 @@ def _meaning(kind: object, info: Any) -> str:  # noqa: ANN401 - of an argument o
 
 
 def _option_default(value: object) -> str:
+    if value is inspect.Parameter.empty:
+        return "required"
     return "" if value is None or value is False or value == "" else f"`{value}`"
 
 

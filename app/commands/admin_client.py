@@ -1,20 +1,29 @@
 """A client of the admin API for the command line."""
 
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from app.errors import InvalidInput, NotFound, PenstockError, StartupError, Unavailable
-from app.local.runtime import find_running
+from app.commands.installation import Installation
+from app.errors import (
+    AdminRefusal,
+    InvalidInput,
+    NotFound,
+    PenstockError,
+    StartupError,
+    Unauthenticated,
+    Unavailable,
+)
 from app.web.excerpt import one_line
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
-    from app.settings import Settings
+    from app.commands.connection import Connection
 
 TIMEOUT_S = 60.0
 RETRY_INTERVAL_S = 0.5
@@ -23,23 +32,20 @@ RETRY_FOR_S = 30.0
 
 
 class AdminClient:
-    """Calls the admin API of the running installation, or of PENSTOCK_ADMIN_URL with PENSTOCK_ADMIN_TOKEN."""
+    """Calls the admin API of an installation."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, installation: Installation) -> None:
         import ssl
 
         import httpx
 
+        from app.commands.connection import find_connection
         from app.settings import load_settings
 
-        settings = load_settings().model_copy(update={"data_dir": data_dir})
-        self._url = (
-            str(settings.admin_url).rstrip("/") if settings.admin_url else find_running(data_dir).url_of("admin")
-        )
-        self._token = _token_source(settings)
+        connection = find_connection(installation, load_settings())
+        self._url, self._token = connection.url, connection.token
         # Loading the system's authorities takes longer than most commands, and only HTTPS needs them.
-        https = self._url.startswith("https:")
-        tls = ssl.create_default_context() if https else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls = _trusting(connection) if self._url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False, verify=tls)
 
     def __enter__(self) -> Self:
@@ -95,17 +101,23 @@ class AdminClient:
         headers = {"Authorization": f"Bearer {self._token()}"}
         try:
             return self._client.request(method, self._url + path, json=body, params=query, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            raise Unavailable(f"the admin API at {self._url} does not answer: {one_line(error)}") from error
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise StartupError(f"{one_line(self._url)} is not a URL that can be called: {one_line(error)}") from error
+        except httpx.HTTPError as error:
+            problem = f"the admin API at {self._url} does not answer: {one_line(error)}"
+            raise Unavailable(f"{problem}: check the URL, and that it runs") from error
 
 
-def _token_source(settings: "Settings") -> Callable[[], str]:
-    """Return what makes the token of a call. The development issuer signs one for each, so that none expires."""
-    if (token := settings.admin_token) is not None:
-        return lambda: token
-    from app.local.development_key import admin_token
+def _trusting(connection: "Connection") -> "ssl.SSLContext":
+    import ssl
 
-    return lambda: admin_token(settings)
+    try:
+        context = ssl.create_default_context()
+        if connection.ca_file is not None:
+            context.load_verify_locations(connection.ca_file)
+    except (OSError, ValueError) as error:
+        raise StartupError(f"{connection.ca_file}: {one_line(error)}") from error
+    return context
 
 
 def _path(segments: tuple[str, ...]) -> str:
@@ -117,8 +129,15 @@ def _path(segments: tuple[str, ...]) -> str:
 
 def _error(response: "httpx.Response") -> PenstockError:
     try:
-        detail = one_line(response.json()["detail"], 1000)
+        problem = response.json()
+        detail = one_line(problem["detail"], 1000)
     except (ValueError, KeyError, TypeError):
-        detail = f"the admin API answered {response.status_code}"
-    error_types: dict[int, type[PenstockError]] = {404: NotFound, 401: StartupError, 503: Unavailable}
-    return error_types.get(response.status_code, InvalidInput)(detail)
+        problem, detail = {}, f"the admin API answered {response.status_code}"
+    match response.status_code:
+        case 404:
+            return NotFound(detail)
+        case 502 | 503 | 504:
+            return Unavailable(detail)
+        case 401:
+            return Unauthenticated(f"{detail} Give a valid one by --token-file, or in your profile.")
+    return AdminRefusal(detail, response.status_code, problem)

@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 
-from app.errors import StartupError
+from app.errors import InvalidInput
 from app.web.excerpt import one_line
 
 DURATION = re.compile("([0-9]{1,9})([smhd])")
@@ -11,8 +11,8 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def parse_duration(text: str) -> timedelta:
-    """Parse a duration such as `90s`, `15m`, `1h` or `7d`. Raises StartupError."""
+    """Parse a duration such as `90s`, `15m`, `1h` or `7d`. Raises InvalidInput."""
     match = DURATION.fullmatch(text)
     if match is None or int(match[1]) == 0:
-        raise StartupError(f"{one_line(repr(text), 80)} is not a duration: write it as 90s, 15m, 1h or 7d")
+        raise InvalidInput(f"{one_line(repr(text), 80)} is not a duration: write it as 90s, 15m, 1h or 7d")
     return timedelta(seconds=int(match[1]) * _UNITS_S[match[2]])

@@ -4,7 +4,7 @@ from typing import Any
 
 from typer.core import TyperGroup, TyperOption
 
-WRONG_USAGE = 2
+from app.commands.exit_codes import ExitCode
 
 
 class CommandGroup(TyperGroup):
@@ -21,5 +21,5 @@ class CommandGroup(TyperGroup):
         """Parse the arguments. Without any, print the help and end as for a wrong command line."""
         if not args and self.no_args_is_help and not ctx.resilient_parsing:
             print(ctx.get_help())
-            ctx.exit(WRONG_USAGE)
+            ctx.exit(ExitCode.WRONG_USAGE)
         return super().parse_args(ctx, args)

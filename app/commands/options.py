@@ -7,14 +7,31 @@ from typing import Annotated
 
 import typer
 
+from app.commands.installation import Installation, in_folder
 from app.errors import InvalidInput
 from app.web.excerpt import one_line
 
-DEFAULT_DATA_DIR = Path(".penstock")
+DEFAULT_FOLDER = Path(".penstock")
 
-DataDir = Annotated[
+DataFolder = Annotated[
     Path, typer.Option("--data-dir", envvar="PENSTOCK_DATA_DIR", help="The data directory of the installation.")
 ]
+"""For commands that use what `penstock up` keeps there."""
+
+DEFAULT_DATA_DIR = Installation(DEFAULT_FOLDER)
+
+DataDir = Annotated[
+    Installation,
+    typer.Option(
+        "--data-dir",
+        envvar="PENSTOCK_DATA_DIR",
+        parser=in_folder,
+        metavar="PATH",
+        help="The data directory of the installation.",
+    ),
+]
+"""For commands that call the admin API; `add_connection_options` gives them further options."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

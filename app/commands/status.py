@@ -15,7 +15,7 @@ def status(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> Non
     from rich.markup import escape
     from rich.table import Table
 
-    processes = find_running(data_dir).processes
+    processes = find_running(data_dir.data_dir).processes
     troubles = [process.trouble for process in processes if process.trouble]
     if as_json:
         print(json.dumps({"processes": [asdict(process) for process in processes]}, indent=2))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from app.errors import StartupError
+from app.errors import NotRunning
 from app.process.troubles import trouble_of
 
 FILE = "runtime.json"
@@ -48,11 +48,11 @@ class RunningSystem:
     processes: tuple[RunningProcess, ...]
 
     def url_of(self, role: str) -> str:
-        """Return the URL of the first process with this role. Raises StartupError."""
+        """Return the URL of the first process with this role. Raises NotRunning."""
         for process in self.processes:
             if process.role == role and process.url is not None:
                 return process.url
-        raise StartupError(f"no {role} is running")
+        raise NotRunning(f"no {role} is running")
 
 
 def write_runtime(data_dir: Path, processes: Iterable[RunningProcess]) -> None:
@@ -70,7 +70,7 @@ def remove_runtime(data_dir: Path) -> None:
 
 
 def find_running(data_dir: Path) -> RunningSystem:
-    """Return what runs in this data directory. Raises StartupError if nothing does."""
+    """Return what runs in this data directory. Raises NotRunning if nothing does."""
     try:
         content = orjson.loads((data_dir / FILE).read_bytes())
         system = RunningSystem(content["pid"], tuple(RunningProcess(**process) for process in content["processes"]))
@@ -78,7 +78,8 @@ def find_running(data_dir: Path) -> RunningSystem:
     except (OSError, ValueError, TypeError, LookupError, OverflowError):  # there is no such file, or another's
         alive = False
     if not alive:
-        raise StartupError(f"nothing is running in {data_dir}: start it with `penstock up`, or use --data-dir")
+        others = "or use --data-dir, --url or --profile"
+        raise NotRunning(f"nothing is running in {data_dir}: start it with `penstock up`, {others}")
     return system
 
 

@@ -162,6 +162,10 @@ OPTIONS = st.sampled_from(
         "--expires",
         "--admin",
         "--data-dir",
+        "--url",
+        "--token",
+        "--token-file",
+        "--profile",
         "--help",
         "--",
         "-",
@@ -235,8 +239,8 @@ def test_any_runtime_file_ends_cleanly(tmp_path_factory: Any, content: bytes) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PENSTOCK_ADMIN_URL")
         code, _, errors = ran("rules", "list", "--data-dir", str(folder))
-        is_clean(code, errors, most=1)
-        assert code == 1
+        is_clean(code, errors, most=3)
+        assert code == 3
 
 
 @pytest.mark.parametrize(
@@ -247,8 +251,8 @@ def test_any_runtime_file_ends_cleanly(tmp_path_factory: Any, content: bytes) ->
         ("PENSTOCK_ADMIN_TOKEN", "\udcff"),
         ("PENSTOCK_ADMIN_URL", "http://[::1"),
         ("PENSTOCK_ADMIN_URL", "ftp://x"),
-        ("PENSTOCK_ADMIN_URL", "http://127.0.0.1:1"),
         ("PENSTOCK_ADMIN_URL", "http://" + "x" * 300),
+        ("PENSTOCK_ADMIN_URL", "http:///"),
         ("PENSTOCK_LOG_LEVEL", "loud"),
     ],
 )
@@ -257,6 +261,23 @@ def test_any_setting_ends_cleanly(monkeypatch: pytest.MonkeyPatch, variable: str
     code, _, errors = ran("rules", "list")
     is_clean(code, errors, most=1)
     assert code == 1
+
+
+def test_who_does_not_answer_is_not_reachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_ADMIN_URL", "http://127.0.0.1:1")
+    code, _, errors = ran("rules", "list")
+    assert code == 3
+    assert "http://127.0.0.1:1 does not answer: [Errno 111] Connection refused: check the URL" in errors
+
+
+def test_a_bug_has_an_exit_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.commands.rules.print_table", lambda _: 1 / 0)
+    for level, traceback_lines in (("info", 0), ("debug", 1)):
+        monkeypatch.setenv("PENSTOCK_LOG_LEVEL", level)
+        code, _, errors = ran("rules", "list")
+        assert code == 70
+        assert "penstock: this is a bug: ZeroDivisionError" in errors
+        assert errors.count("Traceback") == traceback_lines
 
 
 def test_as_a_process(tmp_path: Path) -> None:
@@ -268,7 +289,7 @@ def test_as_a_process(tmp_path: Path) -> None:
         [b"token", b"a", b"--expires", b"0s"],
     ):
         found = subprocess.run([*penstock, *arguments], capture_output=True, check=False)
-        assert found.returncode == 1
+        assert found.returncode == 2
         assert len(found.stderr.splitlines()) == 1
         assert found.stdout == b""
     reading, writing = os.pipe()
