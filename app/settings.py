@@ -16,7 +16,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.errors import StartupError
 from app.queue_kind import QueueKind
@@ -294,6 +294,18 @@ class Settings(BaseSettings):
     """The file in which `penstock up` says what is down, for `/_penstock/readyz`. `penstock up` sets it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log lines that are written."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read nothing but the environment. Asking sources that have no file takes as long as reading it."""
+        return init_settings, env_settings
 
     @field_validator("envelope_keys", mode="before")
     @classmethod

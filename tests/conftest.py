@@ -15,6 +15,7 @@ from app.clients import cache_redis, counter_scripts, queue_redis, queue_scripts
 from app.local.stores import cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
+from tests.support.authority import Authority
 from tests.support.broker import end_shared_broker, shared_broker, skip_unless_kafka, with_kafka
 from tests.support.collection import PHASES, has_none_of_phase, mark_fast, mark_kafka, order_by_length, select_phase
 from tests.support.examples import load_profile
@@ -34,7 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the folder that all processes of this run share, unless this is a worker of pytest-xdist."""
     load_profile()
     if not is_xdist_worker(config):
-        os.environ[RUN_FOLDER] = tempfile.mkdtemp(prefix="penstock-test-run-")
+        folder = Path(tempfile.mkdtemp(prefix="penstock-test-run-"))
+        os.environ[RUN_FOLDER] = str(folder)
+        # Loading all authorities of the machine takes longer than most tests, and tests reach no server of theirs.
+        os.environ["SSL_CERT_FILE"] = str(Authority(folder, "no-server").file)
         if report := os.environ.get("PENSTOCK_TEST_REPORT"):
             config.pluginmanager.register(PhaseReport(Path(report), config.getoption("--phase") or "whole"))
 
@@ -117,28 +121,27 @@ def queue_redis_url(queue_url: str) -> str:
     return emptied(queue_url)
 
 
+@pytest.fixture(scope="session")
+def store_settings(mongod_url: str, cache_url: str, queue_url: str) -> Settings:
+    """Settings of the stores of this process."""
+    return Settings(mongodb_url=mongod_url, cache_redis_url=cache_url, queue_redis_url=queue_url, identity="off")
+
+
 @pytest.fixture(scope="module")
-def module_settings(mongod_url: str, cache_url: str, queue_url: str) -> Settings:
+def module_settings(store_settings: Settings) -> Settings:
     """Settings of real stores, empty when the module begins, for a system that all of its tests share."""
-    return Settings(
-        mongodb_url=mongod_url,
-        mongodb_database=f"test_{uuid.uuid4().hex[:12]}",
-        cache_redis_url=emptied(cache_url),
-        queue_redis_url=emptied(queue_url),
-        identity="off",
-    )
+    urls = {name: emptied(getattr(store_settings, name)) for name in ("cache_redis_url", "queue_redis_url")}
+    return _with_own_database(store_settings, **urls)
 
 
 @pytest.fixture
-def settings(mongod_url: str, cache_redis_url: str, queue_redis_url: str) -> Settings:
+def settings(store_settings: Settings, cache_redis_url: str, queue_redis_url: str) -> Settings:
     """Settings of real, empty stores."""
-    return Settings(
-        mongodb_url=mongod_url,
-        mongodb_database=f"test_{uuid.uuid4().hex[:12]}",
-        cache_redis_url=cache_redis_url,
-        queue_redis_url=queue_redis_url,
-        identity="off",
-    )
+    return _with_own_database(store_settings, cache_redis_url=cache_redis_url, queue_redis_url=queue_redis_url)
+
+
+def _with_own_database(settings: Settings, **urls: str) -> Settings:
+    return settings.model_copy(update={"mongodb_database": f"test_{uuid.uuid4().hex[:12]}"} | urls)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What MongoDB itself refuses, by a validator made from the model."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -51,11 +52,25 @@ FULL = {
 }
 
 
+@pytest.fixture(scope="module")
+def prepared(module_settings: Settings) -> Settings:
+    """Settings of a database whose collections, validator and indexes are there."""
+
+    async def prepare() -> None:
+        client = mongo_client(module_settings.mongodb_url)
+        await RuleStore(client[module_settings.mongodb_database]).setup()
+        client.close()
+
+    asyncio.run(prepare())
+    return module_settings
+
+
 @pytest.fixture
-async def database(settings: Settings) -> AsyncIterator[MongoDatabase]:
-    client = mongo_client(settings.mongodb_url)
-    database = client[settings.mongodb_database]
-    await RuleStore(database).setup()
+async def database(prepared: Settings) -> AsyncIterator[MongoDatabase]:
+    client = mongo_client(prepared.mongodb_url)
+    database = client[prepared.mongodb_database]
+    for name in await database.list_collection_names():
+        await database[name].delete_many({})
     yield database
     client.close()
 

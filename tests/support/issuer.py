@@ -10,6 +10,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+POLL_INTERVAL_S = 0.02
+"""How often the thread looks whether it shall end: `close()` waits for that, and nearly every test closes one."""
+
 
 class Issuer:
     """Signs tokens and serves its JWKS from a thread."""
@@ -32,7 +35,7 @@ class Issuer:
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/jwks.json"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(POLL_INTERVAL_S,), daemon=True).start()
 
     def token(self, subject: str, **claims: Any) -> str:  # noqa: ANN401
         now = int(time.time())
