@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from app.admin.operators import OperatorAuthenticator
@@ -85,6 +86,17 @@ def admin_parts_on(
     )
 
 
+_IDLE_APPLICATIONS: list[FastAPI] = []
+"""Applications that no test uses now. Preparing the routes of a new one takes longer than most tests."""
+
+
+def _application(parts: AdminParts) -> FastAPI:
+    """Return an application with these parts, which no other test uses."""
+    application = _IDLE_APPLICATIONS.pop() if _IDLE_APPLICATIONS else build_admin(parts)
+    application.state.parts = parts
+    return application
+
+
 @asynccontextmanager
 async def admin_running(
     mongod: str | MongoClient,
@@ -99,9 +111,10 @@ async def admin_running(
     mongo = mongo_client(mongod) if isinstance(mongod, str) else mongod
     database = mongo[f"test_{uuid.uuid4().hex[:12]}"]
     async with http_client() as session:
-        app = build_admin(admin_parts_on(database, session, cache, queue, counting, queueing, settings))
+        app = _application(admin_parts_on(database, session, cache, queue, counting, queueing, settings))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
             yield Admin(client, issuer, database["rules"])
+        _IDLE_APPLICATIONS.append(app)
     mongo.close()
     issuer.close()
