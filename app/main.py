@@ -16,6 +16,8 @@ from app.admin.rest.dependencies import AdminParts
 from app.admin.services.audit import Audit
 from app.admin.services.dead_letters import DeadLetterService
 from app.admin.services.drains import Drains
+from app.admin.services.flow_rates import FlowRates
+from app.admin.services.flows import FlowService
 from app.admin.services.rules import Rules
 from app.audit.log import AuditLog
 from app.clients import (
@@ -54,6 +56,7 @@ from app.queue.checks import check_queue
 from app.queue.dead_letter_batches import DeadLetterBatches
 from app.queue.dead_letters import DeadLetters
 from app.queue.disk import Disk
+from app.queue.flow_views import FlowViews
 from app.queue.operations import Operations
 from app.queue.records import Records
 from app.redis_wire.scripts import Scripts
@@ -119,8 +122,9 @@ async def run_admin(process: Process) -> None:
                 DeadLetters(clients.queue, clients.queue_scripts, settings), batches, rules, key_headers.names
             ),
             key_headers=key_headers,
+            flows=FlowService(FlowViews(clients.queue_scripts, settings), FlowRates(rules), operations, audit),
         )
-        await stack.enter_async_context(alongside(process, rules.run(process.stop), verifier.run()))
+        await stack.enter_async_context(alongside(process, rules.run(process.stop), verifier.run(), parts.flows.run()))
         process.ready.set()
         admin = as_application(build_admin(parts, unavailability.refused))
         await serve(admin, process, process.listen or ADMIN_ADDRESS, unavailability.refused)

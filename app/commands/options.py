@@ -56,6 +56,9 @@ def _job_id(text: str) -> str:
 
 
 RuleIdArgument = Annotated[str, typer.Argument(metavar="RULE_ID", parser=_rule_id, help="The id of a rule.")]
+FlowIdArgument = Annotated[
+    str, typer.Argument(metavar="FLOW_ID", help="The id of a flow, as `penstock flows list` shows it.")
+]
 JobIdArgument = Annotated[str, typer.Argument(metavar="JOB_ID", parser=_job_id, help="The id of a job.")]
 JobIdsArgument = Annotated[list[str], typer.Argument(metavar="JOB_IDS...", parser=_job_id, help="The ids of the jobs.")]
 OptionalJobIds = Annotated[

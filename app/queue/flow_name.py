@@ -5,8 +5,18 @@ they are charged for, separated by `;`. If no descriptor names the caller, `>` a
 counted together still have flows of their own. No part holds a separator (app/limiter/keys.py).
 """
 
+import base64
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from app.errors import NotFound
+
+MAX_NAME_BYTES = 8192
+"""No flow has a longer name: as many rules as there are key types apply to a request, and descriptors are bounded."""
+
+_RULE = r"[a-z0-9_-]{1,64}\|[!-:=?-z~]+"
+_NAME = re.compile(rf"{_RULE}(;{_RULE})*(>[!-:=?-z~]+)?")
 
 ALL_COST_ONE = "-"
 """How costs of one unit for every rule are written."""
@@ -56,6 +66,27 @@ def shared_with(flow: str) -> str:
     # One of them is the caller: the user, or the address of a caller without a token.
     callers = [one for family in ("user:", "ip:") for one in descriptors if one.startswith(family) and "&" not in one]
     return callers[0] if callers and callers[0] != descriptors[0] else ""
+
+
+def caller_of(flow: str) -> str:
+    """The descriptor of the caller whose flow it is."""
+    return shared_with(flow) or own_rule(flow).descriptor
+
+
+def flow_id(flow: str) -> str:
+    """A flow's name as it stands in addresses: in base64url, without padding."""
+    return base64.urlsafe_b64encode(flow.encode()).decode().rstrip("=")
+
+
+def flow_of_id(text: str) -> str:
+    """The name of the flow that has this id. Raises NotFound for what is no id of a flow."""
+    try:
+        name = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except ValueError:
+        name = ""
+    if len(text) > MAX_NAME_BYTES or _NAME.fullmatch(name) is None or flow_id(name) != text:
+        raise NotFound("There is no such flow.")
+    return name
 
 
 def encode_costs(costs: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""Operators' commands for the flows of a rule: purge, pause and resume them."""
+"""Operators' commands for the flows of a rule: purge (one of them, too), pause and resume them."""
 
 import re
 from typing import NamedTuple
@@ -41,12 +41,21 @@ class Operations:
 
         Jobs that are already being sent are not affected.
         """
+        return await self._purge(rule_id, cursor, range(self._partitions))
+
+    async def purge_flow(self, flow: str, cursor: str | None = None) -> PurgedPage:
+        """Cancel jobs of one flow in the same way."""
+        partition = keys.partition_of_flow(flow, self._partitions)
+        start = f"{partition}-0-0" if cursor is None else cursor
+        return await self._purge(flow, start, range(partition, partition + 1))
+
+    async def _purge(self, of: str, cursor: str | None, partitions: range) -> PurgedPage:
         partition, phase, place = _purge_place(cursor)
         canceled, calls = 0, 0
-        while partition < self._partitions:
+        while partition in partitions:
             if calls == MAX_PURGE_CALLS:
                 return PurgedPage(canceled, f"{partition}-{phase}-{place.decode()}")
-            arguments: list[Argument] = [rule_id, _PURGED[phase], place, PURGE_PAGE_SIZE]
+            arguments: list[Argument] = [of, _PURGED[phase], place, PURGE_PAGE_SIZE]
             place, count, more = await self._scripts.call("purge", [keys.prefix(partition)], arguments)
             calls += 1
             canceled += count

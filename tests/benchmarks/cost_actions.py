@@ -13,6 +13,7 @@ from app.queue.batches import Batch
 from app.queue.dead_letter_batches import MAX_BATCH
 from app.queue.dead_letter_filter import LATEST_US, DeadLetterFilter, DeadLetterPlace
 from app.queue.flow_leases import MAX_LEASED_AT_ONCE, MAX_UNITS_AT_ONCE
+from app.queue.flow_views import FLOWS_A_LOOK, FlowPageScan, FlowViews
 from app.queue.kafka.model import SpilledJob
 from app.queue.kafka.staging import Staging
 from app.queue.model import LeasedJob, Settlement, TakenRing, Wait
@@ -146,6 +147,16 @@ class Actions:
             f"purge {rule_id}", [partial(_for_a_time, partial(self._population.operations.purge, rule_id))]
         )
 
+    async def look_at_flows(self) -> None:
+        """Look at pages of all flows, and at some of them, as operators do."""
+        views, seen, cursor = self._population.views, list[str](), b"0"
+        for _ in range(FEW_CALLS):
+            pages: list[FlowPageScan] = []
+            await self._measure("scan flows", [partial(_scan, pages, views, cursor)])
+            seen += [counts.flow for counts in pages[0].flows]
+            cursor = pages[0].next or b"0"
+        await self._measure("look at flows", [partial(views.details, seen[:FLOWS_A_LOOK])] * FEW_CALLS)
+
     async def dead_letters(self) -> None:
         """List, discard and replay dead letters one by one, as operators do."""
         letters, rule, sample = self._population.dead_letters, self._population.rule, self._population.sample(2 * CALLS)
@@ -258,6 +269,10 @@ async def _for_a_time(long: Call) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(LONG_CALLS_S):
             await long()
+
+
+async def _scan(into: list[FlowPageScan], views: FlowViews, cursor: bytes) -> None:
+    into.append(await views.scan(0, cursor))
 
 
 async def _next_to_fetch(into: list[SpilledJob], staging: Staging) -> None:

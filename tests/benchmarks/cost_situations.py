@@ -109,6 +109,7 @@ async def _many_flows(population: Population, actions: Actions, jobs: int) -> No
     await actions.make_due()
     await actions.pause()
     await actions.reschedule()
+    await actions.look_at_flows()
     await actions.purge(population.rule.rule_id)
 
 

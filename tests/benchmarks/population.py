@@ -13,6 +13,7 @@ from app.clients import queue_redis
 from app.jobs.model import JobStatus, encode_request
 from app.queue.dead_letter_batches import DeadLetterBatches
 from app.queue.dead_letters import DeadLetters
+from app.queue.flow_views import FlowViews
 from app.queue.flows import Flows
 from app.queue.kafka.model import IntakeMessage, MessageLocation
 from app.queue.kafka.staging import Staging
@@ -58,6 +59,7 @@ class Population:
     dead_letters: DeadLetters
     dead_letter_batches: DeadLetterBatches
     staging: Staging
+    views: FlowViews
     _copy: AsyncScript
     rule: ActiveRule
     count: int = 1
@@ -77,9 +79,9 @@ class Population:
         flows, records = Flows(redis, scripts, settings), Records(redis, scripts, settings)
         operations, staging = Operations(redis, scripts, settings), Staging(redis, scripts, settings)
         letters, batches = DeadLetters(redis, scripts, settings), DeadLetterBatches(scripts, settings)
-        copy = redis.register_script(copy_script())
+        views, copy = FlowViews(scripts, settings), redis.register_script(copy_script())
         rule = queue_steps.user_rule()
-        return cls(redis, node, scripts, flows, records, operations, letters, batches, staging, copy, rule)
+        return cls(redis, node, scripts, flows, records, operations, letters, batches, staging, views, copy, rule)
 
     async def begin(self, rule: ActiveRule, count: int = 1) -> None:
         """Empty the Redis, and prepare it for jobs of this rule. It writes nothing to disk."""

@@ -1,5 +1,6 @@
 """The admin API in the test's own process, on real stores, as one operator uses it."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from app.admin.rest.dependencies import AdminParts
 from app.admin.services.audit import Audit
 from app.admin.services.dead_letters import DeadLetterService
 from app.admin.services.drains import Drains
+from app.admin.services.flow_rates import FlowRates
+from app.admin.services.flows import FlowService
 from app.admin.services.rules import Rules
 from app.audit.log import AuditLog
 from app.clients import MongoClient, MongoDatabase, http_client, mongo_client
@@ -22,6 +25,7 @@ from app.identity.tokens import TokenVerifier
 from app.limiter.redis_limiter import RedisLimiter
 from app.queue.dead_letter_batches import DeadLetterBatches
 from app.queue.dead_letters import DeadLetters
+from app.queue.flow_views import FlowViews
 from app.queue.operations import Operations
 from app.redis_wire.scripts import Scripts
 from app.rules.bulk import BulkWriter
@@ -83,6 +87,7 @@ def admin_parts_on(
         operations=operations,
         dead_letters=DeadLetterService(dead_letters, batches, rules_in_force, key_headers.names),
         key_headers=key_headers,
+        flows=FlowService(FlowViews(queueing, settings), FlowRates(rules_in_force), operations, audit),
     )
 
 
@@ -111,10 +116,13 @@ async def admin_running(
     mongo = mongo_client(mongod) if isinstance(mongod, str) else mongod
     database = mongo[f"test_{uuid.uuid4().hex[:12]}"]
     async with http_client() as session:
-        app = _application(admin_parts_on(database, session, cache, queue, counting, queueing, settings))
+        parts = admin_parts_on(database, session, cache, queue, counting, queueing, settings)
+        looking = asyncio.create_task(parts.flows.run())
+        app = _application(parts)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
             yield Admin(client, issuer, database["rules"])
+        looking.cancel()
         _IDLE_APPLICATIONS.append(app)
     mongo.close()
     issuer.close()

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from app.admin.rest import audit, dead_letters, documentation, drains, explain, rules
+from app.admin.rest import audit, dead_letters, documentation, drains, explain, flows, rules
 from app.admin.rest.bulk import bulk_schemas
 from app.admin.rest.dependencies import AdminParts
 from app.admin.rest.schemas import RULE_FIELDS, Restored, rule_schemas
@@ -34,7 +34,7 @@ def build_admin(parts: AdminParts, on_unavailable: OnUnavailable | None = None) 
         middleware=[Middleware(OwnHeadersMiddleware), Middleware(HeadAsGetMiddleware)],
     )
     admin.state.parts = parts
-    for router in (rules.router, drains.router, dead_letters.router, explain.router, audit.router):
+    for router in (rules.router, drains.router, dead_letters.router, explain.router, audit.router, flows.router):
         admin.include_router(router, prefix="/v1")
     admin.include_router(documentation.router)
     add_problem_handlers(admin, on_unavailable)

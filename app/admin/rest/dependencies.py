@@ -9,6 +9,7 @@ from app.admin.operators import OperatorAuthenticator
 from app.admin.services.audit import Audit
 from app.admin.services.dead_letters import DeadLetterService
 from app.admin.services.drains import Drains
+from app.admin.services.flows import FlowService
 from app.admin.services.rules import Rules
 from app.limiter.limiter import Limiter
 from app.queue.operations import Operations
@@ -29,6 +30,7 @@ class AdminParts:
     operations: Operations
     dead_letters: DeadLetterService
     key_headers: KeyHeaders
+    flows: FlowService
 
 
 def admin_parts(request: Request) -> AdminParts:

@@ -255,16 +255,25 @@ local function return_to_flow(id, job, now)
   make_due(job.flow, now)
 end
 
+-- A job is out of `retry`, where its flow has counted it.
+local function end_backoff(id, flow)
+  if call('ZREM', P .. 'retry', id) == 1 then
+    call('HINCRBY', flow_key(flow), 'backing_off', -1)
+  end
+end
+
 local RETURNED_AT_ONCE = 50
 
 -- Jobs that backed off for long enough return to their flows. Returns whether there may be more.
 local function return_retries(now)
   local ids = call('ZRANGEBYSCORE', P .. 'retry', '-inf', int(now), 'LIMIT', 0, RETURNED_AT_ONCE)
   for _, id in ipairs(ids) do
-    call('ZREM', P .. 'retry', id)
     local job = read_job(id)
     if job and job.status == 'retrying' then
+      end_backoff(id, job.flow)
       return_to_flow(id, job, now)
+    else
+      call('ZREM', P .. 'retry', id)
     end
   end
   return #ids == RETURNED_AT_ONCE

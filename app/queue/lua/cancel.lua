@@ -18,7 +18,7 @@ if job.status ~= 'queued' and job.status ~= 'retrying' then
   return 0
 end
 leave_flow(id, job)
-call('ZREM', P .. 'retry', id)
+end_backoff(id, job.flow)
 local ending = new_ending(now_us())
 end_read_job(ending, id, job, 'canceled')
 write_ends(ending)

@@ -1,14 +1,21 @@
--- Cancels what of a rule waits to be sent: in one page of its flows, or among one page of all jobs that back off.
+-- Cancels what of a rule, or of one flow, waits to be sent: in one page of its flows, or among one page of all jobs that back
+-- off.
 --
 -- USES  _ending
 -- KEYS  1 the partition's prefix
--- ARGV  1 rule id   2 'flows' or 'retries'   3 cursor   4 limit: how many jobs at most
+-- ARGV  1 rule id, or name of a flow   2 'flows' or 'retries'   3 cursor   4 limit: how many jobs at most
 -- RETURN {cursor to go on with, how many were canceled, 1 if there may be more}
 -- COST  O(log n) a job, 100 jobs a call at most
 
-local rule, what, cursor, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local of, what, cursor, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local now = now_us()
 local ending = new_ending(now)
+local is_flow = find(of, '|', 1, true) ~= nil
+
+local function is_of(flow)
+  return flow == of or not is_flow and rule_of(flow) == of
+end
+
 local function cancel(id)
   end_read_job(ending, id, read_job(id), 'canceled')
 end
@@ -18,8 +25,8 @@ local function page_of_retries()
   for at = 1, #page[2], 2 do
     local id = page[2][at]
     local job = read_job(id)
-    if job and rule_of(job.flow) == rule then
-      call('ZREM', P .. 'retry', id)
+    if job and is_of(job.flow) then
+      end_backoff(id, job.flow)
       cancel(id)
     end
   end
@@ -27,10 +34,10 @@ local function page_of_retries()
 end
 
 local function page_of_flows()
-  local page = call('SSCAN', rule_key(rule) .. ':flows', cursor, 'COUNT', 10)
+  local page = is_flow and { '0', { of } } or call('SSCAN', rule_key(of) .. ':flows', cursor, 'COUNT', 10)
   local again = false
   for _, flow in ipairs(page[2]) do
-    if rule_of(flow) == rule then
+    if is_of(flow) then
       for _, key in ipairs({ fifo_key(flow), spilled_key(flow), awaiting_key(flow) }) do
         local found = #ending.ids < limit and call('ZPOPMIN', key, limit - #ending.ids) or {}
         for at = 1, #found, 2 do

@@ -19,5 +19,6 @@ if gives_back == '1' then
 end
 save_state(id, job)
 call('ZADD', P .. 'retry', int(at), id)
+call('HINCRBY', flow_key(job.flow), 'backing_off', 1)
 call('PUBLISH', P .. 'wake', '')
 return 1

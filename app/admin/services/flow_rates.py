@@ -1,0 +1,68 @@
+"""What is permitted to a flow, and what it waits for, by the rules in force."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from app.admin.services.flows_model import FlowState
+from app.errors import RulesUnavailable
+from app.limiter.policy import Policy
+from app.queue.flow_name import charged_rules, own_rule_id
+from app.queue.flow_views import FlowDetails
+from app.rules.active import ActiveRule
+from app.rules.cache import RuleCache
+
+
+class PermittedRate(NamedTuple):
+    """The lowest rate of all limits that a flow's jobs are charged for, in jobs a second, and whose limit that is."""
+
+    per_s: float
+    rule_id: str
+
+
+class FlowRates:
+    """Reads the rules from memory, or the cache Redis. Where that cannot be reached, nothing is known of rates."""
+
+    def __init__(self, rules: RuleCache) -> None:
+        self._rules = rules
+
+    async def permitted(self, flow: str) -> PermittedRate | None:
+        """The rate that is permitted to a flow; None where no rule in force has a rate, or rules are not known."""
+        own, *others = [charged.rule_id for charged in charged_rules(flow)]
+        rates: list[PermittedRate] = []
+        rule = await self._rule(own)
+        if rule is not None:
+            rates += _rates(rule, rule.drain_policies)
+        for rule_id in others:
+            rule = await self._rule(rule_id)
+            if rule is not None and not rule.shadow:
+                rates += _rates(rule, rule.policies)
+        return min(rates, default=None)
+
+    async def state(self, details: FlowDetails) -> tuple[FlowState, str]:
+        """What a flow does now, as a word and in words."""
+        own = own_rule_id(details.counts.flow)
+        rule = await self._rule(own)
+        if details.parked or (rule is not None and rule.paused):
+            return FlowState.PAUSED, f"The rule {own} is paused."
+        if details.hold_until_s > details.at_s:
+            until = datetime.fromtimestamp(details.hold_until_s, UTC).strftime("%H:%M:%S UTC")
+            return FlowState.HELD, f"The app server takes no more for now ({details.hold_code}), until {until}."
+        if details.for_place:
+            return FlowState.WAITING_FOR_PLACE, f"As many requests are in flight as {details.waits_for} allows."
+        if details.waits_for not in {"", own}:
+            return FlowState.WAITING_FOR_RULE, f"It waits for the limit of {details.waits_for}."
+        return FlowState.DRAINING, "It drains at the permitted rate."
+
+    async def _rule(self, rule_id: str) -> ActiveRule | None:
+        try:
+            return await self._rules.by_id(rule_id)
+        except RulesUnavailable:
+            return None
+
+
+def _rates(rule: ActiveRule, policies: tuple[Policy, ...]) -> Iterator[PermittedRate]:
+    for policy in policies:
+        if not policy.limits_concurrency:
+            cost = rule.cost if policy.cost is None else policy.cost
+            yield PermittedRate(1e6 / (policy.emission_interval_us * max(1, cost)), rule.rule_id)

@@ -1,0 +1,125 @@
+"""`penstock flows`: lists and shows flows, and cancels what waits in one."""
+
+import json
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from app.commands.admin_client import AdminClient
+from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, FlowIdArgument, RuleOption
+from app.commands.tables import print_table
+
+app = typer.Typer(no_args_is_help=True, help="Look at flows: the queue of one caller's jobs under one rule.")
+
+MAX_PAGE_SIZE = 500
+COLUMNS = (
+    "rule", "caller", "depth", "oldest", "permitted/s", "actual/s", "in flight", "empty in", "state", "flow id",
+)  # fmt: skip
+
+
+class Sort(StrEnum):
+    """How flows are listed."""
+
+    DEPTH = "depth"
+    AGE = "age"
+    RULE = "rule"
+
+
+@app.command("list")
+def list_flows(
+    rule: RuleOption = None,
+    descriptor: Annotated[
+        str | None, typer.Option("--for", metavar="DESCRIPTOR", help="Only flows charged to it, such as user:alice.")
+    ] = None,
+    sort: Annotated[Sort, typer.Option(help="The most jobs first, the longest wait first, or by rule.")] = Sort.DEPTH,
+    limit: Annotated[int, typer.Option(min=1, help="How many to list at most.")] = 100,
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """List flows with their depth, rates and state."""
+    query: dict[str, str | int] = {"sort": sort.value}
+    query |= {"rule_id": rule} if rule else {}
+    query |= {"descriptor": descriptor} if descriptor else {}
+    client = AdminClient(data_dir)
+    flows: list[dict[str, Any]] = []
+    while True:
+        page = client.call("GET", "flows", query=query | {"limit": min(MAX_PAGE_SIZE, limit - len(flows))})
+        flows += page["flows"]
+        if page["next"] is None or len(flows) >= limit:
+            break
+        query["after"] = page["next"]
+    if as_json:
+        print(json.dumps(page | {"flows": flows}, indent=2))
+        return
+    _print_flows(flows)
+    if page["next"] is not None:
+        print(f"These are {len(flows)} of {page['total']} flows. Use --limit to list more.")
+    if not page["complete"]:
+        print("Not all flows have been looked at yet.")
+
+
+@app.command()
+def get(flow_id: FlowIdArgument, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Show one flow: what it does, its rates, and how long it takes until it is empty."""
+    flow = AdminClient(data_dir).call("GET", "flows", flow_id)
+    if as_json:
+        print(json.dumps(flow, indent=2))
+        return
+    width = max(map(len, flow))
+    for name, value in flow.items():
+        print(f"{name.replace('_', ' '):{width}}  {'-' if value is None else value}")
+
+
+@app.command()
+def purge(
+    flow_id: FlowIdArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Cancel all jobs that wait in a flow. Jobs that are being sent are not affected."""
+    client = AdminClient(data_dir)
+    if not yes and sys.stdin.isatty():
+        flow = client.call("GET", "flows", flow_id)
+        if not typer.confirm(f"Cancel the {flow['waiting'] + flow['backing_off']} waiting jobs of {flow['name']}?"):
+            raise typer.Exit(1)
+    canceled, following = 0, ""
+    while following is not None:
+        query = {"after": following} if following else None
+        answer = client.call("POST", "flows", flow_id, "purge", query=query)
+        canceled, following = canceled + answer["canceled"], answer["next"]
+    print(json.dumps({"canceled": canceled}) if as_json else f"{canceled} jobs canceled")
+
+
+def _print_flows(flows: list[dict[str, Any]]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*COLUMNS)
+    for flow in flows:
+        numbers = (flow["permitted_per_second"], flow["actual_per_second"])
+        table.add_row(
+            flow["rule_id"],
+            escape(flow["caller"]),
+            str(flow["depth"]),
+            _duration(flow["oldest_age_seconds"]),
+            *("-" if number is None else f"{number:.3g}" for number in numbers),
+            str(flow["in_flight"]),
+            _duration(flow["eta_seconds"]),
+            escape(flow["state_detail"]),
+            flow["id"],
+        )
+    print_table(table)
+
+
+def _duration(seconds: float | None) -> str:
+    """A duration as people write it: `4.2s`, `3m10s`, `2h05m`."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
