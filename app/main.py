@@ -18,6 +18,10 @@ from app.admin.services.dead_letters import DeadLetterService
 from app.admin.services.drains import Drains
 from app.admin.services.flow_rates import FlowRates
 from app.admin.services.flows import FlowService
+from app.admin.services.operation_kinds import operation_kinds
+from app.admin.services.operation_runner import OperationRunner
+from app.admin.services.operation_store import OperationStore
+from app.admin.services.operations import OperationService
 from app.admin.services.rules import Rules
 from app.audit.log import AuditLog
 from app.clients import (
@@ -110,6 +114,9 @@ async def run_admin(process: Process) -> None:
         operations = Operations(clients.queue, clients.queue_scripts, settings)
         audit, key_headers = Audit(AuditLog(database)), KeyHeaders(settings)
         written_rules = Rules(RuleStore(database), RuleListing(database), BulkWriter(database), key_headers)
+        long_work, kinds = OperationStore(database, AuditLog(database)), operation_kinds(batches, rules)
+        runner = OperationRunner(long_work, kinds)
+        stack.push_async_callback(runner.finish)
         parts = AdminParts(
             authenticator=OperatorAuthenticator(verifier, settings),
             rules=written_rules,
@@ -121,10 +128,12 @@ async def run_admin(process: Process) -> None:
             dead_letters=DeadLetterService(
                 DeadLetters(clients.queue, clients.queue_scripts, settings), batches, rules, key_headers.names
             ),
+            operation_service=OperationService(long_work, kinds, runner.wake),
             key_headers=key_headers,
             flows=FlowService(FlowViews(clients.queue_scripts, settings), FlowRates(rules), operations, audit),
         )
-        await stack.enter_async_context(alongside(process, rules.run(process.stop), verifier.run(), parts.flows.run()))
+        background = (rules.run(process.stop), verifier.run(), parts.flows.run(), runner.run(process.stop))
+        await stack.enter_async_context(alongside(process, *background))
         process.ready.set()
         admin = as_application(build_admin(parts, unavailability.refused))
         await serve(admin, process, process.listen or ADMIN_ADDRESS, unavailability.refused)

@@ -18,6 +18,9 @@ from app.admin.services.dead_letters import DeadLetterService
 from app.admin.services.drains import Drains
 from app.admin.services.flow_rates import FlowRates
 from app.admin.services.flows import FlowService
+from app.admin.services.operation_kinds import operation_kinds
+from app.admin.services.operation_store import OperationStore
+from app.admin.services.operations import OperationService
 from app.admin.services.rules import Rules
 from app.audit.log import AuditLog
 from app.clients import MongoClient, MongoDatabase, http_client, mongo_client
@@ -77,6 +80,7 @@ def admin_parts_on(
     dead_letters, batches = DeadLetters(queue, queueing, settings), DeadLetterBatches(queueing, settings)
     operations, audit = Operations(queue, queueing, settings), Audit(AuditLog(database))
     rules = Rules(RuleStore(database), RuleListing(database), BulkWriter(database), key_headers)
+    store, kinds = OperationStore(database, AuditLog(database)), operation_kinds(batches, rules_in_force)
     return AdminParts(
         authenticator=OperatorAuthenticator(TokenVerifier(settings, session, settings.admin_audience), settings),
         rules=rules,
@@ -86,6 +90,7 @@ def admin_parts_on(
         limiter=RedisLimiter(counting),
         operations=operations,
         dead_letters=DeadLetterService(dead_letters, batches, rules_in_force, key_headers.names),
+        operation_service=OperationService(store, kinds, lambda: None),
         key_headers=key_headers,
         flows=FlowService(FlowViews(queueing, settings), FlowRates(rules_in_force), operations, audit),
     )

@@ -8,6 +8,8 @@ from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
 from tests.support.flow_steps import accepted, active, deferral, lease, take
 
+LEASED_AT_ONCE = 100
+
 
 async def leased(flows: Flows) -> LeasedJob:
     [flow] = await take(flows)
@@ -33,6 +35,15 @@ async def dead(
     return job_id
 
 
+async def all_leased(flows: Flows) -> list[LeasedJob]:
+    """All jobs that wait in flows that are due, in the order of their flows."""
+    jobs: list[LeasedJob] = []
+    for flow in await take(flows, 60_000_000):
+        while leased := (await lease(flows, flow, LEASED_AT_ONCE, 60_000_000)).jobs:
+            jobs += leased
+    return jobs
+
+
 async def many_dead(flows: Flows, *, rules: Sequence[str], each: int) -> dict[str, list[str]]:
     """Dead letters of several rules, one rule's after another's in turn; their ids by rule, the oldest first."""
     found: dict[str, list[str]] = {rule: [] for rule in rules}
@@ -41,11 +52,8 @@ async def many_dead(flows: Flows, *, rules: Sequence[str], each: int) -> dict[st
             found[rule].append(
                 await accepted(flows, deferral(number, active(rule_id=rule, queue={"max_depth": 10_000})))
             )
-    settlements = []
-    for flow in await take(flows):
-        for job in (await lease(flows, flow, each)).jobs:
-            settlements.append(Settlement(job, JobStatus.FAILED, "attempts_exhausted", "It failed."))
-    by_id = {settlement.job.id: settlement for settlement in settlements}
+    jobs = {job.id: job for job in await all_leased(flows)}
     for row in zip(*found.values(), strict=True):
-        await flows.settle([by_id[job_id] for job_id in row])
+        failed = [Settlement(jobs[one], JobStatus.FAILED, "attempts_exhausted", "It failed.") for one in row]
+        await flows.settle(failed)
     return found

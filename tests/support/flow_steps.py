@@ -1,5 +1,6 @@
 """The steps of a job through its flow, for tests that take them one by one."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from redis.asyncio import Redis
@@ -55,7 +56,7 @@ async def give_back(flows: Flows, flow: TakenFlow, due_in_us: int = 0) -> None:
     await flows.give_back(flow, Wait(due_in_us))
 
 
-def ids(jobs: tuple[LeasedJob, ...]) -> list[str]:
+def ids(jobs: Iterable[LeasedJob]) -> list[str]:
     return [job.id for job in jobs]
 
 

@@ -3,10 +3,11 @@
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from app.admin.rest import audit, dead_letters, documentation, drains, explain, flows, rules
+from app.admin.rest import audit, dead_letters, documentation, drains, explain, flows, operations, rules
 from app.admin.rest.bulk import bulk_schemas
 from app.admin.rest.dependencies import AdminParts
 from app.admin.rest.schemas import RULE_FIELDS, Restored, rule_schemas
+from app.admin.services.operations_model import NewOperation
 from app.web.head_requests import HeadAsGetMiddleware
 from app.web.openapi import Components, DocumentedApi, schemas_of
 from app.web.problem_handlers import OnUnavailable, OwnHeadersMiddleware, add_problem_handlers
@@ -20,7 +21,7 @@ class AdminApi(DocumentedApi):
         return {
             "schemas": rule_schemas()
             | bulk_schemas(RULE_FIELDS)
-            | schemas_of(Restored, explain.ExplainRequest, dead_letters.DeadLetterSelection)
+            | schemas_of(Restored, explain.ExplainRequest, dead_letters.DeadLetterSelection, NewOperation)
         }
 
 
@@ -34,7 +35,15 @@ def build_admin(parts: AdminParts, on_unavailable: OnUnavailable | None = None) 
         middleware=[Middleware(OwnHeadersMiddleware), Middleware(HeadAsGetMiddleware)],
     )
     admin.state.parts = parts
-    for router in (rules.router, drains.router, dead_letters.router, explain.router, audit.router, flows.router):
+    for router in (
+        rules.router,
+        drains.router,
+        dead_letters.router,
+        operations.router,
+        explain.router,
+        audit.router,
+        flows.router,
+    ):
         admin.include_router(router, prefix="/v1")
     admin.include_router(documentation.router)
     add_problem_handlers(admin, on_unavailable)

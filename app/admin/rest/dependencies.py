@@ -10,6 +10,7 @@ from app.admin.services.audit import Audit
 from app.admin.services.dead_letters import DeadLetterService
 from app.admin.services.drains import Drains
 from app.admin.services.flows import FlowService
+from app.admin.services.operations import OperationService
 from app.admin.services.rules import Rules
 from app.limiter.limiter import Limiter
 from app.queue.operations import Operations
@@ -29,6 +30,7 @@ class AdminParts:
     limiter: Limiter
     operations: Operations
     dead_letters: DeadLetterService
+    operation_service: OperationService
     key_headers: KeyHeaders
     flows: FlowService
 
