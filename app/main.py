@@ -126,7 +126,7 @@ async def run_admin(process: Process) -> None:
             limiter=RedisLimiter(clients.counter_scripts),
             operations=operations,
             dead_letters=DeadLetterService(
-                DeadLetters(clients.queue, clients.queue_scripts, settings), batches, rules, key_headers.names
+                DeadLetters(clients.queue, clients.queue_scripts, settings), batches, rules, key_headers.names, audit
             ),
             operation_service=OperationService(long_work, kinds, runner.wake),
             key_headers=key_headers,

@@ -1,8 +1,10 @@
 """Options that say which dead letters are meant."""
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,6 +51,30 @@ FailedAfterOption = Annotated[
 FailedBeforeOption = Annotated[
     str | None, typer.Option("--failed-before", parser=_time, metavar="TIME", help="Only what failed before this time.")
 ]
+AllOption = Annotated[bool, typer.Option("--all", help="All dead letters, whichever rule they are of.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only count what would be touched.")]
+RateOption = Annotated[int, typer.Option("--rate", min=1, max=5000, help="How many a second at most.")]
+WaitOption = Annotated[
+    bool, typer.Option("--wait/--no-wait", help="Wait until it is done, or print the id of the operation.")
+]
+DEFAULT_RATE_PER_S = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Dead letters by their ids, or all that a filter finds. Raises InvalidInput for both, and for neither."""
+
+    job_ids: Sequence[str]
+    wanted: Mapping[str, str | int]
+    all_of_them: bool
+
+    def __post_init__(self) -> None:
+        if bool(self.job_ids) + bool(self.wanted) + self.all_of_them != 1:
+            raise InvalidInput("give either job ids, or what to look for such as --rule, or --all")
+
+    def operation(self, kind: str, dry_run: bool, rate_per_s: int) -> dict[str, Any]:
+        """Return the operation on them, as the admin API takes it."""
+        return {"kind": kind, "filter": self.wanted, "dry_run": dry_run, "rate_per_s": rate_per_s}
 
 
 def filter_of(

@@ -1,25 +1,32 @@
 """`penstock dead-letters`: lists, shows, replays and deletes failed jobs that are kept."""
 
 import json
+import sys
 from typing import Annotated, Any
 
 import typer
 
 from app.commands.admin_client import AdminClient
 from app.commands.dead_letter_options import (
+    DEFAULT_RATE_PER_S,
+    AllOption,
     CodeOption,
     DescriptorOption,
+    DryRunOption,
     FailedAfterOption,
     FailedBeforeOption,
+    RateOption,
+    Selection,
     StatusOption,
+    WaitOption,
     filter_of,
 )
+from app.commands.operation_waiting import start
 from app.commands.options import (
     DEFAULT_DATA_DIR,
     AsJson,
     DataDir,
     JobIdArgument,
-    JobIdsArgument,
     OptionalJobIds,
     RuleOption,
 )
@@ -73,7 +80,7 @@ def _row(letter: dict[str, Any]) -> list[str]:
 
 
 @app.command()
-def get(job_id: JobIdArgument, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def get(job_id: JobIdArgument, as_json: AsJson = True, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Show a dead letter as JSON: the error, the request and the last answer. Bodies are base64, and text too."""
     print(json.dumps(AdminClient(data_dir).call("GET", "dead-letters", job_id), indent=2))
 
@@ -82,27 +89,61 @@ def get(job_id: JobIdArgument, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
 def replay(
     job_ids: OptionalJobIds = None,
     rule: RuleOption = None,
+    descriptor: DescriptorOption = None,
+    code: CodeOption = None,
+    status: StatusOption = None,
+    failed_after: FailedAfterOption = None,
+    failed_before: FailedBeforeOption = None,
+    all_of_them: AllOption = False,
+    dry_run: DryRunOption = False,
+    rate: RateOption = DEFAULT_RATE_PER_S,
+    wait: WaitOption = True,
+    as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Queue jobs again at the end of their flows, with all of their attempts."""
-    if bool(job_ids) == bool(rule):
-        raise InvalidInput("give either job ids or --rule")
-    client, selection = AdminClient(data_dir), {"rule_id": rule} if rule else {"ids": job_ids}
-    replayed, problems, more = 0, dict[str, str](), True
-    while more:
-        answer = client.call("POST", "dead-letters", "replay", body=selection)
-        replayed += answer["replayed"]
-        problems |= answer["problems"]
-        more, selection = answer["next"] is not None, selection | {"after": answer["next"]}
-    print(f"{replayed} replayed")
-    if problems:
-        raise InvalidInput("; ".join(f"{job_id}: {problem}" for job_id, problem in problems.items()))
+    """Queue jobs again at the end of their flows, with all of their attempts: some by their ids, or all that are found.
+
+    All that are found are replayed by an operation, the oldest first, which goes on if this command is interrupted.
+    """
+    wanted = filter_of(rule, descriptor, code, status, failed_after, failed_before)
+    selected = Selection(job_ids or [], wanted, all_of_them)
+    client = AdminClient(data_dir)
+    if not selected.job_ids:
+        start(client, selected.operation("replay_dead_letters", dry_run, rate), wait=wait, as_json=as_json)
+        return
+    answer = client.call("POST", "dead-letters", "replay", body={"ids": selected.job_ids})
+    print(json.dumps(answer, indent=2) if as_json else f"{answer['replayed']} replayed")
+    if answer["problems"]:
+        raise InvalidInput("; ".join(f"{job_id}: {problem}" for job_id, problem in answer["problems"].items()))
 
 
 @app.command()
-def delete(job_ids: JobIdsArgument, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Delete dead letters with everything that is stored of the jobs."""
+def delete(
+    job_ids: OptionalJobIds = None,
+    rule: RuleOption = None,
+    descriptor: DescriptorOption = None,
+    code: CodeOption = None,
+    status: StatusOption = None,
+    failed_after: FailedAfterOption = None,
+    failed_before: FailedBeforeOption = None,
+    all_of_them: AllOption = False,
+    dry_run: DryRunOption = False,
+    rate: RateOption = DEFAULT_RATE_PER_S,
+    wait: WaitOption = True,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Delete dead letters with everything that is stored of the jobs: some by their ids, or all that are found."""
+    wanted = filter_of(rule, descriptor, code, status, failed_after, failed_before)
+    selected = Selection(job_ids or [], wanted, all_of_them)
     client = AdminClient(data_dir)
-    for job_id in job_ids:
+    if not selected.job_ids:
+        asks = sys.stdin.isatty() and not yes and not dry_run
+        if asks and not typer.confirm("Delete all dead letters that are found?"):
+            raise typer.Exit(1)
+        start(client, selected.operation("delete_dead_letters", dry_run, rate), wait=wait, as_json=as_json)
+        return
+    for job_id in selected.job_ids:
         client.call("DELETE", "dead-letters", job_id)
-        print(f"{job_id}: deleted")
+        print(json.dumps({"deleted": job_id}) if as_json else f"{job_id}: deleted")

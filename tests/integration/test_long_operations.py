@@ -386,5 +386,10 @@ async def test_the_audit_says_who_started_and_canceled_and_how_it_ended(
     }
     ended = next(entry for entry in entries if entry["target"] == first and entry["action"] == "operation.ended")
     assert ended["after"] == {
-        "state": "completed", "kind": "replay_dead_letters", "filter": {"rule_id": "r"}, "rate_per_s": 5000, "done": 1, "skipped": 0,
-    }  # fmt: skip
+        "kind": "replay_dead_letters",
+        "filter": {"rule_id": "r"},
+        "rate_per_s": 5000,
+        "state": "completed",
+        "done": 1,
+        "skipped": 0,
+    }

@@ -89,7 +89,7 @@ def admin_parts_on(
         rules_in_force=rules_in_force,
         limiter=RedisLimiter(counting),
         operations=operations,
-        dead_letters=DeadLetterService(dead_letters, batches, rules_in_force, key_headers.names),
+        dead_letters=DeadLetterService(dead_letters, batches, rules_in_force, key_headers.names, audit),
         operation_service=OperationService(store, kinds, lambda: None),
         key_headers=key_headers,
         flows=FlowService(FlowViews(queueing, settings), FlowRates(rules_in_force), operations, audit),

@@ -1,6 +1,6 @@
 """The audit: who changed what, by which face, from what to what."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,6 +46,12 @@ class Audit:
             await self._log.add([entry])
         except PyMongoError as error:
             log.error("audit_not_written", error=one_line(error), **entry.to_document())
+
+    async def record_each(self, operator: Operator, *, action: str, targets: Iterable[str]) -> None:
+        """Record that an operator did the same to several targets. Raises Forbidden."""
+        operator.require(Role.OPERATOR)
+        with _audit_errors():
+            await self._log.add([AuditEntry(operator.actor, action, target) for target in targets])
 
     async def page(self, operator: Operator, query: AuditQuery) -> AuditPage:
         """Return the entries that a query asks for, newest first. Raises Forbidden, AuditUnavailable."""
