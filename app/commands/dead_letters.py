@@ -31,7 +31,7 @@ from app.commands.options import (
     RuleOption,
 )
 from app.commands.tables import print_table
-from app.errors import InvalidInput
+from app.errors import Conflict
 
 app = typer.Typer(no_args_is_help=True, help="Manage failed jobs that are kept.")
 
@@ -114,7 +114,7 @@ def replay(
     answer = client.call("POST", "dead-letters", "replay", body={"ids": selected.job_ids})
     print(json.dumps(answer, indent=2) if as_json else f"{answer['replayed']} replayed")
     if answer["problems"]:
-        raise InvalidInput("; ".join(f"{job_id}: {problem}" for job_id, problem in answer["problems"].items()))
+        raise Conflict("; ".join(f"{job_id}: {problem}" for job_id, problem in answer["problems"].items()))
 
 
 @app.command()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from app.commands.admin_client import AdminClient
-from app.errors import InvalidInput
+from app.errors import Conflict
 
 FIRST_INTERVAL_S = 0.1
 MAX_INTERVAL_S = 1.0
@@ -20,7 +20,7 @@ Operation = dict[str, Any]
 def start(client: AdminClient, body: Operation, *, wait: bool, as_json: bool) -> None:
     """Start an operation or count what it would touch, and say what came of it.
 
-    Raises InvalidInput if it did not do all that it was asked for, and whatever a call raises.
+    Raises Conflict if it did not do all that it was asked for, and whatever a call raises.
     """
     answer = client.call("POST", "operations", body=body)
     if wait and "dry_run" not in answer:
@@ -41,7 +41,7 @@ def wait_until_ended(client: AdminClient, operation: Operation) -> Operation:
 
 
 def report(answer: Operation, *, as_json: bool) -> None:
-    """Print an operation, or what a dry run has counted. Raises InvalidInput if not all was done."""
+    """Print an operation, or what a dry run has counted. Raises Conflict if not all was done."""
     if as_json:
         print(json.dumps(answer, indent=2))
     elif answer.get("dry_run"):
@@ -53,12 +53,12 @@ def report(answer: Operation, *, as_json: bool) -> None:
         gone = f", {answer['skipped']} were gone already" if answer["skipped"] else ""
         print(f"{answer['done']} {DONE[answer['kind']]}{gone}")
     if problem := _problem(answer):
-        raise InvalidInput(problem)
+        raise Conflict(problem)
 
 
 def _total(total: dict[str, Any]) -> str:
     if total["is_exact"]:
-        return f"{total['at_least']} dead letters"
+        return f"{total['at_least']} dead letter{'' if total['at_least'] == 1 else 's'}"
     return f"at least {total['at_least']} dead letters, about {total['estimate']},"
 
 

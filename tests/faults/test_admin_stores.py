@@ -25,6 +25,7 @@ SOON_S = 10
 
 RULE = {"rule_id": "r", "key_type": "user", "key_value": "u", "limit": 5, "window_seconds": 60}
 JOB = "0-" + "x" * 22
+OPERATION = "0" * 24
 NEEDS: dict[str, list[tuple[str, str, object]]] = {
     "mongodb": [
         ("GET", "/v1/rules", None),
@@ -35,6 +36,9 @@ NEEDS: dict[str, list[tuple[str, str, object]]] = {
         ("DELETE", "/v1/rules/s", None),
         ("GET", "/v1/rules/r/history", None),
         ("GET", "/v1/audit", None),
+        ("GET", "/v1/operations", None),
+        ("GET", f"/v1/operations/{OPERATION}", None),
+        ("DELETE", f"/v1/operations/{OPERATION}", None),
         ("PUT", "/v1/rules/r/drain", {"limit": 1, "window_seconds": 1}),
         ("DELETE", "/v1/rules/r/drain", None),
         ("POST", "/v1/rules/r/drain/pause", None),
@@ -48,6 +52,7 @@ NEEDS: dict[str, list[tuple[str, str, object]]] = {
         ("DELETE", f"/v1/dead-letters/{JOB}", None),
         ("POST", f"/v1/dead-letters/{JOB}/replay", None),
         ("POST", "/v1/dead-letters/replay", {"ids": [JOB]}),
+        ("POST", "/v1/operations", {"kind": "delete_dead_letters", "filter": {}, "dry_run": True}),
     ],
 }
 NEEDS_CACHE_AND_QUEUE = ("POST", "/v1/dead-letters/replay", {"rule_id": "r"})

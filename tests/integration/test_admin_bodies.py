@@ -21,6 +21,7 @@ TAKE_BODIES = [
     ("PUT", "/v1/rules/r/drain", {"limit": 1, "window_seconds": 1}),
     ("POST", "/v1/explain", {"user": "u"}),
     ("POST", "/v1/dead-letters/replay", {"ids": []}),
+    ("POST", "/v1/operations", {"kind": "delete_dead_letters", "filter": {}}),
 ]
 NAMES = [f"{method} {path}" for method, path, _ in TAKE_BODIES]
 

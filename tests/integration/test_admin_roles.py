@@ -35,6 +35,10 @@ LEAST = {
     "DELETE /v1/dead-letters/{job_id}": "operator",
     "POST /v1/dead-letters/{job_id}/replay": "operator",
     "POST /v1/dead-letters/replay": "operator",
+    "GET /v1/operations": "viewer",
+    "POST /v1/operations": "operator",
+    "GET /v1/operations/{operation_id}": "viewer",
+    "DELETE /v1/operations/{operation_id}": "operator",
     "POST /v1/explain": "viewer",
     "GET /v1/audit": "viewer",
 }

@@ -73,6 +73,7 @@ ROUTES = [
     ("PUT", "/v1/rules/r/drain"),
     ("POST", "/v1/explain"),
     ("POST", "/v1/dead-letters/replay"),
+    ("POST", "/v1/operations"),
 ]
 
 

@@ -1,4 +1,5 @@
-"""Operators find dead letters by rule, descriptor, code, status and time, in pages that others do not disturb."""
+"""Operators find dead letters by rule, descriptor, code, status and time, in pages that others do not disturb; and what
+they do to them by HTTP."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,9 +14,11 @@ from app.queue.dead_letter_filter import DeadLetterFilter
 from app.queue.flows import Flows
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
+from sync.publisher import Publisher
 from tests.support.admin_in_process import Admin
 from tests.support.dead_letters import dead, many_dead
 from tests.support.flow_steps import active
+from tests.support.rules import publish_all
 
 PATH = "/v1/dead-letters"
 Listed = Callable[..., Awaitable[list[str]]]
@@ -135,3 +138,58 @@ async def test_a_count_says_whether_it_has_looked_at_all(flows: Flows, batches: 
     assert (await batches.count(all_of_them, 0)).candidates == 80
     nothing = await batches.count(DeadLetterFilter(code="expired"))
     assert (nothing.found, nothing.is_exact) == (0, True)
+
+
+async def test_operations_are_started_followed_and_canceled_over_http(admin: Admin, flows: Flows) -> None:
+    await many_dead(flows, rules=["r"], each=3)
+    body = {"kind": "delete_dead_letters", "filter": {"rule_id": "r", "failed_before": "2100-01-01T00:00:00Z"}}
+    counted = await admin("POST", "/v1/operations", body | {"dry_run": True}, "operator")
+    assert counted.status_code == 200
+    assert counted.json() == body | {"dry_run": True, "total": {"at_least": 3, "estimate": 3, "is_exact": True}}
+    started = await admin("POST", "/v1/operations", body | {"rate_per_s": 7}, "operator")
+    operation = started.json()
+    assert (started.status_code, started.headers["Location"]) == (202, f"/v1/operations/{operation['id']}")
+    assert (operation["state"], operation["rate_per_s"], operation["filter"]) == ("pending", 7, body["filter"])
+    assert (await admin("GET", started.headers["Location"], role="viewer")).json() == operation
+    assert (await admin("GET", "/v1/operations")).json() == {"operations": [operation], "next": None}
+    assert (await admin("POST", "/v1/operations", body)).status_code == 409
+    canceled = await admin("DELETE", started.headers["Location"], role="operator")
+    assert (canceled.status_code, canceled.json()["state"]) == (202, "canceling")
+    assert (await admin("GET", f"/v1/operations/{'0' * 24}")).status_code == 404
+    assert (await admin("DELETE", "/v1/operations/nonsense")).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"kind": "delete_dead_letters"},
+        {"kind": "delete_jobs", "filter": {}},
+        {"kind": "delete_dead_letters", "filter": {"rule": "r"}},
+        {"kind": "delete_dead_letters", "filter": {"rule_id": "R!"}},
+        {"kind": "delete_dead_letters", "filter": {"response_status": "500"}},
+        {"kind": "delete_dead_letters", "filter": {"failed_after": 1_700_000_000}},
+        {"kind": "delete_dead_letters", "filter": {}, "rate_per_s": 0},
+        {"kind": "delete_dead_letters", "filter": {}, "rate_per_s": 5001},
+        {"kind": "delete_dead_letters", "filter": {}, "dry_run": "yes"},
+        {"kind": "delete_dead_letters", "filter": {}, "dryrun": True},
+    ],
+)
+async def test_what_is_no_operation_is_refused(admin: Admin, wrong: dict[str, Any]) -> None:
+    assert (await admin("POST", "/v1/operations", wrong)).status_code == 422
+    assert (await admin("GET", "/v1/operations")).json()["operations"] == []
+
+
+async def test_the_audit_says_who_did_what_to_dead_letters(admin: Admin, flows: Flows, cache: Redis) -> None:
+    await publish_all(Publisher(cache), [active().rule], 1)
+    first, second, third = [await dead(flows, number) for number in range(3)]
+    await admin("POST", f"{PATH}/{first}/replay")
+    await admin("POST", f"{PATH}/replay", {"ids": [second, "nonsense"]})
+    await admin("DELETE", f"{PATH}/{third}")
+    await admin("DELETE", f"{PATH}/{third}")
+    entries = (await admin("GET", "/v1/audit?action=dead_letter")).json()["entries"]
+    assert [(entry["action"], entry["target"]) for entry in entries] == [
+        ("dead_letter.deleted", third),
+        ("dead_letter.replayed", second),
+        ("dead_letter.replayed", first),
+    ]

@@ -25,6 +25,25 @@ RESERVED = [*"!*'();:@&=+$,/?#[]% \"<>\\^`{|}~", "..", ".", "/../", "%2e%2e", "%
 JOB = "0-" + "x" * 22
 RULES = ["get", "delete", "history", "restore"]
 DRAINS = ["set", "unset", "pause", "resume", "purge"]
+OPERATION: dict[str, Any] = {
+    "id": "0" * 24,
+    "kind": "replay_dead_letters",
+    "filter": {},
+    "state": "completed",
+    "total": {"at_least": 0, "estimate": 0, "is_exact": True},
+    "progress": 1.0,
+    "done": 0,
+    "skipped": 0,
+    "errors": {},
+    "rate_per_s": 500,
+    "actual_rate_per_s": None,
+    "started_by": "x",
+    "canceled_by": None,
+    "created_at": "x",
+    "started_at": "x",
+    "ended_at": "x",
+    "problem": None,
+}
 
 
 class FakeAdmin:
@@ -38,7 +57,8 @@ class FakeAdmin:
                 targets.append(f"{self.command} {self.path}")
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 empty: dict[str, Any] = {"rules": [], "invalid": [], "versions": [], "outcomes": [], "by": []}
-                empty |= {"dead_letters": [], "decision": "forward", "entries": []}
+                empty |= {"dead_letters": [], "decision": "forward", "entries": [], "operations": []}
+                empty |= OPERATION
                 body = json.dumps(empty | {"canceled": 0, "next": None, "version": 1, "replayed": 0, "problems": {}})
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
@@ -135,6 +155,7 @@ COMMANDS = [
     *(["drain", one] for one in DRAINS),
     *(["flows", one] for one in ["list", "get", "purge"]),
     *(["dead-letters", one] for one in ["list", "get", "replay", "delete"]),
+    *(["operations", one] for one in ["list", "get", "cancel"]),
     ["explain"],
     ["audit"],
     ["token"],
@@ -155,6 +176,11 @@ OPTIONS = st.sampled_from(
         "--limit",
         "--rule",
         "--since",
+        "--code",
+        "--failed-after",
+        "--rate",
+        "--wait",
+        "--all",
         "--user",
         "--ip",
         "--method",
