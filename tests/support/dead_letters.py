@@ -1,11 +1,13 @@
 """Jobs that have failed, for tests of what operators do with them."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from app.jobs.model import JobStatus, StoredResponse
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob, Settlement
+from app.rules.active import ActiveRule
 from tests.support.flow_steps import accepted, active, deferral, lease, take
 
 LEASED_AT_ONCE = 100
@@ -56,4 +58,17 @@ async def many_dead(flows: Flows, *, rules: Sequence[str], each: int) -> dict[st
     for row in zip(*found.values(), strict=True):
         failed = [Settlement(jobs[one], JobStatus.FAILED, "attempts_exhausted", "It failed.") for one in row]
         await flows.settle(failed)
+    return found
+
+
+async def fill(flows: Flows, count: int, rule: ActiveRule, users: int = 10) -> list[str]:
+    """So many dead letters of a rule, as fast as they can be made; their ids in the order of their acceptance."""
+    found: list[str] = []
+    for first in range(0, count, LEASED_AT_ONCE):
+        some = range(first, min(first + LEASED_AT_ONCE, count))
+        deferrals = [deferral(number, rule, user=f"u{number % users}") for number in some]
+        found += await asyncio.gather(*(accepted(flows, one) for one in deferrals))
+        jobs = await all_leased(flows)
+        failed = [Settlement(job, JobStatus.FAILED, "attempts_exhausted", "It failed.") for job in jobs]
+        assert all(await flows.settle(failed))
     return found

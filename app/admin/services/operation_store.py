@@ -21,7 +21,7 @@ from app.rules.transactions import in_transaction
 from app.web.excerpt import one_line
 
 COLLECTION = "operations"
-LEASE_S = 10.0
+LEASE_S = 5.0
 """For how long an admin process may say nothing of an operation until another one goes on with it."""
 
 KEPT_DAYS = 30

@@ -76,4 +76,6 @@ class OperationService:
 
 
 def _now() -> datetime:
-    return datetime.now(UTC)
+    """The time in milliseconds, as MongoDB stores it."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
