@@ -1,4 +1,4 @@
-"""An admin process is killed in the middle of a replay: another one goes on, none is replayed twice and none is lost."""
+"""An admin process is killed in the middle of a replay: another goes on, none is replayed twice and none is lost."""
 
 from collections import Counter
 from collections.abc import AsyncIterator

@@ -45,13 +45,10 @@ class OperationRunner:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take operations and do them, until `stop` is set."""
-        is_prepared = False
         while not stop.is_set():
             self._woken.clear()
             try:
-                if not is_prepared:
-                    await self._store.prepare()
-                    is_prepared = True
+                await self._store.prepare()
                 await self._take()
                 self._trouble = None
             except Unavailable as error:

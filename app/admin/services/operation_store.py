@@ -51,19 +51,24 @@ class OperationStore:
         self._database = database
         self._operations = database.get_collection(COLLECTION, write_concern=WriteConcern("majority"))
         self._audit = audit
+        self._is_prepared = False
 
     async def prepare(self) -> None:
-        """Create the indexes if they do not exist."""
+        """Create the indexes if they do not exist: without them the same could be started twice."""
+        if self._is_prepared:
+            return
         with mongodb_errors():
             await self._operations.create_index([("state", 1), ("_id", 1)])
             await self._operations.create_index("active_as", unique=True, sparse=True)
             await self._operations.create_index("ended_at", expireAfterSeconds=KEPT_DAYS * 86_400)
+        self._is_prepared = True
 
     async def add(self, operation: Operation, by: Actor) -> None:
         """Add a new operation, and what the audit says of it.
 
         Raises Conflict if the same is under way already, or very many others are.
         """
+        await self.prepare()
         document = to_document(operation)
         active_as = json.dumps([operation.kind, document["filter"]], sort_keys=True)
         entry = AuditEntry(by, "operation.started", operation.id, after=_told(operation))
