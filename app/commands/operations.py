@@ -1,6 +1,7 @@
 """`penstock operations`: follows and cancels long work on all that a filter finds."""
 
 import json
+import re
 from typing import Annotated, Any
 
 import typer
@@ -9,10 +10,21 @@ from app.commands.admin_client import AdminClient
 from app.commands.operation_waiting import report, wait_until_ended
 from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from app.commands.tables import print_table
+from app.errors import InvalidInput
+from app.web.excerpt import one_line
 
 app = typer.Typer(no_args_is_help=True, help="Follow and cancel long work, such as the replay of many dead letters.")
 
-OperationIdArgument = Annotated[str, typer.Argument(metavar="OPERATION_ID", help="The id of an operation.")]
+
+def _operation_id(text: str) -> str:
+    if not re.fullmatch("[0-9a-f]{24}", text):
+        raise InvalidInput(f"{one_line(repr(text), 80)} is not the id of an operation")
+    return text
+
+
+OperationIdArgument = Annotated[
+    str, typer.Argument(metavar="OPERATION_ID", parser=_operation_id, help="The id of an operation.")
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it has ended.")]
 
 

@@ -156,14 +156,25 @@ def test_dead_letters_and_purge(up: Up, tmp_path: Path) -> None:
     up.penstock("drain", "pause", "user")
     assert up.penstock("dead-letters", "replay", jobs[0]) == "1 replayed\n"
     assert sorted(dead()) == sorted(jobs[1:])
-    assert up.penstock("dead-letters", "replay", "--rule", "user") == "2 replayed\n"
+    wanted = ("dead-letters", "replay", "--rule", "user", "--status", "500", "--failed-after", "1h")
+    assert up.penstock(*wanted, "--dry-run") == "2 dead letters would be replayed\n"
+    assert up.penstock(*wanted) == "2 replayed\n"
+    [operation] = json.loads(up.penstock("operations", "list", "--json"))["operations"]
+    assert (operation["state"], operation["done"]) == ("completed", 2)
+    assert "done: 2 of 2" in up.penstock("operations", "get", operation["id"])
+    assert up.penstock("operations", "get", operation["id"], "--wait") == "2 replayed\n"
     assert up.penstock("drain", "purge", "user") == "user: 3 jobs canceled\n"
     assert up.get(f"/_penstock/jobs/{jobs[0]}", "g").json()["status"] == "canceled"
     up.penstock("drain", "resume", "user")
     another = up.get("/x?status=500", "g").json()["id"]
     wait_for(lambda: dead() == [another], WITHIN_S)
     assert up.penstock("dead-letters", "delete", another) == f"{another}: deleted\n"
-    for wrong in (["dead-letters", "get", another], ["dead-letters", "replay", another], ["dead-letters", "replay"]):
+    for wrong in (
+        ["dead-letters", "get", another],
+        ["dead-letters", "replay", another],
+        ["dead-letters", "replay"],
+        ["operations", "cancel", operation["id"]],
+    ):
         with pytest.raises(subprocess.CalledProcessError) as failure:
             up.penstock(*wrong)
         assert len(failure.value.stderr.strip().splitlines()) == 1
