@@ -1,0 +1,1 @@
+"""The gRPC face of the admin API: methods that call services, and nothing that decides."""

@@ -1,0 +1,1 @@
+"""The gRPC API's definition, and the code that scripts/proto makes of it."""
