@@ -60,6 +60,7 @@ HOT = [
     "app/rules/cost.py",
     "app/rules/header_values.py",
     "app/rules/match.py",
+    "app/traffic/samples.py",
     "app/upstream/breaker.py",
     "app/upstream/response.py",
     "app/upstream/server.py",

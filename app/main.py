@@ -10,20 +10,8 @@ import httpx
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from app.admin.operators import OperatorAuthenticator
+from app.admin.composition import AdminStores, admin_parts_of
 from app.admin.rest.application import build_admin
-from app.admin.rest.dependencies import AdminParts
-from app.admin.services.audit import Audit
-from app.admin.services.dead_letters import DeadLetterService
-from app.admin.services.drains import Drains
-from app.admin.services.flow_rates import FlowRates
-from app.admin.services.flows import FlowService
-from app.admin.services.operation_kinds import operation_kinds
-from app.admin.services.operation_runner import OperationRunner
-from app.admin.services.operation_store import OperationStore
-from app.admin.services.operations import OperationService
-from app.admin.services.rules import Rules
-from app.audit.log import AuditLog
 from app.clients import (
     cache_redis,
     counter_scripts,
@@ -57,19 +45,13 @@ from app.process.serving import serve
 from app.process.unavailability import TroubleLog, Unavailability
 from app.queue.brokers import build_job_queue
 from app.queue.checks import check_queue
-from app.queue.dead_letter_batches import DeadLetterBatches
-from app.queue.dead_letters import DeadLetters
 from app.queue.disk import Disk
-from app.queue.flow_views import FlowViews
-from app.queue.operations import Operations
 from app.queue.records import Records
 from app.redis_wire.scripts import Scripts
-from app.rules.bulk import BulkWriter
 from app.rules.cache import RuleCache
-from app.rules.key_headers import KeyHeaders
-from app.rules.listing import RuleListing
-from app.rules.store import RuleStore
 from app.settings import Settings
+from app.traffic.exchange import TrafficPublisher
+from app.traffic.samples import TrafficSamples
 from app.upstream.breaker_metrics import BreakerMetrics
 from app.upstream.upstream import Upstream
 from app.web.cors import CorsPolicy
@@ -109,29 +91,16 @@ async def run_admin(process: Process) -> None:
         rules = RuleCache(clients.cache, settings)
         verifier = TokenVerifier(settings, clients.http, settings.admin_audience)
         unavailability = Unavailability(process.registry, TroubleLog())
-        database = mongo[settings.mongodb_database]
-        batches = DeadLetterBatches(clients.queue_scripts, settings)
-        operations = Operations(clients.queue, clients.queue_scripts, settings)
-        audit, key_headers = Audit(AuditLog(database)), KeyHeaders(settings)
-        written_rules = Rules(RuleStore(database), RuleListing(database), BulkWriter(database), key_headers)
-        long_work, kinds = OperationStore(database, AuditLog(database)), operation_kinds(batches, rules)
-        runner = OperationRunner(long_work, kinds)
-        stack.push_async_callback(runner.finish)
-        parts = AdminParts(
-            authenticator=OperatorAuthenticator(verifier, settings),
-            rules=written_rules,
-            drains=Drains(written_rules, operations, audit),
-            audit=audit,
-            rules_in_force=rules,
-            limiter=RedisLimiter(clients.counter_scripts),
-            operations=operations,
-            dead_letters=DeadLetterService(
-                DeadLetters(clients.queue, clients.queue_scripts, settings), batches, rules, key_headers.names, audit
-            ),
-            operation_service=OperationService(long_work, kinds, runner.wake),
-            key_headers=key_headers,
-            flows=FlowService(FlowViews(clients.queue_scripts, settings), FlowRates(rules), operations, audit),
+        stores = AdminStores(
+            mongo[settings.mongodb_database],
+            clients.cache,
+            clients.queue,
+            clients.counter_scripts,
+            clients.queue_scripts,
         )
+        parts = admin_parts_of(settings, stores, rules, verifier)
+        runner = parts.operation_runner
+        stack.push_async_callback(runner.finish)
         background = (rules.run(process.stop), verifier.run(), parts.flows.run(), runner.run(process.stop))
         await stack.enter_async_context(alongside(process, *background))
         process.ready.set()
@@ -180,6 +149,7 @@ class EdgeComposition:
         self._limiter = RedisLimiter(clients.counter_scripts, settings.rule_cache_size)
         self.places = Places(clients.counter_scripts)
         self._heartbeat = EdgeHeartbeat(clients.cache)
+        self._traffic = TrafficSamples()
         self._verifier = TokenVerifier(settings, clients.http, settings.jwt_audience)
         self._authenticator = Authenticator(self._verifier, settings)
         self._identity_tokens = load_identity_tokens(settings)
@@ -200,6 +170,7 @@ class EdgeComposition:
                 authenticator=self._authenticator,
                 rules=self._rules,
                 limit_checker=self._limit_checker(),
+                traffic=self._traffic,
                 places=self.places,
                 job_submitter=self._job_submitter(),
                 upstream=upstream,
@@ -215,6 +186,7 @@ class EdgeComposition:
         return [
             self._rules.run(self._process.stop),
             self._heartbeat.run(),
+            TrafficPublisher(self._clients.cache, self._traffic).run(self._process.stop),
             self.places.run(),
             _set_ready_with_rules(self._rules, self._process.ready),
             self._verifier.run(),

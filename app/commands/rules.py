@@ -13,6 +13,7 @@ import typer
 from app.commands.admin_client import AdminClient
 from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, RuleIdArgument
 from app.commands.rule_pages import Outcome, applied, pages
+from app.commands.rule_preview import preview
 from app.commands.tables import print_table
 from app.errors import NotFound
 from app.rules.bounds import MAX_VERSION
@@ -20,6 +21,7 @@ from app.rules.rate import format_limit, format_rate
 from app.web.excerpt import one_line
 
 app = typer.Typer(no_args_is_help=True, help="Manage rules.")
+app.command()(preview)
 
 Version = Annotated[int, typer.Option("--version", min=1, max=MAX_VERSION, help="A version of the history.")]
 

@@ -26,6 +26,7 @@ from app.queue.model import Full, FullReason
 from app.rules.cache import RuleCache
 from app.rules.match import Match
 from app.settings import Settings
+from app.traffic.samples import TrafficSamples
 from app.upstream.upstream import Upstream
 from app.web.cors import CorsPolicy, is_preflight
 from app.web.headers import Headers, to_upstream
@@ -52,6 +53,7 @@ class GatewayParts:
     authenticator: Authenticator
     rules: RuleCache
     limit_checker: LimitChecker
+    traffic: TrafficSamples
     places: Places
     job_submitter: JobSubmitter
     upstream: Upstream
@@ -81,6 +83,7 @@ class Gateway:
         self._rules = parts.rules
         self._limits = parts.limit_checker
         self._metrics = parts.metrics
+        self._traffic = parts.traffic
         self._settings = parts.settings
         self._rejections = RejectionReplies()
 
@@ -123,6 +126,7 @@ class Gateway:
 
     def _apply_rules(self, request: Request, caller: Caller, matches: tuple[Match, ...]) -> PendingResponse | None:
         check = self._limits.check(matches, request.headers)
+        self._traffic.add(check.callers, request.method, request.paths)
         if not check.enforced and self._settings.no_rule == "deny":
             raise Forbidden("No rule allows this request.")
         if check.blocking and (rule := self._limits.blocking_rule(check)) is not None:

@@ -18,6 +18,7 @@ from app.process.lru_cache import TwoGenerationLRUCache
 from app.rules.active import ActiveRule
 from app.rules.cost import StatedCosts, stated_costs, with_costs
 from app.rules.match import Match
+from app.traffic.samples import SampledCaller, sampled_callers
 from app.web.headers import Headers
 
 MAX_CACHE_SIZE = 20_000
@@ -33,7 +34,7 @@ class LimitCheck(NamedTuple):
     `enforced`: a rule applies that is none. `blocking`: the rules that block the request, shadow rules last.
     `request_states_cost`, `answer_states_cost`: whether one of them lets the request, or the answer, state what it
     costs. `key`: names the counters, and what is stated. `place_counters`: those at which the request has a place while
-    it is in flight.
+    it is in flight. `callers`: whom each of the rules counts, for the samples of traffic.
     """
 
     matches: tuple[Match, ...]
@@ -47,6 +48,7 @@ class LimitCheck(NamedTuple):
     request_states_cost: bool
     answer_states_cost: bool
     place_counters: tuple[str, ...]
+    callers: tuple[SampledCaller, ...]
 
 
 class LimitChecker:
@@ -179,6 +181,7 @@ def _check_of(matches: tuple[Match, ...], costs: tuple[str, ...] = ()) -> LimitC
         request_states_cost=any(match.rule.cost_header for match in limiting),
         answer_states_cost=any(charge.stated_in is not None for charge in quotas.charges),
         place_counters=tuple([charge.counter for charge in quotas.charges if charge.holds_place]),
+        callers=sampled_callers(matches),
     )
 
 

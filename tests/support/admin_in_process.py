@@ -10,32 +10,12 @@ import httpx
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from app.admin.operators import OperatorAuthenticator
+from app.admin.composition import AdminParts, AdminStores, admin_parts_of
 from app.admin.rest.application import build_admin
-from app.admin.rest.dependencies import AdminParts
-from app.admin.services.audit import Audit
-from app.admin.services.dead_letters import DeadLetterService
-from app.admin.services.drains import Drains
-from app.admin.services.flow_rates import FlowRates
-from app.admin.services.flows import FlowService
-from app.admin.services.operation_kinds import operation_kinds
-from app.admin.services.operation_store import OperationStore
-from app.admin.services.operations import OperationService
-from app.admin.services.rules import Rules
-from app.audit.log import AuditLog
 from app.clients import MongoClient, MongoDatabase, http_client, mongo_client
 from app.identity.tokens import TokenVerifier
-from app.limiter.redis_limiter import RedisLimiter
-from app.queue.dead_letter_batches import DeadLetterBatches
-from app.queue.dead_letters import DeadLetters
-from app.queue.flow_views import FlowViews
-from app.queue.operations import Operations
 from app.redis_wire.scripts import Scripts
-from app.rules.bulk import BulkWriter
 from app.rules.cache import RuleCache
-from app.rules.key_headers import KeyHeaders
-from app.rules.listing import RuleListing
-from app.rules.store import RuleStore
 from app.settings import Settings
 from tests.support.issuer import Issuer
 
@@ -76,24 +56,9 @@ def admin_parts_on(
     settings: Settings,
 ) -> AdminParts:
     """The parts of an admin API on these stores."""
-    rules_in_force, key_headers = RuleCache(cache, settings), KeyHeaders(settings)
-    dead_letters, batches = DeadLetters(queue, queueing, settings), DeadLetterBatches(queueing, settings)
-    operations, audit = Operations(queue, queueing, settings), Audit(AuditLog(database))
-    rules = Rules(RuleStore(database), RuleListing(database), BulkWriter(database), key_headers)
-    store, kinds = OperationStore(database, AuditLog(database)), operation_kinds(batches, rules_in_force)
-    return AdminParts(
-        authenticator=OperatorAuthenticator(TokenVerifier(settings, session, settings.admin_audience), settings),
-        rules=rules,
-        drains=Drains(rules, operations, audit),
-        audit=audit,
-        rules_in_force=rules_in_force,
-        limiter=RedisLimiter(counting),
-        operations=operations,
-        dead_letters=DeadLetterService(dead_letters, batches, rules_in_force, key_headers.names, audit),
-        operation_service=OperationService(store, kinds, lambda: None),
-        key_headers=key_headers,
-        flows=FlowService(FlowViews(queueing, settings), FlowRates(rules_in_force), operations, audit),
-    )
+    verifier = TokenVerifier(settings, session, settings.admin_audience)
+    stores = AdminStores(database, cache, queue, counting, queueing)
+    return admin_parts_of(settings, stores, RuleCache(cache, settings), verifier)
 
 
 _IDLE_APPLICATIONS: list[FastAPI] = []

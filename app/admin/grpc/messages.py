@@ -1,11 +1,11 @@
 """Messages and JSON: the fields of a message are those of the REST API, by the same names.
 
-So one function reads every request, for the models by which REST validates, and one writes every answer. What has another
-form in a message stands in `_READERS` and `_WRITERS`.
+So one function reads every request, for the models by which REST validates, and one writes every answer. What has
+another form in a message stands in `_READERS` and `_WRITERS`.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.json_format import MessageToDict, ParseDict
@@ -30,7 +30,7 @@ def to_fields(message: Message) -> Fields:
 def to_message(fields: Mapping[str, Any], of: type[M]) -> M:
     """Return a message with these fields. Those that are null are not set."""
     message = of()
-    ParseDict(_for_message(fields, message.DESCRIPTOR), message)
+    ParseDict(_for_message(fields, cast(Descriptor, message.DESCRIPTOR)), message)
     return message
 
 

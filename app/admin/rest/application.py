@@ -3,9 +3,9 @@
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from app.admin.rest import audit, dead_letters, documentation, drains, explain, flows, operations, rules
+from app.admin.composition import AdminParts
+from app.admin.rest import audit, dead_letters, documentation, drains, explain, flows, operations, preview, rules
 from app.admin.rest.bulk import bulk_schemas
-from app.admin.rest.dependencies import AdminParts
 from app.admin.rest.schemas import RULE_FIELDS, Restored, rule_schemas
 from app.admin.services.operations_model import NewOperation
 from app.web.head_requests import HeadAsGetMiddleware
@@ -35,16 +35,8 @@ def build_admin(parts: AdminParts, on_unavailable: OnUnavailable | None = None) 
         middleware=[Middleware(OwnHeadersMiddleware), Middleware(HeadAsGetMiddleware)],
     )
     admin.state.parts = parts
-    for router in (
-        rules.router,
-        drains.router,
-        dead_letters.router,
-        operations.router,
-        explain.router,
-        audit.router,
-        flows.router,
-    ):
-        admin.include_router(router, prefix="/v1")
+    for area in (rules, preview, drains, flows, dead_letters, operations, explain, audit):
+        admin.include_router(area.router, prefix="/v1")
     admin.include_router(documentation.router)
     add_problem_handlers(admin, on_unavailable)
     return admin

@@ -1,0 +1,96 @@
+"""Composes what both faces of the admin API use: who calls, and the services."""
+
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from app.admin.operators import OperatorAuthenticator
+from app.admin.services.audit import Audit
+from app.admin.services.dead_letters import DeadLetterService
+from app.admin.services.drains import Drains
+from app.admin.services.flow_rates import FlowRates
+from app.admin.services.flows import FlowService
+from app.admin.services.operation_kinds import operation_kinds
+from app.admin.services.operation_runner import OperationRunner
+from app.admin.services.operation_store import OperationStore
+from app.admin.services.operations import OperationService
+from app.admin.services.preview import Previews
+from app.admin.services.rules import Rules
+from app.audit.log import AuditLog
+from app.clients import MongoDatabase
+from app.identity.tokens import TokenVerifier
+from app.limiter.limiter import Limiter
+from app.limiter.redis_limiter import RedisLimiter
+from app.queue.dead_letter_batches import DeadLetterBatches
+from app.queue.dead_letters import DeadLetters
+from app.queue.flow_views import FlowViews
+from app.queue.operations import Operations
+from app.redis_wire.scripts import Scripts
+from app.rules.bulk import BulkWriter
+from app.rules.cache import RuleCache
+from app.rules.key_headers import KeyHeaders
+from app.rules.listing import RuleListing
+from app.rules.store import RuleStore
+from app.settings import Settings
+from app.traffic.exchange import TrafficCollector
+
+
+@dataclass(frozen=True, slots=True)
+class AdminStores:
+    """The stores as the admin API reaches them. `counter_scripts` runs on the cache Redis."""
+
+    database: MongoDatabase
+    cache: Redis
+    queue: Redis
+    counter_scripts: Scripts
+    queue_scripts: Scripts
+
+
+@dataclass(frozen=True, slots=True)
+class AdminParts:
+    """What both faces use: who calls, and the services. `rules_in_force` are those of edges and workers."""
+
+    authenticator: OperatorAuthenticator
+    rules: Rules
+    previews: Previews
+    drains: Drains
+    audit: Audit
+    rules_in_force: RuleCache
+    limiter: Limiter
+    operations: Operations
+    dead_letters: DeadLetterService
+    operation_service: OperationService
+    operation_runner: OperationRunner
+    key_headers: KeyHeaders
+    flows: FlowService
+
+
+def admin_parts_of(
+    settings: Settings, stores: AdminStores, rules_in_force: RuleCache, verifier: TokenVerifier
+) -> AdminParts:
+    """Return the parts of an admin API on these stores."""
+    queue, queue_scripts = stores.queue, stores.queue_scripts
+    audit, key_headers = Audit(AuditLog(stores.database)), KeyHeaders(settings)
+    rules = Rules(RuleStore(stores.database), RuleListing(stores.database), BulkWriter(stores.database), key_headers)
+    operations = Operations(queue, queue_scripts, settings)
+    dead_letters, batches = DeadLetters(queue, queue_scripts, settings), DeadLetterBatches(queue_scripts, settings)
+    operation_store, kinds = (
+        OperationStore(stores.database, AuditLog(stores.database)),
+        operation_kinds(batches, rules_in_force),
+    )
+    runner = OperationRunner(operation_store, kinds)
+    return AdminParts(
+        authenticator=OperatorAuthenticator(verifier, settings),
+        rules=rules,
+        previews=Previews(rules, key_headers, TrafficCollector(stores.cache)),
+        drains=Drains(rules, operations, audit),
+        audit=audit,
+        rules_in_force=rules_in_force,
+        limiter=RedisLimiter(stores.counter_scripts),
+        operations=operations,
+        dead_letters=DeadLetterService(dead_letters, batches, rules_in_force, key_headers.names, audit),
+        operation_service=OperationService(operation_store, kinds, runner.wake),
+        operation_runner=runner,
+        key_headers=key_headers,
+        flows=FlowService(FlowViews(queue_scripts, settings), FlowRates(rules_in_force), operations, audit),
+    )

@@ -1,0 +1,30 @@
+"""`/v1/rules/{id}/preview`: previews a changed rule on real traffic."""
+
+from fastapi import APIRouter
+
+from app.admin.rest.auth import AsViewer
+from app.admin.rest.dependencies import AdminPartsOf
+from app.admin.rest.rules import ObjectBody
+from app.admin.rest.schemas import BODY_PROBLEMS, COMMON_PROBLEMS, RULE_EXAMPLES, RULE_FIELDS, without_id
+from app.admin.services.preview_model import Preview
+from app.rules.field_types import RuleId
+from app.web.openapi import json_request, problems
+
+router = APIRouter(prefix="/rules", tags=["rules"])
+
+
+@router.post(
+    "/{rule_id}/preview",
+    response_model=Preview,
+    responses=problems(*COMMON_PROBLEMS, 404, 409, *BODY_PROBLEMS),
+    openapi_extra=json_request(
+        f"{RULE_FIELDS}WithoutId", examples={name: without_id(rule) for name, rule in RULE_EXAMPLES.items()}
+    ),
+)
+async def preview_rule(rule_id: RuleId, operator: AsViewer, parts: AdminPartsOf, fields: ObjectBody) -> Preview:
+    """Preview a changed rule: what it would have done to the requests of the last minutes. Nothing is written.
+
+    The body has all fields of the changed rule, as `PUT` takes them; it must count the same callers. The answer is 409
+    if no edge has seen requests to the rule lately.
+    """
+    return await parts.previews.preview(operator, rule_id, fields)

@@ -1,0 +1,1 @@
+"""Samples of real traffic, which edges keep and the admin API replays against a changed rule."""
