@@ -50,7 +50,7 @@ class TrafficPublisher:
     async def _answer(self, wanted: dict[str, Any]) -> None:
         sample = self._samples.of(wanted["rule_id"])
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.rpush(wanted["reply"], b"null" if sample is None else orjson.dumps(encode_sample(sample)))
+        pipeline.rpush(wanted["reply"], encode_sample(sample))
         pipeline.expire(wanted["reply"], REPLY_TTL_S)
         await pipeline.execute()
 
@@ -74,7 +74,7 @@ class TrafficCollector:
             raise RulesUnavailable(f"The cache Redis does not answer: {error}") from error
         if len(found) < edges:
             log.warning("traffic_samples_missing", edges=edges, answers=len(found))
-        return [decode_sample(fields) for fields in map(orjson.loads, found) if fields is not None]
+        return [sample for sample in map(decode_sample, found) if sample is not None]
 
     async def _answers(self, reply: str, edges: int) -> list[bytes]:
         """What has come once all have answered or the time is over."""

@@ -9,7 +9,9 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import orjson
 
 from app.rules.match import Match
 
@@ -151,13 +153,19 @@ class _RuleTraffic:
                 del self._callers[descriptor]
 
 
-def encode_sample(sample: RuleSample) -> dict[str, Any]:
-    """Return a sample as JSON."""
-    return sample._asdict()
+def encode_sample(sample: RuleSample | None) -> bytes:
+    """Return a sample, or that there is none, as JSON."""
+    if sample is None:
+        return b"null"
+    arrivals = {descriptor: list(map(list, of_caller)) for descriptor, of_caller in sample.arrivals.items()}
+    return orjson.dumps({"share": sample.share, "since_s": sample.since_s, "arrivals": arrivals})
 
 
-def decode_sample(fields: dict[str, Any]) -> RuleSample:
+def decode_sample(data: bytes) -> RuleSample | None:
     """Read what `encode_sample` wrote."""
+    fields = orjson.loads(data)
+    if fields is None:
+        return None
     arrivals = {
         descriptor: [Arrival(at_s, cost, method, tuple(paths)) for at_s, cost, method, paths in of_caller]
         for descriptor, of_caller in fields["arrivals"].items()

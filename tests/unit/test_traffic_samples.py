@@ -67,6 +67,7 @@ def test_few_requests_are_all_kept_with_what_a_rule_looks_at(samples: TrafficSam
     assert (of_ann.at_s, of_ann.cost, of_ann.method, of_ann.paths) == (1_000_000.0, 1, "GET", ("/a",))
     assert len(of_bob.paths[0]) == MAX_PATH_LENGTH
     assert decode_sample(encode_sample(sample)) == sample
+    assert decode_sample(encode_sample(None)) is None
 
 
 def test_each_rule_that_applies_counts_its_own_caller() -> None:
