@@ -37,6 +37,10 @@ class Arrival(NamedTuple):
     paths: tuple[str, ...]
 
 
+_Noted = tuple[float, int, str, Sequence[str]]
+"""An arrival as a plain tuple, which costs a request a third of what the named one does."""
+
+
 class RuleSample(NamedTuple):
     """What one edge has of a rule: all requests since `since_s` of the callers whose position is below `share`."""
 
@@ -70,6 +74,7 @@ class TrafficSamples:
     def __init__(self, now_s: Callable[[], float] = time.time) -> None:
         self._now_s = now_s
         self._rules: OrderedDict[str, _RuleTraffic] = OrderedDict()
+        self._max_arrivals = MAX_ARRIVALS_A_RULE
         self._complete_since_s = now_s()
         """Since when no rule was forgotten: one that is not there has had no requests since then."""
 
@@ -82,25 +87,23 @@ class TrafficSamples:
             if position < traffic.share:
                 self._rules.move_to_end(rule_id)
                 now = self._now_s()
-                traffic.add(descriptor, Arrival(now, cost, method, tuple([path[:MAX_PATH_LENGTH] for path in paths])))
+                is_short = len(paths) == 1 and len(paths[0]) <= MAX_PATH_LENGTH
+                noted = (now, cost, method, paths if is_short else [path[:MAX_PATH_LENGTH] for path in paths])
+                traffic.add(descriptor, noted)
                 if traffic.size > self._max_arrivals:
-                    traffic.make_room(self._max_arrivals * 3 // 4, now)
+                    traffic.make_room(self._max_arrivals // 2, now)
 
     def of(self, rule_id: str) -> RuleSample | None:
         """Return the sample of a rule; None where no request to it was seen lately."""
         traffic = self._rules.get(rule_id)
         return None if traffic is None else traffic.sample(self._now_s(), self._max_arrivals // 4)
 
-    @property
-    def _max_arrivals(self) -> int:
-        """How many requests of a rule are kept."""
-        return max(MIN_ARRIVALS_A_RULE, min(MAX_ARRIVALS_A_RULE, MAX_ARRIVALS // len(self._rules)))
-
     def _begin(self, rule_id: str) -> "_RuleTraffic":
         if len(self._rules) >= MAX_RULES:
             self._rules.popitem(last=False)
             self._complete_since_s = self._now_s()
         traffic = self._rules[rule_id] = _RuleTraffic(self._complete_since_s)
+        self._max_arrivals = max(MIN_ARRIVALS_A_RULE, min(MAX_ARRIVALS_A_RULE, MAX_ARRIVALS // len(self._rules)))
         return traffic
 
 
@@ -110,23 +113,23 @@ class _RuleTraffic:
     __slots__ = ("_callers", "_share_fell_s", "_since_s", "share", "size")
 
     def __init__(self, since_s: float) -> None:
-        self._callers: dict[str, deque[Arrival]] = {}
+        self._callers: dict[str, deque[_Noted]] = {}
         self._since_s = self._share_fell_s = since_s
         self.share = 1.0
         self.size = 0
 
-    def add(self, descriptor: str, arrival: Arrival) -> None:
+    def add(self, descriptor: str, noted: "_Noted") -> None:
         """Note a request of a caller in the sample."""
         arrivals = self._callers.get(descriptor)
         if arrivals is None:
             arrivals = self._callers[descriptor] = deque()
-        arrivals.append(arrival)
+        arrivals.append(noted)
         self.size += 1
 
     def sample(self, now_s: float, few: int) -> RuleSample:
         """Return what is kept. A share that had become small grows again once few requests are kept."""
         self._forget_before(now_s - KEPT_S)
-        arrivals = {descriptor: list(of_caller) for descriptor, of_caller in self._callers.items()}
+        arrivals = {descriptor: list(map(_arrival, of_caller)) for descriptor, of_caller in self._callers.items()}
         found = RuleSample(self.share, self._since_s, arrivals)
         if self.share < 1 and self.size <= few and now_s - self._share_fell_s > KEPT_S:
             self.share, self._since_s, self._share_fell_s = self.share * 2, now_s, now_s
@@ -140,17 +143,22 @@ class _RuleTraffic:
             for descriptor in [one for one in self._callers if position_of(one) >= self.share]:
                 self.size -= len(self._callers.pop(descriptor))
         if self.size > wanted:
-            times = sorted([arrival.at_s for of_caller in self._callers.values() for arrival in of_caller])
+            times = sorted([noted[0] for of_caller in self._callers.values() for noted in of_caller])
             self._forget_before(times[self.size - wanted])
 
     def _forget_before(self, at_s: float) -> None:
         self._since_s = max(self._since_s, at_s)
         for descriptor, arrivals in list(self._callers.items()):
-            while arrivals and arrivals[0].at_s < at_s:
+            while arrivals and arrivals[0][0] < at_s:
                 arrivals.popleft()
                 self.size -= 1
             if not arrivals:
                 del self._callers[descriptor]
+
+
+def _arrival(noted: "_Noted") -> Arrival:
+    at_s, cost, method, paths = noted
+    return Arrival(at_s, cost, method, tuple(paths))
 
 
 def encode_sample(sample: RuleSample | None) -> bytes:
