@@ -59,6 +59,9 @@ class FakeAdmin:
                 empty: dict[str, Any] = {"rules": [], "invalid": [], "versions": [], "outcomes": [], "by": []}
                 empty |= {"dead_letters": [], "decision": "forward", "entries": [], "operations": []}
                 empty |= OPERATION
+                empty |= {"flows": [], "complete": True, "summary": "", "notes": []}
+                outcomes = ("forwarded", "rejected", "deferred", "blocked", "untouched")
+                empty |= {which: {one: {"requests": 0, "margin": 0} for one in outcomes} for which in ("now", "then")}
                 body = json.dumps(empty | {"canceled": 0, "next": None, "version": 1, "replayed": 0, "problems": {}})
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
