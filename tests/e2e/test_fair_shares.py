@@ -88,7 +88,7 @@ async def drained(system: System) -> list[str]:
 
 async def drained_at_least(system: System, count: int, within_s: float = 120.0) -> list[str]:
     async def enough() -> bool:
-        return len(await drained(system)) >= count
+        return await system.arrived_so_far() >= count and len(await drained(system)) >= count
 
     await eventually(enough, within_s, f"{count} jobs have arrived")
     return await drained(system)

@@ -7,12 +7,21 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.1
+PAUSE_SHARE = 0.05
+"""The share of the time that has passed that is waited until a condition is looked at again.
+
+What takes long is asked for less often: to ask costs CPU time, which all tests share.
+"""
+
+
 async def eventually(condition: Callable[[], Any], within_s: float, what: str) -> float:
     """Poll until `condition()` holds, which may be awaitable; how long it took. Fails after `within_s`."""
     start = time.monotonic()
     while not await _value(condition):
-        assert time.monotonic() - start < within_s, f"not within {within_s} s: {what}"
-        await asyncio.sleep(0.02)
+        passed_s = time.monotonic() - start
+        assert passed_s < within_s, f"not within {within_s} s: {what}"
+        await asyncio.sleep(min(max(SHORTEST_PAUSE_S, PAUSE_SHARE * passed_s), LONGEST_PAUSE_S))
     return time.monotonic() - start
 
 

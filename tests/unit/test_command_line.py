@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import typer
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -95,6 +97,7 @@ def environment(admin: FakeAdmin) -> Iterator[None]:
         patch.setenv("PENSTOCK_ADMIN_URL", admin.url)
         patch.setenv("PENSTOCK_ADMIN_TOKEN", "token")
         patch.setattr("sys.stdin", io.StringIO())
+        patch.setattr("typer.main.get_command", cache(typer.main.get_command))  # it takes longer than most commands
         yield
 
 
