@@ -6,9 +6,11 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache as remembered
 from pathlib import Path
 
 import pytest
+import redis.utils
 from redis.asyncio import Redis
 
 from app.clients import cache_redis, counter_scripts, queue_redis, queue_scripts
@@ -17,7 +19,7 @@ from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from tests.support.authority import Authority
 from tests.support.broker import end_shared_broker, shared_broker, skip_unless_kafka, with_kafka
-from tests.support.collection import PHASES, has_none_of_phase, mark_fast, mark_kafka, order_by_length, select_phase
+from tests.support.collection import PHASES, has_nothing_to_run, mark_fast, mark_kafka, order_by_length, select_phase
 from tests.support.examples import load_profile
 from tests.support.ports import free_port
 from tests.support.report import PhaseReport
@@ -55,7 +57,8 @@ def is_xdist_worker(config: pytest.Config) -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    return True if has_none_of_phase(collection_path, config.getoption("--phase")) else None
+    phase, marks = config.getoption("--phase"), config.getoption("markexpr")
+    return True if has_nothing_to_run(collection_path, TESTS, phase, marks) else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
@@ -64,6 +67,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     mark_fast(items, TESTS)
     order_by_length(items, TESTS)
     select_phase(config, items)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def redis_version_is_read_once() -> Iterator[None]:
+    """redis-py parses the metadata of its package for each connection, and every test makes some."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("redis.utils.get_lib_version", remembered(redis.utils.get_lib_version))
+        yield
 
 
 @pytest.fixture(scope="session")

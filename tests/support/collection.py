@@ -13,14 +13,20 @@ FOLDERS = ("faults", "e2e", "integration", "unit")
 """From the longest tests to the shortest, so that no worker starts a long one when the others have finished."""
 
 FAST_FOLDERS = {"integration", "unit"}
+SLOW = "not fast"
+"""The marks that `scripts/test --slow` asks for."""
 
 UNCLOSED_SOCKETS = "ignore:Exception ignored in. <(socket.socket|function _SelectorTransport)"
 """What aiokafka leaves to the garbage collector when it is cancelled while it connects."""
 
 
-def has_none_of_phase(path: Path, phase: str | None) -> bool:
-    """Whether no test of this file runs in the phase, so that the file need not be imported: most tests share."""
-    return phase == "alone" and path.name.startswith("test_") and "pytest.mark.alone" not in path.read_text()
+def has_nothing_to_run(path: Path, tests: Path, phase: str | None, marks: str) -> bool:
+    """Whether no test of this file runs in the phase or with the marks, so that the file need not be imported."""
+    if not path.name.startswith("test_"):
+        return False
+    if phase == "alone" and "pytest.mark.alone" not in path.read_text():
+        return True
+    return marks == SLOW and _folder(path, tests) in FAST_FOLDERS and "kafka" not in path.name + path.read_text()
 
 
 def select_phase(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -48,7 +54,7 @@ def mark_kafka(items: Sequence[pytest.Item]) -> None:
 def mark_fast(items: Sequence[pytest.Item], tests: Path) -> None:
     """Mark what `scripts/test --fast` runs: unit and integration tests that need no broker."""
     for item in items:
-        if _folder(item, tests) in FAST_FOLDERS and item.get_closest_marker("kafka") is None:
+        if _folder(item.path, tests) in FAST_FOLDERS and item.get_closest_marker("kafka") is None:
             item.add_marker(pytest.mark.fast)
 
 
@@ -58,9 +64,9 @@ def order_by_length(items: list[pytest.Item], tests: Path) -> None:
 
 
 def _folder_rank(item: pytest.Item, tests: Path) -> int:
-    folder = _folder(item, tests)
+    folder = _folder(item.path, tests)
     return FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS)
 
 
-def _folder(item: pytest.Item, tests: Path) -> str:
-    return item.path.relative_to(tests).parts[0]
+def _folder(path: Path, tests: Path) -> str:
+    return path.relative_to(tests).parts[0]
