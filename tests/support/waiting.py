@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.1
 PAUSE_SHARE = 0.05
 """The share of the time that has passed that is waited until a condition is looked at again.
