@@ -24,6 +24,7 @@ from app.limiter.redis_limiter import RedisLimiter
 from app.queue.dead_letter_batches import DeadLetterBatches
 from app.queue.dead_letters import DeadLetters
 from app.queue.flow_views import FlowViews
+from app.queue.job_purge import JobPurge
 from app.queue.operations import Operations
 from app.redis_wire.scripts import Scripts
 from app.rules.bulk import BulkWriter
@@ -76,7 +77,7 @@ def admin_parts_of(
     dead_letters, batches = DeadLetters(queue, queue_scripts, settings), DeadLetterBatches(queue_scripts, settings)
     operation_store, kinds = (
         OperationStore(stores.database, AuditLog(stores.database)),
-        operation_kinds(batches, rules_in_force),
+        operation_kinds(batches, JobPurge(stores.queue_scripts, settings), rules_in_force),
     )
     runner = OperationRunner(operation_store, kinds)
     return AdminParts(

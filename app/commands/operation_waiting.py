@@ -12,7 +12,7 @@ from app.errors import Conflict
 
 FIRST_INTERVAL_S = 0.1
 MAX_INTERVAL_S = 1.0
-DONE = {"replay_dead_letters": "replayed", "delete_dead_letters": "deleted"}
+DONE = {"replay_dead_letters": "replayed", "delete_dead_letters": "deleted", "purge_jobs": "canceled"}
 
 Operation = dict[str, Any]
 
@@ -45,9 +45,9 @@ def report(answer: Operation, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(answer, indent=2))
     elif answer.get("dry_run"):
-        print(f"{_total(answer['total'])} would be {DONE[answer['kind']]}")
+        print(f"{_total(answer)} would be {DONE[answer['kind']]}")
     elif answer["ended_at"] is None:
-        print(f"operation {answer['id']}: {_total(answer['total'])} will be {DONE[answer['kind']]}")
+        print(f"operation {answer['id']}: {_total(answer)} will be {DONE[answer['kind']]}")
         print(f"Follow it with: penstock operations get {answer['id']} --wait")
     else:
         gone = f", {answer['skipped']} were gone already" if answer["skipped"] else ""
@@ -56,10 +56,11 @@ def report(answer: Operation, *, as_json: bool) -> None:
         raise Conflict(problem)
 
 
-def _total(total: dict[str, Any]) -> str:
+def _total(answer: Operation) -> str:
+    total, what = answer["total"], "job" if answer["kind"] == "purge_jobs" else "dead letter"
     if total["is_exact"]:
-        return f"{total['at_least']} dead letter{'' if total['at_least'] == 1 else 's'}"
-    return f"at least {total['at_least']} dead letters, about {total['estimate']},"
+        return f"{total['at_least']} {what}{'' if total['at_least'] == 1 else 's'}"
+    return f"at least {total['at_least']} {what}s, about {total['estimate']},"
 
 
 def _problem(answer: Operation) -> str:

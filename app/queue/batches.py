@@ -49,7 +49,8 @@ class BatchResult:
 class Count:
     """How many jobs a filter finds among those that were looked at, of `candidates` that there are to look at.
 
-    `now_us` is the time of the queue Redis at which the counting began.
+    `estimate` is how many it finds among all, if the others are like those that were looked at. `now_us` is the time of
+    the queue Redis at which the counting began.
     """
 
     now_us: int
@@ -57,8 +58,4 @@ class Count:
     looked_at: int
     found: int
     is_exact: bool
-
-    @property
-    def estimate(self) -> int:
-        """How many it finds among all, if the others are like those that were looked at."""
-        return self.found if self.is_exact else round(self.found * self.candidates / max(1, self.looked_at))
+    estimate: int

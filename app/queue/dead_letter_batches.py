@@ -45,7 +45,8 @@ class DeadLetterBatches:
             looked_at, found = looked_at + looked, found + wanted_ones
             is_exact = is_exact and (look > 0 or of_these_times == 0)
             place = place.behind(failed_us, job_id) if more and look > 0 else place.next_partition
-        return Count(now_us, candidates, looked_at, found, is_exact)
+        estimate = found if is_exact else round(found * candidates / max(1, looked_at))
+        return Count(now_us, candidates, looked_at, found, is_exact, estimate)
 
     async def replay(
         self, wanted: DeadLetterFilter, until_us: int, place: DeadLetterPlace, batch: Batch, rules: RulesById

@@ -1,7 +1,8 @@
 """Operators' commands for the flows of a rule: purge (one of them, too), pause and resume them."""
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 from redis.asyncio import Redis
 
@@ -18,7 +19,43 @@ MAX_PURGE_CALLS = 200
 
 PURGE_CURSOR = r"^[0-9]{1,4}-[01]-[0-9]{1,20}$"
 _PURGE_CURSOR = re.compile(PURGE_CURSOR[1:-1])
-_PURGED = ("flows", "retries")
+_WHERE = ("flows", "retries")
+
+
+@dataclass(frozen=True, slots=True)
+class PurgePlace:
+    """Where to look next: a partition, the index in `_WHERE`, and a cursor of Redis there. As text it is a cursor."""
+
+    partition: int = 0
+    phase: int = 0
+    cursor: str = "0"
+
+    def __str__(self) -> str:
+        return f"{self.partition}-{self.phase}-{self.cursor}"
+
+    @classmethod
+    def parse(cls, cursor: str | None) -> Self:
+        """Read a cursor; None is the beginning. Raises InvalidInput."""
+        if cursor is None:
+            return cls()
+        if _PURGE_CURSOR.fullmatch(cursor) is None:
+            raise InvalidInput("This is no cursor of a purge.")
+        partition, phase, place = cursor.split("-")
+        return cls(int(partition), int(phase), place)
+
+    @property
+    def where(self) -> str:
+        """What the scripts call the place."""
+        return _WHERE[self.phase]
+
+    def at(self, cursor: bytes) -> Self:
+        """The same place further on."""
+        return type(self)(self.partition, self.phase, cursor.decode())
+
+    @property
+    def following(self) -> Self:
+        """The beginning of what comes next."""
+        return type(self)(self.partition, 1) if self.phase == 0 else type(self)(self.partition + 1)
 
 
 class PurgedPage(NamedTuple):
@@ -50,18 +87,15 @@ class Operations:
         return await self._purge(flow, start, range(partition, partition + 1))
 
     async def _purge(self, of: str, cursor: str | None, partitions: range) -> PurgedPage:
-        partition, phase, place = _purge_place(cursor)
-        canceled, calls = 0, 0
-        while partition in partitions:
-            if calls == MAX_PURGE_CALLS:
-                return PurgedPage(canceled, f"{partition}-{phase}-{place.decode()}")
-            arguments: list[Argument] = [of, _PURGED[phase], place, PURGE_PAGE_SIZE]
-            place, count, more = await self._scripts.call("purge", [keys.prefix(partition)], arguments)
-            calls += 1
+        place, canceled = PurgePlace.parse(cursor), 0
+        for _ in range(MAX_PURGE_CALLS):
+            if place.partition not in partitions:
+                break
+            arguments: list[Argument] = [of, place.where, place.cursor, PURGE_PAGE_SIZE, "", "", 0]
+            _, following, count, more = await self._scripts.call("purge", [keys.prefix(place.partition)], arguments)
             canceled += count
-            if not more:
-                partition, phase, place = (partition, 1, b"0") if phase == 0 else (partition + 1, 0, b"0")
-        return PurgedPage(canceled, None)
+            place = place.at(following) if more else place.following
+        return PurgedPage(canceled, str(place) if place.partition in partitions else None)
 
     async def has_flows(self, rule_id: str) -> bool:
         """Whether any flow is charged for a rule, whether or not the rule still exists."""
@@ -73,13 +107,3 @@ class Operations:
     async def set_paused(self, rule_id: str, *, paused: bool) -> bool:
         """Pause or resume the flows of a rule that is deleted or disabled. False: it has none."""
         return await set_paused(self._scripts, self._partitions, rule_id, paused=paused)
-
-
-def _purge_place(cursor: str | None) -> tuple[int, int, bytes]:
-    """The partition, the index in `_PURGED`, and the place there, that a cursor stands for. Raises InvalidInput."""
-    if cursor is None:
-        return 0, 0, b"0"
-    if _PURGE_CURSOR.fullmatch(cursor) is None:
-        raise InvalidInput("This is no cursor of a purge.")
-    partition, phase, place = cursor.split("-")
-    return int(partition), int(phase), place.encode()

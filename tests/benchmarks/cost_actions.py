@@ -147,6 +147,11 @@ class Actions:
             f"purge {rule_id}", [partial(_for_a_time, partial(self._population.operations.purge, rule_id))]
         )
 
+    async def count_waiting(self, rule_id: str) -> None:
+        """Count the jobs of a rule that wait, for some time."""
+        count = partial(self._population.job_purge.count, rule_id)
+        await self._measure(f"count those of {rule_id}", [partial(_for_a_time, count)])
+
     async def look_at_flows(self) -> None:
         """Look at pages of all flows, and at some of them, as operators do."""
         views, seen, cursor = self._population.views, list[str](), b"0"

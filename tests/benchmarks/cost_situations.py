@@ -60,6 +60,7 @@ async def _backing_off(population: Population, actions: Actions, jobs: int) -> N
     _enter(actions, "backing off", jobs)
     await actions.clients()
     await actions.enqueue()
+    await actions.count_waiting(ANOTHER_RULE)
     await actions.purge(ANOTHER_RULE)
 
 
@@ -110,6 +111,7 @@ async def _many_flows(population: Population, actions: Actions, jobs: int) -> No
     await actions.pause()
     await actions.reschedule()
     await actions.look_at_flows()
+    await actions.count_waiting(population.rule.rule_id)
     await actions.purge(population.rule.rule_id)
 
 

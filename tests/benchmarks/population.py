@@ -15,6 +15,7 @@ from app.queue.dead_letter_batches import DeadLetterBatches
 from app.queue.dead_letters import DeadLetters
 from app.queue.flow_views import FlowViews
 from app.queue.flows import Flows
+from app.queue.job_purge import JobPurge
 from app.queue.kafka.model import IntakeMessage, MessageLocation
 from app.queue.kafka.staging import Staging
 from app.queue.keys import prefix
@@ -58,6 +59,7 @@ class Population:
     operations: Operations
     dead_letters: DeadLetters
     dead_letter_batches: DeadLetterBatches
+    job_purge: JobPurge
     staging: Staging
     views: FlowViews
     _copy: AsyncScript
@@ -78,10 +80,11 @@ class Population:
         scripts = Scripts(node, "app.queue")
         flows, records = Flows(redis, scripts, settings), Records(redis, scripts, settings)
         operations, staging = Operations(redis, scripts, settings), Staging(redis, scripts, settings)
-        letters, batches = DeadLetters(redis, scripts, settings), DeadLetterBatches(scripts, settings)
+        letters = DeadLetters(redis, scripts, settings)
+        batches, purge = DeadLetterBatches(scripts, settings), JobPurge(scripts, settings)
         views, copy = FlowViews(scripts, settings), redis.register_script(copy_script())
-        rule = queue_steps.user_rule()
-        return cls(redis, node, scripts, flows, records, operations, letters, batches, staging, views, copy, rule)
+        of_operators = (operations, letters, batches, purge)
+        return cls(redis, node, scripts, flows, records, *of_operators, staging, views, copy, queue_steps.user_rule())
 
     async def begin(self, rule: ActiveRule, count: int = 1) -> None:
         """Empty the Redis, and prepare it for jobs of this rule. It writes nothing to disk."""

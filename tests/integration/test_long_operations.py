@@ -15,7 +15,7 @@ from app.admin.services.operation_kinds import Kinds, operation_kinds
 from app.admin.services.operation_runner import OperationRunner
 from app.admin.services.operation_store import OperationStore
 from app.admin.services.operations import OperationService
-from app.admin.services.operations_model import DryRun, NewOperation, OperationDocument
+from app.admin.services.operations_model import DryRun, NewOperation, OperationDocument, OperationRequest
 from app.audit.log import AuditLog
 from app.clients import MongoDatabase, mongo_client
 from app.errors import Conflict, QueueUnavailable
@@ -24,13 +24,15 @@ from app.queue.batches import Batch, BatchResult
 from app.queue.dead_letter_batches import DeadLetterBatches
 from app.queue.dead_letter_filter import DeadLetterFilter
 from app.queue.flows import Flows
+from app.queue.job_purge import JobPurge
 from app.queue.model import Settlement
+from app.queue.records import Records
 from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
 from app.settings import Settings
 from sync.publisher import Publisher
 from tests.support.dead_letters import all_leased, dead, many_dead
-from tests.support.flow_steps import active, ids, lease, take
+from tests.support.flow_steps import accepted, active, deferral, ids, lease, take
 from tests.support.rules import publish_all
 from tests.support.waiting import eventually
 
@@ -39,12 +41,16 @@ VERA = Operator("vera", Role.VIEWER)
 WITHIN_S = 60
 
 
+def new_operation(fields: dict[str, Any]) -> NewOperation:
+    return OperationRequest.model_validate(fields).root
+
+
 class Installation:
     """The stores of admin processes, and as many of these as a test runs."""
 
-    def __init__(self, database: MongoDatabase, rules: RuleCache, batches: DeadLetterBatches) -> None:
+    def __init__(self, database: MongoDatabase, rules: RuleCache, batches: DeadLetterBatches, jobs: JobPurge) -> None:
         self.database, self.rules, self.batches = database, rules, batches
-        self.kinds: Kinds = operation_kinds(batches, rules)
+        self.kinds: Kinds = operation_kinds(batches, jobs, rules)
         self.store = OperationStore(database, AuditLog(database))
         self.service = OperationService(self.store, self.kinds, lambda: None)
 
@@ -63,7 +69,7 @@ class Installation:
 
     async def start(self, kind: str = "replay_dead_letters", rate_per_s: int = 5000, **wanted: Any) -> str:  # noqa: ANN401
         started = await self.service.start(
-            OLGA, NewOperation.model_validate({"kind": kind, "filter": wanted, "rate_per_s": rate_per_s})
+            OLGA, new_operation({"kind": kind, "filter": wanted, "rate_per_s": rate_per_s})
         )
         assert isinstance(started, OperationDocument)
         return started.id
@@ -84,7 +90,9 @@ async def installation(
     await publish_all(Publisher(cache), rules, 1)
     mongo = mongo_client(settings.mongodb_url)
     database = mongo[settings.mongodb_database]
-    found = Installation(database, RuleCache(cache, settings), DeadLetterBatches(queueing, settings))
+    found = Installation(
+        database, RuleCache(cache, settings), DeadLetterBatches(queueing, settings), JobPurge(queueing, settings)
+    )
     await found.store.prepare()
     yield found
     await mongo.drop_database(settings.mongodb_database)
@@ -120,7 +128,7 @@ async def test_a_dry_run_counts_and_touches_nothing(installation: Installation, 
     await many_dead(flows, rules=["r", "other"], each=20)
     wanted = {"kind": "delete_dead_letters", "filter": {"rule_id": "r"}, "dry_run": True}
     async with installation.process():
-        counted = await installation.service.start(OLGA, NewOperation.model_validate(wanted))
+        counted = await installation.service.start(OLGA, new_operation(wanted))
     assert isinstance(counted, DryRun)
     assert counted.total.model_dump() == {"at_least": 20, "estimate": 20, "is_exact": True}
     assert await queue.zcard("{q0}:dead") == 40
@@ -393,3 +401,33 @@ async def test_the_audit_says_who_started_and_canceled_and_how_it_ended(
         "done": 1,
         "skipped": 0,
     }
+
+
+async def test_all_jobs_of_a_rule_that_wait_are_canceled(
+    installation: Installation, flows: Flows, records: Records
+) -> None:
+    """In flows and in backoff; not one that is being sent, nor one of another rule, nor one that came later."""
+    rule, other = active(queue={"max_depth": 10_000}), active(rule_id="other")
+    waiting = [await accepted(flows, deferral(number, rule, user=f"u{number % 7}")) for number in range(200)]
+    spared = await accepted(flows, deferral(0, other))
+    units = {unit.name: unit for unit in await take(flows)}
+    [running] = (await lease(flows, units["r|user:u0"], 1)).jobs
+    [backing_off] = (await lease(flows, units["r|user:u1"], 1)).jobs
+    await flows.retry(backing_off, 60, "upstream_error", "It failed.", give_back=False)
+    counted = await installation.service.start(
+        OLGA, new_operation({"kind": "purge_jobs", "filter": {"rule_id": "r"}, "dry_run": True})
+    )
+    assert counted.total.model_dump() == {"at_least": 199, "estimate": 199, "is_exact": True}
+    operation_id = await installation.start("purge_jobs", rule_id="r")
+    await asyncio.sleep(0.002)  # a job is submitted in a millisecond
+    later = [await accepted(flows, deferral(number, rule, user=f"u{number}")) for number in (1, 99)]
+    async with installation.process():
+        document = await installation.ended(operation_id)
+    assert (document.state, document.done, document.progress) == ("completed", 199, 1.0)
+    left = set()
+    for job_id in (*waiting, spared, *later):
+        job = await records.get(job_id)
+        assert job is not None
+        if job.status is not JobStatus.CANCELED:
+            left.add(job_id)
+    assert left == {running.id, spared, *later}

@@ -7,7 +7,7 @@ from app.admin.composition import AdminParts
 from app.admin.rest import audit, dead_letters, documentation, drains, explain, flows, operations, preview, rules
 from app.admin.rest.bulk import bulk_schemas
 from app.admin.rest.schemas import RULE_FIELDS, Restored, rule_schemas
-from app.admin.services.operations_model import NewOperation
+from app.admin.services.operations_model import OperationRequest
 from app.web.head_requests import HeadAsGetMiddleware
 from app.web.openapi import Components, DocumentedApi, schemas_of
 from app.web.problem_handlers import OnUnavailable, OwnHeadersMiddleware, add_problem_handlers
@@ -21,7 +21,7 @@ class AdminApi(DocumentedApi):
         return {
             "schemas": rule_schemas()
             | bulk_schemas(RULE_FIELDS)
-            | schemas_of(Restored, explain.ExplainRequest, dead_letters.DeadLetterSelection, NewOperation)
+            | schemas_of(Restored, explain.ExplainRequest, dead_letters.DeadLetterSelection, OperationRequest)
         }
 
 

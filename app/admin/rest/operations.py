@@ -9,20 +9,21 @@ from app.admin.rest.auth import AsOperator, AsViewer
 from app.admin.rest.bodies import body_as
 from app.admin.rest.dependencies import AdminPartsOf
 from app.admin.rest.schemas import BODY_PROBLEMS, COMMON_PROBLEMS
-from app.admin.services.operations_model import DryRun, NewOperation, OperationDocument, OperationPage
+from app.admin.services.operations_model import DryRun, OperationDocument, OperationPage, OperationRequest
 from app.web.openapi import Responses, json_request, problems
 
 router = APIRouter(prefix="/operations", tags=["operations"])
 
 ID_PATTERN = "^[0-9a-f]{24}$"
 MAX_PAGE_SIZE = 100
-EXAMPLES = {
+EXAMPLES: dict[str, dict[str, Any]] = {
     "replay": {
         "kind": "replay_dead_letters",
         "filter": {"rule_id": "per-user", "response_status": 503, "failed_after": "2026-03-01T09:00:00Z"},
         "rate_per_s": 200,
     },
     "dry run": {"kind": "delete_dead_letters", "filter": {"code": "expired"}, "dry_run": True},
+    "purge": {"kind": "purge_jobs", "filter": {"rule_id": "per-user"}},
 }
 _STARTED: dict[str, Any] = {
     "description": "The operation is under way.",
@@ -38,7 +39,7 @@ _STARTED: dict[str, Any] = {
 _DRY_RUN = {"model": DryRun, "description": "What it would touch, where `dry_run` was asked for."}
 _RESPONSES: Responses = {202: _STARTED, 200: _DRY_RUN, **problems(*COMMON_PROBLEMS, 409, *BODY_PROBLEMS)}
 
-RequestBody = Annotated[NewOperation, Depends(body_as(NewOperation))]
+RequestBody = Annotated[OperationRequest, Depends(body_as(OperationRequest))]
 OperationId = Annotated[str, Path(pattern=ID_PATTERN)]
 
 
@@ -47,14 +48,14 @@ OperationId = Annotated[str, Path(pattern=ID_PATTERN)]
     status_code=202,
     response_model=OperationDocument,
     responses=_RESPONSES,
-    openapi_extra=json_request(NewOperation.__name__, examples=EXAMPLES),
+    openapi_extra=json_request(OperationRequest.__name__, examples=EXAMPLES),
 )
 async def start_operation(operator: AsOperator, parts: AdminPartsOf, wanted: RequestBody) -> Response:
     """Do something to all jobs that a filter finds now; with `dry_run` only count them.
 
     What fails or comes later is not part of it. At most `rate_per_s` jobs a second are touched.
     """
-    started = await parts.operation_service.start(operator, wanted)
+    started = await parts.operation_service.start(operator, wanted.root)
     document = started.model_dump(mode="json")
     if isinstance(started, DryRun):
         return JSONResponse(document)

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from app.admin.services.operations_model import Operation, OperationState, filter_document
-from app.queue.dead_letter_filter import DeadLetterFilter
+from app.admin.services.operations_model import Operation, OperationState, filter_document, filter_of_kind
 
 
 def to_document(operation: Operation) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def operation_of(document: dict[str, Any]) -> Operation:
     return Operation(
         id=document["_id"],
         kind=document["kind"],
-        filter=DeadLetterFilter(**document["filter"]),
+        filter=filter_of_kind(document["kind"], document["filter"]),
         rate_per_s=document["rate_per_s"],
         state=OperationState(document["state"]),
         started_by=document["started_by"],

@@ -1,14 +1,19 @@
 """What operations can do: how each kind counts what a filter finds, and how it does one batch."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.admin.services.dead_letters import required_rule
-from app.admin.services.operations_model import KindName, Operation
+from app.admin.services.operations_model import KindName, Operation, WaitingJobsFilter
 from app.queue.batches import Batch, BatchResult, Count
 from app.queue.dead_letter_batches import MAX_BATCH, DeadLetterBatches
 from app.queue.dead_letter_filter import DeadLetterFilter, DeadLetterPlace
+from app.queue.job_purge import JobPurge
+from app.queue.operations import PurgePlace
 from app.rules.cache import RuleCache
+
+MAX_PURGED = 50
+"""How many jobs one batch cancels."""
 
 
 class OperationKind(Protocol):
@@ -16,10 +21,10 @@ class OperationKind(Protocol):
 
     max_batch: int
 
-    async def check(self, wanted: DeadLetterFilter) -> None:
+    async def check(self, wanted: Any) -> None:  # noqa: ANN401 - each kind has a filter of its own
         """Raise Conflict if nothing that the filter finds can be touched."""
 
-    async def count(self, wanted: DeadLetterFilter) -> Count:
+    async def count(self, wanted: Any) -> Count:  # noqa: ANN401
         """Count what the filter finds, by a bounded look."""
 
     async def do(self, operation: Operation, batch: Batch, rule_ids: Sequence[str]) -> BatchResult | None:
@@ -52,12 +57,12 @@ class DeadLetterReplay:
 
     async def do(self, operation: Operation, batch: Batch, rule_ids: Sequence[str]) -> BatchResult | None:
         """Implements OperationKind."""
-        place = _place_of(operation)
+        wanted, place = _dead_letters_of(operation)
         rules = {
             rule_id: await self._rules.by_id(rule_id)
             for rule_id in rule_ids or filter(None, [operation.filter.rule_id])
         }
-        return await self._batches.replay(operation.filter, operation.until_us, place, batch, rules)
+        return await self._batches.replay(wanted, operation.until_us, place, batch, rules)
 
 
 class DeadLetterDeletion:
@@ -77,18 +82,42 @@ class DeadLetterDeletion:
 
     async def do(self, operation: Operation, batch: Batch, rule_ids: Sequence[str]) -> BatchResult | None:
         """Implements OperationKind."""
-        place = _place_of(operation)
-        return await self._batches.discard(operation.filter, operation.until_us, place, batch)
+        wanted, place = _dead_letters_of(operation)
+        return await self._batches.discard(wanted, operation.until_us, place, batch)
 
 
-def _place_of(operation: Operation) -> DeadLetterPlace:
-    """Where the next batch begins."""
-    return DeadLetterPlace() if operation.cursor is None else DeadLetterPlace.parse(operation.cursor)
+class WaitingJobPurge:
+    """Cancels the jobs of a rule that wait to be sent."""
+
+    max_batch = MAX_PURGED
+
+    def __init__(self, jobs: JobPurge) -> None:
+        self._jobs = jobs
+
+    async def check(self, wanted: WaitingJobsFilter) -> None:
+        """Implements OperationKind: the jobs of any rule can be canceled."""
+
+    async def count(self, wanted: WaitingJobsFilter) -> Count:
+        """Implements OperationKind."""
+        return await self._jobs.count(wanted.rule_id)
+
+    async def do(self, operation: Operation, batch: Batch, rule_ids: Sequence[str]) -> BatchResult | None:
+        """Implements OperationKind."""
+        assert isinstance(operation.filter, WaitingJobsFilter)
+        until_ms, place = operation.until_us // 1000, PurgePlace.parse(operation.cursor)
+        return await self._jobs.purge(operation.filter.rule_id, until_ms, place, batch)
 
 
-def operation_kinds(batches: DeadLetterBatches, rules_in_force: RuleCache) -> Kinds:
+def _dead_letters_of(operation: Operation) -> tuple[DeadLetterFilter, DeadLetterPlace]:
+    """Which dead letters an operation is about, and where the next batch begins."""
+    assert isinstance(operation.filter, DeadLetterFilter)
+    return operation.filter, DeadLetterPlace() if operation.cursor is None else DeadLetterPlace.parse(operation.cursor)
+
+
+def operation_kinds(batches: DeadLetterBatches, jobs: JobPurge, rules_in_force: RuleCache) -> Kinds:
     """Return all kinds by their names."""
     return {
         "replay_dead_letters": DeadLetterReplay(batches, rules_in_force),
         "delete_dead_letters": DeadLetterDeletion(batches),
+        "purge_jobs": WaitingJobPurge(jobs),
     }

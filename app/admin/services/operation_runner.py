@@ -99,8 +99,7 @@ class OperationRun:
         self._holder = holder
         self._operation = operation
         self._pace = Pace(operation.rate_per_s)
-        rule_id = operation.filter.rule_id
-        self._rule_ids = [] if rule_id is None else [rule_id]
+        self._rule_ids = [rule_id for rule_id in (operation.filter.rule_id,) if rule_id is not None]
 
     async def until_ended(self, stop: asyncio.Event) -> None:
         """Go on until the operation has ended, its lease is lost, or `stop` is set."""

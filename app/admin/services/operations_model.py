@@ -6,16 +6,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 
 from app.queue.batches import Count
 from app.queue.dead_letter_filter import DeadLetterFilter
-from app.rules.field_types import INTEGRAL, StrictModel
+from app.rules.field_types import INTEGRAL, RuleId, StrictModel
 
 DEFAULT_RATE_PER_S = 500
 MAX_RATE_PER_S = 5000
 
-KindName = Literal["replay_dead_letters", "delete_dead_letters"]
+KindName = Literal["replay_dead_letters", "delete_dead_letters", "purge_jobs"]
 Rate = Annotated[int, Field(ge=1, le=MAX_RATE_PER_S), INTEGRAL]
 
 
@@ -33,15 +33,42 @@ class OperationState(StrEnum):
 ACTIVE = (OperationState.PENDING, OperationState.RUNNING, OperationState.CANCELING)
 
 
-class NewOperation(StrictModel):
-    """Replays or deletes all dead letters that a filter finds, the oldest first."""
+class WaitingJobsFilter(StrictModel):
+    """Selects jobs that wait to be sent, those that back off too."""
 
-    kind: KindName
-    filter: DeadLetterFilter
+    rule_id: RuleId
+    """The rule that deferred the job. It may be gone."""
+
+
+OperationFilter = DeadLetterFilter | WaitingJobsFilter
+
+
+class _NewOperation(StrictModel):
     dry_run: bool = False
     """Only count what would be touched."""
     rate_per_s: Rate = DEFAULT_RATE_PER_S
     """How many jobs a second are touched at most."""
+
+
+class DeadLetterOperation(_NewOperation):
+    """Replays or deletes all dead letters that a filter finds, the oldest first."""
+
+    kind: Literal["replay_dead_letters", "delete_dead_letters"]
+    filter: DeadLetterFilter
+
+
+class PurgeOperation(_NewOperation):
+    """Cancels all jobs of a rule that wait to be sent."""
+
+    kind: Literal["purge_jobs"]
+    filter: WaitingJobsFilter
+
+
+NewOperation = DeadLetterOperation | PurgeOperation
+
+
+class OperationRequest(RootModel[Annotated[NewOperation, Field(discriminator="kind")]]):
+    """What to do, and with what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +81,7 @@ class Operation:
 
     id: str
     kind: KindName
-    filter: DeadLetterFilter
+    filter: OperationFilter
     rate_per_s: int
     state: OperationState
     started_by: str
@@ -157,9 +184,14 @@ class OperationPage(BaseModel):
     next: str | None
 
 
-def filter_document(wanted: DeadLetterFilter) -> dict[str, Any]:
+def filter_document(wanted: OperationFilter) -> dict[str, Any]:
     """Return a filter as JSON, with what it names."""
     return wanted.model_dump(mode="json", exclude_none=True)
+
+
+def filter_of_kind(kind: KindName, fields: Mapping[str, Any]) -> OperationFilter:
+    """Read what `filter_document` wrote."""
+    return WaitingJobsFilter(**fields) if kind == "purge_jobs" else DeadLetterFilter(**fields)
 
 
 def _progress(operation: Operation) -> float:
