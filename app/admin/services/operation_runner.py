@@ -113,7 +113,8 @@ class OperationRun:
                 continue
             if result is None:
                 return
-            pause_s = self._pace.next_after(began_s, result.touched, result.looked_at) - time.monotonic()
+            ended_s = time.monotonic()
+            pause_s = self._pace.next_after(began_s, ended_s, result.touched, result.looked_at) - ended_s
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), max(0.0, pause_s))
         with contextlib.suppress(Unavailable):
@@ -128,7 +129,7 @@ class OperationRun:
         operation = self._operation
         is_canceled = operation.state is OperationState.CANCELING
         # A canceled operation does an empty batch, so that no process which believes that it holds the lease does more.
-        limit = 0 if is_canceled else min(self._kind.max_batch, operation.rate_per_s)
+        limit = 0 if is_canceled else min(self._kind.max_batch, self._pace.batch_size)
         result = await self._kind.do(operation, Batch(operation.id, operation.batch + 1, limit), self._rule_ids)
         if result is None:
             return None
