@@ -19,6 +19,7 @@ LEAST = {
     "PUT /v1/rules/{rule_id}": "admin",
     "PATCH /v1/rules/{rule_id}": "admin",
     "DELETE /v1/rules/{rule_id}": "admin",
+    "POST /v1/rules/{rule_id}/preview": "viewer",
     "GET /v1/rules/{rule_id}/history": "viewer",
     "GET /v1/rules/{rule_id}/history/{version}": "viewer",
     "POST /v1/rules/{rule_id}/restore": "admin",
