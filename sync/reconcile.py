@@ -1,7 +1,7 @@
 """The full copy: every rule as of one moment of MongoDB's cluster time, into the cache and the archive."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -15,11 +15,16 @@ from app.rules.model import Rule
 from app.rules.store import COLLECTION, RuleStore
 from sync.archive import Archive
 from sync.cache_copy import CacheCopy
-from sync.plan import revision_of
+from sync.plan import RuleChange, revision_of
 from sync.publisher import Publisher
+from sync.resume import COLLECTION as SYNC_STATE
+from sync.schedules import Schedules, published_form
 
 BATCH_SIZE = 500
 """How many documents are read in one turn of the event loop. Changes of the stream are published between batches."""
+
+CLOCK = "clock"
+"""The document of `SYNC_STATE` that is written to know MongoDB's time, which otherwise stands still without writes."""
 
 MAX_SNAPSHOT_AGE_S = 60.0
 """A copy that takes longer continues from a newer snapshot: by default MongoDB keeps a snapshot for five minutes."""
@@ -55,10 +60,12 @@ async def copy_all(
     archive: Archive,
     report_invalid: Callable[[RuleDocument], None],
     problem_of: Callable[[Rule], str | None] = _nothing,
+    schedules: Schedules | None = None,
 ) -> CopySummary:
     """Publish all rules as they are now. Raises pymongo's errors and RulesUnavailable.
 
-    `problem_of` says what makes a valid rule unusable here; such a rule counts as an invalid document.
+    What is published of rules with a schedule is what is in force; `schedules` notes when that changes. `problem_of`
+    says what makes a valid rule unusable here; such a rule counts as an invalid document.
 
     A rule that is missing counts as deleted at the time of the first snapshot. A rule that was created later, behind
     the position of the copy, has a newer revision and so is not removed.
@@ -70,7 +77,7 @@ async def copy_all(
     kept: set[str] = set()
     invalid = changed = 0
     async for batch in _batches(database, time, problem_of):
-        changed += await copy.add(batch.rules, batch.revision)
+        changed += await copy.add(_published(batch.rules, batch.revision, schedules), batch.revision)
         await archive.add_copied(batch.rules, batch.revision)
         valid.update(rule.rule_id for rule in batch.rules)
         kept.update(rule_id for document in batch.invalid if (rule_id := document.key.rule_id) is not None)
@@ -79,11 +86,50 @@ async def copy_all(
             report_invalid(document)
     if kept:
         await archive.recorded()
-        changed += await copy.add((await RuleStore(database).last_good(kept)).values(), revision)
+        last_good = (await RuleStore(database).last_good(kept)).values()
+        changed += await copy.add(_published(last_good, revision, schedules), revision)
         copy.keep(kept)
     changed += await copy.end()
     await archive.end_copy(valid | kept, revision)
     return CopySummary(len(valid), changed, invalid)
+
+
+def _published(rules: Iterable[Rule], revision: int, schedules: Schedules | None) -> list[Rule]:
+    changes = [RuleChange(rule.rule_id, revision, rule) for rule in rules]
+    if schedules is not None:
+        schedules.note(changes)
+    return [form for change in changes if (form := published_form(change).rule) is not None]
+
+
+async def changes_now(
+    database: MongoDatabase,
+    archive: Archive,
+    rule_ids: Sequence[str],
+    problem_of: Callable[[Rule], str | None] = _nothing,
+) -> list[RuleChange]:
+    """Return these rules as they are at the present cluster time, and None where a rule does not exist.
+
+    The last valid version takes the place of a document that is not a valid rule. Raises pymongo's errors.
+    """
+    time = await _advanced_time(database)
+    command = {"find": COLLECTION, "filter": {"_id": {"$in": rule_ids}}, "projection": PROJECTION}
+    snapshot = {"level": "snapshot", "atClusterTime": time}
+    raw = database.with_options(codec_options=RAW)
+    cursor = await raw.cursor_command(command, readConcern=snapshot, codec_options=RAW)
+    batch = _parsed(await cursor.to_list(len(rule_ids)), revision_of(time), problem_of)
+    rules = {rule.rule_id: rule for rule in batch.rules}
+    if batch.invalid:
+        await archive.recorded()
+        rules |= await RuleStore(database).last_good(document.key.name for document in batch.invalid)
+    return [RuleChange(rule_id, batch.revision, rules.get(rule_id)) for rule_id in rule_ids]
+
+
+async def _advanced_time(database: MongoDatabase) -> Timestamp:
+    """Return the cluster time, which is that of MongoDB's clock because something is written for it."""
+    update = {"q": {"_id": CLOCK}, "u": {"$currentDate": {"at": True}}, "upsert": True}
+    written = await database.command({"update": SYNC_STATE, "updates": [update], "writeConcern": {"w": "majority"}})
+    time: Timestamp = written["operationTime"]
+    return time
 
 
 async def _batches(

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import structlog
 from bson.raw_bson import RawBSONDocument
@@ -21,10 +22,13 @@ from app.rules.store import COLLECTION, RuleStore
 from app.settings import Settings
 from app.web.excerpt import one_line
 from sync.archive import Archive
+from sync.bulk_writes import batches
 from sync.plan import RuleChange, revision_of
 from sync.publisher import Publisher
-from sync.reconcile import copy_all
+from sync.reconcile import changes_now, copy_all
 from sync.resume import ResumeToken, Token
+from sync.schedules import Schedules, published_form
+from sync.temporary_values import TemporaryValues
 
 log = structlog.get_logger()
 
@@ -32,6 +36,7 @@ STREAM_WAIT_MS = 250
 MAX_EVENTS_AT_ONCE = 1000
 MAX_CHANGES_LOGGED = 20
 CACHE_CHECK_INTERVAL_S = 0.5
+SCHEDULE_CHECK_INTERVAL_S = 0.25
 LOST_STREAM_CODES = frozenset({260, 280, 286, 10334})
 """InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost, and BSONObjectTooLarge: an event that MongoDB
 cannot send, and behind which a stream never gets."""
@@ -87,6 +92,7 @@ class Watcher:
         self._audit_days = settings.audit_days
         self._history_versions = settings.history_versions
         self._metrics = metrics
+        self._schedules = Schedules()
         self._copied_at_s: float | None = None
 
     async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
@@ -127,6 +133,8 @@ class Watcher:
                     self._publish(events, archive),
                     self._keep_complete(archive, ready, copy_first=token is None),
                     archive.failed(),
+                    self._publish_scheduled(archive),
+                    TemporaryValues(self._database).run(),
                 )
             finally:
                 ended.set()
@@ -138,9 +146,26 @@ class Watcher:
             batch = await _available(events)
             changes = [change for event in batch for change in self._changes(event.event)]
             if changes:
-                self._metrics.published.inc(await self._publisher.publish(changes))
+                self._metrics.published.inc(await self._publish_in_force(changes))
                 _log_changes(changes)
             await archive.add(changes, batch[-1].token)
+
+    async def _publish_in_force(self, changes: Sequence[RuleChange]) -> int:
+        """Publish what is in force of rules, and note when that changes. Return how many rules changed."""
+        self._schedules.note(changes)
+        return await self._publisher.publish([published_form(change) for change in changes])
+
+    async def _publish_scheduled(self, archive: Archive) -> None:
+        """Publish rules anew when their schedules change what is in force."""
+        while True:
+            for rule_ids in batches(self._schedules.due(datetime.now(UTC))):
+                changes = await changes_now(self._database, archive, rule_ids, self._key_headers.problem)
+                existing = [change for change in changes if change.rule is not None]  # the stream tells of the others
+                self._schedules.note(changes)
+                changed = await self._publisher.publish([published_form(change) for change in existing])
+                self._metrics.published.inc(changed)
+                log.info("schedules_published", rules=len(existing), changed=changed)
+            await asyncio.sleep(SCHEDULE_CHECK_INTERVAL_S)
 
     async def _keep_complete(self, archive: Archive, ready: asyncio.Event, *, copy_first: bool) -> None:
         """Make a full copy at intervals and when the cache was emptied; at first, if changes may have been missed."""
@@ -154,7 +179,7 @@ class Watcher:
 
     async def _copy(self, archive: Archive) -> None:
         copied = await copy_all(
-            self._database, self._publisher, archive, self._report_invalid, self._key_headers.problem
+            self._database, self._publisher, archive, self._report_invalid, self._key_headers.problem, self._schedules
         )
         self._copied_at_s = time.monotonic()
         await self._check_eviction()

@@ -11,6 +11,7 @@ from app.audit.entry import Actor, AuditEntry
 from app.audit.log import AuditLog
 from app.clients import MongoDatabase, MongoSession
 from app.rules.documents import PROJECTION, RAW, DocumentKey, RuleDocument, read_document
+from app.rules.in_force import after_change
 from app.rules.model import Rule, editable_fields, to_json
 from app.rules.store import (
     COLLECTION,
@@ -125,14 +126,18 @@ def _entries(writes: Sequence[_Write], by: Actor) -> list[AuditEntry]:
 
 
 def decide(stored: StoredRule, rule: Rule, by: str) -> tuple[Outcome, _Write | None]:
-    """Return what writing a rule over what is stored is, and what to write; None if it is there already."""
+    """Return what writing a rule over what is stored is, and what to write; None if it is there already.
+
+    Raises InvalidRule if the rule would not be valid once its temporary values are over.
+    """
     if stored.document is not None and stored.document.rule is not None:
         old, changes = stored.document.rule, differences(stored.document.rule, rule)
         if not changes:
             return Outcome(rule.rule_id, "unchanged", old.version), None
     else:
         changes = ()
-    new = stamped(rule, stored.last_version + 1, by)
+    old_rule = stored.document.rule if stored.document else None
+    new = stamped(after_change(old_rule, rule), stored.last_version + 1, by)
     outcome = "created" if stored.document is None else "changed"
     return Outcome(rule.rule_id, outcome, new.version, changes), _Write(stored.document, new)
 

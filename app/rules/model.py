@@ -31,12 +31,16 @@ from app.rules.limits import (
 from app.rules.match_conditions import MatchConditions
 from app.rules.queue_options import QueueOptions
 from app.rules.rule_keys import KeyType, KeyValue, normal_key_value, require_key, require_secrets_hashed
+from app.rules.schedule import MAX_WINDOWS, ScheduledWindow
+from app.rules.temporary import TemporaryChange
 from app.web.validation import first_problem
 
 MAX_NAME_LENGTH = 256
 """Characters of `updated_by`. The store cuts a longer name."""
 
 MAX_HEADROOM_MS = 60_000
+
+MAX_TEMPORARY = 8
 
 MAX_FURTHER_LIMITS = 7
 """How many limits a rule may have beside its first: each is a counter that every decision reads."""
@@ -47,7 +51,7 @@ PLAIN_SECRETS = "plain_secrets"
 Action = Literal["limit", "block", "allow", "defer"]
 WITHOUT_QUOTA: frozenset[Action] = frozenset({"block", "allow"})
 """The actions of rules that count nothing."""
-NOT_WITHOUT_QUOTA = ("limits", "concurrency", "on_limit", "drain", "queue")
+NOT_WITHOUT_QUOTA = ("limits", "concurrency", "on_limit", "drain", "queue", "schedule")
 """The fields that such rules must not have."""
 
 
@@ -77,7 +81,7 @@ class Rule(StrictModel):
     """What the rule does with a request. `limit`: it applies the limit. `block`: it answers 403. `allow`: it exempts
     the request from every rule of a lower `priority`, of any key type. `defer`: it stores the request and answers 202,
     also within the limit, and sends it at that limit. `block` and `allow` have no `limits`, `concurrency`,
-    `on_limit`, `drain` and `queue`, and their other fields of a limit are without effect.
+    `on_limit`, `drain`, `queue` and `schedule`, and their other fields of a limit are without effect.
     """
     limit: LimitUnits | None = None
     """Units per window, at most one for each microsecond. Required, unless `action` is `block` or `allow`, or
@@ -125,6 +129,10 @@ class Rule(StrictModel):
     """A drain rate beside the limit. Default: jobs drain from the rule's own budget, so that live and drained requests
     together never exceed the limit.
     """
+    schedule: Annotated[list[ScheduledWindow], Field(min_length=1, max_length=MAX_WINDOWS)] | None = None
+    """Windows of local time, such as nights and weekends, in which the rule has another drain rate or limit. Of those
+    that overlap the first counts. A temporary value goes before it.
+    """
     paused: bool = False
     """`true`: the flows accept jobs and do not drain."""
     queue: QueueOptions = QueueOptions()
@@ -135,6 +143,8 @@ class Rule(StrictModel):
     """What happens while counters cannot be reached: `open` allows, `closed` answers 503, `local` lets each edge
     enforce `limit` divided by the number of edges last seen.
     """
+    temporary: Annotated[list[TemporaryChange], Field(max_length=MAX_TEMPORARY)] | None = None
+    """Kept by the admin API: fields that have other values for a while, and what they had before."""
     version: Annotated[int, Field(ge=1, le=MAX_VERSION), INTEGRAL] = 1
     """Kept by the admin API. It rises with each change, also when a rule is deleted and made anew."""
     updated_at: datetime | None = None
@@ -170,6 +180,17 @@ class Rule(StrictModel):
             require_sensible_quota("drain.", drain.limit, drain.window_seconds, drain.burst, self.headroom_s)
             if drain.burst < cost:
                 raise ValueError(f"drain.burst: must be at least {field} ({cost})")
+        return self
+
+    @model_validator(mode="after")
+    def _sensible_at_any_time(self) -> Self:
+        """The rule is valid in each window of its schedule."""
+        fields = self.model_dump(exclude_defaults=True, exclude={"schedule", "temporary"})
+        for number, window in enumerate(self.schedule or ()):
+            try:
+                Rule.model_validate(fields | window.fields, context={PLAIN_SECRETS: True})
+            except ValidationError as error:
+                raise ValueError(f"schedule.{number}: {first_problem(error)}") from error
         return self
 
     def _require_fields_of_action(self) -> None:
@@ -257,12 +278,15 @@ def parse_rule(fields: Any, *, plain_secrets: bool = False) -> Rule:  # noqa: AN
 
 
 STORE_FIELDS = frozenset({"version", "updated_at", "updated_by"})
-"""The fields that the admin API maintains. Nobody else can set them."""
+"""What the admin API notes of a change. It is no content of the rule."""
+
+READ_ONLY_FIELDS = STORE_FIELDS | {"temporary", "in_force"}
+"""The fields that the admin API maintains, or only shows. Nobody else can set them."""
 
 
 def editable_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a rule without those that the admin API maintains."""
-    return {name: value for name, value in fields.items() if name not in STORE_FIELDS}
+    return {name: value for name, value in fields.items() if name not in READ_ONLY_FIELDS}
 
 
 def to_json(rule: Rule) -> dict[str, Any]:

@@ -19,8 +19,9 @@ _BSON_TYPES: dict[str, list[str]] = {
     "null": ["null"],
 }
 _UNREADABLE_DATES: list[dict[str, Any]] = [
-    {"updated_at": {"$gt": datetime(9999, 12, 31, tzinfo=UTC)}},
-    {"updated_at": {"$lt": datetime(1, 1, 2, tzinfo=UTC)}},
+    {name: bound}
+    for name in ("updated_at", "temporary.until")
+    for bound in ({"$gt": datetime(9999, 12, 31, tzinfo=UTC)}, {"$lt": datetime(1, 1, 2, tzinfo=UTC)})
 ]
 """Dates that Python cannot hold. `$jsonSchema` has no bounds for dates."""
 

@@ -72,12 +72,12 @@ class RuleStore:
                 with suppress(CollectionInvalid):
                     await self._database.create_collection(name)
             await self._database.command("collMod", COLLECTION, validator=mongodb_schema(), validationLevel="moderate")
-            await self._replace_key_index()
+            await self._index_rules()
             await self._history.create_index([("rule_id", 1), ("version", -1), ("revision", -1)])
             await self._keep_history_for(history_days * 86_400)
             await self._audit.setup(audit_days)
 
-    async def _replace_key_index(self) -> None:
+    async def _index_rules(self) -> None:
         """Index the fields one by one: MongoDB cannot index two lists together, as composite keys have them."""
         try:
             await self._rules.drop_index("key_type_1_key_value_1")
@@ -86,6 +86,7 @@ class RuleStore:
                 raise
         for field in ("key_type", "key_value"):
             await self._rules.create_index(field)
+        await self._rules.create_index("temporary.until", sparse=True)
 
     async def _keep_history_for(self, seconds: int) -> None:
         try:

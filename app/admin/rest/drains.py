@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from app.admin.rest.auth import AsOperator
 from app.admin.rest.dependencies import AdminPartsOf
 from app.admin.rest.preconditions import PreconditionOf
-from app.admin.rest.rules import ObjectBody, rule_response
+from app.admin.rest.rules import ForSeconds, ObjectBody, rule_response
 from app.admin.rest.schemas import BODY_PROBLEMS, COMMON_PROBLEMS, DRAIN, rule_responses
 from app.queue.operations import PURGE_CURSOR
 from app.rules.field_types import RuleId
@@ -37,10 +37,15 @@ class Purged(BaseModel):
     openapi_extra=json_request(DRAIN),
 )
 async def set_drain(
-    rule_id: RuleId, operator: AsOperator, parts: AdminPartsOf, precondition: PreconditionOf, fields: ObjectBody
+    rule_id: RuleId,
+    operator: AsOperator,
+    parts: AdminPartsOf,
+    precondition: PreconditionOf,
+    fields: ObjectBody,
+    for_seconds: ForSeconds = None,
 ) -> Response:
     """Give the rule a drain rate of its own: `{"limit", "window_seconds", "burst"}`."""
-    return rule_response(await parts.drains.set_rate(operator, rule_id, fields, precondition))
+    return rule_response(await parts.drains.set_rate(operator, rule_id, fields, precondition, for_seconds))
 
 
 @router.delete("", response_model=Rule, responses=RESPONSES)
@@ -53,10 +58,14 @@ async def delete_drain(
 
 @router.post("/pause", response_model=Rule, responses=RESPONSES | GONE)
 async def pause_drain(
-    rule_id: RuleId, operator: AsOperator, parts: AdminPartsOf, precondition: PreconditionOf
+    rule_id: RuleId,
+    operator: AsOperator,
+    parts: AdminPartsOf,
+    precondition: PreconditionOf,
+    for_seconds: ForSeconds = None,
 ) -> Response:
     """Pause the rule: its flows accept jobs and do not drain. What is left of a rule that is gone is paused too."""
-    return _paused(await parts.drains.set_paused(operator, rule_id, precondition, paused=True))
+    return _paused(await parts.drains.set_paused(operator, rule_id, precondition, for_seconds, paused=True))
 
 
 @router.post("/resume", response_model=Rule, responses=RESPONSES | GONE)

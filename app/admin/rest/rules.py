@@ -31,6 +31,7 @@ from app.rules.digest import etag_of
 from app.rules.field_types import RuleId
 from app.rules.listing import Order, RuleQuery
 from app.rules.model import Rule, to_json
+from app.rules.temporary import MAX_FOR_S
 from app.web.openapi import json_request, problems
 
 router = APIRouter(prefix="/rules", tags=["rules"])
@@ -50,6 +51,10 @@ async def read_object(request: Request) -> Fields:
 
 
 ObjectBody = Annotated[Fields, Depends(read_object)]
+ForSeconds = Annotated[
+    int | None,
+    Query(ge=1, le=MAX_FOR_S, description="How long the change lasts; then the rule has its previous values again."),
+]
 Text = Annotated[str | None, Query(max_length=256, pattern="^[^\\x00]*$")]
 AnyId = Annotated[
     str,
@@ -182,10 +187,18 @@ async def put_rule(
     openapi_extra=json_request(RULE_PATCH, MERGE_PATCH, JSON, examples=PATCH_EXAMPLES),
 )
 async def patch_rule(
-    rule_id: RuleId, operator: AsAdmin, parts: AdminPartsOf, precondition: PreconditionOf, fields: ObjectBody
+    rule_id: RuleId,
+    operator: AsAdmin,
+    parts: AdminPartsOf,
+    precondition: PreconditionOf,
+    fields: ObjectBody,
+    for_seconds: ForSeconds = None,
 ) -> Response:
-    """Change some fields of a rule (JSON merge patch, RFC 7396). The result must be a valid rule."""
-    return rule_response(await parts.rules.patch(operator, rule_id, fields, precondition))
+    """Change some fields of a rule (JSON merge patch, RFC 7396). The result must be a valid rule.
+
+    With `for_seconds` only the drain rate, the pause and the limits can change.
+    """
+    return rule_response(await parts.rules.patch(operator, rule_id, fields, precondition, for_seconds))
 
 
 @router.delete("/{rule_id}", status_code=204, responses=problems(*COMMON_PROBLEMS, 404, 412))

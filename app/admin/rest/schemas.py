@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.rules.bounds import MAX_VERSION
 from app.rules.limits import Drain
-from app.rules.model import STORE_FIELDS, Rule
+from app.rules.model import READ_ONLY_FIELDS, Rule
 from app.web.openapi import Responses, problems, schemas_of
 
 RULE_FIELDS = "RuleFields"
@@ -104,7 +104,7 @@ def rule_schemas() -> dict[str, dict[str, Any]]:
     """Return the schemas of rules, of rules as they may be sent, and of merge patches, by name."""
     found = schemas_of(Rule, Drain)
     fields = deepcopy(found["Rule"])
-    for name in STORE_FIELDS:
+    for name in READ_ONLY_FIELDS:
         fields["properties"][name] = {"description": "Maintained by the admin API. A value that is sent is ignored."}
     anonymous = deepcopy(fields)
     anonymous["required"].remove("rule_id")

@@ -5,7 +5,7 @@ from typing import Any
 from app.admin.operators import Operator, Role
 from app.admin.services.audit import Audit
 from app.admin.services.preconditions import ANY, Precondition
-from app.admin.services.rules import Rules
+from app.admin.services.rules import RuleEdit, Rules
 from app.errors import NotFound, PreconditionFailed
 from app.queue.operations import Operations, PurgedPage
 from app.rules.model import WITHOUT_QUOTA, Rule, parse_rule
@@ -24,28 +24,43 @@ class Drains:
         self._audit = audit
 
     async def set_rate(
-        self, operator: Operator, rule_id: str, drain: dict[str, Any], precondition: Precondition = ANY
+        self,
+        operator: Operator,
+        rule_id: str,
+        drain: dict[str, Any],
+        precondition: Precondition = ANY,
+        for_seconds: int | None = None,
     ) -> Rule:
-        """Give the rule a drain rate of its own: `limit`, `window_seconds`, `burst`. Raises InvalidRule."""
-        return await self._change(operator, rule_id, precondition, drain=drain)
+        """Give the rule a drain rate of its own: `limit`, `window_seconds`, `burst`. Raises InvalidRule.
+
+        With `for_seconds` it has its previous one again after that time, whoever is still there.
+        """
+        return await self._change(operator, rule_id, {"drain": drain}, precondition, for_seconds=for_seconds)
 
     async def unset_rate(self, operator: Operator, rule_id: str, precondition: Precondition = ANY) -> Rule:
         """Remove the rule's own drain rate, so that its flows drain from the rule's budget."""
-        return await self._change(operator, rule_id, precondition, drain=None)
+        return await self._change(operator, rule_id, {"drain": None}, precondition)
 
     async def set_paused(
-        self, operator: Operator, rule_id: str, precondition: Precondition = ANY, *, paused: bool
+        self,
+        operator: Operator,
+        rule_id: str,
+        precondition: Precondition = ANY,
+        for_seconds: int | None = None,
+        *,
+        paused: bool,
     ) -> Rule | None:
         """Pause or resume a rule. Return it, or None where it is gone and only its flows are paused or resumed.
 
-        A rule that is not in force says nothing to the workers any more, so its flows are told.
+        With `for_seconds` it is as before after that time, which is possible only while the rule exists. A rule that is
+        not in force says nothing to the workers any more, so its flows are told.
         """
         operator.require(Role.OPERATOR)
         action = "rule.paused" if paused else "rule.resumed"
         try:
-            rule = await self._change(operator, rule_id, precondition, action, paused=paused)
+            rule = await self._change(operator, rule_id, {"paused": paused}, precondition, action, for_seconds)
         except NotFound:
-            if not await self._operations.has_flows(rule_id):
+            if for_seconds is not None or not await self._operations.has_flows(rule_id):
                 raise
             if problem := precondition.problem(rule_id, None):
                 raise PreconditionFailed(problem) from None
@@ -72,8 +87,10 @@ class Drains:
         self,
         operator: Operator,
         rule_id: str,
+        changed: dict[str, Any],
         precondition: Precondition,
         action: str | None = None,
-        **changed: object,
+        for_seconds: int | None = None,
     ) -> Rule:
-        return await self._rules.change(operator, rule_id, lambda old: parse_rule(old | changed), precondition, action)
+        edit = RuleEdit(lambda old: parse_rule(old | changed), frozenset(changed), for_seconds)
+        return await self._rules.change(operator, rule_id, edit, precondition, action)

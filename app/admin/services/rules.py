@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.admin.operators import Operator, Role
@@ -12,13 +12,34 @@ from app.admin.services.rule_set import parse_rule_set
 from app.errors import Conflict, InvalidRule, NotFound, PreconditionFailed
 from app.rules.bulk import BulkWriter, Outcome
 from app.rules.digest import etag_of
+from app.rules.in_force import after_change, for_a_while
 from app.rules.key_headers import KeyHeaders
 from app.rules.listing import RuleListing, RuleQuery
 from app.rules.model import Rule, editable_fields, to_json
 from app.rules.store import MAX_ATTEMPTS, RuleStore, StoredRule, changed_too_often
 
 Fields = dict[str, Any]
-Edit = Callable[[Fields], Rule]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleEdit:
+    """A change of a rule: what makes the new rule of the old one's fields, and the names of the fields that it sets.
+
+    With `for_seconds` the rule has its previous values again after that time.
+    """
+
+    edit: Callable[[Fields], Rule]
+    named: frozenset[str]
+    for_seconds: int | None = None
+
+    def applied(self, old: Rule) -> Rule:
+        """Return the rule as it is to be stored. Raises what `edit` raises, and InvalidRule."""
+        new = self.edit(editable_fields(to_json(old)))
+        if self.for_seconds is None:
+            return after_change(old, new, self.named)
+        now = datetime.now(UTC)
+        now = now.replace(microsecond=now.microsecond // 1000 * 1000)  # as MongoDB stores it
+        return for_a_while(old, new, self.named, now + timedelta(seconds=self.for_seconds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +141,33 @@ class Rules:
         rule = self._key_headers.admitted(await self._version(rule_id, version))
         return await self._put(operator, rule, precondition, "rule.restored")
 
-    async def patch(self, operator: Operator, rule_id: str, patch: Fields, precondition: Precondition = ANY) -> Rule:
-        """Change some fields of a rule (JSON merge patch). Raises InvalidRule, InvalidInput, PreconditionFailed."""
+    async def patch(
+        self,
+        operator: Operator,
+        rule_id: str,
+        patch: Fields,
+        precondition: Precondition = ANY,
+        for_seconds: int | None = None,
+    ) -> Rule:
+        """Change some fields of a rule (JSON merge patch), with `for_seconds` for a while only.
+
+        Raises InvalidRule, InvalidInput, PreconditionFailed.
+        """
         operator.require(Role.ADMIN)
         changed = {**editable_fields(patch), "rule_id": _same_id(patch, rule_id)}
-        return await self.change(
-            operator, rule_id, lambda old: self._key_headers.admit(merge_patch(old, changed)), precondition
+        change = RuleEdit(
+            lambda old: self._key_headers.admit(merge_patch(old, changed)),
+            frozenset(changed) - {"rule_id"},
+            for_seconds,
         )
+        return await self.change(operator, rule_id, change, precondition)
 
     async def change(
-        self, operator: Operator, rule_id: str, edit: Edit, precondition: Precondition, action: str | None = None
+        self, operator: Operator, rule_id: str, change: RuleEdit, precondition: Precondition, action: str | None = None
     ) -> Rule:
-        """Replace a rule with what `edit` makes of its fields, and only the content that `edit` was given.
+        """Replace a rule with what an edit makes of it, and only the content that the edit was given.
 
-        `action` names the change in the audit. Raises what `edit` raises, PreconditionFailed, and Conflict if others
+        `action` names the change in the audit. Raises what the edit raises, PreconditionFailed, and Conflict if others
         keep writing the same rule.
         """
         operator.require(Role.OPERATOR)
@@ -141,8 +175,7 @@ class Rules:
             stored = await self._store.find(rule_id)
             old = _rule_of(stored)
             await self.require(precondition, stored)
-            rule = edit(editable_fields(to_json(old)))
-            written = await self._store.replace(stored, rule, operator.actor, action)
+            written = await self._store.replace(stored, change.applied(old), operator.actor, action)
             if written is not None:
                 return written
         raise changed_too_often(rule_id)
@@ -187,7 +220,8 @@ class Rules:
         for _ in range(MAX_ATTEMPTS):
             stored = await self._store.find(rule.rule_id)
             await self.require(precondition, stored)
-            written = await self._store.replace(stored, rule, operator.actor, action)
+            old = stored.document.rule if stored.document else None
+            written = await self._store.replace(stored, after_change(old, rule), operator.actor, action)
             if written is not None:
                 return written, stored.document is None
         raise changed_too_often(rule.rule_id)

@@ -1,0 +1,112 @@
+"""Rules with schedules: what is published is what is in force, and it changes when a window begins and ends."""
+
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from redis.asyncio import Redis
+
+from app.clients import MongoDatabase, mongo_client
+from app.rules.in_force import describe
+from app.rules.store import RuleStore
+from app.settings import Settings
+from tests.support.rules import RULE
+from tests.support.sync_steps import caller, following, syncing, until
+
+
+def soon(begins_s: float, ends_s: float, limit: int = 7, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+    """A window that begins and ends so many seconds from now."""
+    begin, end = (datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (begins_s, ends_s))
+    window = {"from": f"{begin:%H:%M:%S}", "to": f"{end:%H:%M:%S}", "limit": {"limit": limit, "window_seconds": 60}}
+    return window | fields
+
+
+def document(*windows: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in RULE.items() if name != "rule_id"} | {"_id": "r", "schedule": [*windows]}
+
+
+async def revision_of(rules: Any) -> int:  # noqa: ANN401 - a RuleCache
+    (match,) = await rules.applicable(caller(), "GET", ("/",))
+    return int(match.rule.revision)
+
+
+async def test_a_window_that_begins_in_two_seconds_is_in_force_then_and_until_it_ends(
+    settings: Settings, cache: Redis
+) -> None:
+    client = mongo_client(settings.mongodb_url)
+    database = client[settings.mongodb_database]
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(syncing(database, cache, settings))
+        rules = await stack.enter_async_context(following(settings))
+        begins = datetime.now(UTC) + timedelta(seconds=2)
+        await database["rules"].insert_one(document(soon(2, 5)))
+        await until(rules, caller(), {"r": 5})
+        before = await revision_of(rules)
+        await until(rules, caller(), {"r": 7})
+        assert datetime.now(UTC) >= begins.replace(microsecond=0)
+        during = await revision_of(rules)
+        (match,) = await rules.applicable(caller(), "GET", ("/",))
+        found = describe(match.rule.rule, datetime.now(UTC))
+        assert (found.source, found.rule.limit) == ("schedule", 7)
+        assert found.until == begins.replace(microsecond=0) + timedelta(seconds=3)
+        await until(rules, caller(), {"r": 5})
+        assert before < during < await revision_of(rules), "counters convert what is owed when the rate changes"
+        assert await database["rules_history"].count_documents({}) == 1, "a window is no new version"
+    client.close()
+
+
+async def test_what_is_in_force_is_published_after_everything_was_lost(settings: Settings, cache: Redis) -> None:
+    client = mongo_client(settings.mongodb_url)
+    database = client[settings.mongodb_database]
+    await database["rules"].insert_one(document(soon(-60, 3600)))
+    async with following(settings) as rules, syncing(database, cache, settings):
+        await until(rules, caller(), {"r": 7})
+        await cache.flushall()
+        await until(rules, caller(), {"r": 7})
+        await database["rules"].update_one({"_id": "r"}, {"$set": {"schedule.0.limit.limit": 8}})
+        await until(rules, caller(), {"r": 8})
+        await database["rules"].update_one({"_id": "r"}, {"$unset": {"schedule": 1}})
+        await until(rules, caller(), {"r": 5})
+    client.close()
+
+
+async def test_a_window_begins_while_no_sync_runs_and_is_in_force_once_one_does(
+    settings: Settings, cache: Redis
+) -> None:
+    """MongoDB's cluster time stands still meanwhile, because nothing is written."""
+    client = mongo_client(settings.mongodb_url)
+    database = client[settings.mongodb_database]
+    async with following(settings) as rules:
+        async with syncing(database, cache, settings):
+            await database["rules"].insert_one(document(soon(2, 3600)))
+            await until(rules, caller(), {"r": 5})
+        async with syncing(database, cache, settings):
+            await until(rules, caller(), {"r": 7})
+    client.close()
+
+
+async def test_the_last_good_version_follows_its_schedule_while_the_document_is_invalid(
+    settings: Settings, cache: Redis
+) -> None:
+    client = mongo_client(settings.mongodb_url)
+    database = client[settings.mongodb_database]
+    async with syncing(database, cache, settings), following(settings) as rules:
+        await database["rules"].insert_one(document(soon(3, 3600)))
+        await until(rules, caller(), {"r": 5})
+        await database["rules"].update_one({"_id": "r"}, {"$set": {"cost": 50}}, bypass_document_validation=True)
+        await until(rules, caller(), {"r": 7})
+    client.close()
+
+
+async def test_mongodb_takes_schedules_and_temporary_values_and_refuses_wrong_ones(settings: Settings) -> None:
+    client = mongo_client(settings.mongodb_url)
+    database: MongoDatabase = client[settings.mongodb_database]
+    await RuleStore(database).setup()
+    rules = database["rules"]
+    night = {"days": ["fri"], "from": "22:00", "to": "06:00", "timezone": "Europe/Berlin"}
+    change = {"until": datetime(2026, 1, 1, tzinfo=UTC), "previous": {"drain": None}}
+    await rules.insert_one(document(night | {"drain": {"limit": 1, "window_seconds": 1}}) | {"temporary": [change]})
+    stored = await RuleStore(database).get("r")
+    assert (stored.schedule or [])[0].from_ == "22:00"
+    client.close()
