@@ -25,6 +25,8 @@ from app.rules.limits import Drain, RuleLimit, VariableCost
 from app.rules.match_conditions import MatchConditions
 from app.rules.model import Rule
 from app.rules.queue_options import QueueOptions
+from app.rules.schedule import ScheduledLimit, ScheduledWindow
+from app.rules.temporary import TemporaryChange
 from app.settings import Settings
 from app.upstream.breaker_metrics import BreakerMetrics
 from consumers.kafka.metrics import IntakeMetrics
@@ -42,6 +44,8 @@ PROCESSES: dict[str, Callable[[CollectorRegistry], object]] = {
 }
 EVERYWHERE = {"--data-dir", *(f"--{name.replace('_', '-')}" for name in CONNECTION_OPTIONS)}
 """Options that the reference describes once."""
+LISTS = {"limits", "schedule", "temporary"}
+"""The fields that are lists of objects."""
 
 BYTES = {1 << 20: "MiB", 1 << 10: "KiB"}
 SETTINGS_TEXT = """\
@@ -154,16 +158,18 @@ def _rule_fields() -> Iterator[str]:
     yield "## The rule"
     yield _fields_table(schema, Rule)
     objects = {
-        "limits": RuleLimit, "cost": VariableCost, "match": MatchConditions, "drain": Drain, "queue": QueueOptions
+        "limits": RuleLimit, "cost": VariableCost, "match": MatchConditions, "drain": Drain, "queue": QueueOptions,
+        "schedule": ScheduledWindow, "schedule.limit": ScheduledLimit, "temporary": TemporaryChange,
     }  # fmt: skip
     for name, model in objects.items():
-        yield f"## `{name}`" if name != "limits" else f"## `{name}`, each"
+        yield f"## `{name}`, each" if name in LISTS else f"## `{name}`"
         yield _fields_table(definitions[model.__name__], model)
 
 
 def _fields_table(schema: dict[str, Any], model: type[Any]) -> str:
+    by_alias = {field.alias or name: field for name, field in model.model_fields.items()}
     rows = [
-        (f"`{name}`", field["description"], _kind(field), _field_default(field, model.model_fields[name]))
+        (f"`{name}`", field["description"], _kind(field), _field_default(field, by_alias[name]))
         for name, field in schema["properties"].items()
     ]
     return _table("field", "meaning", "type", "default", rows=rows)
@@ -186,7 +192,7 @@ def _kind(field: dict[str, Any]) -> str:
     if "enum" in field:
         return " or ".join(f"`{choice}`" for choice in field["enum"])
     if field["type"] == "array":
-        return "list of strings"
+        return "list of objects" if "$ref" in field["items"] else "list of strings"
     if field.get("format") == "date-time":
         return "time"
     bounds = _range(field.get("minimum"), field.get("exclusiveMinimum"), field.get("maximum"))

@@ -1,50 +1,68 @@
 """`penstock drain`: sets, pauses and purges the draining of a rule's flows."""
 
+import json
 import sys
 from typing import Annotated
 
 import typer
 
 from app.commands.admin_client import AdminClient
-from app.commands.options import DEFAULT_DATA_DIR, DataDir, RuleIdArgument
+from app.commands.durations import parse_duration
+from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, RuleIdArgument
 from app.rules.rate import parse_rate
 
 app = typer.Typer(no_args_is_help=True, help="Manage how fast rules drain their backlogs.")
 
 
+For = Annotated[
+    str | None,
+    typer.Option("--for", metavar="DURATION", help="How long, such as 90s, 10m or 2h; then it is as it was before."),
+]
+
+
 @app.command("set")
-def set_rate(rule_id: RuleIdArgument, rate: str, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def set_rate(
+    rule_id: RuleIdArgument,
+    rate: str,
+    duration: For = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
     """Give a rule a drain rate of its own, such as 50/s, 100/m, 20/h or 5/30s."""
     limit, window_s = parse_rate(rate)
-    AdminClient(data_dir).call("PUT", "rules", rule_id, "drain", body={"limit": limit, "window_seconds": window_s})
-    print(f"{rule_id}: drains at {rate}")
+    body = {"limit": limit, "window_seconds": window_s}
+    rule = AdminClient(data_dir).call("PUT", "rules", rule_id, "drain", body=body, query=_for_seconds(duration))
+    _print(rule, f"{rule_id}: drains at {rate}{_for(duration)}", as_json)
 
 
 @app.command()
-def unset(rule_id: RuleIdArgument, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def unset(rule_id: RuleIdArgument, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Remove a rule's drain rate, so that it drains from its own budget."""
-    AdminClient(data_dir).call("DELETE", "rules", rule_id, "drain")
-    print(f"{rule_id}: drains from its own budget")
+    rule = AdminClient(data_dir).call("DELETE", "rules", rule_id, "drain")
+    _print(rule, f"{rule_id}: drains from its own budget", as_json)
 
 
 @app.command()
-def pause(rule_id: RuleIdArgument, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def pause(
+    rule_id: RuleIdArgument, duration: For = None, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR
+) -> None:
     """Pause a rule: its flows accept jobs and do not drain. Also what still waits of a rule that is gone."""
-    AdminClient(data_dir).call("POST", "rules", rule_id, "drain", "pause")
-    print(f"{rule_id}: paused")
+    rule = AdminClient(data_dir).call("POST", "rules", rule_id, "drain", "pause", query=_for_seconds(duration))
+    _print(rule, f"{rule_id}: paused{_for(duration)}", as_json)
 
 
 @app.command()
-def resume(rule_id: RuleIdArgument, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def resume(rule_id: RuleIdArgument, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Resume a paused rule; also what still waits of a rule that was deleted or disabled while it was paused."""
-    AdminClient(data_dir).call("POST", "rules", rule_id, "drain", "resume")
-    print(f"{rule_id}: resumed")
+    rule = AdminClient(data_dir).call("POST", "rules", rule_id, "drain", "resume")
+    _print(rule, f"{rule_id}: resumed", as_json)
 
 
 @app.command()
 def purge(
     rule_id: RuleIdArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Cancel all jobs of a rule that wait to be sent. Jobs that are being sent are not affected."""
@@ -56,4 +74,17 @@ def purge(
         query = {"after": following} if following else None
         answer = client.call("POST", "rules", rule_id, "drain", "purge", query=query)
         canceled, following = canceled + answer["canceled"], answer["next"]
-    print(f"{rule_id}: {canceled} jobs canceled")
+    _print({"canceled": canceled}, f"{rule_id}: {canceled} jobs canceled", as_json)
+
+
+def _for_seconds(duration: str | None) -> dict[str, str | int] | None:
+    return None if duration is None else {"for_seconds": int(parse_duration(duration).total_seconds())}
+
+
+def _for(duration: str | None) -> str:
+    return "" if duration is None else f" for {duration}"
+
+
+def _print(answer: object, text: str, as_json: bool) -> None:
+    """Print the answer as JSON, or a text. The answer is null where only the flows of a rule are left."""
+    print(json.dumps(answer, indent=2) if as_json else text)

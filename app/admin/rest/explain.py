@@ -1,6 +1,7 @@
 """`/v1/explain`: explains what would be decided about a request. It spends nothing."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
@@ -16,6 +17,7 @@ from app.identity.addresses import counted_as, parse_address
 from app.identity.caller import Caller
 from app.rules.cost import with_stated_costs
 from app.rules.field_types import Token
+from app.rules.in_force import Source, describe
 from app.rules.match import Match
 from app.rules.model import Action
 from app.web.openapi import json_request, problems
@@ -45,7 +47,8 @@ class ExplainedRule(BaseModel):
     """A limit of a rule that applies, the descriptor that it counts, and what is left of it.
 
     `policy` is what clients call the limit. `refuses` says whether it refuses the request now. A rule that blocks or
-    allows has no limit.
+    allows has no limit. `source` says where the limit and the drain rate of a rule with a schedule or a temporary value
+    come from, and `until` when they change by themselves.
     """
 
     rule_id: str
@@ -65,6 +68,8 @@ class ExplainedRule(BaseModel):
     in_flight: int | None = None
     wait_seconds: float | None = None
     backlog: bool | None = None
+    source: Source = "rule"
+    until: datetime | None = None
 
 
 class Explanation(BaseModel):
@@ -107,7 +112,7 @@ def _counted(text: str) -> str:
 def _rows(match: Match, results: Sequence[RuleResult]) -> list[dict[str, Any]]:
     """One for each limit of the rule, and one if it has none."""
     rule = match.rule
-    fields = {
+    fields: dict[str, Any] = {
         "rule_id": rule.rule_id,
         "policy": rule.rule_id,
         "descriptor": match.descriptor,
@@ -115,6 +120,9 @@ def _rows(match: Match, results: Sequence[RuleResult]) -> list[dict[str, Any]]:
         "shadow": rule.shadow,
         "refuses": rule.blocks,
     }
+    if rule.rule.schedule or rule.rule.temporary:
+        found = describe(rule.rule, datetime.now(UTC))
+        fields |= {"source": found.source, "until": found.until}
     return [fields | quota_fields(one) | {"refuses": one.refuses} for one in results_of(match, results)] or [fields]
 
 

@@ -22,6 +22,8 @@ from app.admin.rest.schemas import (
     Restored,
     RuleHistory,
     RuleList,
+    ShownRule,
+    in_force_fields,
     rule_responses,
     without_id,
 )
@@ -119,10 +121,15 @@ async def create_rule(operator: AsAdmin, request: Request, parts: AdminPartsOf, 
     return rule_response(rule, 201, {"Location": f"{request.url.path}/{rule.rule_id}"})
 
 
-@router.get("/{rule_id}", response_model=Rule, responses=rule_responses(404, 409))
+@router.get("/{rule_id}", response_model=ShownRule, responses=rule_responses(404, 409))
 async def get_rule(rule_id: RuleId, operator: AsViewer, parts: AdminPartsOf) -> Response:
-    """Read a rule. The answer is 409 if its document in MongoDB is not a valid rule."""
-    return rule_response(await parts.rules.get(operator, rule_id))
+    """Read a rule. The answer is 409 if its document in MongoDB is not a valid rule.
+
+    `in_force` says what a rule with a schedule or a temporary value has now, and until when.
+    """
+    rule = await parts.rules.get(operator, rule_id)
+    shown = to_json(rule) | ({"in_force": in_force_fields(rule)} if rule.schedule or rule.temporary else {})
+    return _json(shown, 200, {"ETag": etag_of(rule)})
 
 
 @router.get("/{rule_id}/history", response_model=RuleHistory, responses=problems(*COMMON_PROBLEMS))

@@ -1,11 +1,13 @@
 """Rules in the OpenAPI document: as they are answered, as they may be sent, and as merge patches."""
 
 from copy import deepcopy
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.rules.bounds import MAX_VERSION
+from app.rules.in_force import Source, describe
 from app.rules.limits import Drain
 from app.rules.model import READ_ONLY_FIELDS, Rule
 from app.web.openapi import Responses, problems, schemas_of
@@ -90,6 +92,35 @@ class RuleHistory(BaseModel):
     """A rule's versions, newest first."""
 
     versions: list[RuleVersion]
+
+
+class RuleInForce(BaseModel):
+    """What is in force of a rule now. `source` says why, and `until` when it changes by itself; null: it does not."""
+
+    source: Source
+    until: datetime | None
+    window: int | None = Field(description="The number of the window of `schedule` that is in force, from 0.")
+    limit: int | None
+    window_seconds: float | None
+    burst: int | None
+    drain: Drain | None
+    paused: bool
+
+
+class ShownRule(Rule):
+    """A rule, and what is in force of it now if it has a schedule or a temporary value."""
+
+    in_force: RuleInForce | None = None
+
+
+def in_force_fields(rule: Rule) -> dict[str, Any]:
+    """Return what is in force of a rule now, as the answer shows it."""
+    found = describe(rule, datetime.now(UTC))
+    shown = RuleInForce(
+        source=found.source, until=found.until, window=found.window,
+        **found.rule.model_dump(include={"limit", "window_seconds", "burst", "drain", "paused"}),
+    )  # fmt: skip
+    return shown.model_dump(mode="json")
 
 
 class Restored(BaseModel):
