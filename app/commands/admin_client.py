@@ -62,18 +62,18 @@ class AdminClient:
         *segments: str,
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str | int] | None = None,
+        if_match: str | None = None,
     ) -> Any:  # noqa: ANN401 - JSON
         """Return the JSON of the answer, or None if it is empty. `segments` are those of the path below `/v1`.
 
-        Raises a PenstockError with the server's message.
+        With `if_match` only what has this ETag is changed. Raises a PenstockError with the server's message.
         """
-        response = self._send(method, _path(segments), body, query)
-        if not response.is_success:
-            raise _error(response)
-        try:
-            return response.json() if response.content else None
-        except ValueError as error:
-            raise Unavailable(f"what answers at {self._url} is not the admin API") from error
+        return self._json(self._send(method, _path(segments), body, query, if_match))
+
+    def read(self, *segments: str) -> tuple[Any, str]:
+        """Return the JSON of a resource and its ETag, which is empty if it has none. Raises as `call` does."""
+        response = self._send("GET", _path(segments), None, None)
+        return self._json(response), response.headers.get("ETag", "")
 
     def call_repeatedly(
         self,
@@ -93,12 +93,25 @@ class AdminClient:
                 again = True
                 time.sleep(RETRY_INTERVAL_S)
 
+    def _json(self, response: "httpx.Response") -> Any:  # noqa: ANN401 - JSON
+        if not response.is_success:
+            raise _error(response)
+        try:
+            return response.json() if response.content else None
+        except ValueError as error:
+            raise Unavailable(f"what answers at {self._url} is not the admin API") from error
+
     def _send(
-        self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, str | int] | None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, str | int] | None,
+        if_match: str | None = None,
     ) -> "httpx.Response":
         import httpx
 
-        headers = {"Authorization": f"Bearer {self._token()}"}
+        headers = {"Authorization": f"Bearer {self._token()}"} | ({} if if_match is None else {"If-Match": if_match})
         try:
             return self._client.request(method, self._url + path, json=body, params=query, headers=headers)
         except (httpx.InvalidURL, UnicodeError) as error:

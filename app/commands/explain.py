@@ -36,6 +36,9 @@ def explain(
     for rule in answer["rules"]:
         table.add_row(*_row(rule))
     print_table(table)
+    for rule in answer["rules"]:
+        if rule["source"] != "rule":
+            print(f"{rule['policy']}: its {rule['source']} value is in force until {rule['until'] or 'it is changed'}")
     by = f" (by {', '.join(answer['by'])})" if answer["by"] else ""
     print(f"decision: {answer['decision']}{by}")
 

@@ -1,4 +1,4 @@
-"""`penstock rules`: applies, lists, shows, restores and deletes rules."""
+"""`penstock rules`: applies, lists, shows, edits, restores and deletes rules."""
 
 import json
 import re
@@ -12,6 +12,7 @@ import typer
 
 from app.commands.admin_client import AdminClient
 from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, RuleIdArgument
+from app.commands.rule_edit import edit
 from app.commands.rule_pages import Outcome, applied, pages
 from app.commands.rule_preview import preview
 from app.commands.tables import print_table
@@ -33,6 +34,7 @@ def apply(
         bool, typer.Option("--prune", help="Delete the rules that are not in the file, and what is not a valid rule.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Write the rules of a file. All of them are checked before any is written, and what was done with each is shown.
@@ -47,17 +49,25 @@ def apply(
         surplus = _surplus(client, wanted) if prune else []
         plan = list(pages(list(wanted.values()), surplus))
         expected = [applied(client, page, dry_run=True) for page in plan]
-        if dry_run:
-            for outcomes in expected:
-                _print_outcomes(outcomes)
-            return
-        if surplus and sys.stdin.isatty():
-            for name, _ in surplus:
-                print(f"{name}: to be deleted")
-            if not typer.confirm(f"Delete {len(surplus)} rules?"):
-                raise typer.Exit(1)
+        if not dry_run:
+            _confirm_deletions([name for name, _ in surplus])
+        done: list[Outcome] = []
         for page, would_be in zip(plan, expected, strict=True):
-            _print_outcomes(applied(client, page, would_be=would_be))
+            outcomes = would_be if dry_run else applied(client, page, would_be=would_be)
+            done += outcomes
+            if not as_json:
+                _print_outcomes(outcomes)
+    if as_json:
+        print(json.dumps({"outcomes": done}, indent=2))
+
+
+def _confirm_deletions(names: list[str]) -> None:
+    """Ask on a terminal whether these may be deleted."""
+    if names and sys.stdin.isatty():
+        for name in names:
+            print(f"{name}: to be deleted", file=sys.stderr)
+        if not typer.confirm(f"Delete {len(names)} rules?", err=True):
+            raise typer.Exit(1)
 
 
 def _surplus(client: AdminClient, wanted: Iterable[str]) -> list[tuple[str, dict[str, str]]]:
@@ -69,12 +79,12 @@ def _surplus(client: AdminClient, wanted: Iterable[str]) -> list[tuple[str, dict
     return [*(one for one in rules if one[0] not in names), *(one for one in invalid if one[0] not in names)]
 
 
-def _all_rules(client: AdminClient) -> dict[str, list[dict[str, Any]]]:
-    """Return all rules, and all documents that are not valid rules."""
+def _all_rules(client: AdminClient, query: dict[str, str] | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Return the rules that a query finds, by default all, and the documents among them that are not valid rules."""
     found: dict[str, list[dict[str, Any]]] = {"rules": [], "invalid": []}
     after: str | None = ""
     while after is not None:
-        page = client.call("GET", "rules", query={"after": after} if after else None)
+        page = client.call("GET", "rules", query=(query or {}) | ({"after": after} if after else {}))
         for name in found:
             found[name] += page[name]
         after = page["next"]
@@ -93,9 +103,19 @@ def _shown(value: Any) -> str:  # noqa: ANN401 - the value of any field
 
 
 @app.command("list")
-def list_rules(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """List all rules, and the documents that are not valid rules."""
-    found = _all_rules(AdminClient(data_dir))
+def list_rules(
+    search: Annotated[
+        str | None, typer.Option(help="Only rules with this text in the id, the key, the path, or who changed them.")
+    ] = None,
+    sort: Annotated[
+        str, typer.Option(help="By id, priority or updated_at; with - before it the greatest first.")
+    ] = "id",
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """List rules, and the documents that are not valid rules."""
+    query = ({} if search is None else {"search": search}) | ({} if sort == "id" else {"sort": sort})
+    found = _all_rules(AdminClient(data_dir), query)
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -120,12 +140,15 @@ def _invalid(fields: dict[str, Any]) -> str:
 def _row(fields: dict[str, Any]) -> list[str]:
     drain = fields.get("drain")
     states = [name for name in ("paused", "shadow") if fields.get(name)]
+    states += ["scheduled"] if fields.get("schedule") else []
+    if temporary := fields.get("temporary"):
+        states.append(f"temporary until {min(change['until'] for change in temporary)}")
     return [
         fields["rule_id"],
         one_line(_counted(fields["key_type"], fields.get("key_value", "")), 1100),
         *_limit(fields),
         format_rate(drain["limit"], drain["window_seconds"]) if drain else "",
-        " ".join(states) if fields.get("enabled", True) else "disabled",
+        ", ".join(states) if fields.get("enabled", True) else "disabled",
     ]
 
 
@@ -156,6 +179,7 @@ def get(
     version: Annotated[
         int | None, typer.Option("--version", min=1, max=MAX_VERSION, help="A version of the history. Default: now.")
     ] = None,
+    _: AsJson = True,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Show a rule as JSON, as it is or as it was."""
@@ -164,10 +188,16 @@ def get(
 
 
 @app.command()
-def restore(rule_id: RuleIdArgument, version: Version, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def restore(
+    rule_id: RuleIdArgument, version: Version, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR
+) -> None:
     """Write a rule again as it was in a version of its history, also if it has been deleted."""
     written = AdminClient(data_dir).call("POST", "rules", rule_id, "restore", body={"version": version})
-    print(f"{rule_id}: restored to version {version}, as version {written['version']}")
+    text = f"{rule_id}: restored to version {version}, as version {written['version']}"
+    print(json.dumps(written, indent=2) if as_json else text)
+
+
+app.command()(edit)
 
 
 @app.command()
@@ -175,6 +205,7 @@ def delete(
     name: Annotated[
         str, typer.Argument(metavar="RULE_ID", help="The id of a rule, or the name of an invalid document in the list.")
     ],
+    as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Delete a rule, or a document that is not a valid rule."""
@@ -185,7 +216,7 @@ def delete(
         client.call("DELETE", "rules", name)
     else:
         _delete_document(client, name)
-    print(f"{one_line(name)}: deleted")
+    print(json.dumps({"rule_id": name, "outcome": "deleted"}, indent=2) if as_json else f"{one_line(name)}: deleted")
 
 
 def _delete_document(client: AdminClient, name: str) -> None:

@@ -1,6 +1,8 @@
 """The operator's commands, on a running installation."""
 
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ import pytest
 import yaml
 from pymongo import MongoClient
 
-from tests.support.penstock_up import Up, running
+from tests.support.penstock_up import PENSTOCK, Up, running
 from tests.support.waiting import wait_for
 
 USER = {"rule_id": "user", "key_type": "user", "key_value": "*", "limit": 3, "window_seconds": 3600}
@@ -135,6 +137,65 @@ def test_drain_commands(up: Up, tmp_path: Path) -> None:
         with pytest.raises(subprocess.CalledProcessError) as failure:
             up.penstock(*wrong)
         assert len(failure.value.stderr.strip().splitlines()) == 1
+
+
+def test_what_was_set_for_a_while_ends_though_everything_that_set_it_was_killed(up: Up, tmp_path: Path) -> None:
+    up.penstock("rules", "apply", rules_file(tmp_path, USER))
+    assert up.penstock("drain", "set", "user", "5/30s", "--for", "4s") == "user: drains at 5/30s for 4s\n"
+    (admin,) = (process for process in up.runtime()["processes"] if process["role"] == "admin")
+    os.kill(admin["pid"], signal.SIGKILL)
+    set_rule = json.loads(_once_it_answers(up, "rules", "get", "user"))
+    (temporary,) = set_rule.get("temporary") or [{"until": set_rule["updated_at"]}]
+    wait_for(lambda: "drain" not in json.loads(_once_it_answers(up, "rules", "get", "user")), WITHIN_S)
+    (reverted,) = json.loads(up.penstock("audit", "--action", "rule.reverted", "--target", "user", "--json"))["entries"]
+    assert (reverted["actor"], reverted["face"], reverted["after"].get("drain")) == ("penstock", "process", None)
+    assert reverted["at"] >= temporary["until"] or "temporary" not in set_rule
+    up.penstock("drain", "pause", "user", "--for", "10m")
+    assert "paused, temporary until " in rows(up.penstock("rules", "list", "--search", "USE"))["user"][6]
+    assert rows(up.penstock("rules", "list", "--search", "nothing", "--sort", "-priority")) == {}
+    assert json.loads(up.penstock("drain", "resume", "user", "--json")).get("temporary") is None
+
+
+def _once_it_answers(up: Up, *arguments: str) -> str:
+    """The output of a command, which fails while the admin process starts again."""
+    until_s = time.monotonic() + WITHIN_S
+    while True:
+        try:
+            return up.penstock(*arguments)
+        except subprocess.CalledProcessError:
+            assert time.monotonic() < until_s
+            time.sleep(0.1)
+
+
+def test_a_rule_is_edited_but_not_over_what_another_has_changed(
+    up: Up, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up.penstock("rules", "apply", rules_file(tmp_path, USER))
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nsed -i "s/^limit: .*/limit: 8/" "$1"\n')
+    editor.chmod(0o700)
+    monkeypatch.setenv("EDITOR", str(editor))
+    monkeypatch.delenv("VISUAL", raising=False)
+    version = json.loads(up.penstock("rules", "get", "user"))["version"]
+    assert up.penstock("rules", "edit", "user") == f"user: changed, as version {version + 1}\n"
+    assert up.penstock("rules", "edit", "user") == "user: unchanged\n"
+    editor.write_text(
+        f'#!/bin/sh\n{PENSTOCK} drain set user 7/s --data-dir {up.data_dir}\nsed -i "s/^limit: .*/limit: 9/" "$1"\n'
+    )
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        up.penstock("rules", "edit", "user")
+    (line,) = failure.value.stderr.strip().splitlines()
+    assert "has changed" in line
+    kept = Path(line.partition("Your text is in ")[2].rstrip("."))
+    assert "limit: 9" in kept.read_text()
+    kept.unlink()
+    assert "+drain:" in failure.value.stdout
+    found = json.loads(up.penstock("rules", "get", "user", "--json"))
+    assert (found["limit"], found["drain"]["limit"]) == (8, 7)
+    restored = json.loads(up.penstock("rules", "restore", "user", "--version", str(version), "--json"))
+    assert (restored["limit"], "drain" in restored) == (3, False)
+    outcomes = json.loads(up.penstock("rules", "apply", rules_file(tmp_path, USER), "--json"))["outcomes"]
+    assert [(one["rule_id"], one["outcome"]) for one in outcomes] == [("user", "unchanged")]
 
 
 def test_dead_letters_and_purge(up: Up, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from app.cli import app, run_command
 
 RESERVED = [*"!*'();:@&=+$,/?#[]% \"<>\\^`{|}~", "..", ".", "/../", "%2e%2e", "%2F", "\n", "\0", "é", "\ud800"]
 JOB = "0-" + "x" * 22
-RULES = ["get", "delete", "history", "restore"]
+RULES = ["get", "edit", "delete", "history", "restore"]
 DRAINS = ["set", "unset", "pause", "resume", "purge"]
 OPERATION: dict[str, Any] = {
     "id": "0" * 24,
@@ -96,6 +96,7 @@ def environment(admin: FakeAdmin) -> Iterator[None]:
             patch.delenv(name)
         patch.setenv("PENSTOCK_ADMIN_URL", admin.url)
         patch.setenv("PENSTOCK_ADMIN_TOKEN", "token")
+        patch.setenv("VISUAL", "true")
         patch.setattr("sys.stdin", io.StringIO())
         patch.setattr("typer.main.get_command", cache(typer.main.get_command))  # it takes longer than most commands
         yield
@@ -157,7 +158,7 @@ def test_text_that_is_no_id_goes_as_it_is(admin: FakeAdmin) -> None:
 
 
 COMMANDS = [
-    *(["rules", one] for one in ["apply", "list", "get", "delete", "history", "restore", "preview"]),
+    *(["rules", one] for one in ["apply", "list", "get", "edit", "delete", "history", "restore", "preview"]),
     *(["drain", one] for one in DRAINS),
     *(["flows", one] for one in ["list", "get", "purge"]),
     *(["dead-letters", one] for one in ["list", "get", "replay", "delete"]),
