@@ -13,7 +13,8 @@ import pytest
 import yaml
 from pymongo import MongoClient
 
-from tests.support.penstock_up import PENSTOCK, Up, running
+from tests.support.penstock_up import Up, running
+from tests.support.system import PENSTOCK
 from tests.support.waiting import wait_for
 
 USER = {"rule_id": "user", "key_type": "user", "key_value": "*", "limit": 3, "window_seconds": 3600}
