@@ -59,7 +59,8 @@ class FakeAdmin:
                 targets.append(f"{self.command} {self.path}")
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 empty: dict[str, Any] = {"rules": [], "invalid": [], "versions": [], "outcomes": [], "by": []}
-                empty |= {"dead_letters": [], "decision": "forward", "entries": [], "operations": [], "flows": []}
+                empty |= {"dead_letters": [], "decision": "forward", "entries": [], "operations": []}
+                empty |= {"flows": [], "complete": True}
                 empty |= OPERATION
                 empty |= {"flows": [], "complete": True, "summary": "", "notes": []}
                 outcomes = ("forwarded", "rejected", "deferred", "blocked", "untouched")
