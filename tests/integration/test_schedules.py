@@ -1,10 +1,11 @@
 """Rules with schedules: what is published is what is in force, and it changes when a window begins and ends."""
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pymongo.errors import WriteError
 from redis.asyncio import Redis
 
 from app.clients import MongoDatabase, mongo_client
@@ -111,4 +112,33 @@ async def test_mongodb_takes_schedules_and_temporary_values_and_refuses_wrong_on
     await rules.insert_one(document(night | {"drain": {"limit": 1, "window_seconds": 1}}) | {"temporary": [change]})
     stored = await RuleStore(database).get("r")
     assert (stored.schedule or [])[0].from_ == "22:00"
+    await rules.delete_many({})
+    drain = {"drain": {"limit": 1, "window_seconds": 1}}
+    wrong_windows: list[Any] = [
+        5,
+        None,
+        "x",
+        {},
+        night,
+        night | {"drain": 5},
+        night | {"more": 1} | drain,
+        [night | drain],
+    ]
+    wrong_windows += [right | changed for changed in ({"days": []}, {"days": ["x"]}, {"from": 5}, {"to": "x"})]
+    wrong: list[dict[str, Any]] = [{"schedule": [window]} for window in wrong_windows]
+    wrong += [
+        {"schedule": []},
+        {"schedule": 5},
+        {"schedule": [night | drain] * 17},
+        {"temporary": 5},
+        {"temporary": [5]},
+    ]
+    wrong += [{"temporary": [change | changed]} for changed in ({"until": 5}, {"previous": 5}, {"more": 1})]
+    for fields in wrong:
+        with suppress(WriteError):  # or sync finds it invalid
+            await rules.insert_one(document(right) | {"_id": "w"} | fields)
+            _, (invalid,) = await RuleStore(database).all()
+            assert invalid.problem.startswith(tuple(fields)), (fields, invalid.problem)
+            await rules.delete_one({"_id": "w"})
+    assert await rules.count_documents({}) == 0
     client.close()

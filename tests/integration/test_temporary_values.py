@@ -171,6 +171,15 @@ async def test_wrong_times_and_other_fields_are_refused(
     assert (await admin("PATCH", f"/v1/rules/r?{query}", body)).status_code == status
 
 
+async def test_a_rule_that_is_not_in_force_cannot_be_paused_for_a_while(admin: Admin) -> None:
+    """Its flows are told of the pause, and nothing would tell them of the end."""
+    await admin("POST", "/v1/rules", RULE | {"enabled": False})
+    answer = await admin("POST", "/v1/rules/r/drain/pause?for_seconds=60")
+    assert answer.status_code == 409
+    assert "paused" not in await shown(admin)
+    assert (await admin("POST", "/v1/rules/none/drain/pause?for_seconds=60")).status_code == 404
+
+
 async def test_due_values_are_found_by_an_index(admin: Admin) -> None:
     await RuleStore(admin.rules.database).setup()
     await admin.rules.insert_many(

@@ -6,7 +6,7 @@ from app.admin.operators import Operator, Role
 from app.admin.services.audit import Audit
 from app.admin.services.preconditions import ANY, Precondition
 from app.admin.services.rules import RuleEdit, Rules
-from app.errors import NotFound, PreconditionFailed
+from app.errors import Conflict, NotFound, PreconditionFailed
 from app.queue.operations import Operations, PurgedPage
 from app.rules.model import WITHOUT_QUOTA, Rule, parse_rule
 
@@ -68,7 +68,7 @@ class Drains:
                 raise
             await self._audit.record(operator, action=action, target=rule_id)
             return None
-        if not rule.enabled or rule.action in WITHOUT_QUOTA:
+        if not _is_in_force(rule):
             await self._operations.set_paused(rule_id, paused=paused)
         return rule
 
@@ -92,5 +92,17 @@ class Drains:
         action: str | None = None,
         for_seconds: int | None = None,
     ) -> Rule:
-        edit = RuleEdit(lambda old: parse_rule(old | changed), frozenset(changed), for_seconds)
-        return await self._rules.change(operator, rule_id, edit, precondition, action)
+        def edit(old: dict[str, Any]) -> Rule:
+            rule = parse_rule(old | changed)
+            if for_seconds is not None and not _is_in_force(rule):
+                raise Conflict(f"The rule {rule_id!r} is not in force, so it cannot be changed for a while.")
+            return rule
+
+        return await self._rules.change(
+            operator, rule_id, RuleEdit(edit, frozenset(changed), for_seconds), precondition, action
+        )
+
+
+def _is_in_force(rule: Rule) -> bool:
+    """Whether workers read the rule. The flows of one that is not in force are told of a pause by themselves."""
+    return rule.enabled and rule.action not in WITHOUT_QUOTA
