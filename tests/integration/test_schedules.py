@@ -113,7 +113,7 @@ async def test_mongodb_takes_schedules_and_temporary_values_and_refuses_wrong_on
     stored = await RuleStore(database).get("r")
     assert (stored.schedule or [])[0].from_ == "22:00"
     await rules.delete_many({})
-    drain = {"drain": {"limit": 1, "window_seconds": 1}}
+    right = night | {"drain": {"limit": 1, "window_seconds": 1}}
     wrong_windows: list[Any] = [
         5,
         None,
@@ -121,15 +121,16 @@ async def test_mongodb_takes_schedules_and_temporary_values_and_refuses_wrong_on
         {},
         night,
         night | {"drain": 5},
-        night | {"more": 1} | drain,
-        [night | drain],
+        right | {"more": 1},
+        [right],
     ]
-    wrong_windows += [right | changed for changed in ({"days": []}, {"days": ["x"]}, {"from": 5}, {"to": "x"})]
+    wrong_fields: list[dict[str, Any]] = [{"days": []}, {"days": ["x"]}, {"from": 5}, {"to": "x"}]
+    wrong_windows += [right | changed for changed in wrong_fields]
     wrong: list[dict[str, Any]] = [{"schedule": [window]} for window in wrong_windows]
     wrong += [
         {"schedule": []},
         {"schedule": 5},
-        {"schedule": [night | drain] * 17},
+        {"schedule": [right] * 17},
         {"temporary": 5},
         {"temporary": [5]},
     ]

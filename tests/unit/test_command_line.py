@@ -60,7 +60,6 @@ class FakeAdmin:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 empty: dict[str, Any] = {"rules": [], "invalid": [], "versions": [], "outcomes": [], "by": []}
                 empty |= {"dead_letters": [], "decision": "forward", "entries": [], "operations": []}
-                empty |= {"flows": [], "complete": True}
                 empty |= OPERATION
                 empty |= {"flows": [], "complete": True, "summary": "", "notes": []}
                 outcomes = ("forwarded", "rejected", "deferred", "blocked", "untouched")
