@@ -23,7 +23,6 @@ LEAST = {
     "GET /v1/rules/{rule_id}/history": "viewer",
     "GET /v1/rules/{rule_id}/history/{version}": "viewer",
     "POST /v1/rules/{rule_id}/restore": "admin",
-    "POST /v1/rules/{rule_id}/preview": "viewer",
     "PUT /v1/rules/{rule_id}/drain": "operator",
     "DELETE /v1/rules/{rule_id}/drain": "operator",
     "POST /v1/rules/{rule_id}/drain/pause": "operator",
