@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from time import monotonic
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -80,27 +81,29 @@ class Delivery:
         """Wait for the answer and store the outcome. Calls `sent` when the request is written, or at the end."""
         lease = (job.lease, job.id)
         self._in_flight[lease] = job
+        begun_s = monotonic()
         try:
             outcome = await self._outcome(job, begun, sent)
             self._attempts[type(outcome)] += 1
-            if not await self._stored(job, outcome):
+            if not await self._stored(job, outcome, _took_ms(begun_s)):
                 self._lost_leases.inc()
             elif isinstance(outcome, Exhausted | FlowHeld):
                 _log_trouble(job, outcome)
         except QueueUnavailable as error:  # the job is reclaimed when its lease ends
             log.error("outcome_not_stored", job=job.id, error=str(error))
         except asyncio.CancelledError:
-            await self._store_interrupted(job)
+            await self._store_interrupted(job, _took_ms(begun_s))
             raise
         finally:
             if sent is not None:
                 sent()
             del self._in_flight[lease]
 
-    async def _store_interrupted(self, job: LeasedJob) -> None:
+    async def _store_interrupted(self, job: LeasedJob, took_ms: int) -> None:
         """Store that the worker stopped before the answer came; the attempt is used, as the request may have worked."""
         try:
-            await self._flows.retry(job, 0, "worker_stopped", "The worker was stopped.", give_back=False)
+            message = "The worker was stopped."
+            await self._flows.retry(job, 0, "worker_stopped", message, give_back=False, took_ms=took_ms)
         except QueueUnavailable as error:
             log.error("outcome_not_stored", job=job.id, error=str(error))
 
@@ -152,18 +155,20 @@ class Delivery:
             body = b"".join(chunks) if size <= self._max_response_bytes else None
             return StoredResponse(answer.status, headers, body)
 
-    def _store(self, job: LeasedJob, outcome: Outcome) -> Awaitable[bool]:
+    def _store(self, job: LeasedJob, outcome: Outcome, took_ms: int) -> Awaitable[bool]:
         """Store an outcome, even if the caller is cancelled meanwhile. The result is False if the lease was lost."""
         match outcome:
             case Succeeded(response):
-                return self._settling.settle(Settlement(job, JobStatus.SUCCEEDED, response=response))
+                return self._settling.settle(Settlement(job, JobStatus.SUCCEEDED, response=response, took_ms=took_ms))
             case Exhausted(code, message, response):
-                return self._settling.settle(Settlement(job, JobStatus.FAILED, code, message, response))
-            case Retry(delay_s, code, message):
-                return asyncio.shield(self._flows.retry(job, delay_s, code, message, give_back=False))
-            case FlowHeld(retry_after_s, code, message):
+                return self._settling.settle(Settlement(job, JobStatus.FAILED, code, message, response, took_ms))
+            case Retry(delay_s, code, message, answer):
+                return asyncio.shield(
+                    self._flows.retry(job, delay_s, code, message, give_back=False, took_ms=took_ms, answer=answer)
+                )
+            case FlowHeld(retry_after_s, code, message, answer):
                 delays_s = (self._backoff.base_s, self._backoff.max_s, retry_after_s)
-                return asyncio.shield(self._flows.hold(job, *delays_s, code, message))
+                return asyncio.shield(self._flows.hold(job, *delays_s, code, message, took_ms=took_ms, answer=answer))
             case Released():
                 return asyncio.shield(self._release(job))
 
@@ -171,10 +176,10 @@ class Delivery:
         await self._flows.release([job])
         return True
 
-    async def _stored(self, job: LeasedJob, outcome: Outcome) -> bool:
+    async def _stored(self, job: LeasedJob, outcome: Outcome, took_ms: int) -> bool:
         """Store an outcome, retrying for as long as the lease lasts: a lost outcome would cause a duplicate."""
         with suppress(QueueUnavailable):
-            return await self._store(job, outcome)
+            return await self._store(job, outcome, took_ms)
         async for store_attempt in AsyncRetrying(
             retry=retry_if_exception_type(QueueUnavailable),
             wait=wait_random_exponential(multiplier=0.1, max=1),
@@ -182,8 +187,12 @@ class Delivery:
             reraise=True,
         ):
             with store_attempt:
-                return await self._store(job, outcome)
+                return await self._store(job, outcome, took_ms)
         raise AssertionError("unreachable: tenacity returns or raises")
+
+
+def _took_ms(begun_s: float) -> int:
+    return int((monotonic() - begun_s) * 1000)
 
 
 def _log_trouble(job: LeasedJob, outcome: Exhausted | FlowHeld) -> None:

@@ -24,6 +24,8 @@ class Retry:
     delay_s: float
     code: str
     message: str
+    answer: int | None = None
+    """The app server's status, if it answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class FlowHeld:
     retry_after_s: float
     code: str
     message: str
+    answer: int | None = None
+    """The app server's status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +82,14 @@ def outcome_of(
     if isinstance(result, StoredResponse):
         if result.status in BUSY_STATUSES:
             message = f"The app server answered {result.status}."
-            return FlowHeld(retry_after_s(result.headers), "upstream_unavailable", message)
+            return FlowHeld(retry_after_s(result.headers), "upstream_unavailable", message, result.status)
         if result.status < 500:
             return Succeeded(result)
     code, message = _failure(result)
+    response = result if isinstance(result, StoredResponse) else None
     if attempt < max_attempts:
-        return Retry(backoff.delay_s(attempt, jitter), code, message)
-    return Exhausted("attempts_exhausted", message, result if isinstance(result, StoredResponse) else None)
+        return Retry(backoff.delay_s(attempt, jitter), code, message, None if response is None else response.status)
+    return Exhausted("attempts_exhausted", message, response)
 
 
 def _failure(result: StoredResponse | UpstreamError) -> tuple[str, str]:

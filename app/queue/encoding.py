@@ -142,9 +142,10 @@ def _read_heads(reader: Iterator[Any], flows: int) -> tuple[FlowHead, ...]:
 def settle_arguments(settlement: Settlement) -> list[Argument]:
     """One job's arguments of settle.lua."""
     job, response = settlement.job, settlement.response
-    answer: tuple[Argument, ...] = ("", "0", b"")
+    took = "-" if settlement.took_ms is None else settlement.took_ms
+    answer: tuple[Argument, ...] = ("", f"0 {took}", b"")
     if response is not None:
-        answer = (response.status, int(response.body is not None), encode_response(response))
+        answer = (response.status, f"{int(response.body is not None)} {took}", encode_response(response))
     return [job.id, job.lease, settlement.status.value, settlement.code, settlement.message, *answer]
 
 

@@ -56,6 +56,11 @@ def own_rule_id(flow: str) -> str:
     return flow.partition("|")[0]
 
 
+def names_descriptor(flow: str, descriptor: str) -> bool:
+    """Whether any rule that a flow's jobs are charged for counts this descriptor, or it is the caller's."""
+    return flow.partition(">")[2] == descriptor or any(rule.descriptor == descriptor for rule in charged_rules(flow))
+
+
 def shared_with(flow: str) -> str:
     """The caller of a flow whose own counter is shared with other callers; empty if it is the caller's own."""
     caller = flow.partition(">")[2]

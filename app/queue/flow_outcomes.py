@@ -35,21 +35,45 @@ class FlowOutcomes:
         answer = await self._call("settle", partition_of_job(settlements[0].job.id), arguments)
         return [stored == 1 for stored in answer]
 
-    async def retry(self, job: LeasedJob, delay_s: float, code: str, message: str, *, give_back: bool) -> bool:
-        """Let a job back off; `give_back`: this attempt does not count. False if the lease is lost."""
+    async def retry(
+        self,
+        job: LeasedJob,
+        delay_s: float,
+        code: str,
+        message: str,
+        *,
+        give_back: bool,
+        took_ms: int | None = None,
+        answer: int | None = None,
+    ) -> bool:
+        """Let a job back off; `give_back`: this attempt does not count. False if the lease is lost.
+
+        `took_ms`: how long the request took, `answer`: the app server's status, for the job's timeline.
+        """
         arguments: list[Argument] = [job.id, job.lease, int(delay_s * 1e6), int(give_back), code, message]
+        arguments += _attempt_arguments(took_ms, answer)
         return bool(await self._call("retry", partition_of_job(job.id), arguments))
 
     async def hold(
-        self, job: LeasedJob, base_delay_s: float, max_delay_s: float, retry_after_s: float, code: str, message: str
+        self,
+        job: LeasedJob,
+        base_delay_s: float,
+        max_delay_s: float,
+        retry_after_s: float,
+        code: str,
+        message: str,
+        *,
+        took_ms: int | None = None,
+        answer: int | None = None,
     ) -> bool:
         """Return a job to its place and hold its flow: its app server takes no more for now.
 
         The first hold lasts for `base_delay_s`, each one in a row twice as long, up to `max_delay_s`; never shorter
-        than `retry_after_s`, never beyond the time that the job may wait. False if the lease is lost.
+        than `retry_after_s`, never beyond the time that the job may wait. False if the lease is lost. `took_ms` and
+        `answer` are as for `retry`.
         """
         delays = [int(delay_s * 1e6) for delay_s in (base_delay_s, max_delay_s, retry_after_s)]
-        arguments: list[Argument] = [job.id, job.lease, *delays, code, message]
+        arguments: list[Argument] = [job.id, job.lease, *delays, code, message, *_attempt_arguments(took_ms, answer)]
         return bool(await self._call("hold", partition_of_job(job.id), arguments))
 
     async def extend(self, jobs: Sequence[LeasedJob], consumer: str) -> None:
@@ -61,3 +85,7 @@ class FlowOutcomes:
 
     async def _call(self, name: str, partition: int, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
         return await self._scripts.call(name, [keys.prefix(partition)], arguments)
+
+
+def _attempt_arguments(took_ms: int | None, answer: int | None) -> tuple[Argument, Argument]:
+    return "" if took_ms is None else took_ms, "" if answer is None else answer

@@ -33,6 +33,36 @@ def record(partition: int, job_id: str) -> str:
     return f"{prefix(partition)}job:{job_id}"
 
 
+def waiting_in(partition: int, flow: str) -> str:
+    """The jobs that wait in a flow, a sorted set by their numbers."""
+    return f"{prefix(partition)}flow:{flow}:jobs"
+
+
+def spilled_in(partition: int, flow: str) -> str:
+    """The jobs of a flow whose requests stay on Kafka, a sorted set by their numbers."""
+    return f"{prefix(partition)}flow:{flow}:spilled"
+
+
+def awaiting_in(partition: int, flow: str) -> str:
+    """The jobs of a flow whose messages were not read from Kafka yet, a sorted set by their numbers."""
+    return f"{prefix(partition)}flow:{flow}:awaiting"
+
+
+def flows_with_waiting_jobs(partition: int) -> str:
+    """All flows in which a job waits, a sorted set by the time at which one may have waited too long."""
+    return prefix(partition) + "expiry"
+
+
+def flows_on_kafka(partition: int) -> tuple[str, str]:
+    """Two sorted sets of the flows that have jobs whose requests are not here: on Kafka, or not read from it yet."""
+    return prefix(partition) + "spilled", prefix(partition) + "unread"
+
+
+def flows_of_rule(partition: int, rule_id: str) -> str:
+    """The flows that are charged for a rule, a set."""
+    return f"{rule(partition, rule_id)}:flows"
+
+
 def rule(partition: int, rule_id: str) -> str:
     """A rule as its flows know it, a hash."""
     return f"{prefix(partition)}rule:{rule_id}"

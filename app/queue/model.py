@@ -217,3 +217,5 @@ class Settlement:
     code: str = ""
     message: str = ""
     response: StoredResponse | None = None
+    took_ms: int | None = None
+    """How long the request took; None where none was sent."""

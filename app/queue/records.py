@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import NamedTuple
 
 from redis.asyncio import Redis
@@ -22,9 +23,21 @@ _CURSOR = re.compile(CURSOR[1:-1])
 JOBS_A_CALL = 26
 """How many jobs one call of page.lua reads: four calls read a page of a hundred, and the job that follows it."""
 
+CANCELED_AT_ONCE = 100
+
 _STATUSES = {status.value: status for status in JobStatus}
 
 _RESPONSE_BYTES = re.compile(rb"\|([0-9]+) ")
+
+
+class CancelResult(IntEnum):
+    """What cancel.lua returns for a job."""
+
+    CANCELED = 1
+    CANCELED_BEFORE = 2
+    NOT_WAITING = 0
+    """It is being sent, or it has ended in another way."""
+    UNKNOWN = -1
 
 
 class _Place(NamedTuple):
@@ -63,10 +76,28 @@ class Records:
 
     async def cancel(self, job_id: str) -> bool:
         """Cancel a job that has not been sent. False if it is being sent, final or not known."""
-        if not self._is_ours(job_id):
-            return False
-        answer = await self._scripts.call("cancel", [keys.prefix(partition_of_job(job_id))], [job_id])
-        return bool(answer == 1)
+        return (await self.cancel_all([job_id]))[job_id] in {CancelResult.CANCELED, CancelResult.CANCELED_BEFORE}
+
+    async def cancel_all(self, job_ids: Sequence[str]) -> dict[str, CancelResult]:
+        """Cancel the jobs of these that have not been sent; what has become of each."""
+        results = dict.fromkeys(job_ids, CancelResult.UNKNOWN)
+        by_partition: dict[int, list[str]] = {}
+        for job_id in filter(self._is_ours, results):
+            by_partition.setdefault(partition_of_job(job_id), []).append(job_id)
+        for partition, ids in by_partition.items():
+            for first in range(0, len(ids), CANCELED_AT_ONCE):
+                some = ids[first : first + CANCELED_AT_ONCE]
+                answers = await self._scripts.call("cancel", [keys.prefix(partition)], some)
+                results.update(zip(some, map(CancelResult, answers), strict=True))
+        return results
+
+    async def views(self, partition: int, job_ids: Sequence[str]) -> list[Job]:
+        """Those of a partition's jobs that are not gone, in this order."""
+        found: list[Job] = []
+        for first in range(0, len(job_ids), JOBS_A_CALL):
+            some = job_ids[first : first + JOBS_A_CALL]
+            found += map(job_of_view, await self._scripts.call("views", [keys.prefix(partition)], some))
+        return found
 
     async def page(self, owner: str, limit: int, cursor: str | None = None) -> JobPage:
         """An owner's jobs, newest first. Raises InvalidInput for what is no cursor.
@@ -102,7 +133,7 @@ class Records:
 async def view(scripts: Scripts, job_id: str) -> Job | None:
     """One job, in one round trip; `job_id` must be a job's id."""
     found: bytes | None = await scripts.call("view", [keys.prefix(partition_of_job(job_id))], [job_id])
-    return None if found is None else _job(found)
+    return None if found is None else job_of_view(found)
 
 
 def stored_response(record: bytes) -> StoredResponse | None:
@@ -123,7 +154,7 @@ def stored_request(record: bytes) -> bytes | None:
 
 def _rows(page: Sequence[bytes]) -> list[tuple[_Place, Job]]:
     """The jobs of what page.lua returns, each with its place."""
-    jobs = [_job(view) for view in page[1::2]]
+    jobs = [job_of_view(view) for view in page[1::2]]
     return [(_Place(int(submitted_us), job.id), job) for submitted_us, job in zip(page[::2], jobs, strict=True)]
 
 
@@ -138,7 +169,7 @@ def _place(cursor: str) -> _Place:
     return _Place(int(submitted_us), job_id)
 
 
-def _job(view: bytes) -> Job:
+def job_of_view(view: bytes) -> Job:
     """A job as _views.lua describes it."""
     (
         job_id, status, flow, owner, submitted, attempts, started, finished, code, message, answer, stored, position,

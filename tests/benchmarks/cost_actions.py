@@ -14,9 +14,13 @@ from app.queue.dead_letter_batches import MAX_BATCH
 from app.queue.dead_letter_filter import LATEST_US, DeadLetterFilter, DeadLetterPlace
 from app.queue.flow_leases import MAX_LEASED_AT_ONCE, MAX_UNITS_AT_ONCE
 from app.queue.flow_views import FLOWS_A_LOOK, FlowPageScan, FlowViews
+from app.queue.job_details import read_details
+from app.queue.job_sources import leased_ids
 from app.queue.kafka.model import SpilledJob
 from app.queue.kafka.staging import Staging
 from app.queue.model import LeasedJob, Settlement, TakenRing, Wait
+from app.queue.outcomes import NEWEST, recent_outcomes
+from app.queue.records import JOBS_A_CALL
 from tests.benchmarks import queue_steps
 from tests.benchmarks.cost_meter import Call, CostMeter
 from tests.benchmarks.population import SMALL_REQUEST, Population
@@ -53,6 +57,32 @@ class Actions:
         await self._measure("look at a job", [partial(records.get, job_id) for job_id in sample(CALLS)])
         await self._measure("list a page", [self._pages] * FEW_CALLS)
         await self._measure("cancel a job", [partial(records.cancel, job_id) for job_id in sample(CALLS + 2)[1:-1]])
+        some = sample(3 * BATCH)[CALLS : CALLS + BATCH]
+        await self._measure(f"cancel {BATCH}", [partial(records.cancel_all, some)])
+
+    async def operators(self) -> None:
+        """Look at jobs and at those that were leased, as operators do."""
+        population = self._population
+        some = population.sample(JOBS_A_CALL)
+        details = [partial(read_details, population.scripts, job_id) for job_id in population.sample(CALLS)]
+        await self._measure("look at a job's attempts", details)
+        await self._measure(f"look at {len(some)}", [partial(population.records.views, 0, some)] * FEW_CALLS)
+        for text, what in (("", "all"), ("nobody", "one caller's")):
+            look = partial(leased_ids, population.scripts, 0, "0", text=text)
+            await self._measure(f"look for {what} among the leased", [look] * FEW_CALLS)
+
+    async def outcomes(self) -> None:
+        """Search the last outcomes, as operators do, and add to them, as workers do."""
+        search = partial(recent_outcomes, self._population.scripts, 0, NEWEST)
+        for text, what in (("", "all"), ("nobody", "one caller's")):
+            look = partial(search, frozenset(JobStatus), text, only_gone=False)
+            await self._measure(f"look for {what} among the outcomes", [look] * FEW_CALLS)
+        gone = partial(search, frozenset(JobStatus), "", only_gone=True)
+        await self._measure("look for outcomes without records", [gone] * FEW_CALLS)
+        failed = partial(search, frozenset({JobStatus.FAILED}), "", only_gone=False)
+        await self._measure("look for failures among the outcomes", [failed] * FEW_CALLS)
+        await self._lease("settle", BATCH, self._succeed)
+        await self._lease("settle", 1, self._succeed)
 
     async def enqueue(self) -> None:
         """Enqueue jobs, as edges do."""

@@ -58,6 +58,7 @@ async def _backing_off(population: Population, actions: Actions, jobs: int) -> N
     await population.begin(queue_steps.user_rule())
     await population.multiply(await population.backing_off(FOREVER_S), jobs)
     _enter(actions, "backing off", jobs)
+    await actions.operators()
     await actions.clients()
     await actions.enqueue()
     await actions.count_waiting(ANOTHER_RULE)
@@ -98,11 +99,21 @@ async def _dead(population: Population, actions: Actions, jobs: int) -> None:
     await actions.expire()
 
 
+async def _ended(population: Population, actions: Actions, jobs: int) -> None:
+    """Jobs have succeeded, and some more wait."""
+    await population.begin(queue_steps.user_rule())
+    await population.ended(jobs)
+    await population.multiply(await population.enqueue(), USED_UP)
+    _enter(actions, "ended", jobs)
+    await actions.outcomes()
+
+
 async def _many_flows(population: Population, actions: Actions, jobs: int) -> None:
     """One job in each of many flows of one rule."""
     await population.begin(queue_steps.user_rule(), jobs)
     await population.multiply(await population.enqueue(), jobs, in_flows=True)
     _enter(actions, "a flow each", jobs)
+    await actions.operators()
     await actions.clients()
     await actions.enqueue()
     await actions.work()
@@ -188,6 +199,7 @@ SITUATIONS: tuple[Callable[[Population, Actions, int], Awaitable[None]], ...] = 
     _returning,
     _in_flight,
     _dead,
+    _ended,
     _many_flows,
     _rings,
     partial(_expired, situation="expired, one flow", in_flows=False),

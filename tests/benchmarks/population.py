@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import count as count_up
 from pathlib import Path
+from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
@@ -31,6 +32,7 @@ from tests.benchmarks.errors import WrongAnswer, require
 
 CONSUMER = "worker"
 COPIED_AT_ONCE = 1000
+OUTCOMES, OUTCOMES_AT_ONCE = "{q0}:outcomes", 100
 
 KAFKA_WINDOW = 200
 """Requests of a flow that are held in the queue Redis: fewer than the smallest population has jobs."""
@@ -164,6 +166,17 @@ class Population:
         job = await self.leased()
         await self.fail([job])
         return job.id
+
+    async def ended(self, jobs: int) -> None:
+        """Bring one more job to its end, and copy its outcome until there are so many, as batches of 100 have them."""
+        await self.flows.settle([Settlement(await self.leased(), JobStatus.SUCCEEDED, response=queue_steps.RESPONSE)])
+        [(_, entry)] = cast("list[Any]", await self.redis.xrevrange(OUTCOMES, count=1))
+        text = b"\n".join([entry[b"jobs"]] * OUTCOMES_AT_ONCE)
+        pipeline = self.redis.pipeline(transaction=False)
+        for _ in range(jobs // OUTCOMES_AT_ONCE):
+            pipeline.xadd(OUTCOMES, {"n": OUTCOMES_AT_ONCE, "jobs": text})
+        await pipeline.execute()
+        await self.redis.set(f"{OUTCOMES}:kept", f"{jobs + 1} {len(text) * (jobs // OUTCOMES_AT_ONCE)}")
 
     async def fail(self, jobs: Sequence[LeasedJob]) -> None:
         """Settle these jobs as failed, so that they become dead letters."""

@@ -46,7 +46,8 @@ async def test_the_last_outcomes_of_a_batch_take_their_flow_along(flows: Flows, 
     assert await flows.settle([Settlement(job, JobStatus.SUCCEEDED, response=OK) for job in leased]) == [True] * 3
     names = [name.decode() if isinstance(name, bytes) else name for name in await queue.keys(keys.prefix(0) + "*")]
     left = {name.removeprefix(keys.prefix(0)) for name in names}
-    assert {name for name in left if not name.startswith("job:")} == {"jobs", "clock", "priorities", "owner:own"}
+    kept = {"jobs", "clock", "priorities", "owner:own", "outcomes", "outcomes:kept"}
+    assert {name for name in left if not name.startswith("job:")} == kept
 
 
 async def test_a_job_that_is_in_a_batch_twice_ends_once(flows: Flows, queue: Redis) -> None:

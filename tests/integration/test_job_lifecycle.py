@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
@@ -292,8 +293,10 @@ async def test_a_job_past_its_time_is_gone(edge: Edge, flows: Flows) -> None:
 
 @pytest.mark.parametrize("end", ["succeeded", "failed", "canceled"])
 async def test_an_ended_job_leaves_nothing(edge: Edge, flows: Flows, queue: Redis, end: str) -> None:
+    """Nothing but its outcome, without contents, for operators to find for an hour."""
     alice = await client(edge, "alice", drain=DRAIN, queue=TTL)
-    structural = set(await queue.keys()) | {b"{q0}:priorities", b"{q0}:clock"}
+    outcomes = {b"{q0}:outcomes", b"{q0}:outcomes:kept"}
+    structural = set(await queue.keys()) | {b"{q0}:priorities", b"{q0}:clock"} | outcomes
     job = (await alice.defer("/x", "Idempotency-Key: k", body=b"x" * 10_000))["id"]
     if end == "canceled":
         assert (await alice.ask("DELETE", f"{JOBS}/{job}")).status == 204
@@ -310,6 +313,9 @@ async def test_an_ended_job_leaves_nothing(edge: Edge, flows: Flows, queue: Redi
     await eventually(forgotten, 30, "all of it is gone")
     assert (await alice.ask("GET", f"{JOBS}/{job}")).status == 404
     assert (await alice.ask("GET", JOBS)).json()["jobs"] == []
+    assert [0 < await queue.ttl(key) <= 3600 for key in outcomes] == [True, True]
+    [(_, entry)] = cast("list[Any]", await queue.xrange("{q0}:outcomes"))
+    assert len(entry[b"jobs"]) < 400
 
 
 async def test_the_list_of_a_busy_owner_stays_in_proportion(flows: Flows, edge: Edge, queue: Redis) -> None:

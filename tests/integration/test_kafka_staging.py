@@ -207,7 +207,8 @@ async def test_spilled_jobs_can_be_canceled_and_purged(
     assert {(await job_of(records, message.job_id)).status for message in messages} == {JobStatus.CANCELED}
     assert await staging.admit(messages[5:]) == AdmitResult(1, 0, 0, 1)
     left = [key async for key in queue.scan_iter("*") if b"job:" not in key and b"owner" not in key]
-    assert set(left) == {b"{q0}:jobs", b"{q0}:priorities", b"{q0}:unread"}, "nothing else is left of the flow"
+    kept = {f"{{q0}}:{name}".encode() for name in ("jobs", "priorities", "unread", "outcomes", "outcomes:kept")}
+    assert set(left) == kept, "nothing else is left of the flow"
 
 
 async def test_a_job_that_is_canceled_while_it_is_fetched_is_not_refilled(

@@ -30,7 +30,7 @@ def test_an_answer_below_500_other_than_429_is_the_result(status: int) -> None:
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 @pytest.mark.parametrize("attempt", [1, 5, 50])
 def test_a_busy_answer_holds_the_flow_and_is_never_the_last_attempt(status: int, attempt: int) -> None:
-    held = FlowHeld(0.0, "upstream_unavailable", f"The app server answered {status}.")
+    held = FlowHeld(0.0, "upstream_unavailable", f"The app server answered {status}.", status)
     assert outcome_of(answer(status), attempt, 5, BACKOFF, 0.5) == held
 
 
@@ -56,7 +56,8 @@ def test_a_held_flow_knows_what_retry_after_asks_for(status: int, value: str, ex
 def test_a_request_that_was_sent_and_failed_uses_an_attempt(result: StoredResponse | UpstreamError, code: str) -> None:
     outcome = outcome_of(result, 4, 5, BACKOFF, 0.5)
     assert isinstance(outcome, Retry)
-    assert outcome.code == code
+    answered = result.status if isinstance(result, StoredResponse) else None
+    assert (outcome.code, outcome.answer) == (code, answered)
     last = outcome_of(result, 5, 5, BACKOFF, 0.5)
     assert isinstance(last, Exhausted)
     assert last.response == (result if isinstance(result, StoredResponse) else None)

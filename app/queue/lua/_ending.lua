@@ -1,6 +1,6 @@
 -- The ends of jobs.
 --
--- USES _names _records _flows _owners
+-- USES _names _records _flows _owners _outcomes
 
 -- Out of where a job waits in its flow.
 local function leave_flow(id, job)
@@ -75,7 +75,7 @@ end
 -- expiry: how long a record lasts to when it expires
 local function new_ending(now)
   return {
-    now = now, now_ms = int(now / 1000), ids = {}, from_stream = {}, from_kafka = {}, bytes = 0, dead = 0, flows = {},
+    now = now, now_ms = int(now / 1000), ids = {}, outcomes = {}, from_stream = {}, from_kafka = {}, bytes = 0, dead = 0, flows = {},
     owners = {}, expiry = {},
   }
 end
@@ -126,8 +126,9 @@ end
 
 -- A job reaches its end: its record is what is kept of it, for as long as its rule said.
 --
--- header: a text in which its header begins at `from`; code, answer: '-' for none; response: '' for none
-local function end_job(ending, id, header, from, attempts, started, status, code, message, answer, stored, response)
+-- header: a text in which its header begins at `from`; code, answer: '-' for none; stored: whether the answer is kept (1 or
+-- 0), and how long the request took ('-' where none was sent); response: '' for none; worker, past: as its state has them
+local function end_job(ending, id, header, from, attempts, started, status, code, message, answer, stored, response, worker, past)
   local kind, deadline, stream_id, bytes, result_ttl, dead_letter_ttl, submitted, costs, idem, owner, flow =
     match(header, HEADER_AT_END, from)
   local now_ms, ttl, place, request = ending.now_ms, result_ttl, '-', ''
@@ -140,15 +141,16 @@ local function end_job(ending, id, header, from, attempts, started, status, code
     expiry = int(now_ms + ttl)
     ending.expiry[ttl] = expiry
   end
-  call('SET', job_key(id), LETTERS[status] .. ' ' .. flow .. ' ' .. owner .. ' ' .. submitted .. ' ' .. started .. ' '
-    .. now_ms .. ' ' .. attempts .. ' ' .. answer .. ' ' .. stored .. ' ' .. costs .. ' ' .. idem .. ' ' .. place .. '|'
-    .. int(#response) .. ' ' .. code .. ' ' .. (message == '' and '' or one_line(message)) .. '\n' .. response .. request,
-    'PXAT', expiry)
+  local line = LETTERS[status] .. ' ' .. flow .. ' ' .. owner .. ' ' .. submitted .. ' ' .. started .. ' '
+    .. now_ms .. ' ' .. attempts .. ' ' .. answer .. ' ' .. stored .. ' ' .. costs .. ' ' .. idem .. ' ' .. worker .. ' '
+    .. past .. ' ' .. place .. '|' .. int(#response) .. ' ' .. code .. ' ' .. (message == '' and '' or one_line(message))
+  call('SET', job_key(id), line .. '\n' .. response .. request, 'PXAT', expiry)
   if idem ~= '-' then
     call('PEXPIRE', P .. 'idem:' .. idem, ttl)
   end
   local ids, streams = ending.ids, ending.from_stream
   ids[#ids + 1] = id
+  ending.outcomes[#ids] = id .. ' ' .. line
   if stream_id ~= '-' then
     streams[#streams + 1] = stream_id
   end
@@ -165,7 +167,8 @@ end
 
 -- The same for a job that was read.
 local function end_read_job(ending, id, job, status, code, message)
-  end_job(ending, id, write_header(job), 1, int(job.attempts), job.started, status, code or '-', message or '', '-', '0', '')
+  end_job(ending, id, write_header(job), 1, int(job.attempts), job.started, status, code or '-', message or '', '-', '0 -', '',
+    '-', job.past)
 end
 
 local function expire_job(ending, id, job)
@@ -197,6 +200,9 @@ local function write_ends(ending)
   if ending.dead > 0 then
     prune_after(P .. 'dead', ending.dead, ending.now)
   end
+  if #ending.outcomes > 0 then
+    add_outcomes(ending.outcomes, ending.now)
+  end
 end
 
 -- A job that nobody was promised is canceled as if it had never been, except that its record says that it must not be sent.
@@ -208,6 +214,7 @@ local function cancel_unsent(id, job, now)
   end
   local ending = new_ending(now)
   end_read_job(ending, id, job, 'canceled')
+  ending.outcomes = {}
   write_ends(ending)
   call('ZREM', P .. 'owner:' .. job.owner, id)
 end

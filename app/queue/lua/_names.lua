@@ -43,6 +43,9 @@
 --   caught_up             hash: a Kafka partition to the time (milliseconds) up to which it has been read
 --   outbox                sorted set: dead letters to be published to Kafka, by the time at which to try
 --   operation:<id>        string: what the last batch of long work did (_batches.lua)
+--   outcomes              stream: an entry for the jobs that one call ended: n, how many, and jobs, for each a line of its id
+--                         and the first line of its record; for an hour at most
+--   outcomes:kept         string: how many jobs the entries of `outcomes` have, and bytes of their lines
 --
 -- The name of a flow says what its jobs are charged for: "<rule id>|<descriptor>;<rule id>|<descriptor>>caller", the
 -- rule that deferred them first, the caller only where no descriptor names it. All times are microseconds of TIME, except

@@ -4,21 +4,28 @@
 --
 -- w for a job that came by an edge alone, k for one that came from Kafka; times in milliseconds; '-' for no stream id (its
 -- request is on Kafka), no idempotency key, no owner, and for costs of one unit each. Once it was leased, `state` holds for
--- it "status lease attempts started retry_at code message", a line feed and its header. Once it is final, `job:<id>` holds
--- one line
+-- it "status lease attempts started retry_at code worker leased past message", a line feed and its header. Once it is final,
+-- `job:<id>` holds one line
 --
---   s|f|c flow owner submitted started finished attempts answer stored costs idem place|response_bytes code message
+--   s|f|c flow owner submitted started finished attempts answer stored took costs idem worker past place|response_bytes
+--   code message
 --
 -- for succeeded, failed and canceled, then the response, then (of a dead letter alone) the request.
 --
+-- worker and leased: which worker has the job and since when; of a final job, which worker sent it last, and how long that
+-- request took (took, milliseconds). past: the attempts before that, the last ones of them, each
+-- "number,worker,started,ended,code,answer" and separated by ';'. '-' for what there is not.
+--
 -- USES _names
 
-local HEADER_BYTES = 8192 -- more than any first line has: descriptors and messages are bounded
+local HEADER_BYTES = 10240 -- more than any first line has: descriptors, messages and past attempts are bounded
 local MESSAGE_BYTES = 300
+local WORKER_BYTES, PAST_ATTEMPTS = 100, 10
 
 local HEADER = '^([wk]) (%d+) (%d+) (%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) ([^\n]+)'
-local STATE = '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) ([^\n]*)\n()'
-local FINAL = '^([sfc]) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S[^|]*)|(%d+) (%S+) ([^\n]*)'
+local STATE = '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) ([^\n]*)\n()'
+local FINAL = '^([sfc]) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S[^|]*)|(%d+) (%S+) '
+  .. '([^\n]*)'
 local KINDS = { s = 'succeeded', f = 'failed', c = 'canceled' }
 local LETTERS = { succeeded = 's', failed = 'f', canceled = 'c' }
 
@@ -48,8 +55,8 @@ local function parse_header(text, from)
     return nil
   end
   return {
-    status = 'queued', lease = '-', attempts = 0, started = '-', retry_at = '-', code = '-', message = '',
-    from_kafka = kind == 'k', flow = flow, owner = owner, submitted = submitted, deadline = tonumber(deadline),
+    status = 'queued', lease = '-', attempts = 0, started = '-', retry_at = '-', code = '-', worker = '-', leased = '-',
+    past = '-', message = '', from_kafka = kind == 'k', flow = flow, owner = owner, submitted = submitted, deadline = tonumber(deadline),
     max_attempts = tonumber(max_attempts), result_ttl = result_ttl, dead_letter_ttl = dead_letter_ttl,
     stream_id = stream_id ~= '-' and stream_id or nil, seq = seq, bytes = tonumber(bytes), costs = costs,
     idem = idem ~= '-' and idem or nil,
@@ -62,12 +69,28 @@ end
 
 local function write_state(job)
   return job.status .. ' ' .. job.lease .. ' ' .. job.attempts .. ' ' .. job.started .. ' ' .. job.retry_at .. ' '
-    .. job.code .. ' ' .. job.message .. '\n' .. write_header(job)
+    .. job.code .. ' ' .. job.worker .. ' ' .. job.leased .. ' ' .. job.past .. ' ' .. job.message .. '\n'
+    .. write_header(job)
 end
 
 -- The state of a job at its first attempt, all but its header.
-local function first_state(lease, now_ms)
-  return 'running ' .. lease .. ' 1 ' .. now_ms .. ' - - \n'
+local function first_state(lease, now_ms, worker)
+  return 'running ' .. lease .. ' 1 ' .. now_ms .. ' - - ' .. worker .. ' ' .. now_ms .. ' - \n'
+end
+
+-- An attempt of a job is over, and no worker has the job any more: it is the last of its past attempts. took: how long the
+-- request took (milliseconds), '' where nobody knows; answer: the app server's status, '' for none
+local function end_attempt(job, now_ms, code, took, answer)
+  local last = match(job.past, '(%d+),[^;]*$')
+  local number = (last or 0) + 1
+  local attempt = concat({
+    int(number), job.worker, took == '' and job.leased or int(now_ms - took), int(now_ms), code, answer == '' and '-' or answer,
+  }, ',')
+  job.past = last and job.past .. ';' .. attempt or attempt
+  if number > PAST_ATTEMPTS then
+    job.past = sub(job.past, find(job.past, ';', 1, true) + 1)
+  end
+  job.lease, job.worker, job.leased = '-', '-', '-'
 end
 
 -- What a lease must know of a job that was never leased: deadline, max_attempts, stream_id.
@@ -75,29 +98,30 @@ local function peek_header(text)
   return match(text, '^%a (%d+) (%d+) (%S+)')
 end
 
--- What the end of a leased job needs of its state: lease, attempts, started, and where its header begins.
+-- What the end of a leased job needs of its state: lease, attempts, started, worker, past, and where its header begins.
 local function peek_state(text)
-  return match(text, '^%S+ (%S+) (%d+) (%S+) [^\n]*\n()')
+  return match(text, '^%S+ (%S+) (%d+) (%S+) %S+ %S+ (%S+) %S+ (%S+) [^\n]*\n()')
 end
 
 local function parse_state(text)
-  local status, lease, attempts, started, retry_at, code, message, header_at = match(text, STATE)
+  local status, lease, attempts, started, retry_at, code, worker, leased, past, message, header_at = match(text, STATE)
   local job = parse_header(text, header_at)
   job.status, job.lease, job.attempts, job.started = status, lease, tonumber(attempts), started
   job.retry_at, job.code, job.message = retry_at, code, message
+  job.worker, job.leased, job.past = worker, leased, past
   return job
 end
 
 local function parse_final(text)
-  local kind, flow, owner, submitted, started, finished, attempts, answer, stored, costs, idem, place, response_bytes,
-    code, message = match(text, FINAL)
+  local kind, flow, owner, submitted, started, finished, attempts, answer, stored, took, costs, idem, worker, past, place,
+    response_bytes, code, message = match(text, FINAL)
   if not kind then
     return nil
   end
   return {
     is_final = true, status = KINDS[kind], flow = flow, owner = owner, submitted = submitted, started = started,
-    finished = finished, attempts = tonumber(attempts), answer = answer, stored = stored, costs = costs,
-    idem = idem ~= '-' and idem or nil, place = place ~= '-' and place or nil,
+    finished = finished, attempts = tonumber(attempts), answer = answer, stored = stored, took = took, costs = costs,
+    worker = worker, past = past, idem = idem ~= '-' and idem or nil, place = place ~= '-' and place or nil,
     response_bytes = tonumber(response_bytes), code = code, message = message,
   }
 end

@@ -5,11 +5,11 @@
 -- USES  _flows
 -- KEYS  1 the partition's prefix
 -- ARGV  1 id   2 lease   3 base_us: the first hold   4 max_us: the longest by itself   5 asked_us: what the app server asks for
---       6 code   7 message
+--       6 code   7 message   8 took_ms of the request   9 the app server's status; '' where there is none
 -- RETURN 1, or 0 if the lease is no longer held
 -- COST  O(log n)
 
-local id, lease, base, max, asked, code, message = unpack(ARGV)
+local id, lease, base, max, asked, code, message, took, answer = unpack(ARGV)
 local now = now_us()
 local job = read_job(id)
 if not job or job.lease ~= lease then
@@ -27,7 +27,8 @@ end
 -- A job that waits for too long ends then; nothing waits past its time for an app server.
 hold_until = math.max(hold_until, math.min(now + hold, job.deadline * 1000))
 
-job.attempts, job.lease, job.code, job.message = job.attempts - 1, '-', code, one_line(message)
+end_attempt(job, now / 1000, code, took, answer)
+job.attempts, job.code, job.message = job.attempts - 1, code, one_line(message)
 job.status = job.attempts == 0 and 'queued' or 'retrying'
 save_state(id, job)
 call('XACK', P .. 'jobs', 'workers', job.stream_id)

@@ -25,7 +25,8 @@ local FEW = 4 -- ZPOPMIN is one command where the others are two, but it tells e
 local now = now_us()
 local now_ms = int(now / 1000)
 local has_rings = call('EXISTS', P .. 'rings') == 1
-local first_attempt = first_state(lease, now_ms)
+local worker = sub(consumer, 1, WORKER_BYTES)
+local first_attempt = first_state(lease, now_ms, worker)
 local states, streams, ending = {}, {}, new_ending(now)
 
 -- The next n members of a FIFO, which leave it.
@@ -88,7 +89,7 @@ local function lease_again(id, text, state, want)
     return false
   end
   job.status, job.lease, job.attempts, job.retry_at = 'running', lease, job.attempts + 1, '-'
-  job.started = job.started ~= '-' and job.started or now_ms
+  job.started, job.worker, job.leased = job.started ~= '-' and job.started or now_ms, worker, now_ms
   push(states, id, write_state(job))
   push(streams, job.stream_id)
   push_job(want, id, job.attempts, job.max_attempts, after_line(text))

@@ -18,11 +18,12 @@ for _, found in ipairs(reply[2]) do
     if not job or job.is_final then
       call('XDEL', P .. 'jobs', stream_id)
     elseif job.status == 'running' then
+      end_attempt(job, now / 1000, 'worker_gone', '', '')
       if job.attempts >= job.max_attempts then
         local message = 'The worker that sent the job went away at the last attempt.'
         end_read_job(dead, id, job, 'failed', 'attempts_exhausted', message)
       else
-        job.status, job.lease = 'retrying', '-'
+        job.status = 'retrying'
         save_state(id, job)
         return_to_flow(id, job, now)
         returned = returned + 1

@@ -21,11 +21,11 @@ for at = 1, #ARGV, 2 do
   local id = ARGV[at]
   local job = read_job(id)
   if job and job.lease == ARGV[at + 1] then
-    job.attempts, job.lease = job.attempts - 1, '-'
-    if job.attempts == 0 then
+    job.attempts, job.lease, job.worker, job.leased = job.attempts - 1, '-', '-', '-'
+    if job.attempts == 0 and job.past == '-' then
       call('HDEL', P .. 'state', id)
     else
-      job.status = 'retrying'
+      job.status = job.attempts == 0 and 'queued' or 'retrying'
       save_state(id, job)
     end
     acknowledged[#acknowledged + 1] = job.stream_id

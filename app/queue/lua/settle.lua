@@ -4,7 +4,8 @@
 -- USES  _ending
 -- KEYS  1 the partition's prefix
 -- ARGV  for each job eight: id, lease, status ('succeeded' or 'failed'), code, message, the app server's status ('' without
---       an answer), 1 if its answer was small enough to keep, response
+--       an answer), 1 or 0: whether its answer was small enough to keep, with a space and how long the request took
+--       (milliseconds, '-' where none was sent), response
 -- RETURN for each job 1, or 0 if the outcome was dropped
 -- COST  O(log n) a job, 100 jobs a call at most
 
@@ -16,13 +17,13 @@ for at = 1, #ARGV, FIELDS do
 end
 local ending, ended = new_ending(now_us()), {}
 local function settle(state, id, lease, status, code, message, answer, stored, response)
-  local held, attempts, started, header_at = peek_state(state)
+  local held, attempts, started, worker, past, header_at = peek_state(state)
   if held ~= lease or ended[id] then
     return 0
   end
   ended[id] = true
   end_job(ending, id, state, header_at, attempts, started, status, code == '' and '-' or code, message,
-    answer == '' and '-' or answer, stored, response)
+    answer == '' and '-' or answer, stored, response, worker, past)
   return 1
 end
 

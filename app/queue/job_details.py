@@ -1,0 +1,116 @@
+"""One job with its attempts, and what its flow waits for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.jobs.model import Job, JobStatus, partition_of_job
+from app.queue import keys
+from app.queue.records import job_of_view
+from app.redis_wire.scripts import Scripts
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to send a job. Times are Unix milliseconds by the clock of the queue Redis.
+
+    `number` counts every attempt, those too that used none of the rule's `max_attempts`. `started_at_ms` is when the
+    request was sent, or of an attempt in flight when its worker got the job. `ended_at_ms` is None while it is in
+    flight. `code` says why it failed, and is None for one that did not.
+    """
+
+    number: int
+    worker: str
+    started_at_ms: int
+    ended_at_ms: int | None
+    code: str | None
+    response_status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingFlow:
+    """The flow of a job that is not final. Times are Unix microseconds by the clock of the queue Redis.
+
+    `open_jobs` and `request_bytes` are of all its jobs that are not final. `held_until_us`: until then the app server
+    takes no more of it, as its answer said, which `hold_code` names. `ring` is the counter for which the flow takes
+    turns with others, `ring_flows` how many they are. `leased_until_us`: a worker has it until then at the latest.
+    `due_us`: when it is worth a look; None while nothing of it waits, or it is paused.
+    """
+
+    open_jobs: int
+    request_bytes: int
+    paused: bool
+    held_until_us: int | None
+    hold_code: str | None
+    ring: str | None
+    ring_flows: int | None
+    leased_until_us: int | None
+    due_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetails:
+    """A job with its latest attempts, the oldest first. `flow` is None once the job is final.
+
+    `now_us`: when it was read, by the clock of the queue Redis.
+    """
+
+    job: Job
+    attempts: Sequence[Attempt]
+    flow: WaitingFlow | None
+    now_us: int
+
+
+async def read_details(scripts: Scripts, job_id: str) -> JobDetails | None:
+    """A job with its attempts, in one round trip; `job_id` must be a job's id. Raises QueueUnavailable."""
+    reply = await scripts.call("details", [keys.prefix(partition_of_job(job_id))], [job_id])
+    if reply is None:
+        return None
+    view, past, worker, leased, took, now_us, *flow = reply
+    job = job_of_view(view)
+    attempts = _past_attempts(past.decode())
+    last = _last_attempt(job, attempts, worker.decode(), leased.decode(), took.decode())
+    return JobDetails(job, [*attempts, *([] if last is None else [last])], _flow(flow) if flow else None, int(now_us))
+
+
+def _past_attempts(text: str) -> list[Attempt]:
+    """The attempts that were followed by a wait, as app/queue/lua/_records.lua writes them."""
+    if text == "-":
+        return []
+    fields = (attempt.split(",") for attempt in text.split(";"))
+    return [
+        Attempt(int(number), worker, int(started), int(ended), _optional(code), _optional_int(answer))
+        for number, worker, started, ended, code, answer in fields
+    ]
+
+
+def _last_attempt(job: Job, past: Sequence[Attempt], worker: str, leased: str, took: str) -> Attempt | None:
+    """The attempt that is in flight, or that brought the outcome; None where neither is."""
+    number = past[-1].number + 1 if past else 1
+    if job.status is JobStatus.RUNNING:
+        return Attempt(number, worker, int(leased), None, None, None)
+    if job.finished_at_ms is None or took == "-":
+        return None
+    started_at_ms = job.finished_at_ms - int(took)
+    return Attempt(number, worker, started_at_ms, job.finished_at_ms, job.error_code, job.response_status)
+
+
+def _flow(fields: Sequence[Any]) -> WaitingFlow:
+    texts = [field.decode() for field in fields]
+    open_jobs, request_bytes, paused, held_until, hold_code, ring, ring_flows, leased_until, due = texts
+    return WaitingFlow(
+        int(open_jobs), int(request_bytes), paused == "1", _int_or_none(held_until), hold_code or None, ring or None,
+        _int_or_none(ring_flows), _int_or_none(leased_until), _int_or_none(due),
+    )  # fmt: skip
+
+
+def _optional(text: str) -> str | None:
+    return None if text == "-" else text
+
+
+def _optional_int(text: str) -> int | None:
+    return None if text == "-" else int(text)
+
+
+def _int_or_none(text: str) -> int | None:
+    return int(text) if text else None
