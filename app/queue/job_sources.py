@@ -19,8 +19,12 @@ from app.queue.reads import read
 from app.queue.records import JOBS_A_CALL, Records
 from app.redis_wire.scripts import Argument, Scripts
 
-SCANNED_AT_ONCE = 500
-"""How many members of a set or a hash one step looks at."""
+LEASED_AT_ONCE = 500
+"""How many of the jobs that were leased one step looks at."""
+
+SPILLED_LIST, AWAITING_LIST = (1,), (2,)
+EVERY_LIST = (0, *SPILLED_LIST, *AWAITING_LIST)
+"""The lists of a flow in the order of its jobs: those that are here, left on Kafka, and not read from Kafka yet."""
 
 _STREAM_PLACE = re.compile(r"[0-9]{1,16}-[0-9]{1,16}")
 _LEASED_PLACE = re.compile(r"([0-9]{1,15}) (\S*)")
@@ -38,8 +42,8 @@ class Step(NamedTuple):
 class Source(Protocol):
     """A list of jobs."""
 
-    async def step(self, place: str) -> Step:
-        """Read from this place on. Raises InvalidInput for what is no place, and QueueUnavailable."""
+    async def step(self, place: str, limit: int) -> Step:
+        """Read up to `limit` jobs from a place on. Raises InvalidInput for what is no place, and QueueUnavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,9 @@ class OwnedJobs:
     records: Records
     owner: str
 
-    async def step(self, place: str) -> Step:
+    async def step(self, place: str, limit: int) -> Step:
         """Read a page of the owner's list."""
-        page = await self.records.page(self.owner, JOBS_A_CALL - 1, place or None)
+        page = await self.records.page(self.owner, min(limit, JOBS_A_CALL - 1), place or None)
         return Step(page.jobs, page.next)
 
 
@@ -63,14 +67,14 @@ class OpenJobs:
     records: Records
     partition: int
 
-    async def step(self, place: str) -> Step:
+    async def step(self, place: str, limit: int) -> Step:
         """Read a page of the stream."""
         if place and not _STREAM_PLACE.fullmatch(place):
             raise InvalidInput("This is no cursor of ours.")
-        stream, newest = keys.jobs_stream(self.partition), f"({place}" if place else "+"
-        entries = await read(self.redis.xrevrange(stream, newest, "-", count=JOBS_A_CALL))
+        stream, newest, count = keys.jobs_stream(self.partition), f"({place}" if place else "+", min(limit, JOBS_A_CALL)
+        entries = await read(self.redis.xrevrange(stream, newest, "-", count=count))
         jobs = await self.records.views(self.partition, [entry[b"id"].decode() for _, entry in entries])
-        return Step(jobs, entries[-1][0].decode() if len(entries) == JOBS_A_CALL else None)
+        return Step(jobs, entries[-1][0].decode() if len(entries) == count else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class LeasedJobs:
     status: JobStatus | None
     only_away: bool
 
-    async def step(self, place: str) -> Step:
+    async def step(self, place: str, limit: int) -> Step:
         """Read a page of what is noted of leased jobs."""
         found = _LEASED_PLACE.fullmatch(place or "0 ")
         if found is None:
@@ -95,7 +99,7 @@ class LeasedJobs:
         cursor, after = found.groups()
         following, ids = await leased_ids(self.scripts, self.partition, cursor, self.text, self.status)
         rest = [job_id for job_id in sorted(ids) if job_id > after]
-        some = rest[:JOBS_A_CALL]
+        some = rest[: min(limit, JOBS_A_CALL)]
         jobs = await self.records.views(self.partition, some) if some else []
         shown = [job for job in jobs if job.position is None] if self.only_away else jobs
         if len(rest) > len(some):
@@ -107,7 +111,7 @@ async def leased_ids(
     scripts: Scripts, partition: int, cursor: str, text: str = "", status: JobStatus | None = None
 ) -> tuple[str, list[str]]:
     """A cursor to go on with, `0` for the end, and ids of jobs that were leased and are not final."""
-    arguments: list[Argument] = [cursor, SCANNED_AT_ONCE, text, "" if status is None else status.value]
+    arguments: list[Argument] = [cursor, LEASED_AT_ONCE, text, "" if status is None else status.value]
     following, ids = await scripts.call("leased", [keys.prefix(partition)], arguments)
     return following.decode(), [job_id.decode() for job_id in ids]
 
@@ -123,9 +127,10 @@ class JobsInFlows:
     redis: Redis
     records: Records
     partition: int
+    lists: tuple[int, ...]
     scan: Scan
 
-    async def step(self, place: str) -> Step:
+    async def step(self, place: str, limit: int) -> Step:
         """Read the next jobs of the flows of one page of names."""
         found = _FLOWS_PLACE.fullmatch(place or "0 0 0 ")
         if found is None:
@@ -133,9 +138,9 @@ class JobsInFlows:
         cursor, number, seq, flow = found.groups()
         following, names = await self.scan(cursor)
         waiting = await self._waiting([name for name in sorted(names) if name >= flow], flow, int(number), int(seq))
-        some = waiting[:JOBS_A_CALL]
+        some = waiting[: min(limit, JOBS_A_CALL)]
         jobs = await self.records.views(self.partition, [one.job_id for one in some]) if some else []
-        if len(some) == JOBS_A_CALL:
+        if len(some) < len(waiting) or len(waiting) >= JOBS_A_CALL:
             last = some[-1]
             return Step(jobs, f"{cursor} {last.number} {last.seq} {last.flow}")
         return Step(jobs, None if following == "0" else f"{following} 0 0 ")
@@ -146,7 +151,9 @@ class JobsInFlows:
         for first in range(0, len(names), JOBS_A_CALL):
             pipeline, asked = self.redis.pipeline(transaction=False), list[tuple[str, int]]()
             for name in names[first : first + JOBS_A_CALL]:
-                for which in range(number if name == flow else 0, len(_LISTS)):
+                for which in self.lists:
+                    if name == flow and which < number:
+                        continue
                     after = f"({seq}" if (name, which) == (flow, number) else "-inf"
                     key = _LISTS[which](self.partition, name)
                     pipeline.zrangebyscore(key, after, "+inf", 0, JOBS_A_CALL, withscores=True)
@@ -187,13 +194,13 @@ class EndedJobs:
     from_ms: int | None
     to_ms: int | None
 
-    async def step(self, place: str) -> Step:
+    async def step(self, place: str, limit: int) -> Step:
         """Read a page of the outcomes."""
         if place and not outcomes.PLACE.fullmatch(place):
             raise InvalidInput("This is no cursor of ours.")
         newest = outcomes.NEWEST if self.to_ms is None else outcomes.place_before(self.to_ms)
         page = await recent_outcomes(
-            self.scripts, self.partition, place or newest, self.statuses, self.text, only_gone=self.only_gone
+            self.scripts, self.partition, place or newest, limit, self.statuses, self.text, only_gone=self.only_gone
         )
         is_over = page.next is None or (self.from_ms is not None and outcomes.time_of(page.next) < self.from_ms)
         return Step(page.jobs, None if is_over else page.next)

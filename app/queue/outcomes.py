@@ -12,6 +12,9 @@ LOOK = 1000
 """How many outcomes one call of the script looks at."""
 
 RETURNED_AT_ONCE = 100
+"""How many outcomes one call of the script returns at most."""
+
+CLOCK_SLACK_MS = 60_000
 
 NEWEST = "+.0"
 PLACE = re.compile(r"(\+|[0-9]{1,16}-[0-9]{1,16})\.([0-9]{1,6})")
@@ -28,7 +31,14 @@ class OutcomePage(NamedTuple):
 
 
 async def recent_outcomes(
-    scripts: Scripts, partition: int, place: str, statuses: frozenset[JobStatus], text: str, *, only_gone: bool
+    scripts: Scripts,
+    partition: int,
+    place: str,
+    limit: int,
+    statuses: frozenset[JobStatus],
+    text: str,
+    *,
+    only_gone: bool,
 ) -> OutcomePage:
     """Look at some outcomes of a partition. `place`: `NEWEST`, or the `next` of the page before.
 
@@ -37,19 +47,22 @@ async def recent_outcomes(
     """
     entry, _, skip = place.rpartition(".")
     letters = "".join(letter for status, letter in _LETTERS.items() if status in statuses)
-    arguments: list[Argument] = [entry, int(skip), LOOK, RETURNED_AT_ONCE, text, letters, int(only_gone)]
+    arguments: list[Argument] = [entry, int(skip), LOOK, min(limit, RETURNED_AT_ONCE), text, letters, int(only_gone)]
     following, skipped, *lines = await scripts.call("outcomes", [keys.prefix(partition)], arguments)
     jobs = [_job(line.decode()) for line in lines]
     return OutcomePage(jobs, f"{following.decode()}.{skipped}" if following else None)
 
 
 def place_before(time_ms: int) -> str:
-    """The place of the outcomes that were stored up to this time."""
-    return f"{time_ms}-{(1 << 53) - 1}.0"
+    """The place from which on all jobs are that finished up to this time, and some that finished a little later.
+
+    The clock of the queue Redis goes on while a script runs, and may have stepped back since.
+    """
+    return f"{time_ms + CLOCK_SLACK_MS}-0.0"
 
 
 def time_of(place: str) -> int:
-    """When the outcomes at a place were stored, in Unix milliseconds; `place` is not `NEWEST`."""
+    """A time, in Unix milliseconds, after which no job at this place finished; `place` is not `NEWEST`."""
     return int(place.partition("-")[0])
 
 

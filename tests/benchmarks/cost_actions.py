@@ -73,7 +73,7 @@ class Actions:
 
     async def outcomes(self) -> None:
         """Search the last outcomes, as operators do, and add to them, as workers do."""
-        search = partial(recent_outcomes, self._population.scripts, 0, NEWEST)
+        search = partial(recent_outcomes, self._population.scripts, 0, NEWEST, BATCH)
         for text, what in (("", "all"), ("nobody", "one caller's")):
             look = partial(search, frozenset(JobStatus), text, only_gone=False)
             await self._measure(f"look for {what} among the outcomes", [look] * FEW_CALLS)

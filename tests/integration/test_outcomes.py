@@ -36,7 +36,7 @@ async def found(
 ) -> list[Job]:
     jobs, place = list[Job](), NEWEST
     while True:
-        page = await recent_outcomes(scripts, 0, place, statuses, text, only_gone=only_gone)
+        page = await recent_outcomes(scripts, 0, place, 100, statuses, text, only_gone=only_gone)
         jobs += page.jobs
         if page.next is None:
             return jobs
@@ -92,16 +92,16 @@ async def test_pages_go_on_where_they_ended_whatever_comes_and_goes(
     for _ in range(4):
         batches.append([await accepted(flows, deferral(number)) for number in range(60)])
         await flows.settle([succeeded(job) for job in await leased(flows, 60)])
-    first = await recent_outcomes(queueing, 0, NEWEST, FINAL, "", only_gone=False)
+    first = await recent_outcomes(queueing, 0, NEWEST, 100, FINAL, "", only_gone=False)
     assert [job.id for job in first.jobs] == [*batches[3], *batches[2][:40]]
     await accepted(flows, deferral(99))
     await flows.settle([succeeded(job) for job in await leased(flows, 1)])
     assert first.next is not None
-    second = await recent_outcomes(queueing, 0, first.next, FINAL, "", only_gone=False)
+    second = await recent_outcomes(queueing, 0, first.next, 100, FINAL, "", only_gone=False)
     assert [job.id for job in second.jobs] == [*batches[2][40:], *batches[1], *batches[0][:20]]
     await queue.delete(OUTCOMES)
     assert second.next is not None
-    assert await recent_outcomes(queueing, 0, second.next, FINAL, "", only_gone=False) == ([], None)
+    assert await recent_outcomes(queueing, 0, second.next, 100, FINAL, "", only_gone=False) == ([], None)
 
 
 async def test_the_oldest_go_when_there_are_too_many(flows: Flows, queue: Redis, queueing: Scripts) -> None:
@@ -146,6 +146,6 @@ async def test_what_was_never_promised_is_no_outcome(queue: Redis, queueing: Scr
 
 
 def test_a_place_in_time() -> None:
-    assert outcomes.time_of(outcomes.place_before(1234)) == 1234
+    assert outcomes.time_of(outcomes.place_before(1234)) == 1234 + outcomes.CLOCK_SLACK_MS
     assert outcomes.PLACE.fullmatch(outcomes.place_before(1234))
     assert outcomes.PLACE.fullmatch(NEWEST)
