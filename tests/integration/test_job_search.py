@@ -1,6 +1,7 @@
 """Operators find jobs, whatever their status, by the lists that the queue has anyway."""
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
@@ -26,9 +27,9 @@ def search(queue: Redis, queueing: Scripts, records: Records, settings: Settings
     return JobSearch(queue, queueing, records, settings)
 
 
-async def found(search: JobSearch, limit: int = 100, **criteria: object) -> list[Job]:
+async def found(search: JobSearch, limit: int = 100, **criteria: Any) -> list[Job]:  # noqa: ANN401
     """All pages."""
-    wanted, cursor, jobs = JobFilter(**criteria), None, list[Job]()  # type: ignore[arg-type] - each test names its own
+    wanted, cursor, jobs = JobFilter(**criteria), None, list[Job]()
     while True:
         page = await search.page(wanted, limit, cursor)
         assert len(page.jobs) <= limit
@@ -55,11 +56,13 @@ async def everywhere(flows: Flows, records: Records) -> dict[str, str]:
     assert [job.id for job in some] == jobs[:5]
     retrying, succeeded, failed, refused = some[1:5]
     await flows.retry(retrying, 3600, "upstream_error", "It failed.", give_back=False, took_ms=1, answer=500)
-    await flows.settle([
-        Settlement(succeeded, JobStatus.SUCCEEDED, response=StoredResponse(200, [], b"x"), took_ms=1),
-        Settlement(failed, JobStatus.FAILED, "attempts_exhausted", "It failed.", StoredResponse(500, [], b""), 1),
-        Settlement(refused, JobStatus.SUCCEEDED, response=StoredResponse(404, [], b"x"), took_ms=1),
-    ])
+    await flows.settle(
+        [
+            Settlement(succeeded, JobStatus.SUCCEEDED, response=StoredResponse(200, [], b"x"), took_ms=1),
+            Settlement(failed, JobStatus.FAILED, "attempts_exhausted", "It failed.", StoredResponse(500, [], b""), 1),
+            Settlement(refused, JobStatus.SUCCEEDED, response=StoredResponse(404, [], b"x"), took_ms=1),
+        ]
+    )
     canceled = await accepted(flows, deferral(6, owner="own"))
     assert await records.cancel(canceled)
     other = await accepted(flows, deferral(7, rule=active(rule_id="other"), user="v", owner="another"))
@@ -72,7 +75,7 @@ async def everywhere(flows: Flows, records: Records) -> dict[str, str]:
 )
 @pytest.mark.parametrize("limit", [1, 2, 100])
 async def test_jobs_are_found_in_every_status(
-    search: JobSearch, everywhere: dict[str, str], criteria: dict[str, str], limit: int
+    search: JobSearch, everywhere: dict[str, str], criteria: dict[str, Any], limit: int
 ) -> None:
     of_other = [] if criteria else [everywhere["other"]]
     mine = [job_id for name, job_id in everywhere.items() if name != "other"]
@@ -88,7 +91,7 @@ async def test_jobs_are_found_in_every_status(
 
 async def test_criteria_are_all_met(search: JobSearch, everywhere: dict[str, str]) -> None:
     assert ids(await found(search, rule_id="other", descriptor="user:v", owner="another")) == [everywhere["other"]]
-    for nobody in (
+    nobodys: list[dict[str, Any]] = [
         {"rule_id": "r", "descriptor": "user:v"},
         {"rule_id": "other", "flow": "r|user:u"},
         {"owner": "own", "descriptor": "user:v"},
@@ -97,7 +100,8 @@ async def test_criteria_are_all_met(search: JobSearch, everywhere: dict[str, str
         {"descriptor": "user:*"},
         {"rule_id": "o"},
         {"flow": "r|user"},
-    ):
+    ]
+    for nobody in nobodys:
         assert await found(search, **nobody) == [], nobody
 
 
@@ -133,7 +137,8 @@ async def test_pages_of_many_flows_have_each_job_once(search: JobSearch, flows: 
     for number in range(40):
         for _ in range(1 if number % 8 else 60):
             expected.append(await accepted(flows, deferral(number, user=f"u{number}", owner=f"own{number}")))
-    for criteria in ({"rule_id": "r"}, {}):
+    some: list[dict[str, Any]] = [{"rule_id": "r"}, {}]
+    for criteria in some:
         assert sorted(ids(await found(search, 7, **criteria))) == sorted(expected)
         assert sorted(ids(await found(search, 100, **criteria))) == sorted(expected)
     assert len(ids(await found(search, 10, flow="r|user:u8"))) == 60
@@ -173,10 +178,12 @@ async def test_jobs_on_kafka_are_found(
     jobs = []
     for number in range(6):
         await staging.record(deferral(number))
-        jobs.append(str((await queue.zrange("{q0}:flow:r|user:u:awaiting", -1, -1))[0], "utf-8"))
+        [last] = cast("list[bytes]", await queue.zrange("{q0}:flow:r|user:u:awaiting", -1, -1))
+        jobs.append(last.decode())
     messages = [IntakeMessage(job_id, MessageLocation(0, at), b"[]") for at, job_id in enumerate(jobs)]
     await staging.admit(messages[:4])
-    for criteria in ({}, {"rule_id": "r"}, {"flow": "r|user:u"}, {"owner": "own"}):
+    some: list[dict[str, Any]] = [{}, {"rule_id": "r"}, {"flow": "r|user:u"}, {"owner": "own"}]
+    for criteria in some:
         assert sorted(ids(await found(search, 2, **criteria))) == sorted(jobs), criteria
     assert ids(await found(search, flow="r|user:u")) == jobs, "in the order of the flow"
 
@@ -187,7 +194,8 @@ async def test_jobs_on_kafka_are_found(
 )
 async def test_what_is_no_cursor_is_told(search: JobSearch, everywhere: dict[str, str], cursor: str) -> None:
     assert everywhere
-    for criteria in (JobFilter(), JobFilter(owner="own"), JobFilter(rule_id="r"), JobFilter(statuses=STATUSES["failed"])):
+    of_outcomes = JobFilter(statuses=STATUSES["failed"])
+    for criteria in (JobFilter(), JobFilter(owner="own"), JobFilter(rule_id="r"), of_outcomes):
         try:
             page = await search.page(criteria, 10, cursor)
         except InvalidInput:
