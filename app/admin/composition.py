@@ -10,6 +10,7 @@ from app.admin.services.dead_letters import DeadLetterService
 from app.admin.services.drains import Drains
 from app.admin.services.flow_rates import FlowRates
 from app.admin.services.flows import FlowService
+from app.admin.services.jobs import JobService
 from app.admin.services.operation_kinds import operation_kinds
 from app.admin.services.operation_runner import OperationRunner
 from app.admin.services.operation_store import OperationStore
@@ -64,6 +65,7 @@ class AdminParts:
     operation_runner: OperationRunner
     key_headers: KeyHeaders
     flows: FlowService
+    jobs: JobService
 
 
 def admin_parts_of(
@@ -94,4 +96,5 @@ def admin_parts_of(
         operation_runner=runner,
         key_headers=key_headers,
         flows=FlowService(FlowViews(queue_scripts, settings), FlowRates(rules_in_force), operations, audit),
+        jobs=JobService.on(queue, queue_scripts, settings, audit),
     )

@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from app.jobs.model import Job, JobStatus, partition_of_job
+from redis.asyncio import Redis
+
+from app.jobs.model import Job, JobStatus, StoredRequest, StoredResponse, is_job_id, partition_of_job
 from app.queue import keys
-from app.queue.records import job_of_view
+from app.queue.envelope import Envelope, UnreadableRequest
+from app.queue.reads import read
+from app.queue.records import job_of_view, stored_request, stored_response
 from app.redis_wire.scripts import Scripts
+from app.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,41 @@ class JobDetails:
     attempts: Sequence[Attempt]
     flow: WaitingFlow | None
     now_us: int
+
+
+class JobContents(NamedTuple):
+    """What a job was sent, and what came back; None where it is not stored or cannot be read."""
+
+    request: StoredRequest | None
+    response: StoredResponse | None
+
+
+class JobDetailsReader:
+    """Reads one job with all that is known of it. Methods raise QueueUnavailable."""
+
+    def __init__(self, redis: Redis, scripts: Scripts, settings: Settings) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._partitions = settings.queue_partitions
+        self._envelope = Envelope.of(settings)
+
+    async def get(self, job_id: str) -> JobDetails | None:
+        """A job with its attempts and what it waits for; None where there is no such job."""
+        return await read_details(self._scripts, job_id) if is_job_id(job_id, self._partitions) else None
+
+    async def contents(self, job_id: str) -> JobContents:
+        """The request and the response of a job; `job_id` must be a job's id."""
+        record: bytes | None = await read(self._redis.get(keys.record(partition_of_job(job_id), job_id)))
+        if record is None:
+            return JobContents(None, None)
+        stored = stored_request(record)
+        return JobContents(None if stored is None else self._readable(job_id, stored), stored_response(record))
+
+    def _readable(self, job_id: str, stored: bytes) -> StoredRequest | None:
+        try:
+            return self._envelope.decode(job_id, stored)
+        except UnreadableRequest:
+            return None
 
 
 async def read_details(scripts: Scripts, job_id: str) -> JobDetails | None:

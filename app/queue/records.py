@@ -148,6 +148,8 @@ def stored_response(record: bytes) -> StoredResponse | None:
 def stored_request(record: bytes) -> bytes | None:
     """The request in the record of a dead letter or of a waiting job; None if it is not there."""
     line, _, rest = record.partition(b"\n")
+    if line[:2] in {b"s ", b"c "}:
+        return None
     sizes = _RESPONSE_BYTES.findall(line) if line.startswith(b"f ") else []
     return rest[int(sizes[-1]) if sizes else 0 :] or None
 

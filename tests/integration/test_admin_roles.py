@@ -42,6 +42,9 @@ LEAST = {
     "DELETE /v1/operations/{operation_id}": "operator",
     "POST /v1/explain": "viewer",
     "GET /v1/audit": "viewer",
+    "GET /v1/jobs": "viewer",
+    "GET /v1/jobs/{job_id}": "viewer",
+    "DELETE /v1/jobs/{job_id}": "operator",
 }
 UNDOCUMENTED = {
     f"{method} {path}"

@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from app.admin.composition import AdminParts
-from app.admin.rest import audit, dead_letters, documentation, drains, explain, flows, operations, preview, rules
+from app.admin.rest import audit, dead_letters, documentation, drains, explain, flows, jobs, operations, preview, rules
 from app.admin.rest.bulk import bulk_schemas
 from app.admin.rest.schemas import RULE_FIELDS, Restored, rule_schemas
 from app.admin.services.operations_model import OperationRequest
@@ -35,7 +35,7 @@ def build_admin(parts: AdminParts, on_unavailable: OnUnavailable | None = None) 
         middleware=[Middleware(OwnHeadersMiddleware), Middleware(HeadAsGetMiddleware)],
     )
     admin.state.parts = parts
-    for area in (rules, preview, drains, flows, dead_letters, operations, explain, audit):
+    for area in (rules, preview, drains, flows, jobs, dead_letters, operations, explain, audit):
         admin.include_router(area.router, prefix="/v1")
     admin.include_router(documentation.router)
     add_problem_handlers(admin, on_unavailable)
