@@ -10,7 +10,7 @@ import typer
 from typer.completion import shell_complete
 from typer.exceptions import TyperException
 
-from app.commands import dead_letters, drain, flows, operations, rules
+from app.commands import dead_letters, drain, flows, jobs, operations, rules
 from app.commands.audit import audit
 from app.commands.connection_options import add_connection_options
 from app.commands.durations import parse_duration
@@ -218,6 +218,7 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(h
 app.add_typer(rules.app, name="rules", cls=CommandGroup)
 app.add_typer(drain.app, name="drain", cls=CommandGroup)
 app.add_typer(flows.app, name="flows", cls=CommandGroup)
+app.add_typer(jobs.app, name="jobs", cls=CommandGroup)
 app.add_typer(dead_letters.app, name="dead-letters", cls=CommandGroup)
 app.add_typer(operations.app, name="operations", cls=CommandGroup)
 app.command()(explain)

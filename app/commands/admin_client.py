@@ -61,7 +61,7 @@ class AdminClient:
         method: str,
         *segments: str,
         body: Mapping[str, Any] | None = None,
-        query: Mapping[str, str | int] | None = None,
+        query: Mapping[str, str | int | list[str]] | None = None,
         if_match: str | None = None,
     ) -> Any:  # noqa: ANN401 - JSON
         """Return the JSON of the answer, or None if it is empty. `segments` are those of the path below `/v1`.
@@ -80,7 +80,7 @@ class AdminClient:
         method: str,
         *segments: str,
         body: Mapping[str, Any] | None = None,
-        query: Mapping[str, str | int] | None = None,
+        query: Mapping[str, str | int | list[str]] | None = None,
     ) -> tuple[Any, bool]:
         """Call, again and again for a while if a store is away. Return the answer and whether it took several calls."""
         until_s, again = time.monotonic() + RETRY_FOR_S, False
@@ -106,7 +106,7 @@ class AdminClient:
         method: str,
         path: str,
         body: Mapping[str, Any] | None,
-        query: Mapping[str, str | int] | None,
+        query: Mapping[str, str | int | list[str]] | None,
         if_match: str | None = None,
     ) -> "httpx.Response":
         import httpx

@@ -1,32 +1,16 @@
 """Options that say which dead letters are meant."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
+from app.commands.times import parse_time
 from app.errors import InvalidInput
 from app.web.excerpt import one_line
 
 FAILURE_CODES = ("attempts_exhausted", "expired", "rule_deleted")
-_AGO = re.compile("([0-9]{1,6})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def _time(text: str) -> str:
-    """Return a time as the admin API takes it; `2h` is two hours ago."""
-    ago = _AGO.fullmatch(text)
-    if ago is not None:
-        return (datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})).isoformat()
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError as error:
-        problem = f"{one_line(repr(text), 80)} is not a time: write it as 2026-03-01T09:00:00Z, or 2h for 2 hours ago"
-        raise InvalidInput(problem) from error
-    return (time if time.tzinfo else time.astimezone()).isoformat()
 
 
 def _code(text: str) -> str:
@@ -46,10 +30,11 @@ StatusOption = Annotated[
 ]
 FailedAfterOption = Annotated[
     str | None,
-    typer.Option("--failed-after", parser=_time, metavar="TIME", help="Only what failed at this time or later."),
+    typer.Option("--failed-after", parser=parse_time, metavar="TIME", help="Only what failed at this time or later."),
 ]
 FailedBeforeOption = Annotated[
-    str | None, typer.Option("--failed-before", parser=_time, metavar="TIME", help="Only what failed before this time.")
+    str | None,
+    typer.Option("--failed-before", parser=parse_time, metavar="TIME", help="Only what failed before this time."),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="All dead letters, whichever rule they are of.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only count what would be touched.")]

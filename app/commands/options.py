@@ -39,7 +39,8 @@ MAX_PARTITIONS = 4096
 """As many as `PENSTOCK_QUEUE_PARTITIONS` may be: a command does not know the setting of the installation."""
 
 
-def _rule_id(text: str) -> str:
+def parse_rule_id(text: str) -> str:
+    """Return what can be the id of a rule. Raises InvalidInput."""
     from app.rules.field_types import RULE_ID_PATTERN
 
     if not re.fullmatch(RULE_ID_PATTERN, text):
@@ -55,7 +56,7 @@ def _job_id(text: str) -> str:
     return text
 
 
-RuleIdArgument = Annotated[str, typer.Argument(metavar="RULE_ID", parser=_rule_id, help="The id of a rule.")]
+RuleIdArgument = Annotated[str, typer.Argument(metavar="RULE_ID", parser=parse_rule_id, help="The id of a rule.")]
 FlowIdArgument = Annotated[
     str, typer.Argument(metavar="FLOW_ID", help="The id of a flow, as `penstock flows list` shows it.")
 ]
@@ -67,7 +68,7 @@ OptionalJobIds = Annotated[
 ]
 RuleOption = Annotated[
     str | None,
-    typer.Option("--rule", metavar="RULE_ID", parser=_rule_id, help="Only dead letters of this rule."),
+    typer.Option("--rule", metavar="RULE_ID", parser=parse_rule_id, help="Only dead letters of this rule."),
 ]
 
 

@@ -199,6 +199,42 @@ def test_a_rule_is_edited_but_not_over_what_another_has_changed(
     assert [(one["rule_id"], one["outcome"]) for one in outcomes] == [("user", "unchanged")]
 
 
+def test_jobs_are_found_with_all_that_happened_to_them(up: Up, tmp_path: Path) -> None:
+    drain = {"limit": 100, "window_seconds": 1}
+    rule = {"rule_id": "user", "key_type": "user", "key_value": "*", "limit": 1, "window_seconds": 3600}
+    rule |= {"on_limit": "defer", "drain": drain, "queue": {"max_attempts": 2}}
+    up.penstock("rules", "apply", rules_file(tmp_path, rule))
+    wait_for(lambda: limit_of(up, "jill") == '"user";q=1;w=3600', WITHIN_S)
+    job = up.get("/x?status=500", "jill").json()["id"]
+    found = json.loads(up.penstock("jobs", "get", job, "--wait", "--json"))
+    assert (found["status"], found["attempts"], found["error"]["code"]) == ("failed", 2, "attempts_exhausted")
+    assert [event["event"] for event in found["timeline"]] == ["accepted", "attempt", "attempt", "failed"]
+    first, second = found["timeline"][1:3]
+    assert first["worker"]
+    assert (first["response_status"], second["response_status"]) == (500, 500)
+    assert found["submitted_at"] <= first["at"] <= first["ended_at"] <= second["at"] <= second["ended_at"]
+    assert found["contents"]["request"]["target"] == "/x?status=500"
+    assert "attempt 2" in up.penstock("jobs", "get", job)
+    up.penstock("drain", "pause", "user")
+    waiting = [up.get("/x", "jill").json()["id"] for _ in range(2)]
+
+    def why() -> str:
+        return str(json.loads(up.penstock("jobs", "get", waiting[1], "--json"))["wait"]["reason"])
+
+    wait_for(lambda: why() == "paused", WITHIN_S)
+    listed = json.loads(up.penstock("jobs", "list", "--user", "jill", "--status", "queued", "--json"))["jobs"]
+    assert sorted(each["id"] for each in listed) == sorted(waiting)
+    assert [each["status"] for each in listed] == ["queued", "queued"]
+    assert rows(up.penstock("jobs", "list", "--descriptor", "user:jill", "--status", "failed")).keys() == {job}
+    assert up.penstock("jobs", "cancel", *waiting) == "".join(f"{each}: canceled\n" for each in waiting)
+    audited = json.loads(up.penstock("audit", "--action", "job.canceled", "--json"))["entries"]
+    assert {entry["target"] for entry in audited} == set(waiting)
+    up.penstock("drain", "resume", "user")
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        up.penstock("jobs", "cancel", job)
+    assert failure.value.stderr == "penstock: The job can't be canceled: it is failed.\n"
+
+
 def test_dead_letters_and_purge(up: Up, tmp_path: Path) -> None:
     drain = {"limit": 100, "window_seconds": 1}
     rule = {"rule_id": "user", "key_type": "user", "key_value": "*", "limit": 1, "window_seconds": 3600}

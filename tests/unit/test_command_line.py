@@ -60,6 +60,7 @@ class FakeAdmin:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 empty: dict[str, Any] = {"rules": [], "invalid": [], "versions": [], "outcomes": [], "by": []}
                 empty |= {"dead_letters": [], "decision": "forward", "entries": [], "operations": []}
+                empty |= {"jobs": [], "timeline": []}
                 empty |= OPERATION
                 empty |= {"flows": [], "complete": True, "summary": "", "notes": []}
                 outcomes = ("forwarded", "rejected", "deferred", "blocked", "untouched")
@@ -137,16 +138,26 @@ def test_what_is_an_id_is_asked_for(admin: FakeAdmin) -> None:
     assert admin.targets == ["DELETE /v1/rules/per-user", "POST /v1/rules/a_1/drain/pause", "GET /v1/rules/r/history/3"]
 
 
-@pytest.mark.parametrize("command", ["get", "delete", "replay"])
-def test_no_reserved_character_makes_another_job(admin: FakeAdmin, command: str) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("dead-letters", "get"),
+        ("dead-letters", "delete"),
+        ("dead-letters", "replay"),
+        ("jobs", "get"),
+        ("jobs", "cancel"),
+    ],
+    ids=" ".join,
+)
+def test_no_reserved_character_makes_another_job(admin: FakeAdmin, command: tuple[str, str]) -> None:
     for reserved in RESERVED:
         admin.targets.clear()
         for job_id in (f"{JOB}{reserved}x", reserved, f"{JOB[:-1]}{reserved}!"):
-            code, _, errors = ran("dead-letters", command, "--", job_id)
+            code, _, errors = ran(*command, "--", job_id)
             assert code in {1, 2}, job_id
             is_clean(code, errors)
         assert admin.targets == []
-        is_clean(*ran("dead-letters", "list", "--rule", f"bob{reserved}typo")[::2])
+        is_clean(*ran(command[0], "list", "--rule", f"bob{reserved}typo")[::2])
         assert admin.targets == []
 
 
@@ -163,6 +174,7 @@ COMMANDS = [
     *(["flows", one] for one in ["list", "get", "purge"]),
     *(["dead-letters", one] for one in ["list", "get", "replay", "delete"]),
     *(["operations", one] for one in ["list", "get", "cancel"]),
+    *(["jobs", one] for one in ["list", "get", "cancel"]),
     ["explain"],
     ["audit"],
     ["token"],

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from app import errors
 from app.admin.rest import audit, dead_letters, drains, explain, rules
+from app.admin.rest import jobs as admin_jobs
 from app.edge.routes import health, jobs, jwks, limits
 from app.rules.model import parse_rule
 from scripts.reference_pages import pages
@@ -139,7 +140,8 @@ def test_every_route_is_in_the_reference() -> None:
     http = (ROOT / "docs/reference/http.md").read_text()
     admin = (ROOT / "docs/reference/admin-api.md").read_text()
     in_edge = routes("/_penstock", jobs.router, limits.router, health.router, jwks.router)
-    in_admin = routes("/v1", rules.router, drains.router, dead_letters.router, explain.router, audit.router)
+    routers = (rules, drains, dead_letters, explain, audit, admin_jobs)
+    in_admin = routes("/v1", *(each.router for each in routers))
     assert {route for route in in_edge if f"{route}`" not in http} == set()
     assert {route for route in in_admin if f"{route}`" not in admin} == set()
 
