@@ -28,7 +28,7 @@ JobRuleOption = Annotated[
 JobDescriptorOption = Annotated[
     str | None, typer.Option("--descriptor", help="Only jobs of who is counted so, or calls, such as user:alice.")
 ]
-FlowOption = Annotated[str | None, typer.Option("--flow", help="Only jobs of the flow of this name.")]
+FlowOption = Annotated[str | None, typer.Option("--flow", help="Only jobs of the flow with this id.")]
 OwnerOption = Annotated[str | None, typer.Option("--owner", help="Only jobs with this value as their owner.")]
 UserOption = Annotated[str | None, typer.Option("--user", help="Only jobs of the owner with this `sub`.")]
 IssuerOption = Annotated[

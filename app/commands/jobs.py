@@ -132,7 +132,7 @@ def _print_job(job: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    print(f"{job['id']}: {job['status']}, rule {job['rule_id']}, {job['descriptor']}, flow {job['flow']}")
+    print(f"{job['id']}: {job['status']}, rule {job['rule_id']}, {job['descriptor']}, flow {job['flow_id']}")
     if job["wait"] is not None:
         until = f" Until {job['wait']['until']}." if job["wait"]["until"] else ""
         print(f"{job['wait']['detail']}{until}")

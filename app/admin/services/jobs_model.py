@@ -8,8 +8,9 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.admin.services.dead_letters_model import FailureReason, StoredRequestDocument, StoredResponseDocument
+from app.errors import InvalidInput, NotFound
 from app.jobs.model import Job, JobStatus, owner_of
-from app.queue.flow_name import own_rule
+from app.queue.flow_name import flow_id, flow_of_id, own_rule
 from app.queue.job_details import Attempt, JobContents, JobDetails
 from app.queue.job_filter import JobFilter
 from app.queue.job_search import CURSOR
@@ -18,7 +19,7 @@ from app.rules.field_types import RuleId
 from app.web.timestamps import Timestamp, timestamp_text, unix_us
 
 MAX_PAGE_SIZE = 500
-MAX_NAME_LENGTH = 4096
+MAX_FLOW_ID_LENGTH = 8192
 
 
 class JobSelection(BaseModel):
@@ -35,7 +36,8 @@ class JobSelection(BaseModel):
         Field(min_length=1, max_length=512, description="Who calls, or who is counted by a rule of the job."),
     ] = None
     flow: Annotated[
-        str | None, Field(min_length=1, max_length=MAX_NAME_LENGTH, description="The whole name of a flow.")
+        str | None,
+        Field(min_length=1, max_length=MAX_FLOW_ID_LENGTH, description="The id of a flow, as `/v1/flows` shows it."),
     ] = None
     owner: Annotated[str | None, Field(pattern="^[0-9a-f]{32}$")] = None
     subject: Annotated[str | None, Field(min_length=1, max_length=1024, description="The `sub` of the owner.")] = None
@@ -52,14 +54,14 @@ class JobSelection(BaseModel):
     finished_before: Timestamp | None = None
 
     def as_filter(self, default_issuer: str | None) -> JobFilter:
-        """Return the criteria as the queue has them."""
+        """Return the criteria as the queue has them. Raises InvalidInput for what is no id of a flow."""
         owner = self.owner
         if owner is None and self.subject is not None:
             owner = owner_of(self.issuer or default_issuer, self.subject)
         return JobFilter(
             rule_id=self.rule_id,
             descriptor=self.descriptor,
-            flow=self.flow,
+            flow=None if self.flow is None else _flow_of_id(self.flow),
             owner=owner,
             statuses=frozenset(self.status) or frozenset(JobStatus),
             response_status=self.response_status,
@@ -84,6 +86,7 @@ class JobSummary(BaseModel):
     rule_id: str
     descriptor: str
     flow: str = Field(description="The name of its flow: what it is charged for.")
+    flow_id: str = Field(description="Names its flow in addresses, while the flow has jobs.")
     owner: str | None
     status: JobStatus
     attempts: int = Field(description="The attempts that count for `max_attempts`.")
@@ -208,6 +211,7 @@ def _summary(job: Job) -> dict[str, object]:
         "rule_id": job.rule_id,
         "descriptor": own_rule(job.flow).descriptor,
         "flow": job.flow,
+        "flow_id": flow_id(job.flow),
         "owner": job.owner or None,
         "status": job.status,
         "attempts": job.attempts,
@@ -244,6 +248,13 @@ def _attempt(attempt: Attempt) -> TimelineEvent:
         response_status=attempt.response_status,
         error_code=attempt.code,
     )
+
+
+def _flow_of_id(text: str) -> str:
+    try:
+        return flow_of_id(text)
+    except NotFound as error:
+        raise InvalidInput("flow: this is no id of a flow.") from error
 
 
 def _unix_ms(time: datetime | None) -> int | None:
