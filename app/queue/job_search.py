@@ -179,11 +179,11 @@ def _any_flow(_: str) -> bool:
 
 
 def _text_of(wanted: JobFilter) -> str:
-    """What the record of each wanted job has; empty for what is none of owner, flow, descriptor and rule."""
+    """What the record of each wanted job has, and few others; empty where neither owner, flow nor rule is named."""
     if wanted.owner is not None:
-        return f" {wanted.owner} "
+        return wanted.owner
     if wanted.flow is not None:
-        return f" {wanted.flow}"
+        return wanted.flow
     if wanted.descriptor is not None:
         return wanted.descriptor
     return "" if wanted.rule_id is None else f" {wanted.rule_id}|"

@@ -23,7 +23,7 @@ _CURSOR = re.compile(CURSOR[1:-1])
 JOBS_A_CALL = 26
 """How many jobs one call of page.lua reads: four calls read a page of a hundred, and the job that follows it."""
 
-CANCELED_AT_ONCE = 100
+CANCELED_AT_ONCE = 25
 
 _STATUSES = {status.value: status for status in JobStatus}
 

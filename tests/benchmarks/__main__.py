@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from tests.benchmarks import cost_situations, decisions, drain, edge, life, polling, scale, stores
+from tests.benchmarks import cost_situations, decisions, drain, edge, life, polling, scale, search, stores
 from tests.benchmarks.baselines.running import own_python
 from tests.benchmarks.errors import CannotRun, WrongAnswer
 from tests.benchmarks.load import need_wrk
@@ -27,7 +27,11 @@ BENCHES = {
     "polling": polling.bench,
     "costs": cost_situations.bench,
     "scale": scale.bench,
+    "search": search.bench,
 }
+PLAIN = ("costs", "search")
+"""These measure scripts with a connection that works in plain Python only."""
+
 NEEDS = {
     "edge": (need_wrk, need_nginx, own_python),
     "drain": (need_wrk, need_nginx, own_python),
@@ -62,12 +66,13 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure Penstock and other software.")
-    parser.add_argument("which", nargs="*", choices=[[], *BENCHES], help="which benchmarks (default: all but costs)")
+    help_text = f"which benchmarks (default: all but {' and '.join(PLAIN)})"
+    parser.add_argument("which", nargs="*", choices=[[], *BENCHES], help=help_text)
     parser.add_argument("--quick", action="store_true", help="small and short: only shows whether the benchmarks work")
     parser.add_argument("--rounds", type=int, help="how often to measure everything (default 5)")
     parser.add_argument("--seconds", type=int, help="the duration of each run of wrk (default 4)")
     arguments = parser.parse_args()
-    arguments.which = arguments.which or [name for name in BENCHES if name != "costs"]  # costs needs plain Python
+    arguments.which = arguments.which or [name for name in BENCHES if name not in PLAIN]
     return arguments
 
 

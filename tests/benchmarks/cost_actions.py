@@ -58,7 +58,7 @@ class Actions:
         await self._measure("list a page", [self._pages] * FEW_CALLS)
         await self._measure("cancel a job", [partial(records.cancel, job_id) for job_id in sample(CALLS + 2)[1:-1]])
         some = sample(3 * BATCH)[CALLS : CALLS + BATCH]
-        await self._measure(f"cancel {BATCH}", [partial(records.cancel_all, some)])
+        await self._measure("cancel many", [partial(records.cancel_all, some)])
 
     async def operators(self) -> None:
         """Look at jobs and at those that were leased, as operators do."""

@@ -4,7 +4,7 @@
 -- KEYS  1 the partition's prefix
 -- ARGV  the ids
 -- RETURN for each 1 canceled now, 2 canceled before, 0 it is being sent or has ended otherwise, -1 no such job
--- COST  O(log n) a job, 100 jobs a call at most
+-- COST  O(log n) a job, 25 jobs a call at most
 
 local ending, ended = new_ending(now_us()), {}
 local function cancel(id)

@@ -16,6 +16,9 @@ local ENTRIES_AT_ONCE = 8
 
 local reply = { '', 0 }
 
+-- A text that an entry must have; '' for any. Most entries have no failure and no cancellation.
+local of_entry = needle == '' and #letters == 1 and ' ' .. letters .. ' ' or needle
+
 local function is_wanted(line)
   local space = find(line, ' ', 1, true)
   return find(letters, sub(line, space + 1, space + 1), 1, true) and (needle == '' or find(line, needle, 1, true))
@@ -24,7 +27,7 @@ end
 
 -- Returns how many lines of an entry were looked at when there were enough, nil if all were.
 local function look_at_entry(text, n, skipped)
-  if needle ~= '' and not find(text, needle, 1, true) then
+  if of_entry ~= '' and not find(text, of_entry, 1, true) then
     look = look - math.ceil(n / 4) -- as long as that many lines take
     return nil
   end
