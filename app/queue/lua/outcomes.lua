@@ -12,23 +12,29 @@
 
 local from, skip, look, limit, needle, letters, only_gone =
   ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7] == '1'
-local ENTRIES_AT_ONCE = 8
+local MOST_ENTRIES_AT_ONCE = 8
+local RECORD_LOOK = 3 -- to look whether there is a record takes as long as so many lines
 
 local reply = { '', 0 }
 
 -- A text that an entry must have; '' for any. Most entries have no failure and no cancellation.
 local of_entry = needle == '' and #letters == 1 and ' ' .. letters .. ' ' or needle
 
+local function has_record(id)
+  look = look - RECORD_LOOK
+  return call('EXISTS', job_key(id)) == 1
+end
+
 local function is_wanted(line)
   local space = find(line, ' ', 1, true)
   return find(letters, sub(line, space + 1, space + 1), 1, true) and (needle == '' or find(line, needle, 1, true))
-    and not (only_gone and call('EXISTS', job_key(sub(line, 1, space - 1))) == 1)
+    and not (only_gone and has_record(sub(line, 1, space - 1)))
 end
 
 -- Returns how many lines of an entry were looked at when there were enough, nil if all were.
 local function look_at_entry(text, n, skipped)
   if of_entry ~= '' and not find(text, of_entry, 1, true) then
-    look = look - math.ceil(n / 4) -- as long as that many lines take
+    look = look - math.ceil(n / 2) -- as long as that many lines take
     return nil
   end
   local number = 0
@@ -47,9 +53,9 @@ local function look_at_entry(text, n, skipped)
 end
 
 local function look_at_entries()
-  local too_old = int(too_old_ms(now_us()))
+  local too_old, at_once = int(too_old_ms(now_us())), 1
   while true do
-    local entries = call('XREVRANGE', P .. 'outcomes', from, too_old, 'COUNT', ENTRIES_AT_ONCE)
+    local entries = call('XREVRANGE', P .. 'outcomes', from, too_old, 'COUNT', at_once)
     for _, entry in ipairs(entries) do
       local skipped = entry[1] == ARGV[1] and skip or 0 -- that entry may be gone
       local number = look <= 0 and 0 or look_at_entry(entry[2][4], entry[2][2], skipped)
@@ -59,9 +65,10 @@ local function look_at_entries()
       end
       from = '(' .. entry[1]
     end
-    if #entries < ENTRIES_AT_ONCE then
+    if #entries < at_once then
       return
     end
+    at_once = math.min(2 * at_once, MOST_ENTRIES_AT_ONCE)
   end
 end
 
