@@ -126,7 +126,7 @@ async def test_the_oldest_go_when_there_are_too_many(flows: Flows, queue: Redis,
 async def test_outcomes_of_more_than_an_hour_ago_go(flows: Flows, queue: Redis, queueing: Scripts) -> None:
     now_ms = int((await queue.time())[0]) * 1000
     for number, minutes in enumerate((120, 61, 59)):
-        line = f"0-{number:022} s r|user:u - 1 1 1 1 200 1 5 - - w - -|3 - "
+        line = f"0-{number:022}\ns r|user:u - 1 1 1 1 200 1 5 - - w - -|3 - "
         await queue.xadd(OUTCOMES, {"n": 1, "jobs": line}, id=f"{now_ms - minutes * 60_000}-{number}")
     await queue.set(KEPT, "3 180")
     assert [job.id for job in await found(queueing)] == [f"0-{2:022}"], "before anything is removed"

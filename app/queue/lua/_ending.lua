@@ -149,8 +149,8 @@ local function end_job(ending, id, header, from, attempts, started, status, code
     call('PEXPIRE', P .. 'idem:' .. idem, ttl)
   end
   local ids, streams = ending.ids, ending.from_stream
-  ids[#ids + 1] = id
-  ending.outcomes[#ids] = id .. ' ' .. line
+  local n = #ids + 1
+  ids[n], ending.outcomes[2 * n - 1], ending.outcomes[2 * n] = id, id, line
   if stream_id ~= '-' then
     streams[#streams + 1] = stream_id
   end

@@ -43,7 +43,7 @@
 --   caught_up             hash: a Kafka partition to the time (milliseconds) up to which it has been read
 --   outbox                sorted set: dead letters to be published to Kafka, by the time at which to try
 --   operation:<id>        string: what the last batch of long work did (_batches.lua)
---   outcomes              stream: an entry for the jobs that one call ended: n, how many, and jobs, for each a line of its id
+--   outcomes              stream: an entry for the jobs that one call ended: n, how many, and jobs, for each two lines, its id
 --                         and the first line of its record; for an hour at most
 --   outcomes:kept         string: how many jobs the entries of `outcomes` have, and bytes of their lines
 --

@@ -35,12 +35,12 @@ end
 -- Adds what one call of a script has ended. Each entry has one job at least, so a look at twice as many entries as jobs are
 -- added keeps the bounds. The keys last for as long as their latest entry is of use.
 --
--- lines: for each job its id and the first line of its record
+-- lines: for each job two, its id and the first line of its record
 local function add_outcomes(lines, now)
-  local text, kept_key = concat(lines, '\n'), P .. 'outcomes:kept'
+  local text, added, kept_key = concat(lines, '\n'), #lines / 2, P .. 'outcomes:kept'
   local jobs, bytes = match(call('GET', kept_key) or '0 0', '^(%d+) (%d+)$')
-  call('XADD', P .. 'outcomes', '*', 'n', #lines, 'jobs', text)
-  jobs, bytes = trim_outcomes(jobs + #lines, bytes + #text, now, 2 * #lines)
+  call('XADD', P .. 'outcomes', '*', 'n', int(added), 'jobs', text)
+  jobs, bytes = trim_outcomes(jobs + added, bytes + #text, now, 2 * added)
   call('SET', kept_key, int(math.max(0, jobs)) .. ' ' .. int(math.max(0, bytes)), 'PX', KEPT_OUTCOMES_MS)
   call('PEXPIRE', P .. 'outcomes', KEPT_OUTCOMES_MS)
 end

@@ -18,17 +18,16 @@ local RECORD_LOOK = 3 -- to look whether there is a record takes as long as so m
 local reply = { '', 0 }
 
 -- A text that an entry must have; '' for any. Most entries have no failure and no cancellation.
-local of_entry = needle == '' and #letters == 1 and ' ' .. letters .. ' ' or needle
+local of_entry = needle == '' and #letters == 1 and '\n' .. letters .. ' ' or needle
 
 local function has_record(id)
   look = look - RECORD_LOOK
   return call('EXISTS', job_key(id)) == 1
 end
 
-local function is_wanted(line)
-  local space = find(line, ' ', 1, true)
-  return find(letters, sub(line, space + 1, space + 1), 1, true) and (needle == '' or find(line, needle, 1, true))
-    and not (only_gone and has_record(sub(line, 1, space - 1)))
+local function is_wanted(id, line)
+  return find(letters, sub(line, 1, 1), 1, true) and (needle == '' or find(line, needle, 1, true))
+    and not (only_gone and has_record(id))
 end
 
 -- Returns how many lines of an entry were looked at when there were enough, nil if all were.
@@ -38,14 +37,14 @@ local function look_at_entry(text, n, skipped)
     return nil
   end
   local number = 0
-  for line in string.gmatch(text, '[^\n]+') do
+  for id, line in string.gmatch(text, '([^\n]+)\n([^\n]+)') do
     if number >= skipped then
       if look <= 0 or #reply - 2 == limit then
         return number
       end
       look = look - 1
-      if is_wanted(line) then
-        push(reply, line)
+      if is_wanted(id, line) then
+        push(reply, id .. ' ' .. line)
       end
     end
     number = number + 1
