@@ -164,7 +164,8 @@ class Watcher:
                 self._schedules.note(changes)
                 changed = await self._publisher.publish([published_form(change) for change in existing])
                 self._metrics.published.inc(changed)
-                log.info("schedules_published", rules=len(existing), changed=changed)
+                if changed:
+                    log.info("schedules_published", rules=changed)
             await asyncio.sleep(SCHEDULE_CHECK_INTERVAL_S)
 
     async def _keep_complete(self, archive: Archive, ready: asyncio.Event, *, copy_first: bool) -> None:

@@ -31,7 +31,11 @@ def edit(rule_id: RuleIdArgument, as_json: AsJson = False, data_dir: DataDir = D
         fields, etag = client.read("rules", rule_id)
         file = _new_file(rule_id)
         file.write_text(rule_text(fields), encoding="utf-8")
-        written = _edited(client, rule_id, fields, etag, file)
+        try:
+            written = _edited(client, rule_id, fields, etag, file)
+        except StartupError:  # there is no editor, or the operator has given up in it
+            file.unlink()
+            raise
     file.unlink()
     if as_json:
         print(json.dumps(fields if written is None else written, indent=2))
