@@ -92,8 +92,11 @@ async def test_what_ends_again_and_again_is_said_once_with_its_last_line_and_is_
     script = (
         f"import pathlib, sys, time; pathlib.Path({str(repaired)!r}).exists() or sys.exit('the reason'); time.sleep(60)"
     )
+    monkeypatch.setattr(supervisor_module, "SAID_AFTER_S", 60.0)  # not before it has ended with a line in its log
     child = await supervisor.start(ProcessSpec("worker", 0, (sys.executable, "-c", script), advice=lambda _: "do this"))
-    await eventually(lambda: _is(child.starts > 6), 30, "it was started again and again")
+    await eventually(lambda: _is(child.starts > 1), 30, "it has ended once")
+    monkeypatch.setattr(supervisor_module, "SAID_AFTER_S", 0.5)
+    await eventually(lambda: _is(child.starts > 6 and bool(recorder.said)), 60, "it was started again and again")
     [said] = recorder.said
     assert said.startswith("worker-0 is down: the reason (the log is ")
     assert said.endswith("; do this")
