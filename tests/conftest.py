@@ -1,6 +1,7 @@
 """Real stores for all tests, empty for each of them: one mongod and two redis-servers for each test process."""
 
 import asyncio
+import gc
 import os
 import shutil
 import tempfile
@@ -67,6 +68,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     mark_fast(items, TESTS)
     order_by_length(items, TESTS)
     select_phase(config, items)
+
+
+def pytest_collection_finish() -> None:
+    """Let collections of garbage look only at what tests make, and not at all that was imported and collected."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

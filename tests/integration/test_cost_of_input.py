@@ -6,7 +6,7 @@ CPU time is compared with that of a quarter of the size, and bounded generously,
 import base64
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache as remembered
 from typing import Any
 
@@ -109,15 +109,6 @@ HEADS: dict[str, Callable[[int], str]] = {
     "an open idempotency key": lambda size: 'POST / HTTP/1.1\r\nIdempotency-Key: "' + "a" * size,
     "tags": lambda size: "GET /_penstock/jobs HTTP/1.1\r\nIf-Match: " + '"1", ' * (size // 5) + "x",
 }
-
-
-@pytest.fixture(autouse=True)
-def frozen() -> Iterator[None]:
-    """Let collections look at what a test makes only, and not at all that the test process has imported."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 async def cpu_s(ask: Callable[[], Any]) -> float:
