@@ -10,6 +10,7 @@ from app.admin.services.dead_letters import DeadLetterService
 from app.admin.services.drains import Drains
 from app.admin.services.flow_rates import FlowRates
 from app.admin.services.flows import FlowService
+from app.admin.services.job_cancellation import JobCancellation
 from app.admin.services.jobs import JobService
 from app.admin.services.operation_kinds import operation_kinds
 from app.admin.services.operation_runner import OperationRunner
@@ -79,7 +80,12 @@ def admin_parts_of(
     dead_letters, batches = DeadLetters(queue, queue_scripts, settings), DeadLetterBatches(queue_scripts, settings)
     operation_store, kinds = (
         OperationStore(stores.database, AuditLog(stores.database)),
-        operation_kinds(batches, JobPurge(stores.queue_scripts, settings), rules_in_force),
+        operation_kinds(
+            batches,
+            JobPurge(stores.queue_scripts, settings),
+            JobCancellation.on(queue, queue_scripts, settings),
+            rules_in_force,
+        ),
     )
     runner = OperationRunner(operation_store, kinds)
     return AdminParts(

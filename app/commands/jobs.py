@@ -1,12 +1,14 @@
 """`penstock jobs`: finds jobs, shows one with its timeline, and cancels jobs."""
 
 import json
+import sys
 import time
 from typing import Annotated, Any
 
 import typer
 
 from app.commands.admin_client import AdminClient
+from app.commands.dead_letter_options import DEFAULT_RATE_PER_S, DryRunOption, RateOption, WaitOption
 from app.commands.job_options import (
     FinishedAfterOption,
     FinishedBeforeOption,
@@ -23,8 +25,10 @@ from app.commands.job_options import (
     UserOption,
     given,
 )
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, JobIdArgument, JobIdsArgument
+from app.commands.operation_waiting import start
+from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, JobIdArgument, OptionalJobIds
 from app.commands.tables import print_table
+from app.errors import InvalidInput
 
 PAGE_SIZE = 500
 POLL_INTERVAL_S = 0.5
@@ -160,9 +164,35 @@ def _event(event: dict[str, Any]) -> list[str]:
 
 
 @app.command()
-def cancel(job_ids: JobIdsArgument, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Cancel jobs that have not been sent."""
+def cancel(
+    job_ids: OptionalJobIds = None,
+    rule: JobRuleOption = None,
+    descriptor: JobDescriptorOption = None,
+    flow: FlowOption = None,
+    owner: OwnerOption = None,
+    submitted_after: SubmittedAfterOption = None,
+    submitted_before: SubmittedBeforeOption = None,
+    dry_run: DryRunOption = False,
+    rate: RateOption = DEFAULT_RATE_PER_S,
+    wait: WaitOption = True,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Cancel jobs that have not been sent: some by their ids, or all that are found.
+
+    All that are found are canceled by an operation, which goes on if this command is interrupted.
+    """
+    named = given(rule_id=rule, descriptor=descriptor, flow=flow, owner=owner)
+    wanted = named | given(submitted_after=submitted_after, submitted_before=submitted_before)
+    if bool(job_ids) == bool(named) or (job_ids and wanted):
+        raise InvalidInput("give either job ids, or what to look for: --rule, --descriptor, --flow or --owner")
+    if not job_ids and sys.stdin.isatty() and not (yes or dry_run):
+        typer.confirm("Cancel all waiting jobs that are found?", abort=True)
     with AdminClient(data_dir) as client:
-        for job_id in job_ids:
+        if not job_ids:
+            body = {"kind": "cancel_jobs", "filter": wanted, "dry_run": dry_run, "rate_per_s": rate}
+            start(client, body, wait=wait, as_json=as_json)
+        for job_id in job_ids or ():
             client.call("DELETE", "jobs", job_id)
-            print(f"{job_id}: canceled")
+            print(json.dumps({"canceled": job_id}) if as_json else f"{job_id}: canceled")

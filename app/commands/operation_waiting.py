@@ -12,7 +12,14 @@ from app.errors import Conflict
 
 FIRST_INTERVAL_S = 0.1
 MAX_INTERVAL_S = 1.0
-DONE = {"replay_dead_letters": "replayed", "delete_dead_letters": "deleted", "purge_jobs": "canceled"}
+DONE = {
+    "replay_dead_letters": "replayed",
+    "delete_dead_letters": "deleted",
+    "purge_jobs": "canceled",
+    "cancel_jobs": "canceled",
+}
+
+JOB_KINDS = ("purge_jobs", "cancel_jobs")
 
 Operation = dict[str, Any]
 
@@ -57,7 +64,7 @@ def report(answer: Operation, *, as_json: bool) -> None:
 
 
 def _total(answer: Operation) -> str:
-    total, what = answer["total"], "job" if answer["kind"] == "purge_jobs" else "dead letter"
+    total, what = answer["total"], "job" if answer["kind"] in JOB_KINDS else "dead letter"
     if total["is_exact"]:
         return f"{total['at_least']} {what}{'' if total['at_least'] == 1 else 's'}"
     return f"at least {total['at_least']} {what}s, about {total['estimate']},"

@@ -84,6 +84,11 @@ class JobSearch:
             steps += 1
         return FoundJobs(found, None)
 
+    async def now_us(self) -> int:
+        """The time by the clock of the queue Redis, in Unix microseconds."""
+        seconds, microseconds = await read(self._redis.time())
+        return int(seconds) * 1_000_000 + int(microseconds)
+
     def _sources(self, wanted: JobFilter) -> list[Source]:
         """Where to look, in this order: first for what has not ended."""
         sources: list[Source] = []

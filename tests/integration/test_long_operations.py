@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from app.admin.operators import Operator, Role
+from app.admin.services.job_cancellation import JobCancellation
 from app.admin.services.operation_kinds import Kinds, operation_kinds
 from app.admin.services.operation_runner import OperationRunner
 from app.admin.services.operation_store import OperationStore
@@ -18,7 +20,7 @@ from app.admin.services.operations import OperationService
 from app.admin.services.operations_model import DryRun, NewOperation, OperationDocument, OperationRequest
 from app.audit.log import AuditLog
 from app.clients import MongoDatabase, mongo_client
-from app.errors import Conflict, QueueUnavailable
+from app.errors import Conflict, InvalidInput, QueueUnavailable
 from app.jobs.model import JobStatus
 from app.queue.batches import Batch, BatchResult
 from app.queue.dead_letter_batches import DeadLetterBatches
@@ -48,9 +50,16 @@ def new_operation(fields: dict[str, Any]) -> NewOperation:
 class Installation:
     """The stores of admin processes, and as many of these as a test runs."""
 
-    def __init__(self, database: MongoDatabase, rules: RuleCache, batches: DeadLetterBatches, jobs: JobPurge) -> None:
+    def __init__(
+        self,
+        database: MongoDatabase,
+        rules: RuleCache,
+        batches: DeadLetterBatches,
+        jobs: JobPurge,
+        cancellation: JobCancellation,
+    ) -> None:
         self.database, self.rules, self.batches = database, rules, batches
-        self.kinds: Kinds = operation_kinds(batches, jobs, rules)
+        self.kinds: Kinds = operation_kinds(batches, jobs, cancellation, rules)
         self.store = OperationStore(database, AuditLog(database))
         self.service = OperationService(self.store, self.kinds, lambda: None)
 
@@ -84,14 +93,18 @@ class Installation:
 
 @pytest.fixture
 async def installation(
-    settings: Settings, cache: Redis, queueing: Scripts, flows: Flows
+    settings: Settings, cache: Redis, queue: Redis, queueing: Scripts, flows: Flows
 ) -> AsyncIterator[Installation]:
     rules = [active(rule_id=name, queue={"max_depth": 10_000}).rule for name in ("r", "other")]
     await publish_all(Publisher(cache), rules, 1)
     mongo = mongo_client(settings.mongodb_url)
     database = mongo[settings.mongodb_database]
     found = Installation(
-        database, RuleCache(cache, settings), DeadLetterBatches(queueing, settings), JobPurge(queueing, settings)
+        database,
+        RuleCache(cache, settings),
+        DeadLetterBatches(queueing, settings),
+        JobPurge(queueing, settings),
+        JobCancellation.on(queue, queueing, settings),
     )
     await found.store.prepare()
     yield found
@@ -401,6 +414,37 @@ async def test_the_audit_says_who_started_and_canceled_and_how_it_ended(
         "done": 1,
         "skipped": 0,
     }
+
+
+async def test_all_jobs_that_a_filter_finds_are_canceled(
+    installation: Installation, flows: Flows, records: Records
+) -> None:
+    """One caller's, in the flow and in backoff; not one that is being sent, nor another's, nor one that came later."""
+    rule = active(queue={"max_depth": 10_000})
+    mine = [await accepted(flows, deferral(number, rule, user="mine")) for number in range(130)]
+    others = [await accepted(flows, deferral(number, rule, user=f"u{number}")) for number in range(60)]
+    [flow] = [unit for unit in await take(flows) if unit.name == "r|user:mine"]
+    running, backing_off = (await lease(flows, flow, 2)).jobs
+    await flows.retry(backing_off, 60, "upstream_error", "It failed.", give_back=False)
+    wanted: dict[str, Any] = {"descriptor": "user:mine"}
+    counted = await installation.service.start(
+        OLGA, new_operation({"kind": "cancel_jobs", "filter": wanted, "dry_run": True})
+    )
+    assert counted.total.model_dump() == {"at_least": 129, "estimate": 129, "is_exact": True}
+    operation_id = await installation.start("cancel_jobs", **wanted)
+    await asyncio.sleep(0.002)  # a job is submitted in a millisecond
+    later = await accepted(flows, deferral(0, rule, user="mine"))
+    async with installation.process():
+        document = await installation.ended(operation_id)
+    assert (document.state, document.done, document.skipped, document.progress) == ("completed", 129, 0, 1.0)
+    jobs = [await records.get(job_id) for job_id in (*mine, *others, later)]
+    left = {job.id for job in jobs if job is not None and job.status is not JobStatus.CANCELED}
+    assert left == {running.id, later, *others}
+    assert (await records.get(backing_off.id)) is not None
+    with pytest.raises(ValidationError):
+        new_operation({"kind": "cancel_jobs", "filter": {}})
+    with pytest.raises(InvalidInput):
+        await installation.start("cancel_jobs", flow="AAAA")
 
 
 async def test_all_jobs_of_a_rule_that_wait_are_canceled(

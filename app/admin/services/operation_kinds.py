@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from app.admin.services.dead_letters import required_rule
+from app.admin.services.job_cancellation import JobCancellation
 from app.admin.services.operations_model import KindName, Operation, WaitingJobsFilter
 from app.queue.batches import Batch, BatchResult, Count
 from app.queue.dead_letter_batches import MAX_BATCH, DeadLetterBatches
@@ -114,10 +115,13 @@ def _dead_letters_of(operation: Operation) -> tuple[DeadLetterFilter, DeadLetter
     return operation.filter, DeadLetterPlace() if operation.cursor is None else DeadLetterPlace.parse(operation.cursor)
 
 
-def operation_kinds(batches: DeadLetterBatches, jobs: JobPurge, rules_in_force: RuleCache) -> Kinds:
+def operation_kinds(
+    batches: DeadLetterBatches, jobs: JobPurge, cancellation: JobCancellation, rules_in_force: RuleCache
+) -> Kinds:
     """Return all kinds by their names."""
     return {
         "replay_dead_letters": DeadLetterReplay(batches, rules_in_force),
         "delete_dead_letters": DeadLetterDeletion(batches),
         "purge_jobs": WaitingJobPurge(jobs),
+        "cancel_jobs": cancellation,
     }

@@ -6,16 +6,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, Field, RootModel, model_validator
 
 from app.queue.batches import Count
 from app.queue.dead_letter_filter import DeadLetterFilter
 from app.rules.field_types import INTEGRAL, RuleId, StrictModel
+from app.web.timestamps import Timestamp
 
 DEFAULT_RATE_PER_S = 500
 MAX_RATE_PER_S = 5000
 
-KindName = Literal["replay_dead_letters", "delete_dead_letters", "purge_jobs"]
+KindName = Literal["replay_dead_letters", "delete_dead_letters", "purge_jobs", "cancel_jobs"]
 Rate = Annotated[int, Field(ge=1, le=MAX_RATE_PER_S), INTEGRAL]
 
 
@@ -40,7 +41,27 @@ class WaitingJobsFilter(StrictModel):
     """The rule that deferred the job. It may be gone."""
 
 
-OperationFilter = DeadLetterFilter | WaitingJobsFilter
+class JobsToCancel(StrictModel):
+    """Selects jobs that wait to be sent, those that back off too; each has all that is named, and something must be."""
+
+    rule_id: RuleId | None = None
+    """The rule that deferred the job. It may be gone."""
+    descriptor: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    """Who calls, or who is counted by a rule of the job."""
+    flow: Annotated[str, Field(min_length=1, max_length=8192)] | None = None
+    """The id of a flow."""
+    owner: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+    submitted_after: Timestamp | None = None
+    submitted_before: Timestamp | None = None
+
+    @model_validator(mode="after")
+    def _require_one_name(self) -> Self:
+        if (self.rule_id, self.descriptor, self.flow, self.owner) == (None, None, None, None):
+            raise ValueError("name a rule_id, descriptor, flow or owner")
+        return self
+
+
+OperationFilter = DeadLetterFilter | WaitingJobsFilter | JobsToCancel
 
 
 class _NewOperation(StrictModel):
@@ -64,7 +85,14 @@ class PurgeOperation(_NewOperation):
     filter: WaitingJobsFilter
 
 
-NewOperation = DeadLetterOperation | PurgeOperation
+class CancelOperation(_NewOperation):
+    """Cancels all jobs that a filter finds and that wait to be sent."""
+
+    kind: Literal["cancel_jobs"]
+    filter: JobsToCancel
+
+
+NewOperation = DeadLetterOperation | PurgeOperation | CancelOperation
 
 
 class OperationRequest(RootModel[Annotated[NewOperation, Field(discriminator="kind")]]):
@@ -191,6 +219,8 @@ def filter_document(wanted: OperationFilter) -> dict[str, Any]:
 
 def filter_of_kind(kind: KindName, fields: Mapping[str, Any]) -> OperationFilter:
     """Read what `filter_document` wrote."""
+    if kind == "cancel_jobs":
+        return JobsToCancel(**fields)
     return WaitingJobsFilter(**fields) if kind == "purge_jobs" else DeadLetterFilter(**fields)
 
 
