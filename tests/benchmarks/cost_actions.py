@@ -214,10 +214,10 @@ class Actions:
             await self._measure(f"count {whose}", [partial(_for_a_time, partial(batches.count, wanted))])
             starts = await self._with_a_page_behind(self._population.sample(CALLS + 4)[1:-1])
             for number, start in enumerate(starts, 1):
-                batch, until_us = Batch("replaying", number, MAX_BATCH), LATEST_US
+                batch, until_us = Batch(f"replaying {whose}", number, MAX_BATCH), LATEST_US
                 replay = partial(batches.replay, wanted, until_us, start, batch, {rule.rule_id: rule})
                 await self._measure(f"replay {whose}", [replay])
-                batch = Batch("deleting", number, MAX_BATCH)
+                batch = Batch(f"deleting {whose}", number, MAX_BATCH)
                 await self._measure(f"delete {whose}", [partial(batches.discard, wanted, until_us, start, batch)])
         await self._lease("fail", 1, self._population.fail, CALLS)
 
