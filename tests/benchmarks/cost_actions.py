@@ -10,6 +10,7 @@ from app.errors import Conflict, NotFound
 from app.jobs.model import JobStatus, encode_request
 from app.limiter.keys import descriptor
 from app.queue.batches import Batch
+from app.queue.cancel_batches import MAX_CANCELED
 from app.queue.dead_letter_batches import MAX_BATCH
 from app.queue.dead_letter_filter import LATEST_US, DeadLetterFilter, DeadLetterPlace
 from app.queue.flow_leases import MAX_LEASED_AT_ONCE, MAX_UNITS_AT_ONCE
@@ -59,6 +60,9 @@ class Actions:
         await self._measure("cancel a job", [partial(records.cancel, job_id) for job_id in sample(CALLS + 2)[1:-1]])
         some = sample(3 * BATCH)[CALLS : CALLS + BATCH]
         await self._measure("cancel many", [partial(records.cancel_all, some)])
+        batch = Batch(self.situation, 1, MAX_CANCELED)
+        part = partial(self._population.cancel_batches.cancel, sample(3 * BATCH)[-MAX_CANCELED:], None, batch)
+        await self._measure("cancel a batch", [part])
 
     async def operators(self) -> None:
         """Look at jobs and at those that were leased, as operators do."""

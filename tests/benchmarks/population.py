@@ -12,6 +12,7 @@ from redis.commands.core import AsyncScript
 
 from app.clients import queue_redis
 from app.jobs.model import JobStatus, encode_request
+from app.queue.cancel_batches import CancelBatches
 from app.queue.dead_letter_batches import DeadLetterBatches
 from app.queue.dead_letters import DeadLetters
 from app.queue.flow_views import FlowViews
@@ -62,6 +63,7 @@ class Population:
     dead_letters: DeadLetters
     dead_letter_batches: DeadLetterBatches
     job_purge: JobPurge
+    cancel_batches: CancelBatches
     staging: Staging
     views: FlowViews
     _copy: AsyncScript
@@ -85,7 +87,7 @@ class Population:
         letters = DeadLetters(redis, scripts, settings)
         batches, purge = DeadLetterBatches(scripts, settings), JobPurge(scripts, settings)
         views, copy = FlowViews(scripts, settings), redis.register_script(copy_script())
-        of_operators = (operations, letters, batches, purge)
+        of_operators = (operations, letters, batches, purge, CancelBatches(scripts, settings))
         return cls(redis, node, scripts, flows, records, *of_operators, staging, views, copy, queue_steps.user_rule())
 
     async def begin(self, rule: ActiveRule, count: int = 1) -> None:

@@ -434,9 +434,19 @@ async def test_all_jobs_that_a_filter_finds_are_canceled(
     operation_id = await installation.start("cancel_jobs", **wanted)
     await asyncio.sleep(0.002)  # a job is submitted in a millisecond
     later = await accepted(flows, deferral(0, rule, user="mine"))
+    dying = await installation.store.claim("dying")
+    assert dying is not None
+    kind, batch = installation.kinds["cancel_jobs"], Batch(operation_id, 1, 20)
+    first, again = [await kind.do(dying, batch, []) for _ in range(2)]
+    assert first is not None
+    assert first.done == 20
+    assert again == first, "it died before it could note this batch, which is counted and not done again"
+    await installation.store.release(dying, "dying")
     async with installation.process():
         document = await installation.ended(operation_id)
     assert (document.state, document.done, document.skipped, document.progress) == ("completed", 129, 0, 1.0)
+    late = await kind.do(dying, batch, [])
+    assert late is None, "a later batch has been done"
     jobs = [await records.get(job_id) for job_id in (*mine, *others, later)]
     left = {job.id for job in jobs if job is not None and job.status is not JobStatus.CANCELED}
     assert left == {running.id, later, *others}

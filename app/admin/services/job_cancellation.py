@@ -10,10 +10,11 @@ from app.admin.services.operations_model import JobsToCancel, Operation
 from app.errors import InvalidInput, NotFound
 from app.jobs.model import JobStatus
 from app.queue.batches import Batch, BatchResult, Count
+from app.queue.cancel_batches import MAX_CANCELED, CancelBatches
 from app.queue.flow_name import flow_of_id
 from app.queue.job_filter import JobFilter
 from app.queue.job_search import JobSearch
-from app.queue.records import CancelResult, Records
+from app.queue.records import Records
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from app.web.timestamps import unix_us
@@ -25,19 +26,19 @@ MAX_COUNT_PAGES = 20
 
 
 class JobCancellation:
-    """Cancels jobs page by page. To do a batch again changes nothing: what was canceled is not found again."""
+    """Cancels jobs page by page."""
 
-    max_batch = 50
+    max_batch = MAX_CANCELED
 
-    def __init__(self, search: JobSearch, records: Records) -> None:
+    def __init__(self, search: JobSearch, batches: CancelBatches) -> None:
         self._search = search
-        self._records = records
+        self._batches = batches
 
     @classmethod
     def on(cls, queue: Redis, scripts: Scripts, settings: Settings) -> Self:
         """Cancellation on a queue Redis."""
         records = Records(queue, scripts, settings)
-        return cls(JobSearch(queue, scripts, records, settings), records)
+        return cls(JobSearch(queue, scripts, records, settings), CancelBatches(scripts, settings))
 
     async def check(self, wanted: JobsToCancel) -> None:
         """Raise InvalidInput for a flow that is none."""
@@ -56,13 +57,11 @@ class JobCancellation:
     async def do(self, operation: Operation, batch: Batch, rule_ids: Sequence[str]) -> BatchResult | None:
         """Cancel the jobs of the next page; those that were sent meanwhile are skipped."""
         if batch.limit == 0:
-            return BatchResult(0, 0, 0, operation.cursor)
+            return await self._batches.cancel([], operation.cursor, batch)
         assert isinstance(operation.filter, JobsToCancel)
         wanted = job_filter(operation.filter, operation.until_us)
         page = await self._search.page(wanted, batch.limit, operation.cursor)
-        results = await self._records.cancel_all([job.id for job in page.jobs])
-        done = sum(result is CancelResult.CANCELED for result in results.values())
-        return BatchResult(done, len(results) - done, len(results), page.next)
+        return await self._batches.cancel([job.id for job in page.jobs], page.next, batch)
 
 
 def job_filter(wanted: JobsToCancel, until_us: int | None = None) -> JobFilter:
