@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -150,7 +151,8 @@ def test_what_was_set_for_a_while_ends_though_everything_that_set_it_was_killed(
     wait_for(lambda: "drain" not in json.loads(_once_it_answers(up, "rules", "get", "user")), WITHIN_S)
     (reverted,) = json.loads(up.penstock("audit", "--action", "rule.reverted", "--target", "user", "--json"))["entries"]
     assert (reverted["actor"], reverted["face"], reverted["after"].get("drain")) == ("penstock", "process", None)
-    assert reverted["at"] >= temporary["until"] or "temporary" not in set_rule
+    ended, until = (datetime.fromisoformat(text) for text in (reverted["at"], temporary["until"]))
+    assert ended >= until or "temporary" not in set_rule
     up.penstock("drain", "pause", "user", "--for", "10m")
     assert "paused, temporary until " in rows(up.penstock("rules", "list", "--search", "USE"))["user"][6]
     assert rows(up.penstock("rules", "list", "--search", "nothing", "--sort", "-priority")) == {}
