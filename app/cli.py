@@ -1,5 +1,6 @@
 """The `penstock` command."""
 
+import json
 import os
 import sys
 import traceback
@@ -17,8 +18,9 @@ from app.commands.durations import parse_duration
 from app.commands.exit_codes import ExitCode, exit_code_of
 from app.commands.explain import explain
 from app.commands.groups import CommandGroup
-from app.commands.options import DEFAULT_FOLDER, DataFolder, parse_claims
+from app.commands.options import DEFAULT_FOLDER, AsJson, DataFolder, parse_claims
 from app.commands.status import status
+from app.commands.top import top
 from app.errors import InvalidInput, PenstockError, StartupError
 from app.process.listen import Listen
 from app.queue_kind import QueueKind
@@ -148,12 +150,13 @@ def edge(
 @edges_app.command("restart")
 def restart_edge(
     index: Annotated[int | None, typer.Argument(help="Which edge, from 0. Default: all, one after another.")] = None,
+    as_json: AsJson = False,
     data_dir: DataFolder = DEFAULT_FOLDER,
 ) -> None:
     """Restart edges that `penstock up` runs; each is ready again before the next one stops."""
     from app.commands.edge import restart_edges
 
-    restart_edges(data_dir, index)
+    restart_edges(data_dir, index, as_json=as_json)
 
 
 @app.command()
@@ -183,12 +186,13 @@ def issuer(
 
 
 @app.command()
-def keygen(file: Path) -> None:
+def keygen(file: Path, as_json: AsJson = False) -> None:
     """Write a new key for PENSTOCK_IDENTITY_KEY_FILE into FILE, which only its owner may read."""
     from app.identity.key_file import write_new_identity_key
 
     write_new_identity_key(file)
-    print(f"{file}: a new Ed25519 key. Give the same file to all edges and workers.")
+    text = f"{file}: a new Ed25519 key. Give the same file to all edges and workers."
+    print(json.dumps({"file": str(file)}) if as_json else text)
 
 
 @app.command()
@@ -197,6 +201,7 @@ def token(
     claim: Annotated[list[str] | None, typer.Option(help="A further claim, name=value; may be repeated.")] = None,
     expires: Annotated[str, typer.Option(help="How long the token is valid, such as 90s, 15m, 1h or 7d.")] = "1h",
     admin: Annotated[str | None, typer.Option(help="A role in the admin API: viewer, operator or admin.")] = None,
+    as_json: AsJson = False,
     data_dir: DataFolder = DEFAULT_FOLDER,
 ) -> None:
     """Print a token of the development issuer for SUBJECT, and nothing else."""
@@ -204,7 +209,8 @@ def token(
     from app.settings import load_settings
 
     claims = token_claims(load_settings(), subject, parse_claims(claim or []), parse_duration(expires), admin)
-    print(DevelopmentKey.load(data_dir).sign(claims))
+    signed = DevelopmentKey.load(data_dir).sign(claims)
+    print(json.dumps({"token": signed}) if as_json else signed)
 
 
 @app.command()
@@ -224,6 +230,7 @@ app.add_typer(operations.app, name="operations", cls=CommandGroup)
 app.command()(explain)
 app.command()(audit)
 app.command()(status)
+app.command()(top)
 add_connection_options(app)
 
 

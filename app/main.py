@@ -39,6 +39,7 @@ from app.limiter.corrections import Corrections
 from app.limiter.local_limiter import LocalLimiter
 from app.limiter.places import Places
 from app.limiter.redis_limiter import RedisLimiter
+from app.process.heartbeat import ProcessHeartbeat
 from app.process.lifecycle import Process, alongside
 from app.process.listen import Listen
 from app.process.serving import serve
@@ -49,6 +50,7 @@ from app.queue.disk import Disk
 from app.queue.records import Records
 from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
+from app.rules.version_age import RulesVersionAge
 from app.settings import Settings
 from app.traffic.exchange import TrafficPublisher
 from app.traffic.samples import TrafficSamples
@@ -76,7 +78,7 @@ async def run_edge(process: Process) -> None:
         stack.push_async_callback(edge.places.finish)
         stack.push_async_callback(edge.corrections.aclose)
         gateway = edge.gateway(upstream)
-        await stack.enter_async_context(alongside(process, *edge.background()))
+        await stack.enter_async_context(alongside(process, *edge.background(), edge.heartbeat(upstream).run()))
         own_headers = None if edge.cors.is_off else edge.cors.headers_for
         await serve(gateway, process, process.listen or EDGE_ADDRESS, edge.metrics.refused, own_headers)
 
@@ -98,10 +100,12 @@ async def run_admin(process: Process) -> None:
             clients.counter_scripts,
             clients.queue_scripts,
         )
-        parts = admin_parts_of(settings, stores, rules, verifier)
+        parts = admin_parts_of(settings, stores, rules, verifier, process.draining)
         runner = parts.operation_runner
         stack.push_async_callback(runner.finish)
-        background = (rules.run(process.stop), verifier.run(), parts.flows.run(), runner.run(process.stop))
+        heartbeat = ProcessHeartbeat(clients.cache, "admin", RulesVersionAge(rules).report)
+        working = (parts.flows.run(), runner.run(process.stop))
+        background = (rules.run(process.stop), verifier.run(), *working, heartbeat.run())
         await stack.enter_async_context(alongside(process, *background))
         process.ready.set()
         admin = as_application(build_admin(parts, unavailability.refused))
@@ -194,6 +198,16 @@ class EdgeComposition:
             check_queue(self._clients.queue, self._settings),
             self._job_queue.run(),
         ]
+
+    def heartbeat(self, upstream: Upstream) -> ProcessHeartbeat:
+        """What tells operators that this edge runs, which rules it has, and how it decides."""
+        version_age, metrics = RulesVersionAge(self._rules), self.metrics
+        return ProcessHeartbeat(
+            self._clients.cache,
+            "edge",
+            lambda: version_age.report() | {"breakers_open": upstream.breakers_open()},
+            metrics.decisions,
+        )
 
     def _api(self) -> FastAPI:
         """The routes below `/_penstock/`."""

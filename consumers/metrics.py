@@ -50,11 +50,15 @@ class WorkerMetrics(Collector):
         self.in_flight = Gauge("penstock_in_flight", "Jobs that are leased and have no outcome yet.", registry=registry)
         registry.register(self)
 
+    def attempts_by_outcome(self) -> dict[str, int]:
+        """How many attempts to send a job had each outcome."""
+        return {kind.__name__.lower(): count for kind, count in self.attempts.items()}
+
     def collect(self) -> Iterable[CounterMetricFamily | HistogramMetricFamily]:
         """Called by prometheus_client on each scrape."""
         attempts = CounterMetricFamily("penstock_attempts", "Attempts to send a job, by outcome.", labels=["outcome"])
-        for kind, count in self.attempts.items():
-            attempts.add_metric([kind.__name__.lower()], count)
+        for outcome, count in self.attempts_by_outcome().items():
+            attempts.add_metric([outcome], count)
         yield attempts
         yield self.send_delay_s.family(
             "penstock_send_delay_seconds", "Delay from a job's slot until its request was sent."

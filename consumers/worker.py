@@ -18,11 +18,13 @@ from app.identity.identity_token import load_identity_tokens
 from app.limiter.corrections import Corrections
 from app.limiter.places import Places
 from app.limiter.redis_limiter import RedisLimiter
+from app.process.heartbeat import ProcessHeartbeat
 from app.process.lifecycle import Process, alongside
 from app.queue.checks import check_queue
 from app.queue.flows import Flows
 from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
+from app.rules.version_age import RulesVersionAge
 from app.settings import Settings
 from app.upstream.breaker_metrics import BreakerMetrics
 from app.upstream.upstream import Upstream
@@ -91,10 +93,21 @@ async def run_worker(process: Process) -> None:
                 await scripts.load()
         with suppress(Unavailable):
             await slots.prepare()
+        version_age = RulesVersionAge(rules)
+        heartbeat = ProcessHeartbeat(
+            cache,
+            "worker",
+            lambda: (
+                version_age.report()
+                | {"breakers_open": upstream.breakers_open(), "in_flight": settings.max_in_flight - in_flight.free}
+            ),
+            metrics.attempts_by_outcome,
+        )
         partitions = range(settings.queue_partitions)
         background = alongside(
             process,
             rules.run(process.stop),
+            heartbeat.run(),
             rescheduler.run(),
             places.run(),
             place_waiting.listen(),

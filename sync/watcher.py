@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 from bson.raw_bson import RawBSONDocument
@@ -15,6 +16,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from app.clients import MongoChangeStream, MongoDatabase, cache_redis, mongodb
 from app.errors import Unavailable
+from app.process.heartbeat import ProcessHeartbeat
 from app.process.lifecycle import Process, alongside, until_one_ends
 from app.rules.documents import EVENT_PIPELINE, RAW, DocumentKey, RuleDocument, read_document
 from app.rules.key_headers import KeyHeaders
@@ -94,6 +96,19 @@ class Watcher:
         self._metrics = metrics
         self._schedules = Schedules()
         self._copied_at_s: float | None = None
+        self._caught_up_at_s: float | None = None
+        self._invalid_documents: int | None = None
+
+    def report(self) -> dict[str, Any]:
+        """Return for operators how far the cache is behind MongoDB, in seconds, and what the last full copy found.
+
+        The stream answers several times a second even where nothing has changed, so the lag is how long ago everything
+        that it had was published.
+        """
+        caught_up_at_s = self._caught_up_at_s
+        lag_s = None if caught_up_at_s is None else round(time.monotonic() - caught_up_at_s, 3)
+        invalid = self._invalid_documents
+        return {"lag_s": lag_s} | ({} if invalid is None else {"invalid_documents": invalid})
 
     async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
         """Follow the stream until `stop` is set, and set `ready` once the cache is complete.
@@ -149,6 +164,8 @@ class Watcher:
                 self._metrics.published.inc(await self._publish_in_force(changes))
                 _log_changes(changes)
             await archive.add(changes, batch[-1].token)
+            if events.empty():
+                self._caught_up_at_s = time.monotonic()
 
     async def _publish_in_force(self, changes: Sequence[RuleChange]) -> int:
         """Publish what is in force of rules, and note when that changes. Return how many rules changed."""
@@ -185,6 +202,7 @@ class Watcher:
         self._copied_at_s = time.monotonic()
         await self._check_eviction()
         self._metrics.invalid_now.set(copied.invalid)
+        self._invalid_documents = copied.invalid
         self._metrics.published.inc(copied.changed)
         self._metrics.copied_at.set_to_current_time()
         log.info("rules_copied", rules=copied.rules, changed=copied.changed, invalid=copied.invalid)
@@ -289,7 +307,8 @@ async def run_sync(process: Process) -> None:
     client, redis = mongodb(settings), cache_redis(settings)
     try:
         watcher = Watcher(client[settings.mongodb_database], Publisher(redis), settings, SyncMetrics(process.registry))
-        async with alongside(process, watcher.run(process.stop, process.ready)):
+        heartbeat = ProcessHeartbeat(redis, "sync", watcher.report)
+        async with alongside(process, watcher.run(process.stop, process.ready), heartbeat.run()):
             await process.stop.wait()
     finally:
         client.close()

@@ -1,5 +1,6 @@
 """Composes what both faces of the admin API use: who calls, and the services."""
 
+import asyncio
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -8,6 +9,7 @@ from app.admin.operators import OperatorAuthenticator
 from app.admin.services.audit import Audit
 from app.admin.services.dead_letters import DeadLetterService
 from app.admin.services.drains import Drains
+from app.admin.services.explain import ExplainService
 from app.admin.services.flow_rates import FlowRates
 from app.admin.services.flows import FlowService
 from app.admin.services.job_cancellation import JobCancellation
@@ -18,10 +20,12 @@ from app.admin.services.operation_store import OperationStore
 from app.admin.services.operations import OperationService
 from app.admin.services.preview import Previews
 from app.admin.services.rules import Rules
+from app.admin.services.status import StatusService
+from app.admin.services.status_gathering import StatusGathering
+from app.admin.services.stores import Stores
 from app.audit.log import AuditLog
 from app.clients import MongoDatabase
 from app.identity.tokens import TokenVerifier
-from app.limiter.limiter import Limiter
 from app.limiter.redis_limiter import RedisLimiter
 from app.queue.dead_letter_batches import DeadLetterBatches
 from app.queue.dead_letters import DeadLetters
@@ -59,7 +63,8 @@ class AdminParts:
     drains: Drains
     audit: Audit
     rules_in_force: RuleCache
-    limiter: Limiter
+    explain: ExplainService
+    status: StatusService
     operations: Operations
     dead_letters: DeadLetterService
     operation_service: OperationService
@@ -70,9 +75,9 @@ class AdminParts:
 
 
 def admin_parts_of(
-    settings: Settings, stores: AdminStores, rules_in_force: RuleCache, verifier: TokenVerifier
+    settings: Settings, stores: AdminStores, rules_in_force: RuleCache, verifier: TokenVerifier, closing: asyncio.Event
 ) -> AdminParts:
-    """Return the parts of an admin API on these stores."""
+    """Return the parts of an admin API on these stores. Answers without an end are ended once `closing` is set."""
     queue, queue_scripts = stores.queue, stores.queue_scripts
     audit, key_headers = Audit(AuditLog(stores.database)), KeyHeaders(settings)
     rules = Rules(RuleStore(stores.database), RuleListing(stores.database), BulkWriter(stores.database), key_headers)
@@ -95,7 +100,8 @@ def admin_parts_of(
         drains=Drains(rules, operations, audit),
         audit=audit,
         rules_in_force=rules_in_force,
-        limiter=RedisLimiter(stores.counter_scripts),
+        explain=ExplainService(rules_in_force, RedisLimiter(stores.counter_scripts)),
+        status=StatusService(_status_gathering(settings, stores).gather, closing),
         operations=operations,
         dead_letters=DeadLetterService(dead_letters, batches, rules_in_force, key_headers.names, audit),
         operation_service=OperationService(operation_store, kinds, runner.wake),
@@ -104,3 +110,8 @@ def admin_parts_of(
         flows=FlowService(FlowViews(queue_scripts, settings), FlowRates(rules_in_force), operations, audit),
         jobs=JobService.on(queue, queue_scripts, settings, audit),
     )
+
+
+def _status_gathering(settings: Settings, stores: AdminStores) -> StatusGathering:
+    looked_at = Stores(stores.database, stores.cache, stores.queue, settings.queue_folder)
+    return StatusGathering(stores.cache, stores.queue, looked_at, settings.queue_partitions)

@@ -1,5 +1,6 @@
 """Who calls the admin API: the operator and the role that a bearer token names."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -28,6 +29,8 @@ class Operator:
     name: str
     role: Role
     face: Face = "rest"
+    expires_at_s: float = math.inf
+    """When the token expires, in Unix seconds: an answer that takes long ends then."""
 
     @property
     def actor(self) -> Actor:
@@ -62,4 +65,4 @@ class OperatorAuthenticator:
         role = claims.get(self._claim)
         if not isinstance(role, str) or role not in ROLES:
             raise Forbidden(f"The token has no role: its claim {self._claim!r} must be viewer, operator or admin.")
-        return Operator(claims["sub"], ROLES[role], face)
+        return Operator(claims["sub"], ROLES[role], face, float(claims["exp"]))

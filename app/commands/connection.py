@@ -46,6 +46,12 @@ def find_connection(installation: Installation, settings: Settings) -> Connectio
     return Connection(url, given or _token_of_environment(installation.data_dir, settings))
 
 
+def is_on_this_machine(installation: Installation, settings: Settings) -> bool:
+    """Whether the installation is what `penstock up` runs here, because nothing names another one."""
+    named = (installation.url, installation.profile, settings.admin_url, settings.profile)
+    return all(name is None for name in named)
+
+
 def _by_profile(name: str, given: Callable[[], str] | None, settings: Settings) -> Connection:
     profile = load_profile(name, config_file(os.environ))
     return Connection(_url_of(name, profile), given or _token_of(name, profile, settings), profile.ca_file)

@@ -1,5 +1,6 @@
 """`penstock edge restart`: restarts edges of the installation on this machine, one after another."""
 
+import json
 import os
 import signal
 import time
@@ -12,7 +13,7 @@ READY_TIMEOUT_S = 120.0
 POLL_INTERVAL_S = 0.1
 
 
-def restart_edges(data_dir: Path, index: int | None) -> None:
+def restart_edges(data_dir: Path, index: int | None, *, as_json: bool = False) -> None:
     """Restart one edge, or all of them in turn: the next one only when the one before is ready. Raises StartupError."""
     edges = [process for process in find_running(data_dir).processes if process.role == "edge"]
     chosen = [edge for edge in edges if index is None or edge.index == index]
@@ -21,7 +22,10 @@ def restart_edges(data_dir: Path, index: int | None) -> None:
         raise StartupError(f"there is no edge {index}: running are {known or 'none'}")
     for edge in chosen:
         _restart(data_dir, edge)
-        print(f"edge {edge.index}: restarted")
+        if not as_json:
+            print(f"edge {edge.index}: restarted")
+    if as_json:
+        print(json.dumps({"restarted": [edge.index for edge in chosen]}))
 
 
 def _restart(data_dir: Path, edge: RunningProcess) -> None:

@@ -1,31 +1,59 @@
-"""`penstock status`: says what runs on this machine, and what is down."""
+"""`penstock status`: says how an installation is, and what is wrong."""
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import typer
 
+from app.commands.admin_client import AdminClient
 from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
-from app.commands.tables import print_table
-from app.local.runtime import find_running
+from app.commands.status_tables import print_status
+from app.commands.tables import print_rows
+from app.errors import PenstockError
+from app.local.runtime import RunningProcess, find_running
 
 
 def status(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Say what `penstock up` runs on this machine. The exit code is 1 if any of it has been down for more than 5 s."""
-    from rich.markup import escape
-    from rich.table import Table
+    """Say how the installation is, and what `penstock up` runs on this machine.
 
-    processes = find_running(data_dir.data_dir).processes
-    troubles = [process.trouble for process in processes if process.trouble]
+    The exit code is 1 if something is wrong: processes that are down or not heard of, stores that cannot be reached or
+    may lose something, rules that have not arrived.
+    """
+    from app.commands.connection import is_on_this_machine
+    from app.settings import load_settings
+
+    local = is_on_this_machine(data_dir, load_settings())
+    processes = find_running(data_dir.data_dir).processes if local else ()
+    problems = [process.trouble for process in processes if process.trouble]
+    found: dict[str, Any] | None = None
+    try:
+        with AdminClient(data_dir) as client:
+            found = client.call("GET", "status")
+    except PenstockError as error:
+        if not local:
+            raise
+        problems.append(str(error))
     if as_json:
-        print(json.dumps({"processes": [asdict(process) for process in processes]}, indent=2))
+        print(json.dumps({"processes": [asdict(process) for process in processes], "status": found}, indent=2))
     else:
-        table = Table("process", "pid", "address", "state")
-        for process in processes:
-            state = "runs" if process.down_since is None else "[red]down[/red]"
-            table.add_row(process.name, str(process.pid or ""), escape(process.url or ""), state)
-        print_table(table)
-        for trouble in troubles:
-            print(trouble)
-    if troubles:
+        _print(processes, found)
+    problems += [] if found is None else found["problems"]
+    if not as_json:
+        for problem in problems:
+            print(problem)
+    if problems:
         raise typer.Exit(1)
+
+
+def _print(processes: Sequence[RunningProcess], found: dict[str, Any] | None) -> None:
+    if processes:
+        print_rows(("process", "pid", "address", "state"), _local_rows(processes))
+    if found is not None:
+        print_status(found)
+
+
+def _local_rows(processes: Iterable[RunningProcess]) -> Iterable[Sequence[str]]:
+    for process in processes:
+        yield process.name, str(process.pid or ""), process.url or "", "runs" if process.down_since is None else "down"

@@ -1,6 +1,7 @@
 """Tables on the terminal, in which nothing is cut off."""
 
 import sys
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,3 +17,14 @@ def print_table(table: "Table") -> None:
     for column in table.columns:
         column.overflow = "fold"
     Console(width=None if sys.stdout.isatty() else UNBOUNDED_WIDTH).print(table)
+
+
+def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table of texts, which have no markup."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    print_table(table)

@@ -69,13 +69,20 @@ class EdgeMetrics(Collector):
         self.without_counters.labels(error.reason).inc()
         self._trouble.warn("decided_without_counters", error)
 
+    def decisions(self) -> dict[str, int]:
+        """How many requests had each decision."""
+        return {
+            "forward": self.forwarded,
+            "reject": self.rejected,
+            "defer": self.deferred,
+            "block": self.blocked,
+        }
+
     def collect(self) -> Iterable[CounterMetricFamily | HistogramMetricFamily]:
         """Called by prometheus_client at a scrape."""
         decisions = CounterMetricFamily("penstock_requests", "Requests by decision.", labels=["decision"])
-        decisions.add_metric(["forward"], self.forwarded)
-        decisions.add_metric(["reject"], self.rejected)
-        decisions.add_metric(["defer"], self.deferred)
-        decisions.add_metric(["block"], self.blocked)
+        for decision, count in self.decisions().items():
+            decisions.add_metric([decision], count)
         decisions.add_metric(["client_gone"], self.client_gone)
         yield decisions
         yield CounterMetricFamily(

@@ -38,12 +38,25 @@ async def check_queue(redis: Redis, settings: Settings) -> None:
 async def _problems(redis: Redis) -> list[str]:
     while True:
         try:
-            return [*await _version_problems(redis), *await _configuration_problems(redis)]
-        except ResponseError as error:
-            return [f"its configuration cannot be read ({error})"]
+            problems = await queue_problems(redis)
+            await _warn_without_maxmemory(redis)
+            return problems
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("queue_redis_unavailable", error=str(error))
             await asyncio.sleep(RETRY_DELAY_S)
+
+
+async def queue_problems(redis: Redis) -> list[str]:
+    """Return why the queue Redis may lose jobs. Raises RedisError, OSError, TimeoutError while it does not answer."""
+    try:
+        return [*await _version_problems(redis), *await _configuration_problems(redis)]
+    except ResponseError as error:
+        return [f"its configuration cannot be read ({error})"]
+
+
+async def _warn_without_maxmemory(redis: Redis) -> None:
+    if int((await redis.info("memory"))["maxmemory"]) == 0:
+        log.warning("queue_redis_without_maxmemory", advice="set maxmemory, so that deferring stops before it is full")
 
 
 async def _version_problems(redis: Redis) -> list[str]:
@@ -54,10 +67,7 @@ async def _version_problems(redis: Redis) -> list[str]:
 
 
 async def _configuration_problems(redis: Redis) -> list[str]:
-    names = (*REQUIRED, "maxmemory")
-    configured = {name: _text((await redis.config_get(name)).get(name)) for name in names}
-    if configured["maxmemory"] == "0":
-        log.warning("queue_redis_without_maxmemory", advice="set maxmemory, so that deferring stops before it is full")
+    configured = {name: _text((await redis.config_get(name)).get(name)) for name in REQUIRED}
     return [
         f"{name} must be {value}, {reason}" for name, (value, reason) in REQUIRED.items() if configured[name] != value
     ]

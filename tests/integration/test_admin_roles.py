@@ -45,6 +45,8 @@ LEAST = {
     "GET /v1/jobs": "viewer",
     "GET /v1/jobs/{job_id}": "viewer",
     "DELETE /v1/jobs/{job_id}": "operator",
+    "GET /v1/status": "viewer",
+    "GET /v1/events": "viewer",
 }
 UNDOCUMENTED = {
     f"{method} {path}"

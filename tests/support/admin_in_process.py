@@ -58,7 +58,9 @@ def admin_parts_on(
     """The parts of an admin API on these stores."""
     verifier = TokenVerifier(settings, session, settings.admin_audience)
     stores = AdminStores(database, cache, queue, counting, queueing)
-    return admin_parts_of(settings, stores, RuleCache(cache, settings), verifier)
+    closing = asyncio.Event()
+    closing.set()  # an answer without an end has one event then, because this client reads answers as a whole
+    return admin_parts_of(settings, stores, RuleCache(cache, settings), verifier, closing)
 
 
 _IDLE_APPLICATIONS: list[FastAPI] = []

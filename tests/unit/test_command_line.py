@@ -48,6 +48,18 @@ OPERATION: dict[str, Any] = {
 }
 
 
+STATUS: dict[str, Any] = {
+    "problems": [],
+    "rates": {"decisions": {}, "attempts": 0},
+    "backlog": None,
+    "rules": {"version": None, "sync_lag_seconds": None},
+    "processes": [],
+    "app_servers": [],
+    "stores": [],
+}
+ANSWERS = {"/v1/status": STATUS, "/v1/flows": {"flows": [], "total": 0, "complete": True}}
+
+
 class FakeAdmin:
     """Answers every request and keeps its raw target."""
 
@@ -65,7 +77,8 @@ class FakeAdmin:
                 empty |= {"flows": [], "complete": True, "summary": "", "notes": []}
                 outcomes = ("forwarded", "rejected", "deferred", "blocked", "untouched")
                 empty |= {which: {one: {"requests": 0, "margin": 0} for one in outcomes} for which in ("now", "then")}
-                body = json.dumps(empty | {"canceled": 0, "next": None, "version": 1, "replayed": 0, "problems": {}})
+                empty |= {"canceled": 0, "next": None, "version": 1, "replayed": 0, "problems": {}}
+                body = json.dumps(empty | ANSWERS.get(urlsplit(self.path).path, {}))
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -181,6 +194,7 @@ COMMANDS = [
     ["keygen"],
     ["completion"],
     ["status"],
+    ["top"],
     [],
 ]
 HARMLESS = {"up", "edge", "admin", "worker", "sync", "issuer", "keygen"}

@@ -4,9 +4,22 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from app.admin.composition import AdminParts
-from app.admin.rest import audit, dead_letters, documentation, drains, explain, flows, jobs, operations, preview, rules
+from app.admin.rest import (
+    audit,
+    dead_letters,
+    documentation,
+    drains,
+    explain,
+    flows,
+    jobs,
+    operations,
+    preview,
+    rules,
+    status,
+)
 from app.admin.rest.bulk import bulk_schemas
 from app.admin.rest.schemas import RULE_FIELDS, Restored, rule_schemas
+from app.admin.services.explain_model import ExplainRequest
 from app.admin.services.operations_model import OperationRequest
 from app.web.head_requests import HeadAsGetMiddleware
 from app.web.openapi import Components, DocumentedApi, schemas_of
@@ -21,7 +34,7 @@ class AdminApi(DocumentedApi):
         return {
             "schemas": rule_schemas()
             | bulk_schemas(RULE_FIELDS)
-            | schemas_of(Restored, explain.ExplainRequest, dead_letters.DeadLetterSelection, OperationRequest)
+            | schemas_of(Restored, ExplainRequest, dead_letters.DeadLetterSelection, OperationRequest)
         }
 
 
@@ -35,7 +48,7 @@ def build_admin(parts: AdminParts, on_unavailable: OnUnavailable | None = None) 
         middleware=[Middleware(OwnHeadersMiddleware), Middleware(HeadAsGetMiddleware)],
     )
     admin.state.parts = parts
-    for area in (rules, preview, drains, flows, jobs, dead_letters, operations, explain, audit):
+    for area in (rules, preview, drains, flows, jobs, dead_letters, operations, explain, audit, status):
         admin.include_router(area.router, prefix="/v1")
     admin.include_router(documentation.router)
     add_problem_handlers(admin, on_unavailable)

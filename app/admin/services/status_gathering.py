@@ -1,0 +1,72 @@
+"""Gathers how the installation is, in one place."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.admin.services import status_reading as reading
+from app.admin.services.status_model import BacklogStatus, RulesStatus, Status
+from app.admin.services.stores import Stores
+from app.errors import QueueUnavailable
+from app.process.heartbeat import Heartbeat, read_heartbeats
+from app.queue.backlog import read_backlog
+from app.rules import keys
+
+ANSWER_WITHIN_S = 2.0
+
+
+class StatusGathering:
+    """Reads heartbeats, stores and the queue's totals. What cannot be read is missing, and a problem says so."""
+
+    def __init__(self, cache: Redis, queue: Redis, stores: Stores, partitions: int) -> None:
+        self._cache = cache
+        self._queue = queue
+        self._stores = stores
+        self._partitions = partitions
+
+    async def gather(self) -> Status:
+        """Return how the installation is now. It takes ANSWER_WITHIN_S at most, whichever store is away."""
+        stores, (version, heartbeats), backlog = await asyncio.gather(
+            self._stores.look(), self._said(), self._backlog()
+        )
+        processes = reading.process_statuses(heartbeats)
+        rules = RulesStatus(
+            version=version,
+            sync_lag_seconds=reading.sync_lag_s(processes),
+            invalid_documents=reading.invalid_documents(heartbeats),
+        )
+        return Status(
+            at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            problems=reading.problems(processes, stores, rules),
+            rates=reading.rates(processes),
+            backlog=backlog,
+            rules=rules,
+            processes=processes,
+            app_servers=reading.app_servers(heartbeats),
+            stores=stores,
+        )
+
+    async def _said(self) -> tuple[int | None, Sequence[Heartbeat]]:
+        """The version of the rules that is published, and the heartbeats; nothing while the cache Redis is away."""
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                version, heartbeats = await asyncio.gather(self._cache.get(keys.VERSION), read_heartbeats(self._cache))
+        except (RedisError, OSError, TimeoutError):
+            return None, []
+        return (None if version is None else int(version)), heartbeats
+
+    async def _backlog(self) -> BacklogStatus | None:
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                found = await read_backlog(self._queue, self._partitions)
+        except (QueueUnavailable, TimeoutError):
+            return None
+        return BacklogStatus(
+            jobs=found.jobs,
+            oldest_age_seconds=found.oldest_age_s,
+            retrying=found.retrying,
+            dead_letters=found.dead_letters,
+        )

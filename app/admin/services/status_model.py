@@ -1,0 +1,84 @@
+"""How the installation is: the same for both faces. Times are in seconds, rates per second over the last ten."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+Decision = Literal["forward", "reject", "defer", "block"]
+DECISIONS: tuple[Decision, ...] = ("forward", "reject", "defer", "block")
+
+
+class ProcessStatus(BaseModel):
+    """A process, by its last heartbeat. `rates` are of an edge's decisions, or of a worker's attempts by outcome."""
+
+    id: str
+    role: str
+    host: str
+    pid: int
+    version: str
+    uptime_seconds: float
+    heartbeat_age_seconds: float
+    silent: bool = Field(description="It has not been heard of for several heartbeats, and has not said that it ends.")
+    rules_version: int | None = Field(description="The version of the rules that it has; null where it has none.")
+    rules_version_age_seconds: float | None = Field(description="How long it has had that version.")
+    lag_seconds: float | None = Field(description="How far a sync process is behind MongoDB; null for the others.")
+    in_flight: int | None = Field(description="How many jobs a worker has in flight.")
+    rates: dict[str, float]
+
+
+class AppServerStatus(BaseModel):
+    """An app server, and how many of the processes that send to it have its circuit breaker open."""
+
+    app_server: str
+    breakers: int
+    breakers_open: int
+
+
+class StoreStatus(BaseModel):
+    """A store. What it does not say, or what cannot be asked, is null."""
+
+    store: Literal["mongodb", "cache_redis", "queue_redis"]
+    reachable: bool
+    version: str | None = None
+    used_memory_bytes: int | None = None
+    max_memory_bytes: int | None = Field(None, description="0: there is no limit.")
+    disk_free_bytes: int | None = None
+    disk_total_bytes: int | None = None
+    problems: list[str] = []
+
+
+class RulesStatus(BaseModel):
+    """The rules: the version that is published, and how far sync is behind MongoDB."""
+
+    version: int | None
+    sync_lag_seconds: float | None = Field(description="Of the sync process that is least behind; null: none is known.")
+    invalid_documents: int | None = Field(description="As of sync's last full copy.")
+
+
+class BacklogStatus(BaseModel):
+    """All jobs that are not final, the age of the oldest one, those that back off, and the dead letters."""
+
+    jobs: int
+    oldest_age_seconds: float | None
+    retrying: int
+    dead_letters: int
+
+
+class RateStatus(BaseModel):
+    """The rates of decisions by all edges, and of attempts to send jobs by all workers."""
+
+    decisions: dict[Decision, float]
+    attempts: float
+
+
+class Status(BaseModel):
+    """How the installation is. `problems` says in sentences what is not as it should be."""
+
+    at: str = Field(json_schema_extra={"format": "date-time"})
+    problems: list[str]
+    rates: RateStatus
+    backlog: BacklogStatus | None = Field(description="Null while the queue Redis cannot be reached.")
+    rules: RulesStatus
+    processes: list[ProcessStatus]
+    app_servers: list[AppServerStatus]
+    stores: list[StoreStatus]

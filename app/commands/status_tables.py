@@ -1,0 +1,64 @@
+"""How `penstock status` and `penstock top` write what the admin API says of an installation."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from app.commands.tables import print_rows
+
+GIB, MIB = 1 << 30, 1 << 20
+
+
+def print_status(status: dict[str, Any]) -> None:
+    """Print the tables of processes, stores and app servers, and lines about rates, rules and the backlog."""
+    print_rows(
+        ("part", "host", "version", "up for", "heard of", "rules", "rates"), map(_process_row, status["processes"])
+    )
+    print_rows(("store", "version", "memory", "free disk", "state"), map(_store_row, status["stores"]))
+    if status["app_servers"]:
+        print_rows(("app server", "breakers open"), map(_app_server_row, status["app_servers"]))
+    for line in summary(status):
+        print(line)
+
+
+def summary(status: dict[str, Any]) -> Iterable[str]:
+    """Lines about the rates, the backlog and the rules."""
+    rates, backlog, rules = status["rates"], status["backlog"], status["rules"]
+    decisions = ", ".join(f"{name} {rate:.1f}/s" for name, rate in rates["decisions"].items())
+    yield f"decisions: {decisions}; attempts to send jobs: {rates['attempts']:.1f}/s"
+    if backlog is not None:
+        oldest = backlog["oldest_age_seconds"]
+        age = "" if oldest is None else f", the oldest {duration(oldest)} old"
+        others = f"{backlog['retrying']} back off; {backlog['dead_letters']} dead letters"
+        yield f"backlog: {backlog['jobs']} jobs{age}; {others}"
+    lag = rules["sync_lag_seconds"]
+    behind = "" if lag is None else f", sync is {lag:.1f} s behind MongoDB"
+    yield f"rules: {'none' if rules['version'] is None else 'version ' + str(rules['version'])}{behind}"
+
+
+def duration(seconds: float) -> str:
+    """Write a duration in its largest two units: `3d 4h`, `5m 12s`, `8s`."""
+    whole = int(seconds)
+    parts = (whole // 86_400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "m"), (whole % 60, "s")
+    first = next((index for index, (count, _) in enumerate(parts) if count), 3)
+    return " ".join(f"{count}{unit}" for count, unit in parts[first : first + 2] if count) or "0s"
+
+
+def _process_row(process: dict[str, Any]) -> Sequence[str]:
+    version = process["rules_version"]
+    has_rules = "" if version is None else f"{version}, for {duration(process['rules_version_age_seconds'] or 0)}"
+    heard = f"{process['heartbeat_age_seconds']:.0f} s ago" + (", silent" if process["silent"] else "")
+    rates = ", ".join(f"{name} {rate:.1f}/s" for name, rate in process["rates"].items() if rate)
+    where = f"{process['host']}:{process['pid']}"
+    return process["role"], where, process["version"], duration(process["uptime_seconds"]), heard, has_rules, rates
+
+
+def _store_row(store: dict[str, Any]) -> Sequence[str]:
+    used, most, free = store["used_memory_bytes"], store["max_memory_bytes"], store["disk_free_bytes"]
+    memory = "" if used is None else f"{used / MIB:.0f} MiB" + (f" of {most / MIB:.0f} MiB" if most else "")
+    disk = "" if free is None else f"{free / GIB:.1f} GiB"
+    state = "; ".join(store["problems"]) or "ok"
+    return store["store"].replace("_", " "), store["version"] or "", memory, disk, state
+
+
+def _app_server_row(server: dict[str, Any]) -> Sequence[str]:
+    return server["app_server"], f"{server['breakers_open']} of {server['breakers']}"

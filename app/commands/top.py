@@ -1,0 +1,88 @@
+"""`penstock top`: a live view of an installation in the terminal."""
+
+import json
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.commands.admin_client import AdminClient
+from app.commands.keyboard import Keyboard
+from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from app.commands.top_feed import TopAnswer, TopFeed
+from app.commands.top_state import SORTS, TopState, Wish, pressed
+from app.commands.top_view import drawing
+from app.errors import InvalidInput, PenstockError
+from app.rules.rate import format_rate
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+KEY_WAIT_S = 0.1
+
+
+def top(
+    interval: Annotated[float, typer.Option(min=0.5, max=60.0, help="Seconds between two looks.")] = 1.0,
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Watch rates, backlog and flows in the terminal; sort, pause and change rates by keys. With --json, look once."""
+    if not as_json and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InvalidInput("this is not a terminal: use --json, or `penstock status`")
+    with AdminClient(data_dir) as client:
+        feed = TopFeed(client, interval, SORTS[0])
+        if as_json:
+            print(json.dumps({"status": feed.answer.status, "flows": feed.answer.flows}, indent=2))
+            return
+        _watch(client, feed)
+
+
+def _watch(client: AdminClient, feed: TopFeed) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console()
+    state = _taken(TopState(feed.answer.status), feed.answer)
+    with Keyboard() as keyboard, Live(console=console, screen=True, auto_refresh=False) as live:
+        feed.start()
+        try:
+            while True:
+                _draw(live, state)
+                sort, key = state.sort, keyboard.read(KEY_WAIT_S)
+                state, wish = (state, None) if key is None else pressed(state, key)
+                if wish is not None and wish.action == "quit":
+                    return
+                if wish is not None:
+                    state = replace(state, message=_done(client, wish))
+                if wish is not None or state.sort != sort:
+                    feed.ask_now(state.sort)
+                state = _taken(state, feed.answer)
+        finally:
+            feed.end()
+
+
+def _draw(live: "Live", state: TopState) -> None:
+    live.update(drawing(state, live.console.size.height), refresh=True)
+
+
+def _taken(state: TopState, answer: TopAnswer) -> TopState:
+    """The state with what the admin API has answered."""
+    status, flows, total_flows, problem = answer
+    return replace(state, status=status, flows=flows, total_flows=total_flows, problem=problem)
+
+
+def _done(client: AdminClient, wish: Wish) -> str:
+    """Do what a key asked for. Return what was done, or why it was not."""
+    if wish.flow is None:
+        return ""
+    rule_id = wish.flow["rule_id"]
+    try:
+        if wish.rate is None:
+            client.call("POST", "rules", rule_id, "drain", wish.action)
+            return f"{rule_id}: {wish.action}d"
+        limit, window_s = wish.rate
+        client.call("PUT", "rules", rule_id, "drain", body={"limit": limit, "window_seconds": window_s})
+        return f"{rule_id}: drains at {format_rate(limit, window_s)}"
+    except PenstockError as error:
+        return str(error)

@@ -1,0 +1,59 @@
+"""What `penstock top` draws."""
+
+from typing import TYPE_CHECKING
+
+from app.commands.status_tables import duration, summary
+from app.commands.top_state import TopState
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+COLUMNS = ("rule", "caller", "depth", "oldest", "permitted/s", "actual/s", "in flight", "empty in", "state")
+KEYS = "up/down: select   s: sort   p: pause or resume   r: set a rate   q: quit"
+LINES_BESIDE_FLOWS = 12
+
+
+def drawing(state: TopState, height: int) -> "RenderableType":
+    """Return the whole screen: rates, backlog and problems, then as many flows as there is room for."""
+    from rich.console import Group
+    from rich.text import Text
+
+    lines = [Text(line) for line in summary(state.status)]
+    lines += [Text(problem, style="red") for problem in state.status["problems"][:3]]
+    return Group(*lines, _flows(state, max(1, height - LINES_BESIDE_FLOWS)), Text(_bottom(state)), Text(KEYS, "dim"))
+
+
+def _flows(state: TopState, rows: int) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    title = f"{state.total_flows} flows, by {state.sort}"
+    table = Table(*COLUMNS, title=title, title_justify="left", expand=True)
+    selected = state.selected
+    first = 0 if selected is None else max(0, state.flows.index(selected) - rows + 1)
+    for flow in state.flows[first : first + rows]:
+        numbers = [flow[name] for name in ("permitted_per_second", "actual_per_second")]
+        cells = (
+            flow["rule_id"],
+            flow["caller"],
+            str(flow["depth"]),
+            _time(flow["oldest_age_seconds"]),
+            *("-" if number is None else f"{number:.3g}" for number in numbers),
+            str(flow["in_flight"]),
+            _time(flow["eta_seconds"]),
+            flow["state_detail"],
+        )
+        style = "reverse" if flow is selected else ""
+        table.add_row(*(Text(cell, overflow="ellipsis", no_wrap=True) for cell in cells), style=style)
+    return table
+
+
+def _bottom(state: TopState) -> str:
+    if state.entering is None or state.selected is None:
+        return state.problem or state.message
+    return f"rate for {state.selected['rule_id']}, such as 50/s (Enter sets it, Esc leaves it): {state.entering}_"
+
+
+def _time(seconds: float | None) -> str:
+    return "-" if seconds is None else duration(seconds)

@@ -1,0 +1,118 @@
+"""The status on real stores: heartbeats, stores, backlog."""
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from app.admin.services.status_gathering import StatusGathering
+from app.admin.services.stores import Stores
+from app.clients import mongo_client
+from app.process import heartbeat as module
+from app.process.heartbeat import ProcessHeartbeat, read_heartbeats
+from app.queue import keys
+from app.queue.backlog import read_backlog
+from app.queue.flows import Flows
+from app.settings import Settings
+from tests.support.admin_in_process import Admin
+from tests.support.ports import free_port
+
+
+async def test_a_process_is_known_by_its_heartbeats_until_it_ends(cache: Redis) -> None:
+    counted = {"forward": 0}
+    beating = ProcessHeartbeat(cache, "edge", lambda: {"rules_version": 7}, lambda: counted)
+    await beating.beat()
+    [found] = await read_heartbeats(cache)
+    assert 0 <= found.age_s < 5
+    assert {name: found.said[name] for name in ("role", "rules_version", "rates_per_s")} == {
+        "role": "edge",
+        "rules_version": 7,
+        "rates_per_s": {"forward": 0.0},
+    }
+    await cache.expire(module.KEY_PREFIX + found.process_id, module.TTL_S - 20)
+    [silent] = await read_heartbeats(cache)
+    assert 19 < silent.age_s < 25
+    await cache.delete(module.KEY_PREFIX + found.process_id)
+    assert await read_heartbeats(cache) == []
+    await beating.beat()
+    await beating._remove()
+    assert await read_heartbeats(cache) == []
+    assert await cache.zcard(module.INDEX_KEY) == 0
+
+
+async def test_ids_of_processes_that_vanished_leave_the_index(cache: Redis) -> None:
+    await cache.zadd(module.INDEX_KEY, {f"gone-{number}": 1.0 for number in range(50)})
+    await ProcessHeartbeat(cache, "worker").beat()
+    assert await cache.zcard(module.INDEX_KEY) == 1
+    assert len(await read_heartbeats(cache)) == 1
+
+
+async def test_the_backlog_is_read_from_lengths(queue: Redis, flows: Flows) -> None:
+    assert await read_backlog(queue, 1) == await read_backlog(queue, 300)
+    now_ms = int((await queue.time())[0]) * 1000
+    await queue.xadd(keys.jobs_stream(0), {"id": "a"}, id=f"{now_ms - 90_000}-0")
+    await queue.xadd(keys.jobs_stream(1), {"id": "b"}, id=f"{now_ms - 30_000}-0")
+    await queue.zadd(keys.prefix(0) + "retry", {"a": 1})
+    await queue.zadd(keys.prefix(1) + "dead", {"x": 1, "y": 2})
+    found = await read_backlog(queue, 2)
+    assert (found.jobs, found.retrying, found.dead_letters) == (2, 1, 2)
+    assert found.oldest_age_s is not None
+    assert 89 < found.oldest_age_s < 120
+
+
+async def test_the_status_says_what_is_there_and_what_is_missing(admin: Admin, cache: Redis) -> None:
+    await ProcessHeartbeat(cache, "worker", lambda: {"in_flight": 3, "rules_version": None}).beat()
+    answer = await admin("GET", "/v1/status", role="viewer")
+    assert answer.status_code == 200
+    status: dict[str, Any] = answer.json()
+    assert [process["role"] for process in status["processes"]] == ["worker"]
+    assert status["processes"][0]["in_flight"] == 3
+    assert {store["store"]: store["reachable"] for store in status["stores"]} == {
+        "mongodb": True,
+        "cache_redis": True,
+        "queue_redis": True,
+    }
+    assert all(store["version"] for store in status["stores"])
+    assert status["backlog"] == {"jobs": 0, "oldest_age_seconds": None, "retrying": 0, "dead_letters": 0}
+    assert [problem for problem in status["problems"] if "is running" in problem] == [
+        "No edge is running.",
+        "No sync is running.",
+    ]
+
+
+async def test_events_are_the_same_status(admin: Admin) -> None:
+    answer = await admin("GET", "/v1/events", role="viewer")
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.text.startswith('event: status\ndata: {"at":"')
+    assert answer.text.endswith("}\n\n")
+    head = await admin.client.head("/v1/events", headers={"Authorization": answer.request.headers["Authorization"]})
+    assert (head.status_code, head.text) == (200, "")
+
+
+async def test_what_cannot_be_reached_is_said_and_is_no_error(
+    cache: Redis, queue: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.admin.services.stores.ANSWER_WITHIN_S", 0.5)
+    gone = Redis(port=free_port())
+    mongo = mongo_client(f"mongodb://127.0.0.1:{free_port()}", server_selection_timeout_s=0.2)
+    stores = Stores(mongo["nowhere"], gone, gone, None)
+    status = await StatusGathering(gone, gone, stores, 1).gather()
+    assert [store.reachable for store in status.stores] == [False, False, False]
+    assert all(store.problems for store in status.stores)
+    assert (status.backlog, status.processes, status.rules.version) == (None, [], None)
+    assert status.problems[-1] == "The processes are not known while the cache Redis cannot be reached."
+    mongo.close()
+    await gone.aclose()
+
+
+async def test_settings_of_a_store_that_lose_something_are_problems(admin: Admin, queue: Redis, cache: Redis) -> None:
+    await queue.config_set("appendfsync", "everysec")
+    await cache.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        problems = (await admin("GET", "/v1/status", role="viewer")).json()["problems"]
+    finally:
+        await queue.config_set("appendfsync", "always")
+        await cache.config_set("maxmemory-policy", "noeviction")
+    assert "queue_redis: appendfsync must be always, otherwise a crash loses jobs that were acknowledged." in problems
+    assert "cache_redis: its maxmemory-policy is allkeys-lru, so it may drop rules and counters." in problems

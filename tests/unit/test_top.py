@@ -1,0 +1,104 @@
+"""What the keys of `penstock top` do, and what it draws."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from app.commands.keyboard import key_name
+from app.commands.top_state import TopState, Wish, pressed
+from app.commands.top_view import drawing
+from tests.unit.test_command_line import STATUS
+
+
+def flow(name: str, **changed: Any) -> dict[str, Any]:  # noqa: ANN401
+    fields = {"id": name, "rule_id": f"rule-{name}", "caller": f"user:{name}", "depth": 7, "in_flight": 0}
+    rates = {"permitted_per_second": 2.5, "actual_per_second": None, "eta_seconds": 3700.0}
+    return fields | rates | {"oldest_age_seconds": 12.0, "state": "draining", "state_detail": "draining"} | changed
+
+
+FLOWS = [flow("a"), flow("b", state="paused", state_detail="paused"), flow("c")]
+STATE = TopState(STATUS, FLOWS, 3)
+
+
+def after(*keys: str, state: TopState = STATE) -> tuple[TopState, Wish | None]:
+    wish = None
+    for key in keys:
+        state, wish = pressed(state, key)
+    return state, wish
+
+
+def selected(state: TopState) -> str:
+    assert state.selected is not None
+    return str(state.selected["id"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [([], "a"), (["down"], "b"), (["j", "j"], "c"), (["j"] * 9, "c"), (["down", "up"], "a"), (["up"], "a")],
+    ids=range(6),
+)
+def test_keys_select_a_flow(keys: list[str], expected: str) -> None:
+    assert selected(after(*keys)[0]) == expected
+
+
+def test_the_selection_stays_with_the_flow_and_not_with_the_row() -> None:
+    state, _ = after("down")
+    moved = TopState(STATUS, [FLOWS[2], FLOWS[0], FLOWS[1]], 3, selected_id=state.selected_id)
+    assert selected(moved) == "b"
+    gone = TopState(STATUS, [FLOWS[2]], 1, selected_id=state.selected_id)
+    assert selected(gone) == "c"
+
+
+def test_a_key_pauses_what_drains_and_resumes_what_is_paused() -> None:
+    assert after("p")[1] == Wish("pause", FLOWS[0])
+    assert after("down", "p")[1] == Wish("resume", FLOWS[1])
+    assert after("q")[1] == Wish("quit")
+    assert after("x")[1] is None
+
+
+def test_a_rate_is_typed_for_the_flow_that_was_selected() -> None:
+    state, wish = after("down", "r", *"5x", "backspace", "/", "m")
+    assert (state.entering, wish) == ("5/m", None)
+    state, wish = after("enter", state=state)
+    assert (state.entering, wish) == (None, Wish("rate", FLOWS[1], (5, 60)))
+    assert after("r", *"q", "escape")[0].entering is None
+    assert after("r", *"q")[1] is None, "a letter of a rate is no command"
+    wrong, wish = after("r", *"fast", "enter")
+    assert wish is None
+    assert "is no rate" in wrong.message
+
+
+def test_sorts_take_turns() -> None:
+    assert [after(*["s"] * count)[0].sort for count in range(4)] == ["depth", "age", "rule", "depth"]
+
+
+def test_without_flows_keys_do_nothing() -> None:
+    for key in ("p", "r", "up", "down"):
+        assert after(key, state=TopState(STATUS)) == (TopState(STATUS), None)
+
+
+@pytest.mark.parametrize("width", [40, 100, 200])
+@pytest.mark.parametrize("height", [5, 24])
+def test_the_drawing_fits_and_shows_what_matters(width: int, height: int) -> None:
+    out = io.StringIO()
+    state = after(*["down"] * 60, state=TopState(STATUS, [flow(f"[b]{number}") for number in range(100)], 100))[0]
+    Console(file=out, width=width, height=height).print(drawing(state, height))
+    text = out.getvalue()
+    assert "100 flows, by depth" in text
+    assert max(map(len, text.splitlines())) <= width
+    if width == 200:
+        assert "rule-[b]60" in text, "the selected flow is in view"
+        assert "1h 1m" in text
+    if height == 24:
+        assert len(text.splitlines()) <= height
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [(b"\x1b[A", "up"), (b"\x1bOB", "down"), (b"\r", "enter"), (b"\x1b", "escape"), (b"p", "p"), (b"\x1b[15~", None)],
+    ids=range(6),
+)
+def test_keys_have_names(sent: bytes, name: str | None) -> None:
+    assert key_name(sent) == name
