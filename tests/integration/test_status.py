@@ -116,3 +116,15 @@ async def test_settings_of_a_store_that_lose_something_are_problems(admin: Admin
         await cache.config_set("maxmemory-policy", "noeviction")
     assert "queue_redis: appendfsync must be always, otherwise a crash loses jobs that were acknowledged." in problems
     assert "cache_redis: its maxmemory-policy is allkeys-lru, so it may drop rules and counters." in problems
+
+
+async def test_a_store_that_refuses_to_say_how_it_is_can_be_reached(admin: Admin, queue: Redis) -> None:
+    command = Redis.execute_command  # acl_setuser would set the password anew too
+    await command(queue, "ACL", "SETUSER", "default", "-info")  # type: ignore[no-untyped-call]  # it has no types
+    try:
+        stores = (await admin("GET", "/v1/status", role="viewer")).json()["stores"]
+    finally:
+        await command(queue, "ACL", "SETUSER", "default", "+info")  # type: ignore[no-untyped-call]
+    [found] = [store for store in stores if store["store"] == "queue_redis"]
+    assert found["reachable"]
+    assert found["problems"][0].startswith("it refuses to say how it is: ")

@@ -3,12 +3,13 @@
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from app.admin.services.status_model import StoreStatus
 from app.clients import MongoDatabase
@@ -41,9 +42,10 @@ class Stores:
         return list(await asyncio.gather(*(_within(store, look) for store, look in looks.items())))
 
     async def _mongodb(self) -> StoreStatus:
-        hello, stats, build = await asyncio.gather(
-            self._database.command("hello"), self._database.command("dbStats"), self._database.command("buildInfo")
-        )
+        hello, build = await asyncio.gather(self._database.command("hello"), self._database.command("buildInfo"))
+        stats: Mapping[str, Any] = {}
+        with suppress(OperationFailure):  # an account that may not ask for it
+            stats = await self._database.command("dbStats")
         return StoreStatus(
             store="mongodb",
             reachable=True,
@@ -96,6 +98,8 @@ async def _within(store: StoreName, look: Callable[[], Awaitable[StoreStatus]]) 
             return await look()
     except TimeoutError:
         problem = f"it has not answered within {ANSWER_WITHIN_S:g} s"
+    except (ResponseError, OperationFailure) as error:
+        return StoreStatus(store=store, reachable=True, problems=[f"it refuses to say how it is: {one_line(error)}"])
     except (RedisError, PyMongoError, OSError) as error:
         problem = one_line(error)
     return StoreStatus(store=store, reachable=False, problems=[problem])
