@@ -329,3 +329,34 @@ async def published(cache: Redis) -> list[str]:
     found = await cache.hgetall(keys.STATE)
     del found[keys.EPOCH_FIELD.encode()]
     return sorted(str(name, "utf-8") for name, state in found.items() if b'"bucket":null' not in bytes(state))  # type: ignore[arg-type]
+
+
+async def test_sync_says_how_far_it_is_behind(
+    database: MongoDatabase, publisher: Publisher, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = Watcher(database, publisher, settings, SyncMetrics(CollectorRegistry()))
+    assert watcher.report() == {"lag_s": None}
+    publish, goes_on = publisher.publish, asyncio.Event()
+
+    async def held_up(changes: Any) -> int:  # noqa: ANN401 - as the publisher takes them
+        await goes_on.wait()
+        return await publish(changes)
+
+    def lags(at_least_s: float, at_most_s: float) -> Any:  # noqa: ANN401 - what `eventually` awaits
+        async def found() -> bool:
+            return at_least_s <= (watcher.report()["lag_s"] or 0) <= at_most_s
+
+        return found
+
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(watcher.run(stop, ready))
+    await asyncio.wait_for(ready.wait(), WITHIN_S)
+    await eventually(lags(0.0, 1.0), WITHIN_S, "nothing is left to publish, though nothing has changed")
+    assert watcher.report()["invalid_documents"] == 0
+    monkeypatch.setattr(publisher, "publish", held_up)
+    await database["rules"].insert_one({"_id": "r"} | document(1))
+    await eventually(lags(2.0, WITHIN_S), WITHIN_S, "a change is not published")
+    goes_on.set()
+    await eventually(lags(0.0, 1.0), WITHIN_S, "it is published")
+    stop.set()
+    await asyncio.wait_for(task, WITHIN_S)
