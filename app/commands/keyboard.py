@@ -17,7 +17,7 @@ _NAMES = {
     b"\x7f": "backspace",
     b"\x08": "backspace",
 }
-MAX_KEY_BYTES = 32
+MAX_BYTES = 256
 
 
 class Keyboard:
@@ -39,22 +39,24 @@ class Keyboard:
 
         termios.tcsetattr(self._file, termios.TCSADRAIN, self._mode)
 
-    def read(self, timeout_s: float) -> str | None:
-        """Return the name of a key (`up`, `down`, `enter`, `escape`, `backspace`) or its character; None if none came.
+    def read(self, timeout_s: float) -> list[str]:
+        """Return the keys that came, by name (`up`, `down`, `enter`, `escape`, `backspace`) or character.
 
         Raises EOFError where the terminal is gone.
         """
         if not select.select([self._file], [], [], timeout_s)[0]:
-            return None
-        pressed = os.read(self._file, MAX_KEY_BYTES)
-        if not pressed:
+            return []
+        sent = os.read(self._file, MAX_BYTES)
+        if not sent:
             raise EOFError
-        return key_name(pressed)
+        return keys_of(sent)
 
 
-def key_name(pressed: bytes) -> str | None:
-    """Return the name of what a key sent; None for a key that has none here, such as F1. Of pasted text, all."""
-    if pressed in _NAMES:
-        return _NAMES[pressed]
-    text = pressed.decode(errors="replace")
-    return text if text.isprintable() else None
+def keys_of(sent: bytes) -> list[str]:
+    """Return the keys that sent these bytes: several if somebody types fast or pastes. Others, such as F1, are none."""
+    if sent in _NAMES:
+        return [_NAMES[sent]]
+    if sent.startswith(b"\x1b"):
+        return []
+    characters = [_NAMES.get(character.encode(), character) for character in sent.decode(errors="replace")]
+    return [key for key in characters if key.isprintable()]

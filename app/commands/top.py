@@ -49,14 +49,15 @@ def _watch(client: AdminClient, feed: TopFeed) -> None:
         try:
             while True:
                 _draw(live, state)
-                sort, key = state.sort, keyboard.read(KEY_WAIT_S)
-                state, wish = (state, None) if key is None else pressed(state, key)
-                if wish is not None and wish.action == "quit":
-                    return
-                if wish is not None:
-                    state = replace(state, message=_done(client, wish))
-                if wish is not None or state.sort != sort:
-                    feed.ask_now(state.sort)
+                for key in keyboard.read(KEY_WAIT_S):
+                    sort = state.sort
+                    state, wish = pressed(state, key)
+                    if wish is not None and wish.action == "quit":
+                        return
+                    if wish is not None:
+                        state = replace(state, message=_done(client, wish))
+                    if wish is not None or state.sort != sort:
+                        feed.ask_now(state.sort)
                 state = _taken(state, feed.answer)
         finally:
             feed.end()

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 COLUMNS = ("rule", "caller", "depth", "oldest", "permitted/s", "actual/s", "in flight", "empty in", "state")
+RATIOS = {"caller": 2, "state": 3}
+"""The columns that share what the others leave."""
+
 KEYS = "up/down: select   s: sort   p: pause or resume   r: set a rate   q: quit"
 LINES_BESIDE_FLOWS = 12
 
@@ -29,7 +32,9 @@ def _flows(state: TopState, rows: int) -> "Table":
     from rich.text import Text
 
     title = f"{state.total_flows} flows, by {state.sort}"
-    table = Table(*COLUMNS, title=title, title_justify="left", expand=True)
+    table = Table(title=title, title_justify="left", expand=True)
+    for name in COLUMNS:
+        table.add_column(name, ratio=RATIOS.get(name), no_wrap=True, overflow="ellipsis")
     selected = state.selected
     first = 0 if selected is None else max(0, state.flows.index(selected) - rows + 1)
     for flow in state.flows[first : first + rows]:
@@ -45,7 +50,7 @@ def _flows(state: TopState, rows: int) -> "Table":
             flow["state_detail"],
         )
         style = "reverse" if flow is selected else ""
-        table.add_row(*(Text(cell, overflow="ellipsis", no_wrap=True) for cell in cells), style=style)
+        table.add_row(*map(Text, cells), style=style)
     return table
 
 

@@ -8,15 +8,12 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
-import pexpect
 import pytest
 import yaml
 from pymongo import MongoClient
 
-from app.local.runtime import find_running
 from tests.support.penstock_up import Up, running
 from tests.support.system import PENSTOCK
 from tests.support.waiting import wait_for
@@ -284,74 +281,3 @@ def test_dead_letters_and_purge(up: Up, tmp_path: Path) -> None:
         with pytest.raises(subprocess.CalledProcessError) as failure:
             up.penstock(*wrong)
         assert len(failure.value.stderr.strip().splitlines()) == 1
-
-
-def test_status_says_how_the_installation_is(up: Up) -> None:
-    def found() -> dict[str, Any]:
-        status: dict[str, Any] = json.loads(up.penstock("status", "--json"))["status"]
-        return status
-
-    up.get("/x", "s")
-    wait_for(lambda: found()["rates"]["decisions"]["forward"] > 0, WITHIN_S)
-    status = found()
-    assert {process["role"] for process in status["processes"]} == {"admin", "edge", "worker", "sync"}
-    known = [process for process in status["processes"] if process["role"] in {"edge", "worker", "admin"}]
-    assert all(process["rules_version"] == status["rules"]["version"] for process in known)
-    assert status["rules"]["sync_lag_seconds"] < 10
-    assert status["problems"] == []
-    assert [server["breakers"] for server in status["app_servers"]] == [2]
-    printed = up.penstock("status")
-    for text in ("edge-0", "queue redis", "decisions: forward ", "backlog: 0 jobs", "rules: version "):
-        assert text in printed
-
-
-def test_events_come_once_a_second_to_whoever_watches_and_end_with_the_token(up: Up) -> None:
-    token = up.penstock("token", "vera", "--admin", "viewer", "--expires", "4s").strip()
-    begun_s = time.monotonic()
-    with httpx.stream(
-        "GET",
-        f"{find_running(up.data_dir).url_of('admin')}/v1/events",
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=30,
-    ) as answer:
-        lines = [line for line in answer.iter_lines() if line]
-    events = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
-    assert 1 <= len(events) <= 5
-    assert time.monotonic() - begun_s < 25
-    assert sorted(event["at"] for event in events) == [event["at"] for event in events]
-
-
-def test_top_shows_flows_and_keys_pause_and_change_rates(up: Up, tmp_path: Path) -> None:
-    def drain() -> dict[str, Any]:
-        rule: dict[str, Any] = json.loads(up.penstock("rules", "get", "watched"))
-        return rule
-
-    slow = {"limit": 1, "window_seconds": 3600, "on_limit": "defer", "drain": {"limit": 1, "window_seconds": 600}}
-    rule = {"rule_id": "watched", "key_type": "user", "key_value": "tom", "priority": 9} | slow
-    up.penstock("rules", "apply", rules_file(tmp_path, rule))
-    wait_for(lambda: up.get("/x", "tom").status_code == 202, WITHIN_S)
-    top = pexpect.spawn(
-        str(PENSTOCK), ["top", "--data-dir", str(up.data_dir)], WITHIN_S, dimensions=(40, 200), encoding="utf-8"
-    )
-    top.expect("decisions: forward ")
-    top.expect("watched.*tom")
-    top.send("p")
-    top.expect("watched: paused")
-    assert drain()["paused"]
-    top.expect("[^:] paused")  # as the flow's state
-    top.send("p")
-    top.expect("watched: resumed")
-    top.send("r5/s")
-    top.expect("5/s_")
-    top.send("\r")
-    top.expect("watched: drains at 5/s")
-    assert (drain()["paused"], drain()["drain"]["limit"]) == (False, 5)
-    top.send("s")
-    top.expect("by age")
-    top.send("q")
-    top.expect(pexpect.EOF)
-    top.close()
-    assert top.exitstatus == 0
-    assert json.loads(up.penstock("top", "--json"))["status"]["problems"] == []
-    piped = subprocess.run([PENSTOCK, "top"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    assert (piped.returncode, piped.stderr.count("\n")) == (2, 1)

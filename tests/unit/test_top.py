@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from app.commands.keyboard import key_name
+from app.commands.keyboard import keys_of
 from app.commands.top_state import TopState, Wish, pressed
 from app.commands.top_view import drawing
 from tests.unit.test_command_line import STATUS
@@ -96,9 +96,17 @@ def test_the_drawing_fits_and_shows_what_matters(width: int, height: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("sent", "name"),
-    [(b"\x1b[A", "up"), (b"\x1bOB", "down"), (b"\r", "enter"), (b"\x1b", "escape"), (b"p", "p"), (b"\x1b[15~", None)],
-    ids=range(6),
+    ("sent", "keys"),
+    [
+        (b"\x1b[A", ["up"]),
+        (b"\x1bOB", ["down"]),
+        (b"\r", ["enter"]),
+        (b"\x1b", ["escape"]),
+        (b"r5/s\r", ["r", "5", "/", "s", "enter"]),
+        (b"\x1b[15~", []),
+        (b"\x00\x01p", ["p"]),
+    ],
+    ids=range(7),
 )
-def test_keys_have_names(sent: bytes, name: str | None) -> None:
-    assert key_name(sent) == name
+def test_what_a_terminal_sends_is_keys(sent: bytes, keys: list[str]) -> None:
+    assert keys_of(sent) == keys
