@@ -105,11 +105,11 @@ async def test_watching_ends_with_the_token_and_with_the_process(gathering: Gath
     service = StatusService(gathering.gather, closing)
     expires = Operator("vera", Role.VIEWER, expires_at_s=time.time() + 0.25)
     assert 1 <= len(await versions(service.watch(expires), 100)) <= 3
-    watching = asyncio.create_task(versions(service.watch(VIEWER), 100))
-    await asyncio.sleep(0.05)
+    watched = service.watch(VIEWER)
+    await anext(watched)
     closing.set()
     async with asyncio.timeout(5):
-        assert len(await watching) == 1
+        assert [snapshot async for snapshot in watched] == []
     assert service.viewers == 0
 
 
