@@ -2,6 +2,7 @@
 that its arguments do not name."""
 
 import contextlib
+import inspect
 import io
 import json
 import os
@@ -22,6 +23,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.cli import app, run_command
+from app.commands.options import AsJson
 
 RESERVED = [*"!*'();:@&=+$,/?#[]% \"<>\\^`{|}~", "..", ".", "/../", "%2e%2e", "%2F", "\n", "\0", "é", "\ud800"]
 JOB = "0-" + "x" * 22
@@ -241,6 +243,19 @@ def test_the_fuzzed_commands_are_all_that_do_not_run_a_process() -> None:
     found |= {_name(one) for one in app.registered_commands}
     fuzzed = {" ".join(command) for command in COMMANDS if command}
     assert found - fuzzed <= HARMLESS | {"edge restart", "edge run"}, "a command is not fuzzed"
+
+
+def test_each_command_that_answers_takes_json_for_scripts() -> None:
+    def without(group: typer.Typer, *path: str) -> Iterator[str]:
+        for one in group.registered_commands:
+            assert one.callback is not None
+            if not any(each.annotation == AsJson for each in inspect.signature(one.callback).parameters.values()):
+                yield " ".join((*path, _name(one)))
+        for inner in group.registered_groups:
+            assert inner.typer_instance is not None
+            yield from without(inner.typer_instance, *path, str(inner.name))
+
+    assert set(without(app)) == {"up", "admin", "worker", "sync", "issuer", "completion"}
 
 
 def _name(command: Any) -> str:  # noqa: ANN401 - typer's CommandInfo
