@@ -1,12 +1,13 @@
 """What a flow's next jobs are charged for, how long that may let them wait, and the flow's backlog marker."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from app.limiter.algorithms import ALGORITHMS
 from app.limiter.keys import backlog_of, caller_backlog_of, live_counter, rule_and_descriptor
 from app.limiter.policy import Charge, CostHeader, Policy
-from app.queue.flow_name import ChargedRule, own_rule, shared_with
+from app.queue.flow_name import ChargedRule, caller_of, own_rule, shared_with
+from app.queue.flow_settings import FlowSetting, rate_policy, rated_policies
 from app.rules.active import ActiveRule
 
 LONGEST_HORIZON_US = 4_000_000
@@ -23,6 +24,21 @@ class ChargedLimit(NamedTuple):
     def counter(self) -> str:
         """The counter as the queue names it, `<rule id>|<descriptor>`."""
         return self.rule.counter
+
+
+def own_policies(own: ChargedRule, rule: ActiveRule, settings: Sequence[FlowSetting]) -> Sequence[Policy]:
+    """The quotas from which a flow drains at its own counter, as its rule and what is set for the counter say."""
+    return rated_policies(rule, next((one for one in settings if one.descriptor == own.descriptor), None))
+
+
+def caller_rates(
+    own: ChargedRule, rule: ActiveRule, settings: Sequence[FlowSetting]
+) -> Iterator[tuple[ChargedRule, Policy]]:
+    """The rate of the caller of a flow whose counter is shared, which holds beside the counter's quotas."""
+    for setting in settings:
+        if setting.descriptor != own.descriptor and setting.rate is not None:
+            policy = rate_policy(rule, setting.rate, setting.version)
+            yield ChargedRule(own.rule_id, setting.descriptor), policy
 
 
 def charge_for(counter: str, policy: Policy, cost: int, stated_in: CostHeader | None = None) -> Charge:
@@ -49,11 +65,6 @@ def put_first(
     pairs = sorted(zip(charged, charges, strict=True), key=lambda pair: pair[0].counter != counter)
     shared = sum(limit.counter == counter for limit in charged)
     return [limit for limit, _ in pairs], [charge for _, charge in pairs], shared
-
-
-def caller_of(flow: str) -> str:
-    """The descriptor of the caller whose flow it is."""
-    return shared_with(flow) or own_rule(flow).descriptor
 
 
 def own_marker(flow: str, rule: ActiveRule) -> str:

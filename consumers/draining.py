@@ -50,7 +50,7 @@ class Draining:
         elif rule.rejects:
             await reject_flow(self._flows, flow, self._consumer, self._flow_lease_us)
         elif rule.paused:
-            await self._flows.park(flow.name, flow.token, rule.active.revision)
+            await self._flows.park(flow.name, flow.token, rule.active.revision, rule.flow_paused_in)
         else:
             await self._send_at_slots(flow, rule.active, stopping)
 
@@ -127,7 +127,7 @@ class Draining:
             # The next slots are asked for before the last ones have passed, so that a fast flow has no gap.
             await asyncio.sleep(drained.ask_at_s - monotonic())
             latest = await self._slots.rule_of(flow.name)
-            if latest is None or latest.deleted or latest.active.paused:
+            if latest is None or latest.deleted or latest.paused:
                 return
             rule = latest.active
 

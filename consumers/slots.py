@@ -11,14 +11,23 @@ from app.limiter.keys import backlog_of, live_counter
 from app.limiter.limiter import Limiter
 from app.limiter.places import Places
 from app.limiter.policy import Charge, Slots, TurnRequest
-from app.queue.flow_name import charged_rules, decode_costs, own_rule
+from app.queue.flow_name import caller_of, charged_rules, decode_costs, own_rule
 from app.queue.flows import Flows
 from app.queue.model import FlowHead, LeasedJob, Wait
 from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
 from app.settings import Settings
-from consumers.charges import ChargedLimit, believable_wait_us, caller_of, charge_for, own_marker, put_first
+from consumers.charges import (
+    ChargedLimit,
+    believable_wait_us,
+    caller_rates,
+    charge_for,
+    own_marker,
+    own_policies,
+    put_first,
+)
 from consumers.clock import CountersClock
+from consumers.flow_settings import FlowSettings
 from consumers.lead_time import LeadTime
 
 WAITING_MARKER_S = 1.0
@@ -29,10 +38,14 @@ CLOCK_LOOKS = 5
 
 @dataclass(frozen=True, slots=True)
 class RuleOfFlow:
-    """The rule that deferred a flow's jobs; `deleted`: it is gone, and this is its last version."""
+    """The rule that deferred a flow's jobs; `deleted`: it is gone, and this is its last version.
+
+    `flow_paused_in`: the version of the flows' settings in which the flow is paused by itself, None where it is not.
+    """
 
     active: ActiveRule
     deleted: bool
+    flow_paused_in: int | None = None
 
     @property
     def rejects(self) -> bool:
@@ -42,7 +55,7 @@ class RuleOfFlow:
     @property
     def paused(self) -> bool:
         """Whether nothing may be sent until an operator says so; a rule that goes while it is paused stays paused."""
-        return self.active.paused and not self.rejects
+        return (self.active.paused or self.flow_paused_in is not None) and not self.rejects
 
 
 class SlotRequest(NamedTuple):
@@ -87,11 +100,20 @@ class Grant:
 class SlotSource:
     """Acquires slots. Methods raise CountersUnavailable; without counters nothing is sent."""
 
-    def __init__(self, limiter: Limiter, places: Places, flows: Flows, rules: RuleCache, settings: Settings) -> None:
+    def __init__(
+        self,
+        limiter: Limiter,
+        places: Places,
+        flows: Flows,
+        rules: RuleCache,
+        flow_settings: FlowSettings,
+        settings: Settings,
+    ) -> None:
         self._limiter = limiter
         self._places = places
         self._flows = flows
         self._rules = rules
+        self._flow_settings = flow_settings
         self._clock = CountersClock()
         self.lead_time = LeadTime(int(settings.slot_lead_ms * 1000), int(settings.horizon_ms * 1000))
 
@@ -107,10 +129,13 @@ class SlotSource:
             rule = await self._rules.by_id(own_rule(flow).rule_id)
         except RulesUnavailable:
             return None
-        if rule is not None:
-            return RuleOfFlow(rule, deleted=False)
-        last = await self._flows.snapshot(flow)
-        return None if last is None else RuleOfFlow(last, deleted=True)
+        deleted = rule is None
+        if rule is None:
+            rule = await self._flows.snapshot(flow)
+        if rule is None:
+            return None
+        paused_in = self._flow_settings.version if self._flow_settings.paused(flow) else None
+        return RuleOfFlow(rule, deleted, paused_in)
 
     async def acquire(self, head: FlowHead, rule: ActiveRule, n: int, at_us: int) -> Grant:
         """Up to `n` slots for the next jobs of a flow. `at_us`: when the flow was last seen, by the queue's clock."""
@@ -182,9 +207,13 @@ class SlotSource:
         """The flow's own quotas, then those of every other rule that its jobs are charged for and that is in force."""
         rules = charged_rules(head.name)
         costs = decode_costs(head.costs, len(rules))
-        own = rules[0]
-        charges = [charge_for(live_counter(*own), policy, costs[0], rule.stated_in) for policy in rule.drain_policies]
+        own, set_for_flow = rules[0], self._flow_settings.of(head.name)
+        policies = own_policies(own, rule, set_for_flow) if set_for_flow else rule.drain_policies
+        charges = [charge_for(live_counter(*own), policy, costs[0], rule.stated_in) for policy in policies]
         charged = [ChargedLimit(own, rule.revision)] * len(charges)
+        for caller, policy in caller_rates(own, rule, set_for_flow):
+            charges.append(charge_for(live_counter(*caller), policy, costs[0]))
+            charged.append(ChargedLimit(caller, rule.revision))
         for other, cost in zip(rules[1:], costs[1:], strict=True):
             active = await self._rules.by_id(other.rule_id)
             if active is not None and not active.shadow:

@@ -136,7 +136,7 @@ class TurnTaking:
         if rule.rejects:
             turn.rejects = True
         elif rule.paused:
-            await self._flows.park(head.name, served.ring.token, rule.active.revision)
+            await self._flows.park(head.name, served.ring.token, rule.active.revision, rule.flow_paused_in)
         elif not self._sender.pause_s(head.name):
             most = int(min(each, head.same_cost, self._sender.capacity))
             turn.reserved = self._in_flight.reserve(head.name, most)

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
 from app.clients import cache_redis, counter_scripts, queue_redis, queue_scripts, upstream_pools
-from app.errors import Unavailable
+from app.errors import QueueUnavailable, Unavailable
 from app.identity.identity_token import load_identity_tokens
 from app.limiter.corrections import Corrections
 from app.limiter.places import Places
@@ -21,6 +21,7 @@ from app.limiter.redis_limiter import RedisLimiter
 from app.process.heartbeat import ProcessHeartbeat
 from app.process.lifecycle import Process, alongside
 from app.queue.checks import check_queue
+from app.queue.flow_settings import FlowSettingStore
 from app.queue.flows import Flows
 from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
@@ -34,6 +35,7 @@ from consumers.concurrency_limit import ConcurrencyLimit
 from consumers.delivery import Delivery
 from consumers.draining import Draining
 from consumers.expiry import expire_periodically
+from consumers.flow_settings import FlowSettings
 from consumers.in_flight import InFlight
 from consumers.intake import IntakeParts
 from consumers.job_places import JobPlaces
@@ -68,7 +70,8 @@ async def run_worker(process: Process) -> None:
         limiter = RedisLimiter(counting)
         places = Places(counting)
         job_places, place_waiting = JobPlaces(places), PlaceWaiting(flows, cache)
-        slots = SlotSource(limiter, places, flows, rules, settings)
+        flow_settings = FlowSettings(FlowSettingStore(queue, queueing), flows, queue)
+        slots = SlotSource(limiter, places, flows, rules, flow_settings, settings)
         sender = Sender(
             flows,
             delivery,
@@ -87,7 +90,7 @@ async def run_worker(process: Process) -> None:
         rescheduler = Rescheduler(flows, rules)
         rules.on_change(rescheduler.changed)
         await check_queue(queue, settings)
-        await _until_prepared(flows)
+        await _until_prepared(flows, flow_settings)
         for scripts in (counting, queueing):
             with suppress(Unavailable):  # then with the first call: only the first slots may be missed for it
                 await scripts.load()
@@ -109,6 +112,7 @@ async def run_worker(process: Process) -> None:
             rules.run(process.stop),
             heartbeat.run(),
             rescheduler.run(),
+            flow_settings.run(),
             places.run(),
             place_waiting.listen(),
             reclaim_periodically(flows, settings, metrics, consumer),
@@ -147,13 +151,14 @@ async def _scripts(settings: Settings) -> AsyncIterator[tuple[Scripts, Scripts]]
         await queueing.aclose()
 
 
-async def _until_prepared(flows: Flows) -> None:
-    """The queue Redis may start after the worker."""
+async def _until_prepared(flows: Flows, flow_settings: FlowSettings) -> None:
+    """The queue Redis may start after the worker. Nothing is sent before it is known which flows are paused."""
     async for trial in AsyncRetrying(
-        retry=retry_if_exception_type((RedisError, OSError)), wait=wait_exponential(0.1, 2)
+        retry=retry_if_exception_type((RedisError, OSError, QueueUnavailable)), wait=wait_exponential(0.1, 2)
     ):
         with trial:
             await flows.prepare()
+            await flow_settings.load()
 
 
 async def _extend_periodically(delivery: Delivery, every_s: float, consumer: str) -> None:

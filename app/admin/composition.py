@@ -11,6 +11,7 @@ from app.admin.services.dead_letters import DeadLetterService
 from app.admin.services.drains import Drains
 from app.admin.services.explain import ExplainService
 from app.admin.services.flow_rates import FlowRates
+from app.admin.services.flow_settings import FlowSettingService
 from app.admin.services.flows import FlowService
 from app.admin.services.job_cancellation import JobCancellation
 from app.admin.services.jobs import JobService
@@ -29,6 +30,7 @@ from app.identity.tokens import TokenVerifier
 from app.limiter.redis_limiter import RedisLimiter
 from app.queue.dead_letter_batches import DeadLetterBatches
 from app.queue.dead_letters import DeadLetters
+from app.queue.flow_settings import FlowSettingStore
 from app.queue.flow_views import FlowViews
 from app.queue.job_purge import JobPurge
 from app.queue.operations import Operations
@@ -72,6 +74,7 @@ class AdminParts:
     key_headers: KeyHeaders
     flows: FlowService
     jobs: JobService
+    flow_settings: FlowSettingService
 
 
 def admin_parts_of(
@@ -93,6 +96,7 @@ def admin_parts_of(
         ),
     )
     runner = OperationRunner(operation_store, kinds)
+    flow_settings, rates = FlowSettingStore(queue, queue_scripts), FlowRates(rules_in_force)
     return AdminParts(
         authenticator=OperatorAuthenticator(verifier, settings),
         rules=rules,
@@ -107,8 +111,9 @@ def admin_parts_of(
         operation_service=OperationService(operation_store, kinds, runner.wake),
         operation_runner=runner,
         key_headers=key_headers,
-        flows=FlowService(FlowViews(queue_scripts, settings), FlowRates(rules_in_force), operations, audit),
         jobs=JobService.on(queue, queue_scripts, settings, audit),
+        flows=FlowService(FlowViews(queue_scripts, settings), rates, flow_settings, operations, audit),
+        flow_settings=FlowSettingService(flow_settings, rules_in_force, operations, audit),
     )
 
 

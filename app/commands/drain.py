@@ -8,7 +8,8 @@ import typer
 
 from app.commands.admin_client import AdminClient
 from app.commands.durations import parse_duration
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, RuleIdArgument
+from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, RuleIdArgument, flow_id_of
+from app.errors import InvalidInput
 from app.rules.rate import parse_rate
 
 app = typer.Typer(no_args_is_help=True, help="Manage how fast rules drain their backlogs.")
@@ -20,42 +21,60 @@ For = Annotated[
 ]
 
 
+Flow = Annotated[
+    str | None,
+    typer.Option("--flow", metavar="DESCRIPTOR", help="Only for the flows of this descriptor, such as user:alice."),
+]
+
+
 @app.command("set")
 def set_rate(
     rule_id: RuleIdArgument,
     rate: str,
     duration: For = None,
+    flow: Flow = None,
     as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Give a rule a drain rate of its own, such as 50/s, 100/m, 20/h or 5/30s."""
+    """Give a rule, or one flow of it, a drain rate of its own, such as 50/s, 100/m, 20/h or 5/30s."""
     limit, window_s = parse_rate(rate)
     body = {"limit": limit, "window_seconds": window_s}
-    rule = AdminClient(data_dir).call("PUT", "rules", rule_id, "drain", body=body, query=_for_seconds(duration))
-    _print(rule, f"{rule_id}: drains at {rate}{_for(duration)}", as_json)
+    path, query = _path(rule_id, flow, "drain", "rate"), _for_seconds(duration, flow)
+    answer = AdminClient(data_dir).call("PUT", *path, body=body, query=query)
+    _print(answer, f"{_named(rule_id, flow)}: drains at {rate}{_for(duration)}", as_json)
 
 
 @app.command()
-def unset(rule_id: RuleIdArgument, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Remove a rule's drain rate, so that it drains from its own budget."""
-    rule = AdminClient(data_dir).call("DELETE", "rules", rule_id, "drain")
-    _print(rule, f"{rule_id}: drains from its own budget", as_json)
+def unset(
+    rule_id: RuleIdArgument, flow: Flow = None, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR
+) -> None:
+    """Remove a rule's drain rate, so that it drains from its own budget; or that of one flow of it."""
+    answer = AdminClient(data_dir).call("DELETE", *_path(rule_id, flow, "drain", "rate"))
+    how = "from its own budget" if flow is None else "as its rule says"
+    _print(answer, f"{_named(rule_id, flow)}: drains {how}", as_json)
 
 
 @app.command()
 def pause(
-    rule_id: RuleIdArgument, duration: For = None, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR
+    rule_id: RuleIdArgument,
+    duration: For = None,
+    flow: Flow = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Pause a rule: its flows accept jobs and do not drain. Also what still waits of a rule that is gone."""
-    rule = AdminClient(data_dir).call("POST", "rules", rule_id, "drain", "pause", query=_for_seconds(duration))
-    _print(rule, f"{rule_id}: paused{_for(duration)}", as_json)
+    path, query = _path(rule_id, flow, "drain"), _for_seconds(duration, flow)
+    answer = AdminClient(data_dir).call("POST", *path, "pause", query=query)
+    _print(answer, f"{_named(rule_id, flow)}: paused{_for(duration)}", as_json)
 
 
 @app.command()
-def resume(rule_id: RuleIdArgument, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def resume(
+    rule_id: RuleIdArgument, flow: Flow = None, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR
+) -> None:
     """Resume a paused rule; also what still waits of a rule that was deleted or disabled while it was paused."""
-    rule = AdminClient(data_dir).call("POST", "rules", rule_id, "drain", "resume")
-    _print(rule, f"{rule_id}: resumed", as_json)
+    answer = AdminClient(data_dir).call("POST", *_path(rule_id, flow, "drain"), "resume")
+    _print(answer, f"{_named(rule_id, flow)}: resumed", as_json)
 
 
 @app.command()
@@ -77,7 +96,19 @@ def purge(
     _print({"canceled": canceled}, f"{rule_id}: {canceled} jobs canceled", as_json)
 
 
-def _for_seconds(duration: str | None) -> dict[str, str | int] | None:
+def _path(rule_id: str, flow: str | None, of_rule: str, *of_flow: str) -> tuple[str, ...]:
+    """The path of what is set for a rule, or for the flows of a descriptor under it. Raises InvalidInput."""
+    return ("rules", rule_id, of_rule) if flow is None else ("flows", flow_id_of(rule_id, flow), *of_flow)
+
+
+def _named(rule_id: str, flow: str | None) -> str:
+    return rule_id if flow is None else f"{rule_id}, {flow}"
+
+
+def _for_seconds(duration: str | None, flow: str | None) -> dict[str, str | int] | None:
+    """The query that asks for a change for a time. Raises InvalidInput."""
+    if duration is not None and flow is not None:
+        raise InvalidInput("what is set for one flow holds until it is removed: leave --for away")
     return None if duration is None else {"for_seconds": int(parse_duration(duration).total_seconds())}
 
 

@@ -1,4 +1,4 @@
-"""`penstock flows`: lists and shows flows, and cancels what waits in one."""
+"""`penstock flows`: shows, pauses and purges flows."""
 
 import json
 import sys
@@ -73,6 +73,47 @@ def get(flow_id: FlowIdArgument, as_json: AsJson = False, data_dir: DataDir = DE
 
 
 @app.command()
+def pause(flow_id: FlowIdArgument, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Pause a flow: it accepts jobs and sends none until it is resumed, whatever restarts and whatever rules change."""
+    setting = AdminClient(data_dir).call("POST", "flows", flow_id, "pause")
+    _print_setting(setting, "paused", as_json)
+
+
+@app.command()
+def resume(flow_id: FlowIdArgument, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Resume a flow that was paused by itself."""
+    setting = AdminClient(data_dir).call("POST", "flows", flow_id, "resume")
+    _print_setting(setting, "resumed", as_json)
+
+
+@app.command()
+def settings(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """List the flows that are paused or have a rate of their own, also those without jobs."""
+    client = AdminClient(data_dir)
+    found: list[dict[str, Any]] = []
+    following: int | None = 0
+    while following is not None:
+        page = client.call("GET", "flow-settings", query={"after": following})
+        found, following = found + page["settings"], page["next"]
+    if as_json:
+        print(json.dumps({"settings": found}, indent=2))
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    from app.rules.rate import format_rate
+
+    table = Table("rule", "for", "paused", "rate", "changed by", "changed at", "flow id")
+    for one in found:
+        rate = one["rate"] and format_rate(one["rate"]["limit"], one["rate"]["window_seconds"])
+        words = (one["changed_by"], one["changed_at"], one["id"])
+        table.add_row(
+            one["rule_id"], escape(one["descriptor"]), "yes" if one["paused"] else "", rate or "", *map(escape, words)
+        )
+    print_table(table)
+
+
+@app.command()
 def purge(
     flow_id: FlowIdArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
@@ -91,6 +132,11 @@ def purge(
         answer = client.call("POST", "flows", flow_id, "purge", query=query)
         canceled, following = canceled + answer["canceled"], answer["next"]
     print(json.dumps({"canceled": canceled}) if as_json else f"{canceled} jobs canceled")
+
+
+def _print_setting(setting: dict[str, Any], done: str, as_json: bool) -> None:
+    named = f"{setting['rule_id']}, {setting['descriptor']}"
+    print(json.dumps(setting, indent=2) if as_json else f"{named}: {done}")
 
 
 def _print_flows(flows: list[dict[str, Any]]) -> None:

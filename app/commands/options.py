@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from app.commands.installation import Installation, in_folder
-from app.errors import InvalidInput
+from app.errors import InvalidInput, NotFound
 from app.web.excerpt import one_line
 
 DEFAULT_FOLDER = Path(".penstock")
@@ -89,3 +89,16 @@ def parse_headers(values: Iterable[str]) -> dict[str, str]:
     if not all(name and separator for name, separator, _ in pairs):
         raise InvalidInput("a header must be written as name=value")
     return {name: value for name, _, value in pairs}
+
+
+def flow_id_of(rule_id: str, descriptor: str) -> str:
+    """Return the id of the flows of a descriptor under a rule. Raises InvalidInput for what is no descriptor."""
+    from app.queue.flow_name import flow_id, flow_of_id
+
+    flow = flow_id(f"{rule_id}|{descriptor}")
+    try:
+        flow_of_id(flow)
+    except NotFound:
+        text = one_line(repr(descriptor), 80)
+        raise InvalidInput(f"{text} is not a descriptor: write it as `penstock flows list` does, user:alice") from None
+    return flow

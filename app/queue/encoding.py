@@ -77,7 +77,7 @@ def read_enqueued(new: NewJob, answer: EnqueueAnswer) -> Enqueued:
         id=new.id, owner=deferral.owner, rule_id=deferral.rule.rule_id, flow=new.flow, status=JobStatus.QUEUED,
         attempts=0, submitted_at_ms=at_us // 1000, started_at_ms=None, finished_at_ms=None, expires_at_ms=None,
         error_code=None, error_message=None, response_status=None, response_stored=False, position=position,
-        eta_s=None if deferral.rule.paused else eta_us / 1e6, waiting_for=deferral.rule.rule_id,
+        eta_s=None if deferral.rule.paused or eta_us < 0 else eta_us / 1e6, waiting_for=deferral.rule.rule_id,
     )  # fmt: skip
     return Enqueued(job, flow_was_empty=position == 1, at_us=at_us)
 

@@ -166,9 +166,13 @@ class FlowLeases(FlowOutcomes):
             for at in range(0, len(units), MAX_UNITS_AT_ONCE):
                 await self._call("make_due", partition, units[at : at + MAX_UNITS_AT_ONCE])
 
-    async def park(self, flow: str, token: str, revision: int) -> None:
-        """Stop draining a flow whose rule is paused in this revision, until the rule changes; `token`: who holds it."""
-        await self._call("park", keys.partition_of_flow(flow, self._partitions), [flow, token, revision])
+    async def park(self, flow: str, token: str, revision: int, settings_version: int | None = None) -> None:
+        """Stop draining a flow that is paused, until what paused it changes; `token`: who holds it.
+
+        Its rule is paused in this revision; or it is paused by itself in this version of the settings.
+        """
+        version: Argument = "" if settings_version is None else settings_version
+        await self._call("park", keys.partition_of_flow(flow, self._partitions), [flow, token, revision, version])
 
 
 def _wait_arguments(wait: Wait) -> tuple[Argument, ...]:

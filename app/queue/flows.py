@@ -1,7 +1,7 @@
 """Flows: what edges and workers do with them, each a transition of one Lua script."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import suppress
 
 import orjson
@@ -23,6 +23,7 @@ from app.queue.encoding import (
 )
 from app.queue.flow_leases import FlowLeases
 from app.queue.flow_name import own_rule
+from app.queue.flow_settings import setting_names
 from app.queue.model import Deferral, Enqueued, Full, FullReason
 from app.queue.reads import read
 from app.queue.records import view
@@ -35,6 +36,8 @@ MAX_ENQUEUED_AT_ONCE = 64
 MAX_ENQUEUED_BYTES = 1 << 20
 EXPIRED_AT_ONCE = 25
 RECLAIMED_AT_ONCE = 25
+RECONSIDERED_AT_ONCE = 100
+FLOWS_A_SCAN = 1000
 LEAVES_LATE_S = 0.25
 """By how much a job may leave its flow later than it is due: a caller who is told when there is room must find it."""
 
@@ -146,6 +149,25 @@ class Flows(FlowLeases):
     async def reschedule(self, rule_id: str, rule: ActiveRule | None) -> None:
         """A rule changed, or went (None): the flows that are charged for it are worth a look now."""
         await reschedule(self._scripts, self._partitions, rule_id, rule)
+
+    async def reconsider(self, names: Collection[str], version: int) -> None:
+        """What is set for flows has changed, up to this version: those that obey these settings are looked at now."""
+        rule_ids = {name.partition("|")[0] for name in names}
+        for partition in range(self._partitions):
+            await self._call("reconsider", partition, [version])  # first, so that nobody parks any of them any more
+            for rule_id in rule_ids:
+                async for flows in self._flows_that_obey(partition, rule_id, frozenset(names)):
+                    for first in range(0, len(flows), RECONSIDERED_AT_ONCE):
+                        page = flows[first : first + RECONSIDERED_AT_ONCE]
+                        await self._call("reconsider", partition, [version, *page])
+
+    async def _flows_that_obey(self, partition: int, rule_id: str, names: frozenset[str]) -> AsyncIterator[list[str]]:
+        """The flows of a rule that obey one of these settings, a page at a time."""
+        key, own, cursor = f"{keys.rule(partition, rule_id)}:flows", f"{rule_id}|", -1
+        while cursor != 0:
+            cursor, members = await read(self._redis.sscan(key, max(0, cursor), count=FLOWS_A_SCAN))
+            flows = [member.decode() for member in members]
+            yield [flow for flow in flows if flow.startswith(own) and not names.isdisjoint(setting_names(flow))]
 
     async def rules(self) -> set[str]:
         """The ids of all rules that flows are charged for: what to reschedule when any rule may have changed."""

@@ -28,6 +28,16 @@ def wake_channel(partition: int) -> str:
     return prefix(partition) + "wake"
 
 
+def flow_settings(partition: int) -> str:
+    """What operators have set for flows, a hash; also the channel that names what has changed."""
+    return prefix(partition) + "settings"
+
+
+def flow_settings_version(partition: int) -> str:
+    """A number that rises with each change of these settings."""
+    return prefix(partition) + "settings_version"
+
+
 def record(partition: int, job_id: str) -> str:
     """A job's record, a string."""
     return f"{prefix(partition)}job:{job_id}"

@@ -14,6 +14,7 @@ from app.queue.cancel_batches import MAX_CANCELED
 from app.queue.dead_letter_batches import MAX_BATCH
 from app.queue.dead_letter_filter import LATEST_US, DeadLetterFilter, DeadLetterPlace
 from app.queue.flow_leases import MAX_LEASED_AT_ONCE, MAX_UNITS_AT_ONCE
+from app.queue.flow_settings import setting_names
 from app.queue.flow_views import FLOWS_A_LOOK, FlowPageScan, FlowViews
 from app.queue.job_details import read_details
 from app.queue.job_sources import leased_ids
@@ -195,6 +196,14 @@ class Actions:
             seen += [counts.flow for counts in pages[0].flows]
             cursor = pages[0].next or b"0"
         await self._measure("look at flows", [partial(views.details, seen[:FLOWS_A_LOOK])] * FEW_CALLS)
+        await self._set_for_flows(seen)
+
+    async def _set_for_flows(self, flows: Sequence[str]) -> None:
+        """Pause flows, as operators do, and look at them again, as workers do then."""
+        names = [setting_names(flow)[0] for flow in flows]
+        pause, reconsider = self._population.flow_settings.set_paused, self._flows.reconsider
+        await self._measure("pause a flow", [partial(pause, name, "olga", paused=True) for name in names])
+        await self._measure("look at paused flows", [partial(reconsider, names[:BATCH], 1)])
 
     async def dead_letters(self) -> None:
         """List, discard and replay dead letters one by one, as operators do."""

@@ -15,6 +15,7 @@ from app.jobs.model import JobStatus, encode_request
 from app.queue.cancel_batches import CancelBatches
 from app.queue.dead_letter_batches import DeadLetterBatches
 from app.queue.dead_letters import DeadLetters
+from app.queue.flow_settings import FlowSettingStore
 from app.queue.flow_views import FlowViews
 from app.queue.flows import Flows
 from app.queue.job_purge import JobPurge
@@ -66,6 +67,7 @@ class Population:
     cancel_batches: CancelBatches
     staging: Staging
     views: FlowViews
+    flow_settings: FlowSettingStore
     _copy: AsyncScript
     rule: ActiveRule
     count: int = 1
@@ -88,7 +90,8 @@ class Population:
         batches, purge = DeadLetterBatches(scripts, settings), JobPurge(scripts, settings)
         views, copy = FlowViews(scripts, settings), redis.register_script(copy_script())
         of_operators = (operations, letters, batches, purge, CancelBatches(scripts, settings))
-        return cls(redis, node, scripts, flows, records, *of_operators, staging, views, copy, queue_steps.user_rule())
+        looking, rule = (views, FlowSettingStore(redis, scripts)), queue_steps.user_rule()
+        return cls(redis, node, scripts, flows, records, *of_operators, staging, *looking, copy, rule)
 
     async def begin(self, rule: ActiveRule, count: int = 1) -> None:
         """Empty the Redis, and prepare it for jobs of this rule. It writes nothing to disk."""

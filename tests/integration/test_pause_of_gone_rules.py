@@ -15,6 +15,7 @@ from consumers.draining import Draining
 from consumers.slots import SlotSource
 from sync.publisher import Publisher
 from tests.support.admin_in_process import Admin
+from tests.support.flow_settings import no_flow_settings
 from tests.support.flow_steps import accepted, active, deferral, take
 from tests.support.rules import publish_all
 
@@ -107,7 +108,9 @@ async def test_a_worker_parks_what_is_left_of_it_and_sends_nothing(
     await publish_all(Publisher(cache), [], 1)  # the rules are known, and it is not among them
     await accepted(flows, deferral(rule=active(revision=5, paused=True)))
     [flow] = await take(flows)
-    slots = SlotSource(RedisLimiter(counting), Places(counting), flows, RuleCache(cache, settings), settings)
+    slots = SlotSource(
+        RedisLimiter(counting), Places(counting), flows, RuleCache(cache, settings), no_flow_settings(flows), settings
+    )
     nothing_is_sent: Any = None
     draining = Draining(flows, slots, nothing_is_sent, nothing_is_sent, nothing_is_sent, nothing_is_sent, 200_000, "c")
     await draining.drain(flow, lambda: False)

@@ -23,6 +23,7 @@ from app.settings import Settings
 from consumers.slots import SlotRequest, SlotSource
 from sync.publisher import Publisher
 from tests.support.edge_in_process import EVERY_USER, Edge, edge_running, in_force
+from tests.support.flow_settings import no_flow_settings
 from tests.support.rules import publish_all
 
 DAY_S = 86_400
@@ -180,7 +181,7 @@ async def test_a_caller_that_is_behind_is_judged_by_what_stands_there(limiter: R
 
 @pytest.fixture
 def slots(limiter: RedisLimiter, counting: Scripts, flows: Flows, cache: Redis, settings: Settings) -> SlotSource:
-    return SlotSource(limiter, Places(counting), flows, RuleCache(cache, settings), settings)
+    return SlotSource(limiter, Places(counting), flows, RuleCache(cache, settings), no_flow_settings(flows), settings)
 
 
 async def test_a_worker_gets_slots_that_every_limit_permits(slots: SlotSource) -> None:

@@ -21,6 +21,7 @@ from app.rules.model import parse_rule
 from app.settings import Settings
 from consumers.charges import ASK_AGAIN_US
 from consumers.slots import SlotRequest, SlotSource
+from tests.support.flow_settings import no_flow_settings
 
 FLOW = "r|user:u"
 FROZEN_COST = 5
@@ -37,7 +38,7 @@ async def limiter(settings: Settings) -> AsyncIterator[RedisLimiter]:
 
 @pytest.fixture
 def slots(limiter: RedisLimiter, counting: Scripts, flows: Flows, cache: Redis, settings: Settings) -> SlotSource:
-    return SlotSource(limiter, Places(counting), flows, RuleCache(cache, settings), settings)
+    return SlotSource(limiter, Places(counting), flows, RuleCache(cache, settings), no_flow_settings(flows), settings)
 
 
 def head(cost: int = FROZEN_COST) -> FlowHead:

@@ -186,7 +186,7 @@ def test_text_that_is_no_id_goes_as_it_is(admin: FakeAdmin) -> None:
 COMMANDS = [
     *(["rules", one] for one in ["apply", "list", "get", "edit", "delete", "history", "restore", "preview"]),
     *(["drain", one] for one in DRAINS),
-    *(["flows", one] for one in ["list", "get", "purge"]),
+    *(["flows", one] for one in ["list", "get", "pause", "resume", "settings", "purge"]),
     *(["dead-letters", one] for one in ["list", "get", "replay", "delete"]),
     *(["operations", one] for one in ["list", "get", "cancel"]),
     *(["jobs", one] for one in ["list", "get", "cancel"]),

@@ -1,6 +1,6 @@
 """What is permitted to a flow, and what it waits for, by the rules in force."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -8,6 +8,7 @@ from app.admin.services.flows_model import FlowState
 from app.errors import RulesUnavailable
 from app.limiter.policy import Policy
 from app.queue.flow_name import charged_rules, own_rule_id
+from app.queue.flow_settings import FlowSetting, rate_policy, rated_policies, setting_names
 from app.queue.flow_views import FlowDetails
 from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
@@ -26,22 +27,32 @@ class FlowRates:
     def __init__(self, rules: RuleCache) -> None:
         self._rules = rules
 
-    async def permitted(self, flow: str) -> PermittedRate | None:
-        """The rate that is permitted to a flow; None where no rule in force has a rate, or rules are not known."""
+    async def permitted(self, flow: str, settings: Mapping[str, FlowSetting]) -> PermittedRate | None:
+        """The rate that is permitted to a flow; None where no rule in force has a rate, or rules are not known.
+
+        `settings`: what is set for flows, by name.
+        """
         own, *others = [charged.rule_id for charged in charged_rules(flow)]
         rates: list[PermittedRate] = []
         rule = await self._rule(own)
         if rule is not None:
-            rates += _rates(rule, rule.drain_policies)
+            of_counter, *of_caller = [settings.get(name) for name in setting_names(flow)]
+            rates += _rates(rule, rated_policies(rule, of_counter))
+            for setting in of_caller:
+                if setting is not None and setting.rate is not None:
+                    rates += _rates(rule, [rate_policy(rule, setting.rate, setting.version)])
         for rule_id in others:
             rule = await self._rule(rule_id)
             if rule is not None and not rule.shadow:
                 rates += _rates(rule, rule.policies)
         return min(rates, default=None)
 
-    async def state(self, details: FlowDetails) -> tuple[FlowState, str]:
+    async def state(self, details: FlowDetails, settings: Mapping[str, FlowSetting]) -> tuple[FlowState, str]:
         """What a flow does now, as a word and in words."""
         own = own_rule_id(details.counts.flow)
+        for name in setting_names(details.counts.flow):
+            if (setting := settings.get(name)) is not None and setting.paused:
+                return FlowState.PAUSED, f"{setting.changed_by} has paused it."
         rule = await self._rule(own)
         if details.parked or (rule is not None and rule.paused):
             return FlowState.PAUSED, f"The rule {own} is paused."
@@ -61,7 +72,7 @@ class FlowRates:
             return None
 
 
-def _rates(rule: ActiveRule, policies: tuple[Policy, ...]) -> Iterator[PermittedRate]:
+def _rates(rule: ActiveRule, policies: Sequence[Policy]) -> Iterator[PermittedRate]:
     for policy in policies:
         if not policy.limits_concurrency:
             cost = rule.cost if policy.cost is None else policy.cost

@@ -1,16 +1,17 @@
 """What operators do with flows: look at them, and cancel what waits in one."""
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from app.admin.operators import Operator, Role
 from app.admin.services.audit import Audit
 from app.admin.services.flow_index import FlowIndex, FlowSnapshot, IndexedFlow
 from app.admin.services.flow_rates import FlowRates
-from app.admin.services.flows_model import Flow, FlowOrder, FlowPage, FlowPurge, FlowQuery, FlowState
+from app.admin.services.flows_model import Flow, FlowOrder, FlowPage, FlowPurge, FlowQuery, FlowRateFields, FlowState
 from app.errors import NotFound
 from app.queue.flow_name import caller_of, flow_id, flow_of_id, own_rule
+from app.queue.flow_settings import FlowSetting, FlowSettingStore, setting_names
 from app.queue.flow_views import FlowDetails, FlowViews
 from app.queue.operations import Operations
 
@@ -18,10 +19,13 @@ from app.queue.operations import Operations
 class FlowService:
     """Flows, for both faces of the admin API. Methods raise Forbidden and QueueUnavailable."""
 
-    def __init__(self, views: FlowViews, rates: FlowRates, operations: Operations, audit: Audit) -> None:
+    def __init__(
+        self, views: FlowViews, rates: FlowRates, settings: FlowSettingStore, operations: Operations, audit: Audit
+    ) -> None:
         self._index = FlowIndex(views)
         self._views = views
         self._rates = rates
+        self._settings = settings
         self._operations = operations
         self._audit = audit
 
@@ -29,13 +33,12 @@ class FlowService:
         """Keep the overview of all flows current; runs until cancelled."""
         await self._index.run()
 
-    async def list(self, operator: Operator, query: FlowQuery) -> FlowPage:
+    async def page(self, operator: Operator, query: FlowQuery) -> FlowPage:
         """A page of the flows. Its cost does not depend on how many flows there are, but for the first page's order."""
         operator.require(Role.VIEWER)
         snapshot, first = await self._place(query)
         some = snapshot.flows[first : first + query.limit]
-        details = await self._views.details([flow.counts.flow for flow in some])
-        flows = [await self._flow(each) for each in details.values()]
+        flows = await self._flows([flow.counts.flow for flow in some])
         end = first + len(some)
         following = None
         if end < len(snapshot.flows):
@@ -52,10 +55,10 @@ class FlowService:
         """One flow by its id, as of now. Raises NotFound where it has no jobs."""
         operator.require(Role.VIEWER)
         name = flow_of_id(flow)
-        found = await self._views.details([name])
-        if name not in found:
+        found = await self._flows([name])
+        if not found:
             raise NotFound("There is no such flow: it has no jobs.")
-        return await self._flow(found[name])
+        return found[0]
 
     async def purge(self, operator: Operator, flow: str, after: str | None = None) -> FlowPurge:
         """Cancel what waits in one flow, at most 20,000 jobs a call. Raises NotFound, and InvalidInput for `after`.
@@ -85,13 +88,18 @@ class FlowService:
             return snapshot, min(int(end), len(snapshot.flows))
         return snapshot, bisect_left(snapshot.flows, int(position), key=lambda flow: _number(query.sort, flow))
 
-    async def _flow(self, details: FlowDetails) -> Flow:
+    async def _flows(self, names: Sequence[str]) -> list[Flow]:
+        details = await self._views.details(names)
+        settings = await self._settings.find(name for flow in details for name in setting_names(flow))
+        return [await self._flow(each, settings) for each in details.values()]
+
+    async def _flow(self, details: FlowDetails, settings: Mapping[str, FlowSetting]) -> Flow:
         counts = details.counts
         own = own_rule(counts.flow)
-        permitted = await self._rates.permitted(counts.flow)
+        permitted = await self._rates.permitted(counts.flow, settings)
         indexed = self._index.find(counts.flow)
         actual = None if indexed is None else indexed.rate(counts, details.at_s)
-        state, why = await self._rates.state(details)
+        state, why = await self._rates.state(details, settings)
         return Flow(
             id=flow_id(counts.flow),
             name=counts.flow,
@@ -110,10 +118,19 @@ class FlowService:
             waits_for=details.waits_for or None,
             permitted_per_second=None if permitted is None else permitted.per_s,
             permitted_by=None if permitted is None else permitted.rule_id,
+            own_rate=_own_rate(counts.flow, settings),
             actual_per_second=None if actual is None else actual[0],
             actual_over_seconds=None if actual is None else actual[1],
             eta_seconds=None if state is FlowState.PAUSED else _eta_s(details),
         )
+
+
+def _own_rate(flow: str, settings: Mapping[str, FlowSetting]) -> FlowRateFields | None:
+    """The rate that was set for a flow: its caller's, else that of its counter."""
+    for name in reversed(setting_names(flow)):
+        if (setting := settings.get(name)) is not None and (rate := setting.rate) is not None:
+            return FlowRateFields(limit=rate.limit, window_seconds=rate.window_s, burst=rate.burst)
+    return None
 
 
 def _eta_s(details: FlowDetails) -> float | None:

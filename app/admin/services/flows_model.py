@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.rules.field_types import RuleId
+from app.rules.field_types import DrainUnits, RuleId, Seconds, StrictModel, Units
 
 MAX_PAGE_SIZE = 500
 CURSOR = r"^[0-9]+\.[0-9]{3}-[0-9]+_[0-9]{1,7}_-?[0-9]{1,16}$"
@@ -42,6 +42,14 @@ class FlowQuery(BaseModel):
     after: Annotated[str, Field(pattern=CURSOR)] | None = None
 
 
+class FlowRateFields(StrictModel):
+    """A rate of flows."""
+
+    limit: DrainUnits = Field(description="Jobs (of cost 1) per window, at most one for each microsecond.")
+    window_seconds: Seconds = Field(description="The window.")
+    burst: Units = Field(1, description="How many may be sent at once. It must be free again within ten years.")
+
+
 class Flow(BaseModel):
     """One flow. Rates are in jobs a second."""
 
@@ -64,6 +72,7 @@ class Flow(BaseModel):
         description="The lowest rate of all limits that its jobs are charged for; null where they have none."
     )
     permitted_by: str | None = Field(description="The rule that this rate is of.")
+    own_rate: FlowRateFields | None = Field(description="The rate that operators have set for it.")
     actual_per_second: float | None = Field(
         description="How many of its jobs have ended, by an outcome or canceled; null where it is too new to tell."
     )
@@ -84,6 +93,25 @@ class FlowPage(BaseModel):
         description="Whether all flows are in the list: not in the first moments, nor with very many."
     )
     next: str | None
+
+
+class FlowSettings(BaseModel):
+    """What is set for the flows of a descriptor under a rule: of a caller, or all that share a counter."""
+
+    id: str = Field(description="Names them in addresses, as the id of a flow of theirs does.")
+    rule_id: str
+    descriptor: str
+    paused: bool
+    rate: FlowRateFields | None
+    changed_at: datetime | None
+    changed_by: str | None
+
+
+class FlowSettingPage(BaseModel):
+    """Some of the settings. `next` is the `after` of the next page; null: these are the last."""
+
+    settings: list[FlowSettings]
+    next: int | None
 
 
 class FlowPurge(BaseModel):

@@ -36,6 +36,10 @@
 --   revisions             hash: the revision up to which the flows of a rule that changed have been rescheduled
 --   owner:<owner>         sorted set: an owner's jobs by submission; goes with the last of their records
 --   idem:<owner>:<key>    string: "<job id> <fingerprint>"
+--   settings              hash, in the first partition: "<rule id>|<descriptor>" to what operators have set for the flows of
+--                         that descriptor under the rule, as JSON (set_flow.lua)
+--   settings_version      string, in the first partition: a number that rises with each change of settings
+--   settings_applied      string: the version up to which the flows of this partition have been looked at again
 --   kafka                 hash: for each job from Kafka that is not final: "-" while its message was not read, "+" once
 --                         its message is known to be in Kafka, then "<partition> <offset> <bytes>"
 --   spilled               sorted set: flows with spilled jobs, by the time at which they are worth a look

@@ -13,7 +13,7 @@
 --         due_in_us, interval_us of the limit that it waits for ('' for the rule's), idem ("<owner>:<key>" or ''),
 --         fingerprint of the request
 -- RETURN now_us, when the jobs were stored, then three for each job:
---         'queued', position: 1 if the flow had no waiting job, eta_us
+--         'queued', position: 1 if the flow had no waiting job, eta_us (-1: not known, the flow is paused)
 --         'known', id, 1 if it awaits its message; 'conflict', id, 0: the idempotency key stands for that job
 --         'full', 'depth' or 'bytes' or 'wait', retry_us: the flow takes no more
 --         'full', 'memory', 0: the queue takes no more
@@ -84,7 +84,7 @@ local function look_up(name)
     if flow.waiting > 0 then
       flow.first_wait, flow.interval = pace_of(name, priority, ring, held, next, interval, now)
     end
-    flow.rests = parked or ring or flow.first_wait
+    flow.rests, flow.parked = parked or ring or flow.first_wait, parked
   end
   return flow
 end
@@ -168,7 +168,7 @@ local function enqueue(rule_number, id, name, owner, costs, request, due_in, int
     add_to_owner(owner, id, rule.keep_ms, accepted)
   end
   accepted, jobs, bytes = accepted + 1, jobs + 1, bytes + size
-  return 'queued', flow.waiting, eta
+  return 'queued', flow.waiting, flow.parked and -1 or eta
 end
 
 local function is_behind_flows(name, rule)

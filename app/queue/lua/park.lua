@@ -1,12 +1,14 @@
--- Parks a flow whose rule is paused: it accepts jobs and is not due until its rule changes.
+-- Parks a flow that is paused, by its rule or by itself: it accepts jobs and is not due until its rule, or what operators
+-- have set for it, changes.
 --
 -- USES  _flows
 -- KEYS  1 the partition's prefix
--- ARGV  1 flow   2 token of the flow, or of the ring that it is in   3 revision of the paused rule
--- RETURN 1 parked, 0 it is looked at again soon: the caller does not know that the rule was resumed, or lost the flow
+-- ARGV  1 flow   2 token of the flow, or of the ring that it is in   3 revision of the rule
+--       4 the version of the flows' settings by which it is paused by itself; '' where its rule is paused
+-- RETURN 1 parked, 0 it is looked at again soon: the caller does not know that it was resumed, or lost the flow
 -- COST  O(log n)
 
-local flow, token, revision = ARGV[1], ARGV[2], ARGV[3]
+local flow, token, revision, version = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local key = flow_key(flow)
 local own_token, known_revision, ring = unpack(call('HMGET', key, 'token', 'revision', 'ring'))
 local holds = own_token == token or ring and call('HGET', flow_key('~' .. ring), 'token') == token
@@ -15,8 +17,14 @@ if not holds then
 end
 rest(flow)
 call('HDEL', key, 'token', 'held', 'next')
-local is_resumed = call('HGET', rule_key(rule_of(flow)), 'paused') == '0'
-if is_resumed or tonumber(revision) < tonumber(known_revision) then
+local is_behind_others
+if version ~= '' then
+  is_behind_others = tonumber(version) < tonumber(call('GET', P .. 'settings_applied') or 0)
+else
+  local is_resumed = call('HGET', rule_key(rule_of(flow)), 'paused') == '0'
+  is_behind_others = is_resumed or tonumber(revision) < tonumber(known_revision)
+end
+if is_behind_others then
   call('ZADD', due_key(flow), int(now_us() + 100000), flow)
   return 0
 end

@@ -3,7 +3,7 @@
 -- A flow that has the rule's revision already was rescheduled by another worker. Where nothing but the rate of a flow's own
 -- rule changed, a waiting flow's time is what it owes at the new rate; otherwise it is looked at now.
 --
--- USES  _flows
+-- USES  _hurrying
 -- KEYS  1 the partition's prefix
 -- ARGV  1 rule id   2 cursor   3 count   4 revision ('' for a rule that is gone)   5 priority   6 json   7 interval_us
 --       8 pace: what besides the rate decides when a flow may go on   9 1 where the rule defers
@@ -42,27 +42,6 @@ local function next_look_at(due, known)
   end
 end
 
-local function hurry(flow, at)
-  local held, hold_until, ring, of_flow = unpack(call('HMGET', flow_key(flow), 'held', 'hold_until', 'ring', 'priority'))
-  at = math.max(at, tonumber(hold_until or 0))
-  if tonumber(held or 0) >= now then
-    -- Whoever holds it may have asked for slots before this change, and is about to say how long it waits.
-    call('HSET', flow_key(flow), 'rescheduled', 1)
-    return
-  end
-  if ring then
-    local unit = '~' .. ring
-    if call('HEXISTS', flow_key(unit), 'token') == 0 then
-      call('ZADD', due_key(unit), 'LT', int(at), unit)
-    else
-      call('HSET', flow_key(unit), 'rescheduled', 1)
-      call('HSET', flow_key(flow), 'rescheduled', 1) -- it may leave the ring, to wait for another counter
-    end
-  elseif call('EXISTS', fifo_key(flow)) == 1 then
-    call('ZADD', P .. 'due:' .. of_flow, int(at), flow)
-  end
-end
-
 local function reschedule_own(flow, known, parked, of_flow)
   local due = tonumber(call('ZSCORE', P .. 'due:' .. of_flow, flow) or nil)
   if not gone then
@@ -77,7 +56,7 @@ local function reschedule_own(flow, known, parked, of_flow)
   end
   local at = next_look_at(due, known)
   if at then
-    hurry(flow, at)
+    hurry(flow, at, now)
   end
 end
 
@@ -87,7 +66,7 @@ for _, flow in ipairs(page[2]) do
   local known, of_flow, parked = unpack(call('HMGET', flow_key(flow), 'revision', 'priority', 'parked'))
   if known and rule_of(flow) ~= rule then
     if not parked then
-      hurry(flow, now)
+      hurry(flow, now, now)
       rescheduled = rescheduled + 1
     end
   elseif known and (parked or gone or tonumber(known) < tonumber(revision)) then

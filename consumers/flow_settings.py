@@ -1,0 +1,99 @@
+"""What operators have set for flows, as a worker knows it: in memory, and current within a second."""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.errors import QueueUnavailable
+from app.queue import keys
+from app.queue.flow_settings import FIRST, FlowSetting, FlowSettingStore, setting_names
+from app.queue.flows import Flows
+
+log = structlog.get_logger()
+
+LOOK_AGAIN_S = 0.5
+"""A message may be lost with its connection, so the version is looked at this often."""
+
+RETRY_S = 0.25
+
+
+class FlowSettings:
+    """The settings of all flows. Whenever some change, the flows that obey them are looked at again."""
+
+    def __init__(self, store: FlowSettingStore, flows: Flows, queue: Redis) -> None:
+        self._store = store
+        self._flows = flows
+        self._queue = queue
+        self._settings: dict[str, FlowSetting] = {}
+        self._version = 0
+        self._named: set[str] = set()
+        self._heard = asyncio.Event()
+
+    @property
+    def version(self) -> int:
+        """The version of the settings that are known."""
+        return self._version
+
+    def of(self, flow: str) -> tuple[FlowSetting, ...]:
+        """What is set for a flow: for its own counter, and for its caller where that is shared."""
+        if not self._settings:
+            return ()
+        return tuple([setting for name in setting_names(flow) if (setting := self._settings.get(name)) is not None])
+
+    def paused(self, flow: str) -> bool:
+        """Whether the flow is paused by itself."""
+        return any(setting.paused for setting in self.of(flow))
+
+    async def load(self) -> None:
+        """Read all settings. Raises QueueUnavailable."""
+        version = await self._store.version()  # before they are read, so that a change in the meantime is seen later
+        self._settings = await self._store.all()
+        self._version = version
+
+    async def run(self) -> None:
+        """Follow the changes; runs until cancelled."""
+        listening = asyncio.create_task(self._listen())
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._heard.wait(), LOOK_AGAIN_S)
+                self._heard.clear()
+                try:
+                    await self.refresh()
+                except (QueueUnavailable, RedisError) as error:
+                    log.warning("flow_settings_not_read", error=str(error))
+                    await asyncio.sleep(RETRY_S)
+        finally:
+            listening.cancel()
+
+    async def refresh(self) -> None:
+        """Read what has changed, and let the flows be looked at that obey it. Raises QueueUnavailable."""
+        known, named = self._settings, frozenset(self._named)
+        version = await self._store.version()
+        if version == self._version:
+            return
+        if 0 < version - self._version <= len(named):
+            found = await self._store.find(named)
+            self._settings = {name: setting for name, setting in known.items() if name not in named} | found
+            changed = set(named)
+        else:
+            self._settings = await self._store.all()
+            changed = {name for name in {*known, *self._settings} if known.get(name) != self._settings.get(name)}
+        await self._flows.reconsider(changed, version)
+        self._version = version
+        self._named -= named
+
+    async def _listen(self) -> None:
+        while True:
+            with suppress(RedisError, OSError):
+                async with self._queue.pubsub() as channel:
+                    await channel.subscribe(keys.flow_settings(FIRST))
+                    while True:
+                        message = await channel.get_message(ignore_subscribe_messages=True, timeout=LOOK_AGAIN_S)
+                        if message is not None:
+                            self._named.add(message["data"].decode())
+                            self._heard.set()
+            await asyncio.sleep(RETRY_S)
