@@ -15,6 +15,7 @@ HOT = [
     "app/edge/rate_limit_headers.py",
     "app/edge/rejection.py",
     "app/edge/request.py",
+    "app/edge/rule_decisions.py",
     "app/http1/client/connection.py",
     "app/http1/client/pool.py",
     "app/http1/client/request.py",

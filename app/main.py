@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from app.admin.composition import AdminStores, admin_parts_of
+from app.admin.flow_metrics import FlowMetrics
 from app.admin.rest.application import build_admin
 from app.clients import (
     cache_redis,
@@ -101,6 +102,7 @@ async def run_admin(process: Process) -> None:
             clients.queue_scripts,
         )
         parts = admin_parts_of(settings, stores, rules, verifier, process.draining)
+        FlowMetrics(process.registry, parts.flows.index)
         runner = parts.operation_runner
         stack.push_async_callback(runner.finish)
         heartbeat = ProcessHeartbeat(clients.cache, "admin", RulesVersionAge(rules).report)

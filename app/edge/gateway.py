@@ -85,7 +85,7 @@ class Gateway:
         self._metrics = parts.metrics
         self._traffic = parts.traffic
         self._settings = parts.settings
-        self._rejections = RejectionReplies()
+        self._rejections = RejectionReplies(parts.metrics.by_rule)
 
     def __call__(self, exchange: Exchange) -> PendingResponse | None:
         """Handle one request: answer it now and return None, or return what the server must wait for."""
@@ -130,6 +130,7 @@ class Gateway:
         if not check.enforced and self._settings.no_rule == "deny":
             raise Forbidden("No rule allows this request.")
         if check.blocking and (rule := self._limits.blocking_rule(check)) is not None:
+            self._metrics.by_rule.of(rule.rule_id).block += 1
             raise Blocked(f"The rule {rule.rule_id} blocks this request.")
         denial = self._limits.cached_denial(check)
         if denial is None:
@@ -151,6 +152,8 @@ class Gateway:
         decision = decide(results, asynchronous=check.always_defers)
         match decision:
             case Forward():
+                for decisions in check.decisions:
+                    decisions.forward += 1
                 cost = self._limits.answer_cost(check, results)
                 if place:
                     await self._forward_in_place(request, caller, results, cost, check.place_counters, f"{place}1")
@@ -158,9 +161,11 @@ class Gateway:
                     await self._forward(request, caller, results, cost)
             case Reject(by):
                 self._metrics.rejected += 1
+                self._metrics.by_rule.rejected(by)
                 exchange.reply(rejection(by, results))
             case Defer():
                 self._metrics.deferred += 1
+                self._metrics.by_rule.of(decision.by.match.rule.rule_id).defer += 1
                 exchange.reply(await self._defer(request, caller, decision, results))
 
     async def _forward_in_place(

@@ -8,6 +8,7 @@ from app.decision import Quotas, RuleResult, evaluate, quotas_of
 from app.edge.denial_cache import Denial, DenialCache
 from app.edge.heartbeat import EdgeHeartbeat
 from app.edge.metrics import EdgeMetrics
+from app.edge.rule_decisions import DecisionsByRule, RuleDecisions
 from app.errors import CountersUnavailable
 from app.limiter.answer_cost import AnswerCost, hidden_headers
 from app.limiter.corrections import Corrections
@@ -34,7 +35,8 @@ class LimitCheck(NamedTuple):
     `enforced`: a rule applies that is none. `blocking`: the rules that block the request, shadow rules last.
     `request_states_cost`, `answer_states_cost`: whether one of them lets the request, or the answer, state what it
     costs. `key`: names the counters, and what is stated. `place_counters`: those at which the request has a place while
-    it is in flight. `callers`: whom each of the rules counts, for the samples of traffic.
+    it is in flight. `callers`: whom each of the rules counts, for the samples of traffic. `decisions`: the counters of
+    the decisions of the rules that are enforced.
     """
 
     matches: tuple[Match, ...]
@@ -49,6 +51,7 @@ class LimitCheck(NamedTuple):
     answer_states_cost: bool
     place_counters: tuple[str, ...]
     callers: tuple[SampledCaller, ...]
+    decisions: tuple[RuleDecisions, ...]
 
 
 class LimitChecker:
@@ -82,7 +85,7 @@ class LimitChecker:
         """The check for these rules; the same object for the same rules and what the request states that it costs."""
         check = self._checks.get(matches)
         if check is None:
-            check = _check_of(matches)
+            check = _check_of(matches, self._metrics.by_rule)
             self._checks.put(matches, check)
         return self._with_costs(matches, headers) if check.request_states_cost else check
 
@@ -91,7 +94,7 @@ class LimitChecker:
         costs = stated_costs(matches, headers)
         by_cost = self._checks_by_cost.get((matches, costs))
         if by_cost is None:
-            by_cost = _check_of(with_costs(matches, costs), tuple(map(str, costs)))
+            by_cost = _check_of(with_costs(matches, costs), self._metrics.by_rule, tuple(map(str, costs)))
             self._checks_by_cost.put((matches, costs), by_cost)
         return by_cost
 
@@ -166,7 +169,7 @@ class LimitChecker:
         return evaluate(quotas, verdict)
 
 
-def _check_of(matches: tuple[Match, ...], costs: tuple[str, ...] = ()) -> LimitCheck:
+def _check_of(matches: tuple[Match, ...], decisions: DecisionsByRule, costs: tuple[str, ...] = ()) -> LimitCheck:
     limiting = tuple([match for match in matches if match.rule.has_quota])
     quotas = quotas_of(limiting)
     return LimitCheck(
@@ -182,6 +185,7 @@ def _check_of(matches: tuple[Match, ...], costs: tuple[str, ...] = ()) -> LimitC
         answer_states_cost=any(charge.stated_in is not None for charge in quotas.charges),
         place_counters=tuple([charge.counter for charge in quotas.charges if charge.holds_place]),
         callers=sampled_callers(matches),
+        decisions=decisions.of_all([match.rule for match in matches]),
     )
 
 

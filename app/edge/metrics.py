@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from app.edge.rule_decisions import DecisionsByRule
 from app.errors import Blocked, ClientGone, PenstockError, Unavailable
 from app.limiter.corrections import corrections_dropped
 from app.process.histogram import Histogram
@@ -23,6 +24,7 @@ class EdgeMetrics(Collector):
     def __init__(self, registry: CollectorRegistry) -> None:
         self.forwarded = self.rejected = self.deferred = self.blocked = self.client_gone = 0
         self.denied_from_memory = 0
+        self.by_rule = DecisionsByRule()
         self.decided_in_s = Histogram(DECIDED_WITHIN_S)
         self.refusals = Counter(
             "penstock_refusals_total",
@@ -85,6 +87,7 @@ class EdgeMetrics(Collector):
             decisions.add_metric([decision], count)
         decisions.add_metric(["client_gone"], self.client_gone)
         yield decisions
+        yield self.by_rule.family()
         yield CounterMetricFamily(
             "penstock_denied_from_memory",
             "Requests refused from the denial cache, without asking the counters.",

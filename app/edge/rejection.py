@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from app.decision import Reject, RuleResult, decide
 from app.edge.denial_cache import Denial
 from app.edge.rate_limit_headers import rate_limit
+from app.edge.rule_decisions import DecisionsByRule, RuleDecisions
 from app.process.lru_cache import TwoGenerationLRUCache
 from app.web.problems import QUOTA_EXCEEDED, Reply, problem, retry_after
 
@@ -12,21 +13,26 @@ CACHE_SIZE = 10_000
 
 
 class RejectionReplies:
-    """Builds one reply for each denial, for as long as the denial cache returns the same object."""
+    """Builds one reply for each denial, for as long as the denial cache returns the same object; counts requests."""
 
-    def __init__(self) -> None:
-        self._replies: TwoGenerationLRUCache[int, tuple[Denial, Reply]] = TwoGenerationLRUCache(CACHE_SIZE)
+    def __init__(self, by_rule: DecisionsByRule) -> None:
+        self._by_rule = by_rule
+        self._replies: TwoGenerationLRUCache[int, tuple[Denial, Reply, tuple[RuleDecisions, ...]]] = (
+            TwoGenerationLRUCache(CACHE_SIZE)
+        )
 
     def of(self, denial: Denial) -> Reply:
-        """The reply to a request that the denial cache refuses."""
+        """The reply to a request that the denial cache refuses, which is counted for the rules that refuse it."""
         cached = self._replies.get(id(denial))
-        if cached is not None and cached[0] is denial:
-            return cached[1]
-        decision = decide(denial)
-        assert isinstance(decision, Reject), "the denial cache holds nothing else"
-        reply = rejection(decision.by, denial)
-        self._replies.put(id(denial), (denial, reply))
-        return reply
+        if cached is None or cached[0] is not denial:
+            decision = decide(denial)
+            assert isinstance(decision, Reject), "the denial cache holds nothing else"
+            refusing = self._by_rule.of_all([one.match.rule for one in decision.by])
+            cached = (denial, rejection(decision.by, denial), refusing)
+            self._replies.put(id(denial), cached)
+        for decisions in cached[2]:
+            decisions.reject += 1
+        return cached[1]
 
 
 def rejection(

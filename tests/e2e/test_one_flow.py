@@ -19,6 +19,7 @@ RULE: dict[str, Any] = {
     "window_seconds": 36_000,
     "on_limit": "defer",
     "drain": {"limit": 1, "window_seconds": 36_000},
+    "queue": {"max_wait_seconds": 1_000_000},
 }
 
 

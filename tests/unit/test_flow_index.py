@@ -1,10 +1,13 @@
 """The overview of flows: rates from two looks, and what it does while the queue Redis is away."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from app.admin.flow_metrics import FlowMetrics
 from app.admin.services import flow_index
 from app.admin.services.flow_index import FlowIndex, IndexedFlow
 from app.admin.services.flows_model import FlowOrder
@@ -101,6 +104,25 @@ async def test_it_shows_what_it_had_while_the_queue_is_away() -> None:
     assert not running.done()
     assert len(index.snapshot(FlowOrder.AGE, None, None).flows) == 1
     running.cancel()
+
+
+async def test_what_waits_is_summed_by_rule_and_a_flow_that_comes_twice_counts_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flow_index, "MAX_RULES", 2)
+    named = ["a|user:1", "a|user:2", "b|user:1", "c|user:1", "d|user:1"]
+    pages = [[counts(name, depth=3, oldest_ms=5 + at) for at, name in enumerate(named)], [counts("a|user:1", depth=3)]]
+    index = await seen(FakeViews(pages))
+    shown = {name: (of.flows, of.waiting, of.oldest_ms) for name, of in index.totals.items()}
+    assert shown == {"a": (2, 6, 5), "b": (1, 3, 7), "other": (2, 6, 8)}
+    registry = CollectorRegistry()
+    FlowMetrics(registry, index)
+    assert registry.get_sample_value("penstock_queue_depth", {"rule_id": "other"}) == 6
+    assert registry.get_sample_value("penstock_queue_jobs", {"rule_id": "a", "status": "queued"}) == 6
+    assert registry.get_sample_value("penstock_queue_jobs", {"rule_id": "a", "status": "running"}) == 0
+    age_s = registry.get_sample_value("penstock_queue_oldest_age_seconds", {"rule_id": "b"})
+    assert age_s == pytest.approx(time.time() - 0.007, abs=60)
+    assert registry.get_sample_value("penstock_queue_seen_at_seconds") == pytest.approx(index.as_of_s)
 
 
 async def test_snapshots_are_forgotten_before_they_take_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ a fiftieth otherwise, and sorts them in its own memory. All viewers share what i
 import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -18,13 +18,17 @@ import structlog
 
 from app.admin.services.flows_model import FlowOrder
 from app.errors import QueueUnavailable
-from app.queue.flow_name import own_rule
+from app.queue.flow_name import own_rule, own_rule_id
 from app.queue.flow_views import FlowCounts, FlowViews
 
 log = structlog.get_logger()
 
 MAX_FLOWS = 200_000
 """How many flows are kept; the overview says that it is not complete where there are more."""
+
+MAX_RULES = 1_000
+OTHER = "other"
+"""Where flows are counted of rules beyond the first ones."""
 
 SEEN_WITHIN_S = 30.0
 FEW_FLOWS = 2_000
@@ -94,6 +98,25 @@ class FlowSnapshot:
     made_at_s: float
 
 
+class RuleTotals:
+    """What all flows of a rule have together. `oldest_ms`: when its first waiting job came; None: none waits."""
+
+    __slots__ = ("backing_off", "flows", "in_flight", "oldest_ms", "waiting")
+
+    def __init__(self) -> None:
+        self.flows = self.waiting = self.in_flight = self.backing_off = 0
+        self.oldest_ms: int | None = None
+
+    def add(self, counts: FlowCounts) -> None:
+        """Add one flow."""
+        self.flows += 1
+        self.waiting += counts.waiting
+        self.in_flight += counts.in_flight
+        self.backing_off += counts.backing_off
+        if counts.oldest_ms:
+            self.oldest_ms = min(self.oldest_ms or counts.oldest_ms, counts.oldest_ms)
+
+
 class FlowIndex:
     """The overview. `run` keeps it current; it survives an outage of the queue Redis with what it had."""
 
@@ -101,6 +124,9 @@ class FlowIndex:
         self._views = views
         self._flows: dict[str, IndexedFlow] = {}
         self._begun: dict[str, IndexedFlow] = {}
+        self._named: dict[str, str] = {}
+        self._totals: dict[str, RuleTotals] = {}
+        self._begun_totals: dict[str, RuleTotals] = {}
         self._as_of_s = 0.0
         self._complete = False
         self._looked_at_s = float("-inf")
@@ -130,6 +156,16 @@ class FlowIndex:
     def flows(self) -> Iterable[IndexedFlow]:
         """All flows as of the last complete look, or those seen so far if there was none."""
         return (self._flows or self._begun).values()
+
+    @property
+    def totals(self) -> Mapping[str, RuleTotals]:
+        """What the flows of each rule had together at the last complete look; rules beyond the first as `other`."""
+        return self._totals
+
+    @property
+    def as_of_s(self) -> float:
+        """When the last complete look began, in Unix seconds; 0 before the first one."""
+        return self._as_of_s
 
     def find(self, flow: str) -> IndexedFlow | None:
         """A flow by its name, if it was seen."""
@@ -185,7 +221,8 @@ class FlowIndex:
     async def _sweep(self) -> float:
         """Look at every flow once, and return how long the last call took. What is gone is forgotten in the end."""
         self._sweeps_begun += 1
-        began_s, self._begun, complete, took_s = time(), {}, True, 0.0
+        began_s, complete, took_s = time(), True, 0.0
+        self._begun, self._begun_totals = {}, {}
         for partition in range(self._views.partitions):
             cursor: bytes | None = b"0"
             while cursor is not None:
@@ -196,7 +233,7 @@ class FlowIndex:
                     complete = self._see(counts, page.at_s) and complete
                 if cursor is not None:
                     await self._pause(took_s)
-        self._flows, self._begun = self._begun, {}
+        self._flows, self._begun, self._totals = self._begun, {}, self._begun_totals
         self._as_of_s, self._complete = began_s, complete
         async with self._swept:
             self._swept_count = self._sweeps_begun
@@ -204,7 +241,9 @@ class FlowIndex:
         return took_s
 
     def _see(self, counts: FlowCounts, at_s: float) -> bool:
-        """Note a flow; whether there is room for it."""
+        """Note a flow; whether there is room for it. One that comes twice counts once."""
+        if counts.flow not in self._begun:
+            self._totals_of(own_rule_id(counts.flow)).add(counts)
         flow = self._flows.get(counts.flow)
         if flow is None:
             if len(self._begun) >= MAX_FLOWS:
@@ -214,6 +253,18 @@ class FlowIndex:
             flow.see(counts, at_s)
         self._begun[counts.flow] = flow
         return True
+
+    def _totals_of(self, rule_id: str) -> RuleTotals:
+        """Where the flows of a rule are counted: the first rules that were seen each have a place of their own."""
+        name = self._named.get(rule_id)
+        if name is None:
+            name = OTHER
+            if len(self._named) < MAX_RULES:
+                name = self._named[rule_id] = rule_id
+        totals = self._begun_totals.get(name)
+        if totals is None:
+            totals = self._begun_totals[name] = RuleTotals()
+        return totals
 
     async def _pause(self, took_s: float) -> None:
         is_seen = monotonic() - self._looked_at_s < SEEN_WITHIN_S

@@ -22,7 +22,7 @@ class FlowService:
     def __init__(
         self, views: FlowViews, rates: FlowRates, settings: FlowSettingStore, operations: Operations, audit: Audit
     ) -> None:
-        self._index = FlowIndex(views)
+        self.index = self._index = FlowIndex(views)
         self._views = views
         self._rates = rates
         self._settings = settings
