@@ -27,7 +27,8 @@ async def test_each_rule_that_applies_counts_what_is_forwarded_and_those_that_de
     await edge.rule("mine", **EVERY_USER, limit=2, window_seconds=7200)
     await edge.rule("ours", **EVERY_ADDRESS, limit=1000, window_seconds=3600)
     await edge.rule("silent", key_type="ip", key_value="127.0.0.0/8", limit=1, window_seconds=60, shadow=True)
-    await edge.rule("later", key_type="user", key_value="w", priority=5, limit=1, window_seconds=7200, on_limit="defer")
+    deferring = {"on_limit": "defer", "queue": {"max_wait_seconds": 86_400}}
+    await edge.rule("later", key_type="user", key_value="w", priority=5, limit=1, window_seconds=7200, **deferring)
     await edge.rule("never", key_type="user", key_value="b", priority=9, action="block")
     mine, later, never = (edge.bearer(name) for name in ("u", "w", "b"))
     for rule_id, who in (("mine", mine), ("ours", mine), ("later", later)):
