@@ -29,7 +29,8 @@ class FlowSettings:
         self._queue = queue
         self._settings: dict[str, FlowSetting] = {}
         self._version = 0
-        self._named: set[str] = set()
+        self._unseen: set[str] = set()
+        """What has changed and the flows were not looked at for, because the queue Redis went away."""
         self._heard = asyncio.Event()
 
     @property
@@ -71,20 +72,13 @@ class FlowSettings:
 
     async def refresh(self) -> None:
         """Read what has changed, and let the flows be looked at that obey it. Raises QueueUnavailable."""
-        known, named = self._settings, frozenset(self._named)
         version = await self._store.version()
         if version == self._version:
             return
-        if 0 < version - self._version <= len(named):
-            found = await self._store.find(named)
-            self._settings = {name: setting for name, setting in known.items() if name not in named} | found
-            changed = set(named)
-        else:
-            self._settings = await self._store.all()
-            changed = {name for name in {*known, *self._settings} if known.get(name) != self._settings.get(name)}
-        await self._flows.reconsider(changed, version)
-        self._version = version
-        self._named -= named
+        known, self._settings = self._settings, await self._store.all()
+        self._unseen |= {name for name in {*known, *self._settings} if known.get(name) != self._settings.get(name)}
+        await self._flows.reconsider(self._unseen, version)
+        self._version, self._unseen = version, set()
 
     async def _listen(self) -> None:
         while True:
@@ -94,6 +88,5 @@ class FlowSettings:
                     while True:
                         message = await channel.get_message(ignore_subscribe_messages=True, timeout=LOOK_AGAIN_S)
                         if message is not None:
-                            self._named.add(message["data"].decode())
                             self._heard.set()
             await asyncio.sleep(RETRY_S)

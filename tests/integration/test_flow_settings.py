@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.clients import counter_scripts
+from app.errors import QueueUnavailable
 from app.limiter.places import Places
 from app.limiter.redis_limiter import RedisLimiter
 from app.queue.flow_name import flow_id
@@ -144,6 +145,27 @@ async def test_workers_hear_of_changes(admin: Admin, known: FlowSettings) -> Non
 
     await eventually(heard, 5, "the worker knows that the flow is paused")
     following.cancel()
+
+
+@pytest.mark.usefixtures("rule_in_force")
+async def test_flows_are_looked_at_also_where_the_queue_went_away_after_the_settings_were_read(
+    admin: Admin, flows: Flows, known: FlowSettings, slots: SlotSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await accepted(flows, deferral(0, user="u"))
+    await changed(admin, "POST", f"{PATH}/pause")
+    await known.refresh()
+    assert await park(flows, slots) == 0
+    await changed(admin, "POST", f"{PATH}/resume")
+
+    async def away(*_: object) -> None:
+        raise QueueUnavailable("away")
+
+    with monkeypatch.context() as patched, pytest.raises(QueueUnavailable):
+        patched.setattr(flows, "reconsider", away)
+        await known.refresh()
+    assert await park(flows, slots) == 0
+    await known.refresh()
+    assert await park(flows, slots) == 1
 
 
 def acquired(slots: SlotSource, rule: ActiveRule, name: str = FLOW, n: int = 1) -> Any:  # noqa: ANN401 - a coroutine
