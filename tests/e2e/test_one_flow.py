@@ -54,6 +54,7 @@ async def operated(settings: Settings, tmp_path: Path) -> AsyncIterator[Operated
 
 
 async def defer(system: System, user: str, count: int) -> list[str]:
+    """Defer so many requests after one that spends the limit, and that waits too once it is spent."""
     await system.request("GET", "/-/spends-the-limit", user)
     answers = [await system.request("GET", f"/{user}", user) for _ in range(count)]
     assert [answer.status for answer in answers] == [202] * count
@@ -85,7 +86,7 @@ async def test_one_flow_is_seen_paused_quickened_and_purged(operated: Operated) 
     worker.kill()
     await system.ready(system.worker())
     await eventually(parked, 30, "it is paused also for a worker that has just started")
-    assert (await operated.flow("u"))["waiting"] == 4, "its rate is set, and nothing is sent"
+    assert (await operated.flow("u"))["waiting"] == 5, "its rate is set, and nothing of it is sent"
 
     await operated.call("POST", f"{path}/resume")
     for job_id in mine:
