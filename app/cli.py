@@ -42,6 +42,9 @@ app = typer.Typer(
 )
 
 OpsPort = Annotated[int, typer.Option(help="Port of /metrics and /healthz; 0 takes a free one.")]
+GrpcPort = Annotated[
+    int, typer.Option(envvar="PENSTOCK_ADMIN_GRPC_PORT", help="The port of the admin API over gRPC; 0: none.")
+]
 OpsHost = Annotated[
     str | None, typer.Option(help="Address of /metrics and /healthz. Default: PENSTOCK_OPS_HOST, which is loopback.")
 ]
@@ -108,6 +111,7 @@ def require_utf8(arguments: list[str]) -> None:
 def up(
     port: Annotated[int, typer.Option(help="The port for clients.")] = 8080,
     admin_port: Annotated[int, typer.Option(help="The loopback port for operators.")] = 8081,
+    grpc_port: GrpcPort = 8082,
     data_dir: DataFolder = DEFAULT_FOLDER,
     rules: Annotated[Path | None, typer.Option(help="A YAML or JSON file of rules to apply at the start.")] = None,
     upstream: Annotated[
@@ -126,7 +130,7 @@ def up(
     """Start the whole system on this machine and keep it running until Ctrl-C."""
     from app.local.up import UpOptions, run_up
 
-    run_up(UpOptions(port, admin_port, data_dir, rules, tuple(upstream or ()), edges, workers, queue))
+    run_up(UpOptions(port, admin_port, grpc_port, data_dir, rules, tuple(upstream or ()), edges, workers, queue))
 
 
 edges_app = typer.Typer(invoke_without_command=True, help="Run an edge, which serves the data plane.")
@@ -160,9 +164,16 @@ def restart_edge(
 
 
 @app.command()
-def admin(host: str = "127.0.0.1", port: int = 8081, ops_host: OpsHost = None, ops_port: OpsPort = 0) -> None:
-    """Run the admin API."""
-    _run("admin", ops_host, ops_port, Listen(host, port))
+def admin(
+    host: str = "127.0.0.1",
+    port: int = 8081,
+    grpc_port: GrpcPort = 8082,
+    ops_host: OpsHost = None,
+    ops_port: OpsPort = 0,
+) -> None:
+    """Run the admin API, over REST and gRPC."""
+    grpc_listen = Listen(host, grpc_port) if grpc_port else None
+    _run("admin", ops_host, ops_port, Listen(host, port), grpc_listen=grpc_listen)
 
 
 @app.command()
@@ -179,7 +190,7 @@ def sync(ops_host: OpsHost = None, ops_port: OpsPort = 0) -> None:
 
 @app.command()
 def issuer(
-    port: int = 8082, data_dir: DataFolder = DEFAULT_FOLDER, ops_host: OpsHost = None, ops_port: OpsPort = 0
+    port: int = 8083, data_dir: DataFolder = DEFAULT_FOLDER, ops_host: OpsHost = None, ops_port: OpsPort = 0
 ) -> None:
     """Run the development issuer, which publishes the key of `penstock token`."""
     _run("issuer", ops_host, ops_port, Listen("127.0.0.1", port), data_dir=data_dir)
@@ -241,6 +252,7 @@ def _run(
     listen: Listen | None = None,
     data_dir: Path | None = None,
     *,
+    grpc_listen: Listen | None = None,
     drains: bool = False,
 ) -> None:
     import structlog
@@ -252,7 +264,15 @@ def _run(
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir})
     try:
-        run(role, _body(role), settings, listen=listen, ops_port=ops_port, drain_s=settings.drain_s if drains else 0.0)
+        run(
+            role,
+            _body(role),
+            settings,
+            listen=listen,
+            grpc_listen=grpc_listen,
+            ops_port=ops_port,
+            drain_s=settings.drain_s if drains else 0.0,
+        )
     except PenstockError:
         raise
     except Exception as error:  # a bug, which the log must describe in full

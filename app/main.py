@@ -12,6 +12,8 @@ from redis.asyncio import Redis
 
 from app.admin.composition import AdminStores, admin_parts_of
 from app.admin.flow_metrics import FlowMetrics
+from app.admin.grpc.server import serve_grpc
+from app.admin.grpc.services import grpc_services
 from app.admin.rest.application import build_admin
 from app.clients import (
     cache_redis,
@@ -110,6 +112,10 @@ async def run_admin(process: Process) -> None:
         background = (rules.run(process.stop), verifier.run(), *working, heartbeat.run())
         await stack.enter_async_context(alongside(process, *background))
         process.ready.set()
+        if process.grpc_listen is not None:
+            services = grpc_services(parts, unavailability.refused)
+            over_grpc = serve_grpc(services, process.grpc_listen, process.stop)
+            await stack.enter_async_context(alongside(process, over_grpc))
         admin = as_application(build_admin(parts, unavailability.refused))
         await serve(admin, process, process.listen or ADMIN_ADDRESS, unavailability.refused)
 

@@ -40,6 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not is_xdist_worker(config):
         folder = Path(tempfile.mkdtemp(prefix="penstock-test-run-"))
         os.environ[RUN_FOLDER] = str(folder)
+        # Several of a machine's tests run an admin process at once; those of gRPC say which port it takes.
+        os.environ["PENSTOCK_ADMIN_GRPC_PORT"] = "0"
         # Loading all authorities of the machine takes longer than most tests, and tests reach no server of theirs.
         os.environ["SSL_CERT_FILE"] = str(Authority(folder, "no-server").file)
         if report := os.environ.get("PENSTOCK_TEST_REPORT"):

@@ -8,6 +8,7 @@ import socket
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 
 from app.errors import StartupError
@@ -19,14 +20,16 @@ MIN_OPEN_FILES, WANTED_OPEN_FILES = 1024, 65_536
 """MongoDB and an edge with a few hundred clients each have that many files and connections open."""
 
 
-def require_ports(port: int, admin_port: int) -> None:
-    """Raise StartupError unless both ports can be listened on."""
-    for option, number in (("--port", port), ("--admin-port", admin_port)):
+def require_ports(port: int, admin_port: int, grpc_port: int = 0) -> None:
+    """Raise StartupError unless all ports can be listened on. Without gRPC its port is 0."""
+    ports = {"--port": port, "--admin-port": admin_port} | ({"--grpc-port": grpc_port} if grpc_port else {})
+    for option, number in ports.items():
         if not 1 <= number <= 65_535:
             raise StartupError(f"{option} {number}: choose a port from 1 to 65535")
-    if port == admin_port:
-        raise StartupError(f"--port and --admin-port are both {port}: they must differ")
-    for number in (port, admin_port):
+    for (one, number), (other, other_number) in combinations(ports.items(), 2):
+        if number == other_number:
+            raise StartupError(f"{one} and {other} are both {number}: they must differ")
+    for number in ports.values():
         _require_free(number)
 
 

@@ -49,6 +49,7 @@ class UpOptions:
 
     port: int
     admin_port: int
+    grpc_port: int
     data_dir: Path
     rules: Path | None
     upstreams: tuple[str, ...]
@@ -59,7 +60,7 @@ class UpOptions:
 
 def run_up(options: UpOptions) -> None:
     """Run the system until a signal ends it. Raises StartupError, and InvalidRule before anything is started."""
-    preflight.require_ports(options.port, options.admin_port)
+    preflight.require_ports(options.port, options.admin_port, options.grpc_port)
     preflight.require_upstreams(options.upstreams)
     preflight.require_open_files()
     ports = FreePorts()
@@ -144,7 +145,8 @@ class LocalSystem:
         options = self._options
         front = f"http://{HOST}:{options.port}"
         edge = ("edge", "--host", HOST, "--port", str(options.port), "--reuse-port")
-        admin = ("admin", "--host", HOST, "--port", str(options.admin_port))
+        admin_ports = ("--port", str(options.admin_port), "--grpc-port", str(options.grpc_port))
+        admin = ("admin", "--host", HOST, *admin_ports)
         children = [await self._start_own("sync", 0, "sync")]
         for index in range(options.edges):
             children.append(await self._start_own("edge", index, *edge, port=options.port, url=front))
@@ -244,11 +246,12 @@ class LocalSystem:
         activate = _activation()
         command = "penstock" if activate or shutil.which("penstock") else str(Path(_penstock()))
         own_issuer = self._settings.jwks_url is not None
+        grpc = f"; gRPC: {HOST}:{self._options.grpc_port}" if self._options.grpc_port else ""
         where = "" if self._data_dir == Path(".penstock") else f" --data-dir {self._data_dir}"
         _print(
             f"""
   edge     {front}   ({self._options.edges} process{"es" if self._options.edges > 1 else ""})
-  admin    {admin_url}   (documentation: {admin_url}/docs)
+  admin    {admin_url}   (documentation: {admin_url}/docs{grpc})
   upstream {self._environment["PENSTOCK_UPSTREAMS"]}
   data     {self._data_dir.resolve()}   (with logs/ and runtime.json)
 

@@ -36,6 +36,7 @@ class Process:
     settings: Settings
     registry: CollectorRegistry
     listen: Listen | None = None
+    grpc_listen: Listen | None = None
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -103,6 +104,7 @@ def run(
     settings: Settings,
     *,
     listen: Listen | None = None,
+    grpc_listen: Listen | None = None,
     ops_port: int = 0,
     drain_s: float = 0.0,
 ) -> None:
@@ -113,9 +115,8 @@ def run(
     """
     configure_logging(role, settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(
-            _run(Process(role, settings, CollectorRegistry(auto_describe=True), listen), body, ops_port, drain_s)
-        )
+        process = Process(role, settings, CollectorRegistry(auto_describe=True), listen, grpc_listen)
+        runner.run(_run(process, body, ops_port, drain_s))
 
 
 async def _run(process: Process, body: Body, ops_port: int, drain_s: float) -> None:

@@ -23,8 +23,11 @@ from tests.support.issuer import Issuer
 class Admin:
     """The admin API as one operator uses it."""
 
-    def __init__(self, client: httpx.AsyncClient, issuer: Issuer, rules: Any) -> None:  # noqa: ANN401
-        self.client, self.issuer, self.rules = client, issuer, rules
+    def __init__(self, client: httpx.AsyncClient, issuer: Issuer, rules: Any, parts: AdminParts) -> None:  # noqa: ANN401
+        self.client, self.issuer, self.rules, self.parts = client, issuer, rules, parts
+
+    def token(self, role: str) -> str:
+        return self.issuer.token("ops", aud="penstock-admin", penstock_role=role)
 
     async def __call__(
         self,
@@ -36,8 +39,7 @@ class Admin:
         **headers: str,
     ) -> httpx.Response:
         if role is not None:
-            token = self.issuer.token("ops", aud="penstock-admin", penstock_role=role)
-            headers |= {"Authorization": f"Bearer {token}"}
+            headers |= {"Authorization": f"Bearer {self.token(role)}"}
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if content is None:
             return await self.client.request(method, path, json=body, headers=named)
@@ -93,7 +95,7 @@ async def admin_running(
         app = _application(parts)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
-            yield Admin(client, issuer, database["rules"])
+            yield Admin(client, issuer, database["rules"], parts)
         looking.cancel()
         _IDLE_APPLICATIONS.append(app)
     mongo.close()

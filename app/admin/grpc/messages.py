@@ -122,6 +122,11 @@ def _write_match(fields: Fields) -> Fields:
     return fields
 
 
+def _write_contents(fields: Fields) -> Fields:
+    headers = fields.get("headers") or ()
+    return fields | {"headers": [{"name": name, "value": value} for name, value in headers]}
+
+
 _READERS: Mapping[str, Callable[[Fields], Fields]] = {
     f"{PACKAGE}.Rule": _read_rule,
     f"{PACKAGE}.MatchConditions": _read_match,
@@ -129,4 +134,6 @@ _READERS: Mapping[str, Callable[[Fields], Fields]] = {
 _WRITERS: Mapping[str, Callable[[Fields], Fields]] = {
     f"{PACKAGE}.Rule": _write_rule,
     f"{PACKAGE}.MatchConditions": _write_match,
+    f"{PACKAGE}.StoredRequestDocument": _write_contents,
+    f"{PACKAGE}.StoredResponseDocument": _write_contents,
 }

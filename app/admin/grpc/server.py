@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from app.admin.proto import admin_pb2
@@ -35,6 +35,8 @@ async def serve_grpc(services: list[AddService], listen: Listen, stop: asyncio.E
         add(server)
     names = [service.full_name for service in admin_pb2.DESCRIPTOR.services_by_name.values()]
     checks = health.aio.HealthServicer()
+    for name in names:
+        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     host = f"[{listen.host}]" if ":" in listen.host else listen.host

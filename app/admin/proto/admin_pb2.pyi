@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Rule(_message.Message):
-    __slots__ = ("rule_id", "key_type", "key_value", "secret", "action", "limit", "window_seconds", "burst", "algorithm", "limits", "headroom_ms", "concurrency", "fixed_cost", "variable_cost", "priority", "enabled", "match", "on_limit", "drain", "paused", "queue", "shadow", "on_store_failure", "version", "updated_at", "updated_by")
+    __slots__ = ("rule_id", "key_type", "key_value", "secret", "action", "limit", "window_seconds", "burst", "algorithm", "limits", "headroom_ms", "concurrency", "fixed_cost", "variable_cost", "priority", "enabled", "match", "on_limit", "drain", "paused", "queue", "shadow", "on_store_failure", "version", "updated_at", "updated_by", "schedule", "temporary")
     RULE_ID_FIELD_NUMBER: _ClassVar[int]
     KEY_TYPE_FIELD_NUMBER: _ClassVar[int]
     KEY_VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,8 @@ class Rule(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_BY_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    TEMPORARY_FIELD_NUMBER: _ClassVar[int]
     rule_id: str
     key_type: _containers.RepeatedScalarFieldContainer[str]
     key_value: _containers.RepeatedScalarFieldContainer[str]
@@ -65,7 +67,42 @@ class Rule(_message.Message):
     version: int
     updated_at: _timestamp_pb2.Timestamp
     updated_by: str
-    def __init__(self, rule_id: _Optional[str] = ..., key_type: _Optional[_Iterable[str]] = ..., key_value: _Optional[_Iterable[str]] = ..., secret: _Optional[bool] = ..., action: _Optional[str] = ..., limit: _Optional[int] = ..., window_seconds: _Optional[float] = ..., burst: _Optional[int] = ..., algorithm: _Optional[str] = ..., limits: _Optional[_Iterable[_Union[RuleLimit, _Mapping]]] = ..., headroom_ms: _Optional[int] = ..., concurrency: _Optional[int] = ..., fixed_cost: _Optional[int] = ..., variable_cost: _Optional[_Union[VariableCost, _Mapping]] = ..., priority: _Optional[int] = ..., enabled: _Optional[bool] = ..., match: _Optional[_Union[MatchConditions, _Mapping]] = ..., on_limit: _Optional[str] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., paused: _Optional[bool] = ..., queue: _Optional[_Union[QueueOptions, _Mapping]] = ..., shadow: _Optional[bool] = ..., on_store_failure: _Optional[str] = ..., version: _Optional[int] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_by: _Optional[str] = ...) -> None: ...
+    schedule: _containers.RepeatedCompositeFieldContainer[ScheduledWindow]
+    temporary: _containers.RepeatedCompositeFieldContainer[TemporaryChange]
+    def __init__(self, rule_id: _Optional[str] = ..., key_type: _Optional[_Iterable[str]] = ..., key_value: _Optional[_Iterable[str]] = ..., secret: _Optional[bool] = ..., action: _Optional[str] = ..., limit: _Optional[int] = ..., window_seconds: _Optional[float] = ..., burst: _Optional[int] = ..., algorithm: _Optional[str] = ..., limits: _Optional[_Iterable[_Union[RuleLimit, _Mapping]]] = ..., headroom_ms: _Optional[int] = ..., concurrency: _Optional[int] = ..., fixed_cost: _Optional[int] = ..., variable_cost: _Optional[_Union[VariableCost, _Mapping]] = ..., priority: _Optional[int] = ..., enabled: _Optional[bool] = ..., match: _Optional[_Union[MatchConditions, _Mapping]] = ..., on_limit: _Optional[str] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., paused: _Optional[bool] = ..., queue: _Optional[_Union[QueueOptions, _Mapping]] = ..., shadow: _Optional[bool] = ..., on_store_failure: _Optional[str] = ..., version: _Optional[int] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_by: _Optional[str] = ..., schedule: _Optional[_Iterable[_Union[ScheduledWindow, _Mapping]]] = ..., temporary: _Optional[_Iterable[_Union[TemporaryChange, _Mapping]]] = ...) -> None: ...
+
+class ScheduledWindow(_message.Message):
+    __slots__ = ("days", "to", "timezone", "drain", "limit")
+    DAYS_FIELD_NUMBER: _ClassVar[int]
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    TIMEZONE_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    days: _containers.RepeatedScalarFieldContainer[str]
+    to: str
+    timezone: str
+    drain: Drain
+    limit: ScheduledLimit
+    def __init__(self, days: _Optional[_Iterable[str]] = ..., to: _Optional[str] = ..., timezone: _Optional[str] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., limit: _Optional[_Union[ScheduledLimit, _Mapping]] = ..., **kwargs) -> None: ...
+
+class ScheduledLimit(_message.Message):
+    __slots__ = ("limit", "window_seconds", "burst")
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    BURST_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    window_seconds: float
+    burst: int
+    def __init__(self, limit: _Optional[int] = ..., window_seconds: _Optional[float] = ..., burst: _Optional[int] = ...) -> None: ...
+
+class TemporaryChange(_message.Message):
+    __slots__ = ("until", "previous")
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    until: _timestamp_pb2.Timestamp
+    previous: _struct_pb2.Struct
+    def __init__(self, until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., previous: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class RuleLimit(_message.Message):
     __slots__ = ("limit", "window_seconds", "burst", "algorithm", "cost")
@@ -173,12 +210,20 @@ class GetRuleResponse(_message.Message):
     def __init__(self, rule: _Optional[_Union[Rule, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class ListRulesRequest(_message.Message):
-    __slots__ = ("limit", "after")
+    __slots__ = ("limit", "after", "search", "key_type", "key_value", "sort")
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
+    KEY_TYPE_FIELD_NUMBER: _ClassVar[int]
+    KEY_VALUE_FIELD_NUMBER: _ClassVar[int]
+    SORT_FIELD_NUMBER: _ClassVar[int]
     limit: int
     after: str
-    def __init__(self, limit: _Optional[int] = ..., after: _Optional[str] = ...) -> None: ...
+    search: str
+    key_type: str
+    key_value: str
+    sort: str
+    def __init__(self, limit: _Optional[int] = ..., after: _Optional[str] = ..., search: _Optional[str] = ..., key_type: _Optional[str] = ..., key_value: _Optional[str] = ..., sort: _Optional[str] = ...) -> None: ...
 
 class ListRulesResponse(_message.Message):
     __slots__ = ("rules", "invalid", "next")
@@ -217,14 +262,16 @@ class CreateRuleResponse(_message.Message):
     def __init__(self, rule: _Optional[_Union[Rule, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class UpdateRuleRequest(_message.Message):
-    __slots__ = ("rule", "update_mask", "etag")
+    __slots__ = ("rule", "update_mask", "etag", "for_seconds")
     RULE_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    FOR_SECONDS_FIELD_NUMBER: _ClassVar[int]
     rule: Rule
     update_mask: _field_mask_pb2.FieldMask
     etag: str
-    def __init__(self, rule: _Optional[_Union[Rule, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+    for_seconds: int
+    def __init__(self, rule: _Optional[_Union[Rule, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., for_seconds: _Optional[int] = ...) -> None: ...
 
 class UpdateRuleResponse(_message.Message):
     __slots__ = ("rule", "etag")
@@ -327,7 +374,7 @@ class ExplainResponse(_message.Message):
     def __init__(self, rules: _Optional[_Iterable[_Union[ExplainedRule, _Mapping]]] = ..., decision: _Optional[str] = ..., by: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExplainedRule(_message.Message):
-    __slots__ = ("rule_id", "policy", "descriptor", "action", "shadow", "refuses", "limit", "window_seconds", "headroom_ms", "burst", "algorithm", "cost", "on_limit", "remaining", "in_flight", "wait_seconds", "backlog")
+    __slots__ = ("rule_id", "policy", "descriptor", "action", "shadow", "refuses", "limit", "window_seconds", "headroom_ms", "burst", "algorithm", "cost", "on_limit", "remaining", "in_flight", "wait_seconds", "backlog", "source", "until")
     RULE_ID_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTOR_FIELD_NUMBER: _ClassVar[int]
@@ -345,6 +392,8 @@ class ExplainedRule(_message.Message):
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     BACKLOG_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
     rule_id: str
     policy: str
     descriptor: str
@@ -362,4 +411,656 @@ class ExplainedRule(_message.Message):
     in_flight: int
     wait_seconds: float
     backlog: bool
-    def __init__(self, rule_id: _Optional[str] = ..., policy: _Optional[str] = ..., descriptor: _Optional[str] = ..., action: _Optional[str] = ..., shadow: _Optional[bool] = ..., refuses: _Optional[bool] = ..., limit: _Optional[int] = ..., window_seconds: _Optional[float] = ..., headroom_ms: _Optional[int] = ..., burst: _Optional[int] = ..., algorithm: _Optional[str] = ..., cost: _Optional[int] = ..., on_limit: _Optional[str] = ..., remaining: _Optional[int] = ..., in_flight: _Optional[int] = ..., wait_seconds: _Optional[float] = ..., backlog: _Optional[bool] = ...) -> None: ...
+    source: str
+    until: _timestamp_pb2.Timestamp
+    def __init__(self, rule_id: _Optional[str] = ..., policy: _Optional[str] = ..., descriptor: _Optional[str] = ..., action: _Optional[str] = ..., shadow: _Optional[bool] = ..., refuses: _Optional[bool] = ..., limit: _Optional[int] = ..., window_seconds: _Optional[float] = ..., headroom_ms: _Optional[int] = ..., burst: _Optional[int] = ..., algorithm: _Optional[str] = ..., cost: _Optional[int] = ..., on_limit: _Optional[str] = ..., remaining: _Optional[int] = ..., in_flight: _Optional[int] = ..., wait_seconds: _Optional[float] = ..., backlog: _Optional[bool] = ..., source: _Optional[str] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SetDrainRateRequest(_message.Message):
+    __slots__ = ("rule_id", "drain", "etag", "for_seconds")
+    RULE_ID_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    FOR_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    rule_id: str
+    drain: Drain
+    etag: str
+    for_seconds: int
+    def __init__(self, rule_id: _Optional[str] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., etag: _Optional[str] = ..., for_seconds: _Optional[int] = ...) -> None: ...
+
+class SetDrainRateResponse(_message.Message):
+    __slots__ = ("rule", "etag")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    rule: Rule
+    etag: str
+    def __init__(self, rule: _Optional[_Union[Rule, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class DeleteDrainRateRequest(_message.Message):
+    __slots__ = ("rule_id", "etag")
+    RULE_ID_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    rule_id: str
+    etag: str
+    def __init__(self, rule_id: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class DeleteDrainRateResponse(_message.Message):
+    __slots__ = ("rule", "etag")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    rule: Rule
+    etag: str
+    def __init__(self, rule: _Optional[_Union[Rule, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class PauseDrainRequest(_message.Message):
+    __slots__ = ("rule_id", "etag", "for_seconds")
+    RULE_ID_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    FOR_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    rule_id: str
+    etag: str
+    for_seconds: int
+    def __init__(self, rule_id: _Optional[str] = ..., etag: _Optional[str] = ..., for_seconds: _Optional[int] = ...) -> None: ...
+
+class PauseDrainResponse(_message.Message):
+    __slots__ = ("rule", "etag")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    rule: Rule
+    etag: str
+    def __init__(self, rule: _Optional[_Union[Rule, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class ResumeDrainRequest(_message.Message):
+    __slots__ = ("rule_id", "etag", "for_seconds")
+    RULE_ID_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    FOR_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    rule_id: str
+    etag: str
+    for_seconds: int
+    def __init__(self, rule_id: _Optional[str] = ..., etag: _Optional[str] = ..., for_seconds: _Optional[int] = ...) -> None: ...
+
+class ResumeDrainResponse(_message.Message):
+    __slots__ = ("rule", "etag")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    rule: Rule
+    etag: str
+    def __init__(self, rule: _Optional[_Union[Rule, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class PurgeDrainRequest(_message.Message):
+    __slots__ = ("rule_id", "after")
+    RULE_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    rule_id: str
+    after: str
+    def __init__(self, rule_id: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
+
+class PurgeDrainResponse(_message.Message):
+    __slots__ = ("canceled", "next")
+    CANCELED_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    canceled: int
+    next: str
+    def __init__(self, canceled: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
+
+class ListFlowsRequest(_message.Message):
+    __slots__ = ("sort", "rule_id", "descriptor", "limit", "after")
+    SORT_FIELD_NUMBER: _ClassVar[int]
+    RULE_ID_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTOR_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    sort: str
+    rule_id: str
+    descriptor: str
+    limit: int
+    after: str
+    def __init__(self, sort: _Optional[str] = ..., rule_id: _Optional[str] = ..., descriptor: _Optional[str] = ..., limit: _Optional[int] = ..., after: _Optional[str] = ...) -> None: ...
+
+class ListFlowsResponse(_message.Message):
+    __slots__ = ("flows", "total", "as_of", "complete", "next")
+    FLOWS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    flows: _containers.RepeatedCompositeFieldContainer[Flow]
+    total: int
+    as_of: _timestamp_pb2.Timestamp
+    complete: bool
+    next: str
+    def __init__(self, flows: _Optional[_Iterable[_Union[Flow, _Mapping]]] = ..., total: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete: _Optional[bool] = ..., next: _Optional[str] = ...) -> None: ...
+
+class GetFlowRequest(_message.Message):
+    __slots__ = ("flow_id",)
+    FLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    flow_id: str
+    def __init__(self, flow_id: _Optional[str] = ...) -> None: ...
+
+class GetFlowResponse(_message.Message):
+    __slots__ = ("flow",)
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    flow: Flow
+    def __init__(self, flow: _Optional[_Union[Flow, _Mapping]] = ...) -> None: ...
+
+class PurgeFlowRequest(_message.Message):
+    __slots__ = ("flow_id", "after")
+    FLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    flow_id: str
+    after: str
+    def __init__(self, flow_id: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
+
+class PurgeFlowResponse(_message.Message):
+    __slots__ = ("canceled", "next")
+    CANCELED_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    canceled: int
+    next: str
+    def __init__(self, canceled: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
+
+class FlowRate(_message.Message):
+    __slots__ = ("limit", "window_seconds", "burst")
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    BURST_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    window_seconds: float
+    burst: int
+    def __init__(self, limit: _Optional[int] = ..., window_seconds: _Optional[float] = ..., burst: _Optional[int] = ...) -> None: ...
+
+class FlowSettings(_message.Message):
+    __slots__ = ("id", "rule_id", "descriptor", "paused", "rate", "changed_at", "changed_by")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RULE_ID_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTOR_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_AT_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_BY_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    rule_id: str
+    descriptor: str
+    paused: bool
+    rate: FlowRate
+    changed_at: _timestamp_pb2.Timestamp
+    changed_by: str
+    def __init__(self, id: _Optional[str] = ..., rule_id: _Optional[str] = ..., descriptor: _Optional[str] = ..., paused: _Optional[bool] = ..., rate: _Optional[_Union[FlowRate, _Mapping]] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., changed_by: _Optional[str] = ...) -> None: ...
+
+class PauseFlowRequest(_message.Message):
+    __slots__ = ("flow_id",)
+    FLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    flow_id: str
+    def __init__(self, flow_id: _Optional[str] = ...) -> None: ...
+
+class PauseFlowResponse(_message.Message):
+    __slots__ = ("settings",)
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    settings: FlowSettings
+    def __init__(self, settings: _Optional[_Union[FlowSettings, _Mapping]] = ...) -> None: ...
+
+class ResumeFlowRequest(_message.Message):
+    __slots__ = ("flow_id",)
+    FLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    flow_id: str
+    def __init__(self, flow_id: _Optional[str] = ...) -> None: ...
+
+class ResumeFlowResponse(_message.Message):
+    __slots__ = ("settings",)
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    settings: FlowSettings
+    def __init__(self, settings: _Optional[_Union[FlowSettings, _Mapping]] = ...) -> None: ...
+
+class SetFlowRateRequest(_message.Message):
+    __slots__ = ("flow_id", "rate")
+    FLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    flow_id: str
+    rate: FlowRate
+    def __init__(self, flow_id: _Optional[str] = ..., rate: _Optional[_Union[FlowRate, _Mapping]] = ...) -> None: ...
+
+class SetFlowRateResponse(_message.Message):
+    __slots__ = ("settings",)
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    settings: FlowSettings
+    def __init__(self, settings: _Optional[_Union[FlowSettings, _Mapping]] = ...) -> None: ...
+
+class DeleteFlowRateRequest(_message.Message):
+    __slots__ = ("flow_id",)
+    FLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    flow_id: str
+    def __init__(self, flow_id: _Optional[str] = ...) -> None: ...
+
+class DeleteFlowRateResponse(_message.Message):
+    __slots__ = ("settings",)
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    settings: FlowSettings
+    def __init__(self, settings: _Optional[_Union[FlowSettings, _Mapping]] = ...) -> None: ...
+
+class Flow(_message.Message):
+    __slots__ = ("id", "name", "rule_id", "descriptor", "caller", "depth", "waiting", "in_flight", "backing_off", "bytes", "oldest_age_seconds", "state", "state_detail", "held_until", "waits_for", "permitted_per_second", "permitted_by", "own_rate", "actual_per_second", "actual_over_seconds", "eta_seconds")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RULE_ID_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTOR_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    BACKING_OFF_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    STATE_DETAIL_FIELD_NUMBER: _ClassVar[int]
+    HELD_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FOR_FIELD_NUMBER: _ClassVar[int]
+    PERMITTED_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    PERMITTED_BY_FIELD_NUMBER: _ClassVar[int]
+    OWN_RATE_FIELD_NUMBER: _ClassVar[int]
+    ACTUAL_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    ACTUAL_OVER_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    ETA_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    rule_id: str
+    descriptor: str
+    caller: str
+    depth: int
+    waiting: int
+    in_flight: int
+    backing_off: int
+    bytes: int
+    oldest_age_seconds: float
+    state: str
+    state_detail: str
+    held_until: _timestamp_pb2.Timestamp
+    waits_for: str
+    permitted_per_second: float
+    permitted_by: str
+    own_rate: FlowRate
+    actual_per_second: float
+    actual_over_seconds: float
+    eta_seconds: float
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., rule_id: _Optional[str] = ..., descriptor: _Optional[str] = ..., caller: _Optional[str] = ..., depth: _Optional[int] = ..., waiting: _Optional[int] = ..., in_flight: _Optional[int] = ..., backing_off: _Optional[int] = ..., bytes: _Optional[int] = ..., oldest_age_seconds: _Optional[float] = ..., state: _Optional[str] = ..., state_detail: _Optional[str] = ..., held_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waits_for: _Optional[str] = ..., permitted_per_second: _Optional[float] = ..., permitted_by: _Optional[str] = ..., own_rate: _Optional[_Union[FlowRate, _Mapping]] = ..., actual_per_second: _Optional[float] = ..., actual_over_seconds: _Optional[float] = ..., eta_seconds: _Optional[float] = ...) -> None: ...
+
+class ListJobsRequest(_message.Message):
+    __slots__ = ("rule_id", "descriptor", "flow", "owner", "subject", "issuer", "status", "response_status", "submitted_after", "submitted_before", "finished_after", "finished_before", "limit", "after")
+    RULE_ID_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTOR_FIELD_NUMBER: _ClassVar[int]
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    ISSUER_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_STATUS_FIELD_NUMBER: _ClassVar[int]
+    SUBMITTED_AFTER_FIELD_NUMBER: _ClassVar[int]
+    SUBMITTED_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_AFTER_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    rule_id: str
+    descriptor: str
+    flow: str
+    owner: str
+    subject: str
+    issuer: str
+    status: _containers.RepeatedScalarFieldContainer[str]
+    response_status: int
+    submitted_after: _timestamp_pb2.Timestamp
+    submitted_before: _timestamp_pb2.Timestamp
+    finished_after: _timestamp_pb2.Timestamp
+    finished_before: _timestamp_pb2.Timestamp
+    limit: int
+    after: str
+    def __init__(self, rule_id: _Optional[str] = ..., descriptor: _Optional[str] = ..., flow: _Optional[str] = ..., owner: _Optional[str] = ..., subject: _Optional[str] = ..., issuer: _Optional[str] = ..., status: _Optional[_Iterable[str]] = ..., response_status: _Optional[int] = ..., submitted_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., submitted_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limit: _Optional[int] = ..., after: _Optional[str] = ...) -> None: ...
+
+class ListJobsResponse(_message.Message):
+    __slots__ = ("jobs", "next")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[JobSummary]
+    next: str
+    def __init__(self, jobs: _Optional[_Iterable[_Union[JobSummary, _Mapping]]] = ..., next: _Optional[str] = ...) -> None: ...
+
+class GetJobRequest(_message.Message):
+    __slots__ = ("job_id",)
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    def __init__(self, job_id: _Optional[str] = ...) -> None: ...
+
+class GetJobResponse(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: JobDocument
+    def __init__(self, job: _Optional[_Union[JobDocument, _Mapping]] = ...) -> None: ...
+
+class CancelJobRequest(_message.Message):
+    __slots__ = ("job_id",)
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    def __init__(self, job_id: _Optional[str] = ...) -> None: ...
+
+class CancelJobResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class JobSummary(_message.Message):
+    __slots__ = ("id", "rule_id", "descriptor", "flow", "flow_id", "owner", "status", "attempts", "submitted_at", "started_at", "finished_at", "error", "response_status", "position", "eta_seconds", "waiting_for")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RULE_ID_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTOR_FIELD_NUMBER: _ClassVar[int]
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    FLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    SUBMITTED_AT_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_AT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_STATUS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    ETA_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    rule_id: str
+    descriptor: str
+    flow: str
+    flow_id: str
+    owner: str
+    status: str
+    attempts: int
+    submitted_at: _timestamp_pb2.Timestamp
+    started_at: _timestamp_pb2.Timestamp
+    finished_at: _timestamp_pb2.Timestamp
+    error: FailureReason
+    response_status: int
+    position: int
+    eta_seconds: float
+    waiting_for: str
+    def __init__(self, id: _Optional[str] = ..., rule_id: _Optional[str] = ..., descriptor: _Optional[str] = ..., flow: _Optional[str] = ..., flow_id: _Optional[str] = ..., owner: _Optional[str] = ..., status: _Optional[str] = ..., attempts: _Optional[int] = ..., submitted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[FailureReason, _Mapping]] = ..., response_status: _Optional[int] = ..., position: _Optional[int] = ..., eta_seconds: _Optional[float] = ..., waiting_for: _Optional[str] = ...) -> None: ...
+
+class FailureReason(_message.Message):
+    __slots__ = ("code", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    message: str
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class JobDocument(_message.Message):
+    __slots__ = ("id", "rule_id", "descriptor", "flow", "flow_id", "owner", "status", "attempts", "submitted_at", "started_at", "finished_at", "error", "response_status", "position", "eta_seconds", "waiting_for", "expires_at", "wait", "flow_state", "earlier_attempts", "timeline", "contents")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RULE_ID_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTOR_FIELD_NUMBER: _ClassVar[int]
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    FLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    SUBMITTED_AT_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_AT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_STATUS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    ETA_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    FLOW_STATE_FIELD_NUMBER: _ClassVar[int]
+    EARLIER_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    TIMELINE_FIELD_NUMBER: _ClassVar[int]
+    CONTENTS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    rule_id: str
+    descriptor: str
+    flow: str
+    flow_id: str
+    owner: str
+    status: str
+    attempts: int
+    submitted_at: _timestamp_pb2.Timestamp
+    started_at: _timestamp_pb2.Timestamp
+    finished_at: _timestamp_pb2.Timestamp
+    error: FailureReason
+    response_status: int
+    position: int
+    eta_seconds: float
+    waiting_for: str
+    expires_at: _timestamp_pb2.Timestamp
+    wait: WaitDocument
+    flow_state: JobFlowDocument
+    earlier_attempts: int
+    timeline: _containers.RepeatedCompositeFieldContainer[TimelineEvent]
+    contents: JobContentsDocument
+    def __init__(self, id: _Optional[str] = ..., rule_id: _Optional[str] = ..., descriptor: _Optional[str] = ..., flow: _Optional[str] = ..., flow_id: _Optional[str] = ..., owner: _Optional[str] = ..., status: _Optional[str] = ..., attempts: _Optional[int] = ..., submitted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[FailureReason, _Mapping]] = ..., response_status: _Optional[int] = ..., position: _Optional[int] = ..., eta_seconds: _Optional[float] = ..., waiting_for: _Optional[str] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., wait: _Optional[_Union[WaitDocument, _Mapping]] = ..., flow_state: _Optional[_Union[JobFlowDocument, _Mapping]] = ..., earlier_attempts: _Optional[int] = ..., timeline: _Optional[_Iterable[_Union[TimelineEvent, _Mapping]]] = ..., contents: _Optional[_Union[JobContentsDocument, _Mapping]] = ...) -> None: ...
+
+class WaitDocument(_message.Message):
+    __slots__ = ("reason", "detail", "until")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    detail: str
+    until: _timestamp_pb2.Timestamp
+    def __init__(self, reason: _Optional[str] = ..., detail: _Optional[str] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class JobFlowDocument(_message.Message):
+    __slots__ = ("name", "depth", "bytes", "paused")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    depth: int
+    bytes: int
+    paused: bool
+    def __init__(self, name: _Optional[str] = ..., depth: _Optional[int] = ..., bytes: _Optional[int] = ..., paused: _Optional[bool] = ...) -> None: ...
+
+class TimelineEvent(_message.Message):
+    __slots__ = ("event", "at", "number", "worker", "ended_at", "duration_ms", "response_status", "error_code")
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_STATUS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
+    event: str
+    at: _timestamp_pb2.Timestamp
+    number: int
+    worker: str
+    ended_at: _timestamp_pb2.Timestamp
+    duration_ms: int
+    response_status: int
+    error_code: str
+    def __init__(self, event: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., number: _Optional[int] = ..., worker: _Optional[str] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration_ms: _Optional[int] = ..., response_status: _Optional[int] = ..., error_code: _Optional[str] = ...) -> None: ...
+
+class JobContentsDocument(_message.Message):
+    __slots__ = ("request", "response")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    request: StoredRequestDocument
+    response: StoredResponseDocument
+    def __init__(self, request: _Optional[_Union[StoredRequestDocument, _Mapping]] = ..., response: _Optional[_Union[StoredResponseDocument, _Mapping]] = ...) -> None: ...
+
+class StoredRequestDocument(_message.Message):
+    __slots__ = ("caller", "method", "target", "headers", "body", "body_text")
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    BODY_TEXT_FIELD_NUMBER: _ClassVar[int]
+    caller: StoredCaller
+    method: str
+    target: str
+    headers: _containers.RepeatedCompositeFieldContainer[HeaderLine]
+    body: bytes
+    body_text: str
+    def __init__(self, caller: _Optional[_Union[StoredCaller, _Mapping]] = ..., method: _Optional[str] = ..., target: _Optional[str] = ..., headers: _Optional[_Iterable[_Union[HeaderLine, _Mapping]]] = ..., body: _Optional[bytes] = ..., body_text: _Optional[str] = ...) -> None: ...
+
+class StoredCaller(_message.Message):
+    __slots__ = ("issuer", "subject")
+    ISSUER_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    issuer: str
+    subject: str
+    def __init__(self, issuer: _Optional[str] = ..., subject: _Optional[str] = ...) -> None: ...
+
+class StoredResponseDocument(_message.Message):
+    __slots__ = ("status", "headers", "body", "body_text")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    BODY_TEXT_FIELD_NUMBER: _ClassVar[int]
+    status: int
+    headers: _containers.RepeatedCompositeFieldContainer[HeaderLine]
+    body: bytes
+    body_text: str
+    def __init__(self, status: _Optional[int] = ..., headers: _Optional[_Iterable[_Union[HeaderLine, _Mapping]]] = ..., body: _Optional[bytes] = ..., body_text: _Optional[str] = ...) -> None: ...
+
+class HeaderLine(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class GetStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetStatusResponse(_message.Message):
+    __slots__ = ("status",)
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    status: Status
+    def __init__(self, status: _Optional[_Union[Status, _Mapping]] = ...) -> None: ...
+
+class Status(_message.Message):
+    __slots__ = ("at", "problems", "rates", "backlog", "rules", "processes", "app_servers", "stores")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    RATES_FIELD_NUMBER: _ClassVar[int]
+    BACKLOG_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    PROCESSES_FIELD_NUMBER: _ClassVar[int]
+    APP_SERVERS_FIELD_NUMBER: _ClassVar[int]
+    STORES_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    problems: _containers.RepeatedScalarFieldContainer[str]
+    rates: RateStatus
+    backlog: BacklogStatus
+    rules: RulesStatus
+    processes: _containers.RepeatedCompositeFieldContainer[ProcessStatus]
+    app_servers: _containers.RepeatedCompositeFieldContainer[AppServerStatus]
+    stores: _containers.RepeatedCompositeFieldContainer[StoreStatus]
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., problems: _Optional[_Iterable[str]] = ..., rates: _Optional[_Union[RateStatus, _Mapping]] = ..., backlog: _Optional[_Union[BacklogStatus, _Mapping]] = ..., rules: _Optional[_Union[RulesStatus, _Mapping]] = ..., processes: _Optional[_Iterable[_Union[ProcessStatus, _Mapping]]] = ..., app_servers: _Optional[_Iterable[_Union[AppServerStatus, _Mapping]]] = ..., stores: _Optional[_Iterable[_Union[StoreStatus, _Mapping]]] = ...) -> None: ...
+
+class RateStatus(_message.Message):
+    __slots__ = ("decisions", "attempts")
+    class DecisionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    decisions: _containers.ScalarMap[str, float]
+    attempts: float
+    def __init__(self, decisions: _Optional[_Mapping[str, float]] = ..., attempts: _Optional[float] = ...) -> None: ...
+
+class BacklogStatus(_message.Message):
+    __slots__ = ("jobs", "oldest_age_seconds", "retrying", "dead_letters")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    RETRYING_FIELD_NUMBER: _ClassVar[int]
+    DEAD_LETTERS_FIELD_NUMBER: _ClassVar[int]
+    jobs: int
+    oldest_age_seconds: float
+    retrying: int
+    dead_letters: int
+    def __init__(self, jobs: _Optional[int] = ..., oldest_age_seconds: _Optional[float] = ..., retrying: _Optional[int] = ..., dead_letters: _Optional[int] = ...) -> None: ...
+
+class RulesStatus(_message.Message):
+    __slots__ = ("version", "sync_lag_seconds", "invalid_documents")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SYNC_LAG_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    INVALID_DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    sync_lag_seconds: float
+    invalid_documents: int
+    def __init__(self, version: _Optional[int] = ..., sync_lag_seconds: _Optional[float] = ..., invalid_documents: _Optional[int] = ...) -> None: ...
+
+class ProcessStatus(_message.Message):
+    __slots__ = ("id", "role", "host", "pid", "version", "uptime_seconds", "heartbeat_age_seconds", "silent", "rules_version", "rules_version_age_seconds", "lag_seconds", "in_flight", "rates")
+    class RatesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SILENT_FIELD_NUMBER: _ClassVar[int]
+    RULES_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RULES_VERSION_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    LAG_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    RATES_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    role: str
+    host: str
+    pid: int
+    version: str
+    uptime_seconds: float
+    heartbeat_age_seconds: float
+    silent: bool
+    rules_version: int
+    rules_version_age_seconds: float
+    lag_seconds: float
+    in_flight: int
+    rates: _containers.ScalarMap[str, float]
+    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., version: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., heartbeat_age_seconds: _Optional[float] = ..., silent: _Optional[bool] = ..., rules_version: _Optional[int] = ..., rules_version_age_seconds: _Optional[float] = ..., lag_seconds: _Optional[float] = ..., in_flight: _Optional[int] = ..., rates: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class AppServerStatus(_message.Message):
+    __slots__ = ("app_server", "breakers", "breakers_open")
+    APP_SERVER_FIELD_NUMBER: _ClassVar[int]
+    BREAKERS_FIELD_NUMBER: _ClassVar[int]
+    BREAKERS_OPEN_FIELD_NUMBER: _ClassVar[int]
+    app_server: str
+    breakers: int
+    breakers_open: int
+    def __init__(self, app_server: _Optional[str] = ..., breakers: _Optional[int] = ..., breakers_open: _Optional[int] = ...) -> None: ...
+
+class StoreStatus(_message.Message):
+    __slots__ = ("store", "reachable", "version", "used_memory_bytes", "max_memory_bytes", "disk_free_bytes", "disk_total_bytes", "problems")
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    REACHABLE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    USED_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISK_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISK_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    store: str
+    reachable: bool
+    version: str
+    used_memory_bytes: int
+    max_memory_bytes: int
+    disk_free_bytes: int
+    disk_total_bytes: int
+    problems: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, store: _Optional[str] = ..., reachable: _Optional[bool] = ..., version: _Optional[str] = ..., used_memory_bytes: _Optional[int] = ..., max_memory_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., disk_total_bytes: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...

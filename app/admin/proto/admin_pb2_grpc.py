@@ -439,3 +439,836 @@ class ExplainService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class DrainServiceStub:
+    """DrainService changes how the flows of a rule drain.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.SetDrainRate = channel.unary_unary(
+                '/penstock.admin.v1.DrainService/SetDrainRate',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.SetDrainRateRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.SetDrainRateResponse.FromString,
+                _registered_method=True)
+        self.DeleteDrainRate = channel.unary_unary(
+                '/penstock.admin.v1.DrainService/DeleteDrainRate',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.DeleteDrainRateRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.DeleteDrainRateResponse.FromString,
+                _registered_method=True)
+        self.PauseDrain = channel.unary_unary(
+                '/penstock.admin.v1.DrainService/PauseDrain',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PauseDrainRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PauseDrainResponse.FromString,
+                _registered_method=True)
+        self.ResumeDrain = channel.unary_unary(
+                '/penstock.admin.v1.DrainService/ResumeDrain',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ResumeDrainRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ResumeDrainResponse.FromString,
+                _registered_method=True)
+        self.PurgeDrain = channel.unary_unary(
+                '/penstock.admin.v1.DrainService/PurgeDrain',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PurgeDrainRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PurgeDrainResponse.FromString,
+                _registered_method=True)
+
+
+class DrainServiceServicer:
+    """DrainService changes how the flows of a rule drain.
+    """
+
+    def SetDrainRate(self, request, context):
+        """SetDrainRate gives a rule a drain rate of its own. Role: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteDrainRate(self, request, context):
+        """DeleteDrainRate removes it, so that the flows drain from the rule's budget. Role: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseDrain(self, request, context):
+        """PauseDrain stops draining: the flows accept jobs. Also what is left of a rule that is gone. Role: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeDrain(self, request, context):
+        """ResumeDrain drains a paused rule again. Role: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeDrain(self, request, context):
+        """PurgeDrain cancels a bounded number of the rule's jobs that wait to be sent. Role: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_DrainServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'SetDrainRate': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetDrainRate,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.SetDrainRateRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.SetDrainRateResponse.SerializeToString,
+            ),
+            'DeleteDrainRate': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDrainRate,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.DeleteDrainRateRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.DeleteDrainRateResponse.SerializeToString,
+            ),
+            'PauseDrain': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseDrain,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PauseDrainRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PauseDrainResponse.SerializeToString,
+            ),
+            'ResumeDrain': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeDrain,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ResumeDrainRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ResumeDrainResponse.SerializeToString,
+            ),
+            'PurgeDrain': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeDrain,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PurgeDrainRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PurgeDrainResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'penstock.admin.v1.DrainService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('penstock.admin.v1.DrainService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class DrainService:
+    """DrainService changes how the flows of a rule drain.
+    """
+
+    @staticmethod
+    def SetDrainRate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.DrainService/SetDrainRate',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.SetDrainRateRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.SetDrainRateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDrainRate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.DrainService/DeleteDrainRate',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.DeleteDrainRateRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.DeleteDrainRateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseDrain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.DrainService/PauseDrain',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.PauseDrainRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.PauseDrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeDrain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.DrainService/ResumeDrain',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.ResumeDrainRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.ResumeDrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeDrain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.DrainService/PurgeDrain',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.PurgeDrainRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.PurgeDrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class FlowServiceStub:
+    """FlowService looks at flows, pauses them, sets their rates, and cancels what waits in one.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListFlows = channel.unary_unary(
+                '/penstock.admin.v1.FlowService/ListFlows',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ListFlowsRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ListFlowsResponse.FromString,
+                _registered_method=True)
+        self.GetFlow = channel.unary_unary(
+                '/penstock.admin.v1.FlowService/GetFlow',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.GetFlowRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.GetFlowResponse.FromString,
+                _registered_method=True)
+        self.PurgeFlow = channel.unary_unary(
+                '/penstock.admin.v1.FlowService/PurgeFlow',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PurgeFlowRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PurgeFlowResponse.FromString,
+                _registered_method=True)
+        self.PauseFlow = channel.unary_unary(
+                '/penstock.admin.v1.FlowService/PauseFlow',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PauseFlowRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PauseFlowResponse.FromString,
+                _registered_method=True)
+        self.ResumeFlow = channel.unary_unary(
+                '/penstock.admin.v1.FlowService/ResumeFlow',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ResumeFlowRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ResumeFlowResponse.FromString,
+                _registered_method=True)
+        self.SetFlowRate = channel.unary_unary(
+                '/penstock.admin.v1.FlowService/SetFlowRate',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.SetFlowRateRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.SetFlowRateResponse.FromString,
+                _registered_method=True)
+        self.DeleteFlowRate = channel.unary_unary(
+                '/penstock.admin.v1.FlowService/DeleteFlowRate',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.DeleteFlowRateRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.DeleteFlowRateResponse.FromString,
+                _registered_method=True)
+
+
+class FlowServiceServicer:
+    """FlowService looks at flows, pauses them, sets their rates, and cancels what waits in one.
+    """
+
+    def ListFlows(self, request, context):
+        """ListFlows lists flows, page by page. Role: viewer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFlow(self, request, context):
+        """GetFlow shows one flow as it is now. Role: viewer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeFlow(self, request, context):
+        """PurgeFlow cancels at most 20,000 jobs that wait in a flow. Role: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseFlow(self, request, context):
+        """PauseFlow pauses a flow: it accepts jobs and sends none until it is resumed. Role: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeFlow(self, request, context):
+        """ResumeFlow resumes a flow that was paused by itself. Role: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetFlowRate(self, request, context):
+        """SetFlowRate sets the rate of a flow, also while jobs wait in it. All other limits hold as well. Role: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteFlowRate(self, request, context):
+        """DeleteFlowRate removes the rate of a flow: it drains as its rule says. Role: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_FlowServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListFlows': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFlows,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ListFlowsRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ListFlowsResponse.SerializeToString,
+            ),
+            'GetFlow': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFlow,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.GetFlowRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.GetFlowResponse.SerializeToString,
+            ),
+            'PurgeFlow': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeFlow,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PurgeFlowRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PurgeFlowResponse.SerializeToString,
+            ),
+            'PauseFlow': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseFlow,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PauseFlowRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.PauseFlowResponse.SerializeToString,
+            ),
+            'ResumeFlow': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeFlow,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ResumeFlowRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ResumeFlowResponse.SerializeToString,
+            ),
+            'SetFlowRate': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetFlowRate,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.SetFlowRateRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.SetFlowRateResponse.SerializeToString,
+            ),
+            'DeleteFlowRate': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteFlowRate,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.DeleteFlowRateRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.DeleteFlowRateResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'penstock.admin.v1.FlowService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('penstock.admin.v1.FlowService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class FlowService:
+    """FlowService looks at flows, pauses them, sets their rates, and cancels what waits in one.
+    """
+
+    @staticmethod
+    def ListFlows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.FlowService/ListFlows',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.ListFlowsRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.ListFlowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFlow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.FlowService/GetFlow',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.GetFlowRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.GetFlowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeFlow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.FlowService/PurgeFlow',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.PurgeFlowRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.PurgeFlowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseFlow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.FlowService/PauseFlow',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.PauseFlowRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.PauseFlowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeFlow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.FlowService/ResumeFlow',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.ResumeFlowRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.ResumeFlowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetFlowRate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.FlowService/SetFlowRate',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.SetFlowRateRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.SetFlowRateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteFlowRate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.FlowService/DeleteFlowRate',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.DeleteFlowRateRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.DeleteFlowRateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class JobServiceStub:
+    """JobService finds jobs, shows what has become of one and why it waits, and cancels them.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListJobs = channel.unary_unary(
+                '/penstock.admin.v1.JobService/ListJobs',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ListJobsRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ListJobsResponse.FromString,
+                _registered_method=True)
+        self.GetJob = channel.unary_unary(
+                '/penstock.admin.v1.JobService/GetJob',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.GetJobRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.GetJobResponse.FromString,
+                _registered_method=True)
+        self.CancelJob = channel.unary_unary(
+                '/penstock.admin.v1.JobService/CancelJob',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.CancelJobRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.CancelJobResponse.FromString,
+                _registered_method=True)
+
+
+class JobServiceServicer:
+    """JobService finds jobs, shows what has become of one and why it waits, and cancels them.
+    """
+
+    def ListJobs(self, request, context):
+        """ListJobs lists jobs: first those that have not ended, then the recent outcomes. A page may be short, and even empty,
+        although others follow. Role: viewer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetJob(self, request, context):
+        """GetJob shows a job with its timeline, and its contents to operators. Role: viewer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelJob(self, request, context):
+        """CancelJob cancels a job that has not been sent. Role: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_JobServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJobs,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ListJobsRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.ListJobsResponse.SerializeToString,
+            ),
+            'GetJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJob,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.GetJobRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.GetJobResponse.SerializeToString,
+            ),
+            'CancelJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelJob,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.CancelJobRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.CancelJobResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'penstock.admin.v1.JobService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('penstock.admin.v1.JobService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class JobService:
+    """JobService finds jobs, shows what has become of one and why it waits, and cancels them.
+    """
+
+    @staticmethod
+    def ListJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.JobService/ListJobs',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.ListJobsRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.ListJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.JobService/GetJob',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.GetJobRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.GetJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.JobService/CancelJob',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.CancelJobRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.CancelJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class StatusServiceStub:
+    """StatusService says how the installation is.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetStatus = channel.unary_unary(
+                '/penstock.admin.v1.StatusService/GetStatus',
+                request_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
+                response_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.GetStatusResponse.FromString,
+                _registered_method=True)
+
+
+class StatusServiceServicer:
+    """StatusService says how the installation is.
+    """
+
+    def GetStatus(self, request, context):
+        """GetStatus says how the installation is, as of a second ago at most. Role: viewer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_StatusServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatus,
+                    request_deserializer=penstock_dot_admin_dot_v1_dot_admin__pb2.GetStatusRequest.FromString,
+                    response_serializer=penstock_dot_admin_dot_v1_dot_admin__pb2.GetStatusResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'penstock.admin.v1.StatusService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('penstock.admin.v1.StatusService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class StatusService:
+    """StatusService says how the installation is.
+    """
+
+    @staticmethod
+    def GetStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.admin.v1.StatusService/GetStatus',
+            penstock_dot_admin_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
+            penstock_dot_admin_dot_v1_dot_admin__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

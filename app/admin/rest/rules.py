@@ -27,11 +27,11 @@ from app.admin.rest.schemas import (
     rule_responses,
     without_id,
 )
+from app.admin.services.rules_model import RuleSearch
 from app.errors import InvalidInput
 from app.rules.bounds import MAX_VERSION
 from app.rules.digest import etag_of
 from app.rules.field_types import RuleId
-from app.rules.listing import Order, RuleQuery
 from app.rules.model import Rule, to_json
 from app.rules.temporary import MAX_FOR_S
 from app.web.openapi import json_request, problems
@@ -57,7 +57,6 @@ ForSeconds = Annotated[
     int | None,
     Query(ge=1, le=MAX_FOR_S, description="How long the change lasts; then the rule has its previous values again."),
 ]
-Text = Annotated[str | None, Query(max_length=256, pattern="^[^\\x00]*$")]
 AnyId = Annotated[
     str,
     Path(max_length=1024, description="The id of a rule, or of a document that was written by hand and is not a rule."),
@@ -65,22 +64,13 @@ AnyId = Annotated[
 
 
 @router.get("", response_model=RuleList, responses=problems(*COMMON_PROBLEMS))
-async def list_rules(
-    operator: AsViewer,
-    parts: AdminPartsOf,
-    search: Annotated[Text, Query(description="A text in the id, the key, the path or who changed the rule.")] = None,
-    key_type: Text = None,
-    key_value: Text = None,
-    sort: Annotated[Order, Query(description="With `-` the greatest first.")] = "id",
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = MAX_PAGE_SIZE,
-    after: Annotated[str, Query(max_length=1024)] = "",
-) -> Response:
+async def list_rules(operator: AsViewer, parts: AdminPartsOf, search: Annotated[RuleSearch, Query()]) -> Response:
     """List rules, and the documents among them that are not valid rules.
 
     `next` is the `after` of the next page, and null on the last page. The last page of all rules also has the documents
     whose ids are no strings.
     """
-    page = await parts.rules.page(operator, RuleQuery(search, key_type, key_value, sort, limit, after))
+    page = await parts.rules.page(operator, search.as_query())
     invalid = [
         {
             "rule_id": one.name,

@@ -1,11 +1,12 @@
 """Rules: what operators read and write of them, whichever face they use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.admin.operators import Operator, Role
+from app.admin.services.field_mask import masked
 from app.admin.services.merge_patch import merge_patch
 from app.admin.services.preconditions import ANY, Precondition
 from app.admin.services.rule_set import parse_rule_set
@@ -158,6 +159,28 @@ class Rules:
         change = RuleEdit(
             lambda old: self._key_headers.admit(merge_patch(old, changed)),
             frozenset(changed) - {"rule_id"},
+            for_seconds,
+        )
+        return await self.change(operator, rule_id, change, precondition)
+
+    async def update(
+        self,
+        operator: Operator,
+        rule_id: str,
+        fields: Fields,
+        paths: Sequence[str],
+        precondition: Precondition = ANY,
+        for_seconds: int | None = None,
+    ) -> Rule:
+        """Replace what a rule has at these paths, with `for_seconds` for a while only.
+
+        Raises InvalidRule, InvalidInput, PreconditionFailed.
+        """
+        operator.require(Role.ADMIN)
+        new = editable_fields(fields)
+        change = RuleEdit(
+            lambda old: self._key_headers.admit(masked(old, new, paths)),
+            frozenset(path.partition(".")[0] for path in paths) - {"rule_id"},
             for_seconds,
         )
         return await self.change(operator, rule_id, change, precondition)
