@@ -1,4 +1,4 @@
--- Cancels jobs that have not been sent.
+-- How a job is canceled that has not been sent.
 --
 -- USES _ending
 
