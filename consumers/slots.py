@@ -11,6 +11,7 @@ from app.limiter.keys import backlog_of, live_counter
 from app.limiter.limiter import Limiter
 from app.limiter.places import Places
 from app.limiter.policy import Charge, Slots, TurnRequest
+from app.queue.batching import Batcher
 from app.queue.flow_name import caller_of, charged_rules, decode_costs, own_rule
 from app.queue.flows import Flows
 from app.queue.model import FlowHead, LeasedJob, Wait
@@ -34,6 +35,7 @@ WAITING_MARKER_S = 1.0
 """How long a counter is marked, beyond the next slot, as one that flows wait for."""
 
 CLOCK_LOOKS = 5
+MAX_CLEARED_AT_ONCE = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class SlotSource:
         self._rules = rules
         self._flow_settings = flow_settings
         self._clock = CountersClock()
+        self._clearing = Batcher(self._clear_markers, MAX_CLEARED_AT_ONCE, len, MAX_CLEARED_AT_ONCE)
         self.lead_time = LeadTime(int(settings.slot_lead_ms * 1000), int(settings.horizon_ms * 1000))
 
     async def prepare(self) -> None:
@@ -240,11 +243,16 @@ class SlotSource:
     ) -> None:
         """Say that flows of these rules have no jobs any more, as they were seen at `at_us`.
 
-        `shared`: markers of counters that other callers share, for which none of these flows waits any more.
+        `shared`: markers of counters that other callers share, for which none of these flows waits any more. What one
+        turn of the event loop says is one call.
         """
         markers = [*(marker for flow, rule in flows if (marker := own_marker(flow, rule))), *shared]
         if markers:
-            await self._limiter.clear_backlog_markers(markers, at_us)
+            await self._clearing.submit([(marker, at_us) for marker in markers])
+
+    async def _clear_markers(self, batch: Sequence[Sequence[tuple[str, int]]]) -> list[None]:
+        await self._limiter.clear_backlog_markers([marker for markers in batch for marker in markers])
+        return [None] * len(batch)
 
 
 def _wait(limit: ChargedLimit, charge: Charge, wait_us: int) -> Wait:

@@ -66,6 +66,9 @@ class Limiter(Protocol):
         """
         ...
 
-    async def clear_backlog_markers(self, markers: Sequence[str], at_us: int) -> None:
-        """Delete backlog markers, except those that were set for jobs that were seen later than `at_us`."""
+    async def clear_backlog_markers(self, markers: Sequence[tuple[str, int]]) -> None:
+        """Delete backlog markers, except those that were set for jobs that were seen later than `at_us`.
+
+        `markers`: each marker with its `at_us`, 128 at most.
+        """
         ...

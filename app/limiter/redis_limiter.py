@@ -113,9 +113,10 @@ class RedisLimiter:
         value, ttl_ms = marker_value(at_us, ttl_s, renewed=renewed)
         await self._scripts.call("set_backlog_marker", [marker], [value, ttl_ms])
 
-    async def clear_backlog_markers(self, markers: Sequence[str], at_us: int) -> None:
-        """Delete backlog markers, except those that were set for jobs that were seen later than `at_us`."""
-        await self._scripts.call("clear_backlog_markers", list(markers), [at_us])
+    async def clear_backlog_markers(self, markers: Sequence[tuple[str, int]]) -> None:
+        """Delete backlog markers, except those that were set for jobs that were seen later than their `at_us`."""
+        keys, seen_at_us = zip(*markers, strict=True)
+        await self._scripts.call("clear_backlog_markers", keys, seen_at_us)
 
     def _decide_call(self, charges: Sequence[Charge]) -> tuple[Script, bytes, bytes]:
         """The script and its call; with places, the call before and after the name of the place."""

@@ -49,5 +49,5 @@ async def test_a_decision_does_not_renew_what_fades_by_itself(
     await cache.expire(marker, NEARLY_OVER_S)
     assert not (await limiter.decide((charge,))).allowed
     assert 0 < await cache.ttl(marker) <= NEARLY_OVER_S
-    await limiter.clear_backlog_markers([marker], 1)
+    await limiter.clear_backlog_markers([(marker, 1)])
     assert (await limiter.decide((charge,))).allowed

@@ -1,5 +1,6 @@
 """What a worker asks the counters for: jobs whose rule has changed since they were deferred."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
 from app.rules.model import parse_rule
 from app.settings import Settings
-from consumers.charges import ASK_AGAIN_US
+from consumers.charges import ASK_AGAIN_US, caller_marker
 from consumers.slots import SlotRequest, SlotSource
 from tests.support.flow_settings import no_flow_settings
 
@@ -85,3 +86,21 @@ async def test_a_worker_that_is_behind_a_rule_asks_again_soon(
     grant = await slots.acquire(head(), changed(**({} if drain is None else {"drain": drain})), 1, 1)
     assert grant.slots_s == ()
     assert grant.next_wait_us == grant.wait.wait_us == ASK_AGAIN_US
+
+
+async def test_flows_that_are_empty_in_the_same_turn_clear_their_markers_in_one_call(
+    slots: SlotSource, limiter: RedisLimiter, cache: Redis
+) -> None:
+    """Each marker is compared with the time at which its own flow was seen."""
+    flows = [f"r|user:{user}" for user in range(3)]
+    markers = [caller_marker(flow) for flow in flows]
+    for marker in markers:
+        await limiter.set_backlog_marker(marker, 10, 60)
+    await limiter.clear_backlog_markers([("none", 1)])  # so that the script is known
+    await cache.config_resetstat()
+    seen_at_us = (11, 9, 10)
+    await asyncio.gather(
+        *(slots.clear_markers([(flow, changed())], at_us) for flow, at_us in zip(flows, seen_at_us, strict=True))
+    )
+    assert [await cache.exists(marker) for marker in markers] == [0, 1, 0]
+    assert (await cache.info("commandstats"))["cmdstat_evalsha"]["calls"] == 1
