@@ -21,9 +21,11 @@ from app.local.store_password import write_private
 NOT_YET_INITIALIZED = 94
 START_TIMEOUT_S = 60.0
 QUEUE_MEMORY = "2gb"
-SHORT_SCANS = ("--stream-node-max-entries", "10", "--zset-max-ziplist-entries", "32")
-"""Redis scans a node of a stream, and a small sorted set, from its beginning. These limits keep such scans short; they
-cost a job at most 200 bytes."""
+SHORT_SCANS = (
+    "--stream-node-max-entries", "10", "--zset-max-ziplist-entries", "32", "--hash-max-ziplist-entries", "32",
+)  # fmt: skip
+"""Redis scans a node of a stream, a small sorted set and a small hash from its beginning. These limits keep such scans
+short; they cost a job at most 200 bytes."""
 
 TRANSACTION_LIFETIME_S = 20
 """How long MongoDB holds what a transaction has written, for example for a process that was killed meanwhile."""
