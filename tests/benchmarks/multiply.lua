@@ -106,7 +106,9 @@ local function copy_flow(number)
   for set, score in pairs(flow_score_of) do
     copy_score(score, set, new, 0)
   end
-  for _, counter in ipairs(counters_of(new)) do
+  local counter, from = nil, 1
+  while from do
+    counter, from = counter_at(new, from)
     push(list_of(fields, P .. 'counters'), counter, '1')
     push(list_of(members, rule_key(rule_of(counter)) .. ':flows'), new)
   end

@@ -19,7 +19,7 @@ end
 local function is_wanted(job, filter)
   local rule = rule_of(job.flow)
   return (filter.rule == '' or filter.rule == rule)
-    and (filter.descriptor == '' or counters_of(job.flow)[1] == rule .. '|' .. filter.descriptor)
+    and (filter.descriptor == '' or counter_at(job.flow, 1) == rule .. '|' .. filter.descriptor)
     and (filter.code == '' or filter.code == job.code)
     and (filter.answer == '' or filter.answer == job.answer)
 end

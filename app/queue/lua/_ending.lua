@@ -1,6 +1,6 @@
 -- The ends of jobs.
 --
--- USES _names _records _flows _owners _outcomes
+-- USES _names _records _flows _rings _registration _owners _outcomes
 
 -- Out of where a job waits in its flow.
 local function leave_flow(id, job)

@@ -127,6 +127,11 @@ local function job_key(id)
   return P .. 'job:' .. id
 end
 
+-- Whether a unit of `due` is a ring; else it is a flow.
+local function is_ring(unit)
+  return string.byte(unit) == 126 -- '~'
+end
+
 local function rule_of(flow)
   return sub(flow, 1, find(flow, '|', 1, true) - 1)
 end
@@ -135,16 +140,11 @@ local function rule_key(rule)
   return P .. 'rule:' .. rule
 end
 
--- The counters that a flow's jobs are charged for, the flow's own first.
-local function counters_of(flow)
-  local counters, from = {}, 1
-  local last = (find(flow, '>', 1, true) or 0) - 1 -- -1 is the last character
-  local separator = find(flow, ';', 1, true)
-  while separator do
-    counters[#counters + 1] = sub(flow, from, separator - 1)
-    from = separator + 1
-    separator = find(flow, ';', from, true)
+-- A counter that a flow's jobs are charged for, and where in the name the next one begins; nil after the last one.
+local function counter_at(flow, from)
+  local separator = find(flow, ';', from, true)
+  if separator then
+    return sub(flow, from, separator - 1), separator + 1
   end
-  counters[#counters + 1] = sub(flow, from, last)
-  return counters
+  return sub(flow, from, (find(flow, '>', from, true) or 0) - 1) -- -1 is the last character
 end

@@ -1,7 +1,7 @@
 -- Dead letters become jobs again, at the end of their flows: with the same id, owner and idempotency key, and all their
 -- attempts.
 --
--- USES _owners _kafka _dead_letters
+-- USES _owners _registration _kafka _dead_letters
 
 -- What a job must know of its rule, from eleven arguments as of app/queue/flow_parameters.py, the first of them at `at`.
 local function rule_at(at)
@@ -35,7 +35,7 @@ local function open_in_flow(job, rule, request_bytes)
   local known = call('HGET', key, 'revision')
   local behind = known ~= rule.revision and is_behind(rule_of(job.flow), rule)
   if not known then
-    call('HSET', key, unpack(fields_of_rule(rule, behind)))
+    call('HSET', key, fields_of_rule(rule, behind))
     call('ZADD', P .. 'priorities', rule.priority, rule.priority)
     register_flows({ job.flow })
   end

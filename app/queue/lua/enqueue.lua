@@ -1,7 +1,7 @@
 -- Stores jobs durably, each at the end of its flow: all that one process defers in one turn of its event loop. Each is
 -- accepted or refused by itself.
 --
--- USES  _flows _owners _memory
+-- USES  _flows _registration _owners _memory
 -- KEYS  1 the partition's prefix
 -- ARGV  1 max_jobs   2 max_bytes: of all jobs that are not final and of their requests; 0 for any number
 --       3 max_memory: the part of `maxmemory` that may be in use
@@ -65,26 +65,35 @@ local function is_full(size)
   return left < size
 end
 
--- A flow as it was before this call, to which this call adds. waiting: how many jobs; first_wait, interval: when the first
--- of them may be sent and how long each takes, nil where that is not known; rests: it is not to be made due
+-- What is known of a flow that has jobs. first_wait: when the first that waits may be sent, nil where that is not known;
+-- rests: it is not to be made due
+local function look_at_pace(name, flow, revision, kafka)
+  flow.waiting = kafka and waiting(name) or call('ZCARD', fifo_key(name))
+  local priority, ring, next, interval, parked, hold_until, held = unpack(
+    call('HMGET', flow_key(name), 'priority', 'ring', 'next', 'interval', 'parked', 'hold_until', 'held'))
+  local first_wait
+  if flow.waiting > 0 then
+    first_wait, flow.interval = pace_of(name, priority, ring, held, next, interval, now)
+  end
+  return {
+    revision = revision, kafka = kafka, priority = priority, not_before = math.max(hold_until or 0, held or 0),
+    first_wait = first_wait, rests = parked or ring or first_wait, parked = parked,
+  }
+end
+
+-- A flow as it was before this call, to which this call adds. waiting: how many jobs; interval: how long each takes, nil where
+-- that is not known; known: nil for a new flow
 local flows = {}
 local function look_up(name)
-  local known = call('HMGET', flow_key(name), 'revision', 'open', 'bytes', 'seq', 'max_wait', 'kafka')
+  local revision, open, bytes, seq, max_wait, kafka = unpack(
+    call('HMGET', flow_key(name), 'revision', 'open', 'bytes', 'seq', 'max_wait', 'kafka'))
   local flow = {
-    revision = known[1], open = tonumber(known[2] or 0), bytes = tonumber(known[3] or 0), seq = tonumber(known[4] or 0),
-    max_wait = known[5], kafka = known[6], waiting = 0, not_before = 0, rests = false, rule = nil, due_in = nil, added = nil,
-    priority = nil, first_wait = nil, interval = nil, own_interval = nil, mixed = nil,
+    open = tonumber(open or 0), bytes = tonumber(bytes or 0), seq = tonumber(seq or 0), max_wait = max_wait, waiting = 0,
+    rule = nil, due_in = nil, added = nil, interval = nil, own_interval = nil, mixed = nil, mixed_waits = nil, known = nil,
   }
   flows[name] = flow
-  if flow.revision then
-    flow.waiting = flow.kafka and waiting(name) or call('ZCARD', fifo_key(name))
-    local priority, ring, next, interval, parked, hold_until, held = unpack(
-      call('HMGET', flow_key(name), 'priority', 'ring', 'next', 'interval', 'parked', 'hold_until', 'held'))
-    flow.priority, flow.not_before = priority, math.max(hold_until or 0, held or 0)
-    if flow.waiting > 0 then
-      flow.first_wait, flow.interval = pace_of(name, priority, ring, held, next, interval, now)
-    end
-    flow.rests, flow.parked = parked or ring or flow.first_wait, parked
+  if revision then
+    flow.known = look_at_pace(name, flow, revision, kafka)
   end
   return flow
 end
@@ -117,10 +126,13 @@ end
 -- owned: owner to {time, id, time, id...}, in the order in which the jobs came
 local owned, kept_ms = {}, {}
 local function add_to_owner(owner, id, keep_ms, number)
-  push(list_of(owned, owner), int(now + number), id)
-  if keep_ms > (kept_ms[owner] or 0) then
-    kept_ms[owner] = keep_ms
+  local list = owned[owner]
+  if not list then
+    owned[owner], kept_ms[owner] = { int(now + number), id }, keep_ms
+    return
   end
+  push(list, int(now + number), id)
+  kept_ms[owner] = math.max(kept_ms[owner], keep_ms)
 end
 
 local accepted = 0
@@ -132,7 +144,7 @@ local function enqueue(rule_number, id, name, owner, costs, request, due_in, int
     end
   end
   local rule, flow, size = rules[rule_number], flows[name] or look_up(name), by_kafka and 0 or #request
-  local first_wait = flow.first_wait or tonumber(due_in)
+  local first_wait = flow.known and flow.known.first_wait or tonumber(due_in)
   if interval ~= '' and flow.waiting == 0 then
     flow.interval, flow.own_interval = tonumber(interval), interval
   end
@@ -153,8 +165,11 @@ local function enqueue(rule_number, id, name, owner, costs, request, due_in, int
   if idem ~= '' then
     call('SET', P .. 'idem:' .. idem, id .. ' ' .. fingerprint)
   end
-  if not flow.rule then
-    flow.rule, flow.due_in, flow.added = rule, due_in, {}
+  local member = by_kafka and id or fifo_member(id, costs)
+  if flow.rule then
+    push(flow.added, seq, member)
+  else
+    flow.rule, flow.due_in, flow.added = rule, due_in, { seq, member }
   end
   flow.seq, flow.open, flow.bytes, flow.waiting = number, flow.open + 1, flow.bytes + size, flow.waiting + 1
   if costs ~= '-' then
@@ -163,12 +178,11 @@ local function enqueue(rule_number, id, name, owner, costs, request, due_in, int
   if flow.max_wait ~= rule.max_wait then
     flow.mixed_waits, flow.max_wait = flow.max_wait and true, flow.max_wait or rule.max_wait
   end
-  push(flow.added, seq, by_kafka and id or fifo_member(id, costs))
   if owner ~= '-' then
     add_to_owner(owner, id, rule.keep_ms, accepted)
   end
   accepted, jobs, bytes = accepted + 1, jobs + 1, bytes + size
-  return 'queued', flow.waiting, flow.parked and -1 or eta
+  return 'queued', flow.waiting, flow.known and flow.known.parked and -1 or eta
 end
 
 local function is_behind_flows(name, rule)
@@ -179,40 +193,34 @@ local function is_behind_flows(name, rule)
 end
 
 local function write_flow_hash(name, flow, behind)
-  local key, rule = flow_key(name), flow.rule
-  if flow.revision then
-    call('HSET', key, 'open', int(flow.open), 'bytes', int(flow.bytes), 'seq', int(flow.seq))
-  else
-    call('HSET', key, 'open', int(flow.open), 'bytes', int(flow.bytes), 'seq', int(flow.seq),
-      unpack(fields_of_rule(rule, behind)))
-  end
-  local flags = {}
-  if flow.own_interval then push(flags, 'interval', flow.own_interval) end
-  if flow.mixed then push(flags, 'mixed', '1') end
-  if flow.mixed_waits then push(flags, 'mixed_waits', '1') end
-  if by_kafka and not flow.kafka then push(flags, 'kafka', '1') end
-  if #flags > 0 then
-    call('HSET', key, unpack(flags))
-  end
+  local open, bytes, seq = int(flow.open), int(flow.bytes), int(flow.seq)
+  local fields = flow.known and { 'open', open, 'bytes', bytes, 'seq', seq }
+    or { 'open', open, 'bytes', bytes, 'seq', seq, fields_of_rule(flow.rule, behind) }
+  if flow.own_interval then push(fields, 'interval', flow.own_interval) end
+  if flow.mixed then push(fields, 'mixed', '1') end
+  if flow.mixed_waits then push(fields, 'mixed_waits', '1') end
+  if by_kafka then push(fields, 'kafka', '1') end
+  call('HSET', flow_key(name), unpack(fields))
 end
 
 -- What is written once for all flows of the call. due: priority to {time, flow, time, flow...}
 local opened, priorities, expiry, unread, due = {}, {}, {}, {}, {}
 local function write_flow(name, flow)
-  local rule = flow.rule
-  local behind = flow.revision ~= rule.revision and is_behind_flows(name, rule)
+  local rule, known = flow.rule, flow.known
+  local behind = (not known or known.revision ~= rule.revision) and is_behind_flows(name, rule)
   write_flow_hash(name, flow, behind)
   call('ZADD', by_kafka and awaiting_key(name) or fifo_key(name), unpack(flow.added))
-  if not flow.revision then
-    push(opened, name)
-    priorities[rule.priority] = true
+  if not known then
+    opened[#opened + 1], priorities[rule.priority] = name, true
   end
   push(expiry, rule.deadline, name)
   if by_kafka then
     push(unread, int(now), name)
-  elseif not flow.rests then
-    local at = math.max(behind and now or now + flow.due_in, flow.not_before)
-    push(list_of(due, flow.priority or rule.priority), int(at), name)
+  elseif not known then
+    push(list_of(due, rule.priority), int(behind and now or now + flow.due_in), name)
+  elseif not known.rests then
+    local at = math.max(behind and now or now + flow.due_in, known.not_before)
+    push(list_of(due, known.priority or rule.priority), int(at), name)
   end
 end
 

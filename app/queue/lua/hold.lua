@@ -2,7 +2,7 @@
 -- count, and the flow is held. The hold grows with each such answer in a row, and lasts for as long as the app server asks
 -- for. Jobs of the flow that were in flight at the same time do not make it longer.
 --
--- USES  _flows
+-- USES  _rings
 -- KEYS  1 the partition's prefix
 -- ARGV  1 id   2 lease   3 base_us: the first hold   4 max_us: the longest by itself   5 asked_us: what the app server asks for
 --       6 code   7 message   8 took_ms of the request   9 the app server's status; '' where there is none

@@ -20,27 +20,33 @@ local lease, consumer, look, turns = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumb
 local UNIT_FIELDS, FLOW_FIELDS = 5, 7
 -- How many jobs are read at once; and from how many ended ones on no more are, since an end costs more than a lease.
 local READ_AT_ONCE, EXPIRED_AT_ONCE = 32, 32
-local FEW = 4 -- ZPOPMIN is one command where the others are two, but it tells each job's score
+local FEW = 4 -- ZPOPMIN is one command where the others may be two, but it tells each job's score
 
 local now = now_us()
 local now_ms = int(now / 1000)
 local has_rings = call('EXISTS', P .. 'rings') == 1
 local worker = sub(consumer, 1, WORKER_BYTES)
 local first_attempt = first_state(lease, now_ms, worker)
-local states, streams, ending = {}, {}, new_ending(now)
+local states, streams, emptied, ending = {}, {}, {}, new_ending(now)
 
--- The next n members of a FIFO, which leave it.
-local function pop(fifo, n)
-  if n > FEW then
-    local members = call('ZRANGE', fifo, 0, n - 1)
-    if #members > 0 then
-      call('ZREMRANGEBYRANK', fifo, 0, #members - 1)
+-- The next n members of a FIFO, which leave it. Where these are all of them, it goes with those of other flows.
+local function pop(want, n)
+  local fifo = fifo_key(want.name)
+  if n <= FEW and n < tonumber(want.open or 0) then
+    local found = call('ZPOPMIN', fifo, int(n))
+    local members = { found[1] }
+    for i = 3, #found, 2 do
+      push(members, found[i])
     end
     return members
   end
-  local members, found = {}, call('ZPOPMIN', fifo, n)
-  for i = 1, #found, 2 do
-    push(members, found[i])
+  local members = call('ZRANGE', fifo, 0, int(n))
+  if #members > n then
+    members[n + 1] = nil
+    call('ZREMRANGEBYRANK', fifo, 0, int(n - 1))
+  else
+    want.is_empty = true
+    emptied[#emptied + 1] = fifo
   end
   return members
 end
@@ -65,10 +71,10 @@ end
 local function pop_jobs(want, n)
   n = math.min(n, want.n)
   local ids = {}
-  if n > 0 and want.mixed then
+  if want.mixed then
     ids = pop_mixed(fifo_key(want.name), n, want.costs)
-  elseif n > 0 and want.costs == '-' then
-    ids = pop(fifo_key(want.name), n)
+  elseif want.costs == '-' then
+    ids = pop(want, n)
   end
   want.n = #ids == n and want.n - n or 0
   return ids
@@ -108,59 +114,81 @@ local function lease_first(id, text, want)
   return true
 end
 
-local function still_wanted(wants)
-  local still = {}
-  for _, want in ipairs(wants) do
+-- Takes as many ids as are read at once from their flows, those at `first` and behind it. Returns the ids, the want of each,
+-- and the last flow that was looked at.
+local function pop_some(wants, first)
+  local ids, of, at = {}, {}, first - 1
+  while at < #wants and #ids < READ_AT_ONCE do
+    at = at + 1
+    local want = wants[at]
     if want.n > 0 then
-      still[#still + 1] = want
+      for _, id in ipairs(pop_jobs(want, READ_AT_ONCE - #ids)) do
+        local n = #ids + 1
+        ids[n], of[n] = id, want
+      end
     end
   end
-  return still
+  return ids, of, at
+end
+
+-- The states of those jobs whose flows have had jobs back that were leased.
+local function states_of(ids, of)
+  local returned, state_of = {}, {}
+  for i, want in ipairs(of) do
+    if want.returned then
+      returned[#returned + 1] = ids[i]
+    end
+  end
+  for i, state in ipairs(#returned > 0 and call('HMGET', P .. 'state', unpack(returned)) or {}) do
+    state_of[returned[i]] = state
+  end
+  return state_of
+end
+
+local function lease_job(id, text, state, want)
+  local is_leased
+  if state then
+    is_leased = lease_again(id, text, state, want)
+  else
+    is_leased = lease_first(id, text, want)
+  end
+  if not is_leased and not want.is_empty then
+    want.n = want.n + 1
+  end
 end
 
 -- Leases jobs of many flows. Those whose time is over end, and the ones after them take their places.
 --
--- wants: {name: of the flow, n, costs, jobs: where they are put as the reply has them, last: the last of these; mixed,
--- returned: these fields of its hash}
+-- wants: {name: of the flow, n, costs, jobs: where they are put as the reply has them, last: the last of these, is_empty:
+-- whether no job waits here any more, as far as that is known; mixed, returned, open: these fields of its hash}
 local function lease_jobs(wants)
-  while #wants > 0 and #ending.ids < EXPIRED_AT_ONCE do
-    local ids, keys, of, returned = {}, {}, {}, {}
-    for _, want in ipairs(wants) do
-      for _, id in ipairs(pop_jobs(want, READ_AT_ONCE - #ids)) do
-        local n = #ids + 1
-        ids[n], keys[n], of[n] = id, job_key(id), want
-        if want.returned then
-          push(returned, id)
-        end
-      end
+  local first = 1
+  while first <= #wants and #ending.ids < EXPIRED_AT_ONCE do
+    local ids, of, last = pop_some(wants, first)
+    local state_of, keys = states_of(ids, of), {}
+    for i, id in ipairs(ids) do
+      keys[i] = job_key(id)
     end
-    if #ids == 0 then
-      return
+    for i, text in ipairs(#keys > 0 and call('MGET', unpack(keys)) or {}) do
+      lease_job(ids[i], text, state_of[ids[i]], of[i])
     end
-    local state_of = {}
-    for i, state in ipairs(#returned > 0 and call('HMGET', P .. 'state', unpack(returned)) or {}) do
-      state_of[returned[i]] = state
+    while first <= last and wants[first].n == 0 do
+      first = first + 1
     end
-    for i, text in ipairs(call('MGET', unpack(keys))) do
-      local id, want = ids[i], of[i]
-      local state = state_of[id]
-      local is_leased = state and lease_again(id, text, state, want) or not state and lease_first(id, text, want)
-      if not is_leased then
-        want.n = want.n + 1
-      end
-    end
-    wants = still_wanted(wants)
+  end
+  if #emptied > 0 then
+    call('DEL', unpack(emptied))
   end
 end
 
 -- An empty flow is due no more; what comes meanwhile waits until the last slot has passed all the same.
 local due, due_no_more = {}, {}
 local function keep(unit, is_empty)
-  local until_us, next_us = int(now + tonumber(unit.keep_us)), int(now + tonumber(unit.next_us))
+  local until_us, next_us = int(now + unit.keep_us), int(now + unit.next_us)
   if unit.last then
-    call('HSET', flow_key(unit.name), 'held', until_us, 'next', next_us, 'unsent', unit.token .. ' ' .. unit.last)
+    call('HSET', unit.key, 'held', until_us, 'next', next_us, 'unsent', unit.token .. ' ' .. unit.last)
   else
-    call('HSET', flow_key(unit.name), 'held', until_us, 'next', next_us)
+    call('HSET', unit.key, 'held', until_us, 'next', next_us)
   end
   if is_empty then
     push(list_of(due_no_more, unit.priority), unit.name)
@@ -169,28 +197,34 @@ local function keep(unit, is_empty)
   end
 end
 
--- A unit as in ARGV, with the fields that its hash has; a flow is what lease_jobs wants.
+-- A unit as in ARGV, with the fields that its hash has; nil where its token does not hold any more. A flow is what lease_jobs
+-- wants. Tables with room for more than 16 fields take Lua twice as long.
 local function read_unit(at)
-  local name, token, keep_us, next_us, count, _, n, costs = unpack(ARGV, at, at + UNIT_FIELDS + 2)
-  local fields = call('HMGET', flow_key(name), 'token', 'priority', 'mixed', 'kafka', 'returned')
-  return {
-    name = name, token = token, keep_us = keep_us, next_us = next_us, count = tonumber(count), first = at + UNIT_FIELDS,
-    is_lost = fields[1] ~= token, is_ring = sub(name, 1, 1) == '~', n = tonumber(n), costs = costs,
-    priority = fields[2] or '0', mixed = fields[3], kafka = fields[4], returned = fields[5], jobs = {}, last = nil,
+  local name, token, keep_us, next_us, _, _, n, costs = unpack(ARGV, at, at + UNIT_FIELDS + 2)
+  local key = flow_key(name)
+  local held, priority, mixed, kafka, returned, open = unpack(
+    call('HMGET', key, 'token', 'priority', 'mixed', 'kafka', 'returned', 'open'))
+  return held == token and {
+    name = name, key = key, token = token, keep_us = keep_us, next_us = next_us, n = tonumber(n), costs = costs,
+    priority = priority or '0', mixed = mixed, kafka = kafka, returned = returned, open = open,
+    jobs = { nil, nil, nil, nil, nil }, last = nil, is_empty = nil,
   }
 end
 
--- The turns of a ring's flows, but for those that have left it meanwhile.
-local function read_turns(unit, wants)
+-- The turns of a ring's flows, but for those that have left it meanwhile. first, count: where in ARGV the flows are
+local function read_turns(unit, wants, first, count)
   local counter, taken = sub(unit.name, 2), {}
-  for i = 0, unit.count - 1 do
-    local at = unit.first + i * FLOW_FIELDS
+  for i = 0, count - 1 do
+    local at = first + i * FLOW_FIELDS
     local flow, n, costs, wait_us, waits_for, interval, revision = unpack(ARGV, at, at + FLOW_FIELDS - 1)
     if call('ZSCORE', ring_key(counter), flow) then
       local slots, want = tonumber(n), nil
       if slots > 0 then
-        local mixed, returned = unpack(call('HMGET', flow_key(flow), 'mixed', 'returned'))
-        want = { name = flow, n = slots, costs = costs, jobs = unit.jobs, mixed = mixed, returned = returned, last = nil }
+        local mixed, returned, open = unpack(call('HMGET', flow_key(flow), 'mixed', 'returned', 'open'))
+        want = {
+          name = flow, n = slots, costs = costs, jobs = unit.jobs, mixed = mixed, returned = returned, open = open,
+          last = nil, is_empty = nil,
+        }
         push(wants, want)
         count_turns(flow, counter, slots)
       end
@@ -203,21 +237,23 @@ local function read_turns(unit, wants)
 end
 
 local reply = { now }
-local function push_unit(unit, must_take_turns, flows)
-  push(reply, must_take_turns, #unit.jobs / 5)
-  for _, field in ipairs(unit.jobs) do
-    reply[#reply + 1] = field
-  end
-  reply[#reply + 1] = #flows / 4
-  for _, field in ipairs(flows) do
-    reply[#reply + 1] = field
+local function push_jobs(unit, must_take_turns)
+  local jobs, n = unit.jobs, #reply
+  reply[n + 1], reply[n + 2] = must_take_turns, #jobs / 5
+  for i = 1, #jobs do
+    reply[n + 2 + i] = jobs[i]
   end
 end
 
 local function keep_flow(unit)
-  local depth, same_cost, costs = describe(unit.name, unit.mixed, unit.kafka, look)
+  local depth, same_cost, costs = 0, 0, '-'
+  if not unit.is_empty or unit.kafka then
+    depth, same_cost, costs = describe(unit.name, unit.mixed, unit.kafka, look)
+  end
   keep(unit, same_cost == 0)
-  push_unit(unit, has_rings and contended_counter(unit.name) and 1 or 0, { unit.name, depth, same_cost, costs })
+  push_jobs(unit, has_rings and contended_counter(unit.name) and 1 or 0)
+  reply[#reply + 1] = 1
+  push_flow(reply, unit.name, depth, same_cost, costs)
 end
 
 local function keep_ring(unit)
@@ -232,41 +268,45 @@ local function keep_ring(unit)
       leave_ring(turn.flow, counter)
       local rescheduled = call('HDEL', flow_key(turn.flow), 'rescheduled') == 1
       local at = believable_due(turn.waits_for, now + turn.wait_us, now, turn.revision, rescheduled)
-      wait_for(turn.flow, turn.waits_for, at, turn.interval)
+      if not wait_for(turn.flow, turn.waits_for, at, turn.interval) then
+        call('ZADD', due_key(turn.flow), int(at), turn.flow)
+      end
     end
   end
-  local flows = {}
+  push_jobs(unit, 0)
+  local count_at = #reply + 1
+  reply[count_at] = 0
   for _, flow in ipairs(call('ZRANGE', ring_key(counter), 0, turns - 1)) do
     local depth, same_cost, costs = look_at(flow, look, unit.token)
     if depth then
-      push_flow(flows, flow, depth, same_cost, costs)
+      reply[count_at] = reply[count_at] + 1
+      push_flow(reply, flow, depth, same_cost, costs)
     else
       stand_aside(flow, counter, now)
     end
   end
-  if #flows > 0 then
-    unit.priority = call('HGET', flow_key(unit.name), 'priority') -- those that left it may have had the highest
+  if reply[count_at] > 0 then
+    unit.priority = call('HGET', unit.key, 'priority') -- those that left it may have had the highest
     keep(unit, false)
   end
-  push_unit(unit, 0, flows)
 end
 
 local units, wants, at = {}, {}, 5
 while at <= #ARGV do
-  local unit = read_unit(at)
-  if not unit.is_lost and unit.is_ring then
-    unit.turns = read_turns(unit, wants)
-  elseif not unit.is_lost then
-    push(wants, unit)
+  local unit, count = read_unit(at), tonumber(ARGV[at + UNIT_FIELDS - 1])
+  if unit and is_ring(unit.name) then
+    unit.turns = read_turns(unit, wants, at + UNIT_FIELDS, count)
+  elseif unit then
+    wants[#wants + 1] = unit
   end
-  push(units, unit)
-  at = at + UNIT_FIELDS + unit.count * FLOW_FIELDS
+  units[#units + 1] = unit
+  at = at + UNIT_FIELDS + count * FLOW_FIELDS
 end
 lease_jobs(wants)
 for _, unit in ipairs(units) do
-  if unit.is_lost then
+  if not unit then
     push(reply, 'lost')
-  elseif unit.is_ring then
+  elseif unit.turns then
     keep_ring(unit)
   else
     keep_flow(unit)

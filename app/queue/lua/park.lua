@@ -1,7 +1,7 @@
 -- Parks a flow that is paused, by its rule or by itself: it accepts jobs and is not due until its rule, or what operators
 -- have set for it, changes.
 --
--- USES  _flows
+-- USES  _rings
 -- KEYS  1 the partition's prefix
 -- ARGV  1 flow   2 token of the flow, or of the ring that it is in   3 revision of the rule
 --       4 the version of the flows' settings by which it is paused by itself; '' where its rule is paused

@@ -1,6 +1,6 @@
 -- Jobs that were leased and not sent return to their places in their flows; their attempts do not count.
 --
--- USES  _flows
+-- USES  _rings
 -- KEYS  1 the partition's prefix
 -- ARGV  for each job two: id, lease
 -- RETURN how many returned; not those that someone else holds meanwhile

@@ -3,7 +3,7 @@
 -- A flow that has the rule's revision already was rescheduled by another worker. Where nothing but the rate of a flow's own
 -- rule changed, a waiting flow's time is what it owes at the new rate; otherwise it is looked at now.
 --
--- USES  _hurrying
+-- USES  _rings _hurrying _registration
 -- KEYS  1 the partition's prefix
 -- ARGV  1 rule id   2 cursor   3 count   4 revision ('' for a rule that is gone)   5 priority   6 json   7 interval_us
 --       8 pace: what besides the rate decides when a flow may go on   9 1 where the rule defers

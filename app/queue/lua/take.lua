@@ -1,7 +1,7 @@
 -- Takes what is due: flows, and rings of flows that take turns. Each is pushed a flow lease ahead and gets a new token,
 -- without which nobody leases its jobs.
 --
--- USES  _flows _clock
+-- USES  _rings _clock
 -- KEYS  1 the partition's prefix
 -- ARGV  1 max_units   2 flow_lease_us   3 token, unique to this call   4 look: how many jobs of a flow to look at
 --       5 turns: how many flows of a ring to name
@@ -33,9 +33,8 @@ end
 
 local due, due_no_more, is_taken = {}, {}, {}
 local function hold(priority, unit)
-  is_taken[unit] = true
   push(list_of(due, priority), held, unit)
-  call('HSET', flow_key(unit), 'token', token, 'held', held, 'next', int(now))
+  call('HSET', flow_key(unit), 'token', token, 'held', held)
 end
 
 -- A flow that is due joins the ring of a counter for which others wait: it would pass them otherwise.
@@ -50,11 +49,8 @@ end
 local taken, looked_at = 0, 0
 local function push_unit(due_at, ring, size, flows)
   taken = taken + 1
-  push(reply, now - due_at, ring)
-  push(reply, size, #flows / 4)
-  for _, field in ipairs(flows) do
-    reply[#reply + 1] = field
-  end
+  local n = #reply
+  reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = now - due_at, ring, size, flows
 end
 
 local function take_flow(priority, flow, due_at)
@@ -66,7 +62,8 @@ local function take_flow(priority, flow, due_at)
     push(list_of(due_no_more, priority), flow)
   elseif not joins_a_ring(flow) then
     hold(priority, flow)
-    push_unit(due_at, '', 1, { flow, depth, same_cost, costs })
+    push_unit(due_at, '', 1, 1)
+    push_flow(reply, flow, depth, same_cost, costs)
   end
 end
 
@@ -84,13 +81,20 @@ local function take_ring(_, unit, due_at)
     end
   end
   local flow, size = flows[1], call('ZCARD', ring_key(counter))
-  if size == 1 and flow and tonumber(call('HGET', P .. 'counters', counter) or 0) <= 1 then
+  if not flow then
+    return
+  end
+  is_taken[unit] = true
+  if size == 1 and tonumber(call('HGET', P .. 'counters', counter) or 0) <= 1 then
     leave_ring(flow, counter) -- nobody to take turns with any more
     hold(call('HGET', flow_key(flow), 'priority') or '0', flow)
-    push_unit(due_at, '', 1, flows)
-  elseif flow then
+    unit = ''
+  else
     hold(call('HGET', flow_key(unit), 'priority'), unit) -- those that left it may have had the highest
-    push_unit(due_at, unit, size, flows)
+  end
+  push_unit(due_at, unit, size, #flows / 4)
+  for _, field in ipairs(flows) do
+    reply[#reply + 1] = field
   end
 end
 
@@ -103,7 +107,7 @@ for _, priority in ipairs(priorities) do
     if looked_at >= MOST_LOOKED_AT then
       break
     end
-    local take = sub(units[at], 1, 1) == '~' and take_ring or take_flow
+    local take = is_ring(units[at]) and take_ring or take_flow
     if not is_taken[units[at]] then -- a ring whose priority fell meanwhile comes again
       take(priority, units[at], units[at + 1])
     end
