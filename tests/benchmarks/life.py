@@ -108,7 +108,7 @@ def show(found: dict[int, list[Life]], plan: Plan) -> None:
     """Print medians over the rounds. The ratio is the median of the ratios of each round."""
     quantities = {
         "enqueue": [[life.enqueue_us for life in lives] for lives in found.values()],
-        "take and lease": [[life.lease_us for life in lives] for lives in found.values()],
+        "take, lease and give back": [[life.lease_us for life in lives] for lives in found.values()],
         "settle": [[life.settle_us for life in lives] for lives in found.values()],
         "sum": [[life.sum_us for life in lives] for lives in found.values()],
         "floor: a bare stream": [[life.floor_us for life in lives] for lives in found.values()],

@@ -160,7 +160,7 @@ async def give_back(flows: Flows, flow: TakenFlow) -> None:
 
 
 async def take_and_lease(flows: Flows) -> list[LeasedJob]:
-    """Take flows and lease all their jobs until none are left, as a worker does if the rules permit any rate."""
+    """Take flows, lease all their jobs, and give them back, as a worker does if the rules permit any rate."""
     leased: list[LeasedJob] = []
     while taken := await take(flows):
         for jobs in await asyncio.gather(*(_lease_all(flows, flow) for flow in taken)):
@@ -169,11 +169,12 @@ async def take_and_lease(flows: Flows) -> list[LeasedJob]:
 
 
 async def _lease_all(flows: Flows, flow: TakenFlow) -> list[LeasedJob]:
-    """Lease all jobs of one flow, which is due no more then."""
+    """Lease all jobs of one flow and give it back. It is due no more then."""
     leased: list[LeasedJob] = []
     while flow.head.same_cost:
         jobs, flow = await lease(flows, flow, min(flow.head.same_cost, LEASED_AT_ONCE))
         leased += jobs
+    await give_back(flows, flow)
     return leased
 
 
