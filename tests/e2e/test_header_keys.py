@@ -1,6 +1,7 @@
 """Rules by headers on a running system: sync, edge, worker and admin process, and everything that they write."""
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator
 from typing import Any
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group(
 
 SECRET = "0123456789abcdef0123456789abcdef"
 PLAIN = "sk-live-4711-plain"
-SEVERAL = 12_000
+SEVERAL = int(os.environ.get("PENSTOCK_TEST_CALLERS", "10000")) * 6 // 10
 AT_ONCE = 100
 
 

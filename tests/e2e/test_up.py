@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -60,22 +61,25 @@ def test_everything_starts_is_named_and_ends(tmp_path: Path) -> None:
         assert alive(pids) == []
         assert not (up.data_dir / "runtime.json").exists()
     with running(tmp_path / "data") as again:
-        assert again.get("/hello").status_code == 200
+        ends_everything(signal.SIGHUP, again)
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM])
-def test_a_signal_ends_everything_and_an_old_data_directory_is_closed(tmp_path: Path, number: signal.Signals) -> None:
+def ends_everything(number: signal.Signals, up: Up) -> None:
+    assert up.get("/hello").status_code == 200
+    pids = up.pids()
+    up.process.send_signal(number)
+    assert up.process.wait(STOP_S) == 0
+    assert alive(pids) == []
+    assert not (up.data_dir / "runtime.json").exists()
+
+
+def test_an_old_data_directory_is_closed(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o755)
     (data / "lock").touch()  # as an older version left it, without a password
     with running(data) as up:
         assert data.stat().st_mode & 0o777 == 0o700
-        assert up.get("/hello").status_code == 200
-        pids = up.pids()
-        up.process.send_signal(number)
-        assert up.process.wait(STOP_S) == 0
-        assert alive(pids) == []
-        assert not (data / "runtime.json").exists()
+        ends_everything(signal.SIGTERM, up)
 
 
 def test_a_damaged_queue_is_said_everywhere_and_so_is_its_return(tmp_path: Path) -> None:
@@ -146,7 +150,7 @@ def test_kill_9_of_up_leaves_nothing_behind(tmp_path: Path) -> None:
         up.process.wait()
         wait_for(lambda: alive(pids) == [], STOP_S)
     with running(tmp_path / "data") as again:
-        assert again.get("/hello").status_code == 200
+        ends_everything(signal.SIGQUIT, again)
 
 
 @pytest.mark.kafka
@@ -184,20 +188,27 @@ def deferred_and_sent(up: Up) -> bool:
     return True
 
 
-def test_tokens_are_printed_alone_and_verify_against_the_jwks(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as up:
-        token = up.penstock("token", "alice", "--claim", "tier=gold", "--expires", "5m").strip()
-        (issuer,) = (process for process in up.runtime()["processes"] if process["role"] == "issuer")
-        jwks = httpx.get(f"{issuer['url']}/.well-known/jwks.json").json()
-        key = jwt.PyJWKSet.from_dict(jwks)[jwt.get_unverified_header(token)["kid"]]
-        claims = jwt.decode(token, key.key, ["ES256"], audience="penstock", issuer="penstock-dev")
-        assert (claims["sub"], claims["tier"], claims["exp"] - claims["iat"]) == ("alice", "gold", 300)
-        admin = up.penstock("token", "ops", "--admin", "viewer").strip()
-        assert jwt.decode(admin, key.key, ["ES256"], audience="penstock-admin")["penstock_role"] == "viewer"
-        rules = f"http://127.0.0.1:{up.admin_port}/v1/rules"
-        assert httpx.get(rules, headers={"Authorization": f"Bearer {admin}"}).status_code == 200
-        assert httpx.post(rules, headers={"Authorization": f"Bearer {admin}"}, json={}).status_code == 403
-        assert httpx.get(rules, headers={"Authorization": f"Bearer {token}"}).status_code == 401
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A system for tests that only ask it something."""
+    with running(tmp_path_factory.mktemp("shared") / "data") as up:
+        yield up
+
+
+@pytest.mark.xdist_group("up")
+def test_tokens_are_printed_alone_and_verify_against_the_jwks(shared: Up) -> None:
+    token = shared.penstock("token", "alice", "--claim", "tier=gold", "--expires", "5m").strip()
+    (issuer,) = (process for process in shared.runtime()["processes"] if process["role"] == "issuer")
+    jwks = httpx.get(f"{issuer['url']}/.well-known/jwks.json").json()
+    key = jwt.PyJWKSet.from_dict(jwks)[jwt.get_unverified_header(token)["kid"]]
+    claims = jwt.decode(token, key.key, ["ES256"], audience="penstock", issuer="penstock-dev")
+    assert (claims["sub"], claims["tier"], claims["exp"] - claims["iat"]) == ("alice", "gold", 300)
+    admin = shared.penstock("token", "ops", "--admin", "viewer").strip()
+    assert jwt.decode(admin, key.key, ["ES256"], audience="penstock-admin")["penstock_role"] == "viewer"
+    rules = f"http://127.0.0.1:{shared.admin_port}/v1/rules"
+    assert httpx.get(rules, headers={"Authorization": f"Bearer {admin}"}).status_code == 200
+    assert httpx.post(rules, headers={"Authorization": f"Bearer {admin}"}, json={}).status_code == 403
+    assert httpx.get(rules, headers={"Authorization": f"Bearer {token}"}).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -227,11 +238,11 @@ def test_a_port_in_use_is_said_in_one_line(tmp_path: Path) -> None:
         fails_with_one_line(port, "up", "--port", port, "--data-dir", str(tmp_path / "data"))
 
 
-def test_a_data_directory_in_use_is_said_in_one_line(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as up:
-        ports = ("--port", str(free_port()), "--admin-port", str(free_port()))
-        fails_with_one_line("in use", "up", *ports, "--data-dir", str(up.data_dir))
-        assert up.get("/hello").status_code == 200
+@pytest.mark.xdist_group("up")
+def test_a_data_directory_in_use_is_said_in_one_line(shared: Up) -> None:
+    ports = ("--port", str(free_port()), "--admin-port", str(free_port()))
+    fails_with_one_line("in use", "up", *ports, "--data-dir", str(shared.data_dir))
+    assert shared.get("/hello").status_code == 200
 
 
 def test_a_wrong_setting_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
