@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group(
 
 SECRET = "0123456789abcdef0123456789abcdef"
 PLAIN = "sk-live-4711-plain"
-SEVERAL = int(os.environ.get("PENSTOCK_TEST_CALLERS", "10000")) * 6 // 10
+SEVERAL = int(os.environ.get("PENSTOCK_TEST_CALLERS", "10000")) * 6 // 5
 AT_ONCE = 100
 
 
