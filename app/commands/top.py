@@ -75,15 +75,30 @@ def _taken(state: TopState, answer: TopAnswer) -> TopState:
 
 def _done(client: AdminClient, wish: Wish) -> str:
     """Do what a key asked for. Return what was done, or why it was not."""
-    if wish.flow is None:
+    flow = wish.flow
+    if flow is None:
         return ""
-    rule_id = wish.flow["rule_id"]
     try:
-        if wish.rate is None:
-            client.call("POST", "rules", rule_id, "drain", wish.action)
-            return f"{rule_id}: {wish.action}d"
-        limit, window_s = wish.rate
-        client.call("PUT", "rules", rule_id, "drain", body={"limit": limit, "window_seconds": window_s})
-        return f"{rule_id}: drains at {format_rate(limit, window_s)}"
+        if wish.target == "flow":
+            return f"{flow['rule_id']}, {flow['caller']}: {_done_to_flow(client, flow['id'], wish)}"
+        return f"{flow['rule_id']}: {_done_to_rule(client, flow['rule_id'], wish)}"
     except PenstockError as error:
         return str(error)
+
+
+def _done_to_flow(client: AdminClient, flow_id: str, wish: Wish) -> str:
+    if wish.rate is None:
+        client.call("POST", "flows", flow_id, wish.action)
+        return f"{wish.action}d"
+    limit, window_s = wish.rate
+    client.call("PUT", "flows", flow_id, "rate", body={"limit": limit, "window_seconds": window_s})
+    return f"drains at {format_rate(limit, window_s)}"
+
+
+def _done_to_rule(client: AdminClient, rule_id: str, wish: Wish) -> str:
+    if wish.rate is None:
+        client.call("POST", "rules", rule_id, "drain", wish.action)
+        return f"{wish.action}d"
+    limit, window_s = wish.rate
+    client.call("PUT", "rules", rule_id, "drain", body={"limit": limit, "window_seconds": window_s})
+    return f"drains at {format_rate(limit, window_s)}"

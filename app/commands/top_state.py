@@ -11,22 +11,26 @@ SORTS = ("depth", "age", "rule")
 MAX_RATE_LENGTH = 20
 
 Action = Literal["pause", "resume", "rate", "quit"]
+Target = Literal["flow", "rule"]
+"""What a key acts on: the selected flow alone, or all flows of its rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a key asks for: an action on a flow, or the end."""
+    """What a key asks for: an action on a flow or its rule, or the end."""
 
     action: Action
     flow: dict[str, Any] | None = None
     rate: tuple[int, int] | None = None
+    target: Target = "flow"
 
 
 @dataclass(frozen=True, slots=True)
 class TopState:
-    """What is shown. `status` and `flows` are as the admin API answered last; `entering` is a rate as far as typed.
+    """What is shown. `status` and `flows` are as the admin API answered last.
 
-    `message` says what a key has done, `problem` why the admin API has not answered since.
+    `entering` is a rate of `target` as far as typed. `message` says what a key has done, `problem` why the admin API
+    has not answered since.
     """
 
     status: dict[str, Any]
@@ -35,6 +39,7 @@ class TopState:
     sort: str = SORTS[0]
     selected_id: str | None = None
     entering: str | None = None
+    target: Target = "flow"
     message: str = ""
     problem: str = ""
 
@@ -60,11 +65,16 @@ def pressed(state: TopState, key: str) -> tuple[TopState, Wish | None]:
             state = _moved(state, -1)
         case "down" | "j":
             state = _moved(state, 1)
-        case "p" if selected is not None:
-            wish = Wish("resume" if selected["state"] == "paused" else "pause", selected)
-        case "r" if selected is not None:
-            state = replace(state, entering="", message="", selected_id=selected["id"])
+        case "p" | "P" if selected is not None:
+            action: Action = "resume" if selected["state"] == "paused" else "pause"
+            wish = Wish(action, selected, target=_target(key))
+        case "r" | "R" if selected is not None:
+            state = replace(state, entering="", target=_target(key), message="", selected_id=selected["id"])
     return state, wish
+
+
+def _target(key: str) -> Target:
+    return "rule" if key.isupper() else "flow"
 
 
 def _moved(state: TopState, by: int) -> TopState:
@@ -85,7 +95,7 @@ def _entered(state: TopState, text: str, key: str) -> tuple[TopState, Wish | Non
         case "enter":
             done = replace(state, entering=None)
             try:
-                return done, Wish("rate", state.selected, parse_rate(text))
+                return done, Wish("rate", state.selected, parse_rate(text), state.target)
             except InvalidInput as error:
                 return replace(done, message=str(error)), None
         case "up" | "down":

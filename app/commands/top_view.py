@@ -13,7 +13,7 @@ COLUMNS = ("rule", "caller", "depth", "oldest", "permitted/s", "actual/s", "in f
 RATIOS = {"caller": 2, "state": 3}
 """The columns that share what the others leave."""
 
-KEYS = "up/down: select   s: sort   p: pause or resume   r: set a rate   q: quit"
+KEYS = "up/down: select   s: sort   p, P: pause or resume the flow, its rule   r, R: set the rate of it   q: quit"
 LINES_BESIDE_FLOWS = 12
 
 
@@ -57,7 +57,9 @@ def _flows(state: TopState, rows: int) -> "Table":
 def _bottom(state: TopState) -> str:
     if state.entering is None or state.selected is None:
         return state.problem or state.message
-    return f"rate for {state.selected['rule_id']}, such as 50/s (Enter sets it, Esc leaves it): {state.entering}_"
+    flow = state.selected
+    whose = flow["rule_id"] if state.target == "rule" else f"{flow['rule_id']}, {flow['caller']}"
+    return f"rate for {whose}, such as 50/s (Enter sets it, Esc leaves it): {state.entering}_"
 
 
 def _time(seconds: float | None) -> str:

@@ -8,8 +8,8 @@ from app.queue import keys
 from app.redis_wire.scripts import Argument, Scripts
 from app.settings import Settings
 
-FLOWS_A_SCAN = 50
-FLOWS_A_LOOK = 50
+FLOWS_A_SCAN = 25
+FLOWS_A_LOOK = 20
 
 
 class FlowCounts(NamedTuple):

@@ -8,10 +8,12 @@ from typing import Any, cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from app.edge.denial_cache import DenialCache
 from app.edge.limit_checker import LimitChecker
+from app.edge.metrics import EdgeMetrics
 from app.edge.poll_limit import PollLimit
 from app.errors import TooManyRequests
 from app.identity.addresses import ClientAddresses
@@ -113,7 +115,8 @@ def two_rules() -> tuple[ActiveRule, ActiveRule]:
 
 def test_limit_checks() -> None:
     unused: Any = None
-    checker = LimitChecker(unused, unused, unused, unused, DenialCache(), unused, callers=BOUND)
+    metrics = EdgeMetrics(CollectorRegistry())
+    checker = LimitChecker(unused, unused, unused, metrics, DenialCache(), unused, callers=BOUND)
     user, address = two_rules()
 
     def checked(number: int) -> None:

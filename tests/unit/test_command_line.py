@@ -76,7 +76,7 @@ class FakeAdmin:
                 empty |= {"dead_letters": [], "decision": "forward", "entries": [], "operations": []}
                 empty |= {"jobs": [], "timeline": []}
                 empty |= OPERATION
-                empty |= {"flows": [], "complete": True, "summary": "", "notes": []}
+                empty |= {"flows": [], "settings": [], "complete": True, "summary": "", "notes": []}
                 outcomes = ("forwarded", "rejected", "deferred", "blocked", "untouched")
                 empty |= {which: {one: {"requests": 0, "margin": 0} for one in outcomes} for which in ("now", "then")}
                 empty |= {"canceled": 0, "next": None, "version": 1, "replayed": 0, "problems": {}}

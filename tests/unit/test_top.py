@@ -54,6 +54,7 @@ def test_the_selection_stays_with_the_flow_and_not_with_the_row() -> None:
 def test_a_key_pauses_what_drains_and_resumes_what_is_paused() -> None:
     assert after("p")[1] == Wish("pause", FLOWS[0])
     assert after("down", "p")[1] == Wish("resume", FLOWS[1])
+    assert after("P")[1] == Wish("pause", FLOWS[0], target="rule"), "its rule, in upper case"
     assert after("q")[1] == Wish("quit")
     assert after("x")[1] is None
 
@@ -63,6 +64,8 @@ def test_a_rate_is_typed_for_the_flow_that_was_selected() -> None:
     assert (state.entering, wish) == ("5/m", None)
     state, wish = after("enter", state=state)
     assert (state.entering, wish) == (None, Wish("rate", FLOWS[1], (5, 60)))
+    of_rule = after("down", "R", *"5/m", "enter")[1]
+    assert of_rule == Wish("rate", FLOWS[1], (5, 60), target="rule")
     assert after("r", *"q", "escape")[0].entering is None
     assert after("r", *"q")[1] is None, "a letter of a rate is no command"
     wrong, wish = after("r", *"fast", "enter")

@@ -7,7 +7,7 @@
 --        waiting job may be sent and interval_us between jobs, -1 for not known; the counter's rule that it waits for ('': not
 --        known); 1 if it waits for a place among the requests in flight; hold_until_us (0: it is not held), hold_code;
 --        1 if it is parked; its priority
--- COST  O(log n) a flow, 50 flows a call at most
+-- COST  O(log n) a flow, 20 flows a call at most
 
 local now = now_us()
 local reply = { now }

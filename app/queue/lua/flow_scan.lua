@@ -4,7 +4,7 @@
 -- KEYS  1 the partition's prefix
 -- ARGV  1 cursor, '0' for the first page   2 count: about how many flows
 -- RETURN the next cursor ('0': these were the last), now_us, then for each flow seven (_flow_counts.lua)
--- COST  O(log n) a flow, for about 50 flows a call, 128 at most
+-- COST  O(log n) a flow, for about 25 flows a call, 128 at most
 
 local page = call('ZSCAN', P .. 'expiry', ARGV[1], 'COUNT', ARGV[2])
 local reply = { page[1], now_us() } -- flat: Redis sends each table of a reply by itself
