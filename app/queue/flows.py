@@ -1,7 +1,7 @@
 """Flows: what edges and workers do with them, each a transition of one Lua script."""
 
 import math
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 import orjson
@@ -156,18 +156,18 @@ class Flows(FlowLeases):
         for partition in range(self._partitions):
             await self._call("reconsider", partition, [version])  # first, so that nobody parks any of them any more
             for rule_id in rule_ids:
-                async for flows in self._flows_that_obey(partition, rule_id, frozenset(names)):
-                    for first in range(0, len(flows), RECONSIDERED_AT_ONCE):
-                        page = flows[first : first + RECONSIDERED_AT_ONCE]
-                        await self._call("reconsider", partition, [version, *page])
+                await self._reconsider(partition, rule_id, frozenset(names), version)
 
-    async def _flows_that_obey(self, partition: int, rule_id: str, names: frozenset[str]) -> AsyncIterator[list[str]]:
-        """The flows of a rule that obey one of these settings, a page at a time."""
+    async def _reconsider(self, partition: int, rule_id: str, names: frozenset[str], version: int) -> None:
+        """Look at the flows of a rule that obey one of these settings, a page at a time."""
         key, own, cursor = f"{keys.rule(partition, rule_id)}:flows", f"{rule_id}|", -1
         while cursor != 0:
             cursor, members = await read(self._redis.sscan(key, max(0, cursor), count=FLOWS_A_SCAN))
-            flows = [member.decode() for member in members]
-            yield [flow for flow in flows if flow.startswith(own) and not names.isdisjoint(setting_names(flow))]
+            of_page = [member.decode() for member in members]
+            flows = [flow for flow in of_page if flow.startswith(own) and not names.isdisjoint(setting_names(flow))]
+            for first in range(0, len(flows), RECONSIDERED_AT_ONCE):
+                page = flows[first : first + RECONSIDERED_AT_ONCE]
+                await self._call("reconsider", partition, [version, *page])
 
     async def rules(self) -> set[str]:
         """The ids of all rules that flows are charged for: what to reschedule when any rule may have changed."""
