@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -161,7 +162,7 @@ async def test_flows_are_looked_at_also_where_the_queue_went_away_after_the_sett
         raise QueueUnavailable("away")
 
     with monkeypatch.context() as patched, pytest.raises(QueueUnavailable):
-        patched.setattr(flows, "reconsider", away)
+        patched.setattr(known, "_flows", SimpleNamespace(reconsider=away))  # the flows may be compiled
         await known.refresh()
     assert await park(flows, slots) == 0
     await known.refresh()
