@@ -60,15 +60,27 @@ def _entries(client: AdminClient, query: dict[str, str], limit: int) -> list[dic
 
 def _row(entry: dict[str, Any]) -> list[str]:
     named = [one_line(entry[name], 256) for name in ("actor", "face", "action", "target")]
-    return [entry["at"], *named, one_line(_changes(entry["before"], entry["after"]), 2000)]
+    return [entry["at"], *named, one_line(changes(entry["before"], entry["after"]), 2000)]
 
 
-def _changes(before: Any, after: Any) -> str:  # noqa: ANN401 - JSON
-    """What differs between two values; of objects only the members that do."""
+def changes(before: Any, after: Any) -> str:  # noqa: ANN401 - JSON
+    """What differs between two values; of objects only the members that do, and that somebody has chosen.
+
+    Of a rule that was created or deleted nothing: --json has all of it.
+    """
+    from app.rules.model import READ_ONLY_FIELDS
+
+    if any(isinstance(value, dict) and "rule_id" in value for value in (before, after)) and None in (before, after):
+        return ""
+    before, after = before or {}, after or {}
     if not isinstance(before, dict) or not isinstance(after, dict):
-        return "" if before is None or after is None else f"{json.dumps(before)} -> {json.dumps(after)}"
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return ", ".join(f"{name}: {_shown(before.get(name))} -> {_shown(after.get(name))}" for name in names)
+        return f"{_shown(before)} -> {_shown(after)}"
+    names = [
+        name for name in {**before, **after} if before.get(name) != after.get(name) and name not in READ_ONLY_FIELDS
+    ]
+    changed = [f"{name}: {_shown(before.get(name))} -> {_shown(after.get(name))}" for name in names]
+    ends = [one["until"] for one in after.get("temporary") or () if one not in (before.get("temporary") or ())]
+    return ", ".join(changed) + "".join(f", until {until}" for until in ends)
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - JSON

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from app.commands.admin_client import AdminClient
+from app.commands.durations import format_duration
 from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, FlowIdArgument, RuleOption
 from app.commands.tables import print_table
+from app.rules.rate import format_rate
 
 app = typer.Typer(no_args_is_help=True, help="Look at flows: the queue of one caller's jobs under one rule.")
 
@@ -69,7 +71,8 @@ def get(flow_id: FlowIdArgument, as_json: AsJson = False, data_dir: DataDir = DE
         return
     width = max(map(len, flow))
     for name, value in flow.items():
-        print(f"{name.replace('_', ' '):{width}}  {'-' if value is None else value}")
+        title = name.removesuffix("_seconds").replace("_", " ")
+        print(f"{title:{width}}  {_shown(name, value)}")
 
 
 @app.command()
@@ -150,22 +153,22 @@ def _print_flows(flows: list[dict[str, Any]]) -> None:
             flow["rule_id"],
             escape(flow["caller"]),
             str(flow["depth"]),
-            _duration(flow["oldest_age_seconds"]),
+            format_duration(flow["oldest_age_seconds"]),
             *("-" if number is None else f"{number:.3g}" for number in numbers),
             str(flow["in_flight"]),
-            _duration(flow["eta_seconds"]),
+            format_duration(flow["eta_seconds"]),
             escape(flow["state_detail"]),
             flow["id"],
         )
     print_table(table)
 
 
-def _duration(seconds: float | None) -> str:
-    """A duration as people write it: `4.2s`, `3m10s`, `2h05m`."""
-    if seconds is None:
-        return "-"
-    if seconds < 60:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+def _shown(name: str, value: Any) -> str:  # noqa: ANN401 - JSON
+    """A field of a flow as people read it."""
+    if name.endswith("_seconds"):
+        return format_duration(value)
+    if isinstance(value, dict):
+        return format_rate(value["limit"], value["window_seconds"])
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "-" if value is None else str(value)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from app.commands.durations import format_duration
 from app.commands.tables import print_rows
 
 GIB, MIB = 1 << 30, 1 << 20
@@ -27,29 +28,31 @@ def summary(status: dict[str, Any]) -> Iterable[str]:
     yield f"decisions: {decisions}; attempts to send jobs: {rates['attempts']:.1f}/s"
     if backlog is not None:
         oldest = backlog["oldest_age_seconds"]
-        age = "" if oldest is None else f", the oldest {duration(oldest)} old"
+        age = "" if oldest is None else f", the oldest {format_duration(oldest)} old"
         others = f"{backlog['retrying']} back off; {backlog['dead_letters']} dead letters"
         yield f"backlog: {backlog['jobs']} jobs{age}; {others}"
     lag = rules["sync_lag_seconds"]
-    behind = "" if lag is None else f", sync is {lag:.1f} s behind MongoDB"
+    behind = "" if lag is None else f", sync is at most {lag:.1f} s behind MongoDB"
     yield f"rules: {'none' if rules['version'] is None else 'version ' + str(rules['version'])}{behind}"
-
-
-def duration(seconds: float) -> str:
-    """Write a duration in its largest two units: `3d 4h`, `5m 12s`, `8s`."""
-    whole = int(seconds)
-    parts = (whole // 86_400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "m"), (whole % 60, "s")
-    first = next((index for index, (count, _) in enumerate(parts) if count), 3)
-    return " ".join(f"{count}{unit}" for count, unit in parts[first : first + 2] if count) or "0s"
 
 
 def _process_row(process: dict[str, Any]) -> Sequence[str]:
     version = process["rules_version"]
-    has_rules = "" if version is None else f"{version}, for {duration(process['rules_version_age_seconds'] or 0)}"
+    has_rules = (
+        "" if version is None else f"{version}, for {format_duration(process['rules_version_age_seconds'] or 0)}"
+    )
     heard = f"{process['heartbeat_age_seconds']:.0f} s ago" + (", silent" if process["silent"] else "")
     rates = ", ".join(f"{name} {rate:.1f}/s" for name, rate in process["rates"].items() if rate)
     where = f"{process['host']}:{process['pid']}"
-    return process["role"], where, process["version"], duration(process["uptime_seconds"]), heard, has_rules, rates
+    return (
+        process["role"],
+        where,
+        process["version"],
+        format_duration(process["uptime_seconds"]),
+        heard,
+        has_rules,
+        rates,
+    )
 
 
 def _store_row(store: dict[str, Any]) -> Sequence[str]:

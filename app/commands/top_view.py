@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from app.commands.status_tables import duration, summary
+from app.commands.durations import format_duration
+from app.commands.status_tables import summary
 from app.commands.top_state import TopState
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ def _flows(state: TopState, rows: int) -> "Table":
             flow["rule_id"],
             flow["caller"],
             str(flow["depth"]),
-            _time(flow["oldest_age_seconds"]),
+            format_duration(flow["oldest_age_seconds"]),
             *("-" if number is None else f"{number:.3g}" for number in numbers),
             str(flow["in_flight"]),
-            _time(flow["eta_seconds"]),
+            format_duration(flow["eta_seconds"]),
             flow["state_detail"],
         )
         style = "reverse" if flow is selected else ""
@@ -60,7 +61,3 @@ def _bottom(state: TopState) -> str:
     flow = state.selected
     whose = flow["rule_id"] if state.target == "rule" else f"{flow['rule_id']}, {flow['caller']}"
     return f"rate for {whose}, such as 50/s (Enter sets it, Esc leaves it): {state.entering}_"
-
-
-def _time(seconds: float | None) -> str:
-    return "-" if seconds is None else duration(seconds)
