@@ -167,7 +167,7 @@ def _shown(name: str, value: Any) -> str:  # noqa: ANN401 - JSON
     """A field of a flow as people read it."""
     if name.endswith("_seconds"):
         return format_duration(value)
-    if isinstance(value, dict):
+    if name == "own_rate" and value is not None:
         return format_rate(value["limit"], value["window_seconds"])
     if isinstance(value, float):
         return f"{value:.3g}"
