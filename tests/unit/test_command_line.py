@@ -77,6 +77,9 @@ class FakeAdmin:
                 empty |= {"jobs": [], "timeline": []}
                 empty |= OPERATION
                 empty |= {"flows": [], "settings": [], "complete": True, "summary": "", "notes": []}
+                empty |= {"rule_id": "r", "descriptor": "user:u", "paused": False, "rate": None, "changed_at": None}
+                empty |= {"status": "failed", "flow_id": "f", "wait": None, "position": None, "timeline": []}
+                empty |= {"earlier_attempts": 0, "contents": None}
                 outcomes = ("forwarded", "rejected", "deferred", "blocked", "untouched")
                 empty |= {which: {one: {"requests": 0, "margin": 0} for one in outcomes} for which in ("now", "then")}
                 empty |= {"canceled": 0, "next": None, "version": 1, "replayed": 0, "problems": {}}
@@ -260,6 +263,14 @@ def test_each_command_that_answers_takes_json_for_scripts() -> None:
 
 def _name(command: Any) -> str:  # noqa: ANN401 - typer's CommandInfo
     return str(command.name or command.callback.__name__.replace("_", "-"))
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != ["keygen"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [[], ["r"], [JOB], ["r", "5/s"], ["--json"], ["r", "--json"]], ids=" ".join)
+def test_every_command_ends_cleanly_with_few_arguments(command: list[str], arguments: list[str]) -> None:
+    code, out, errors = ran(*command, *arguments)
+    is_clean(code, errors if out == "" or code == 0 or errors else "printed help\n", most=3)
+    assert "this is a bug" not in errors
 
 
 @hypothesis_settings(max_examples=150)
