@@ -151,5 +151,7 @@ async def require_counters(system: System) -> None:
     edge = next(part for part in system.parts if part.role == "edge")
     async with system.http.get(f"{edge.ops_url}/metrics") as response:
         lines = (await response.text()).splitlines()
-    counts = [line for line in lines if line.startswith("penstock_without_counters_total")]
-    require(bool(counts) and all(float(line.split()[1]) == 0 for line in counts), f"without counters: {counts}")
+    metric = "penstock_without_counters_total"
+    require(f"# TYPE {metric} counter" in lines, f"the edge has no metric {metric}")
+    counts = [line for line in lines if line.startswith(metric)]  # one for each reason that there was
+    require(all(float(line.split()[1]) == 0 for line in counts), f"without counters: {counts}")
