@@ -3,6 +3,7 @@
 A change of the same fields ends a temporary one; a change of other fields leaves it.
 """
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
@@ -28,6 +29,10 @@ MAX_FOR_S = 30 * 86_400
 def _one_group(previous: dict[str, Any]) -> dict[str, Any]:
     if frozenset(previous) not in GROUPS:
         raise ValueError("must be the fields of one quota")
+    try:
+        json.dumps(previous, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:  # a document may hold any value of BSON
+        raise ValueError("must be values that JSON can express") from error
     return previous
 
 

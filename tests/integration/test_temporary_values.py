@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson import Decimal128, ObjectId, Regex, Timestamp
 from redis.asyncio import Redis
 
 from app.audit.log import AuditFilter, AuditLog
-from app.rules.store import RuleStore
+from app.rules.store import RuleStore, StoredRule
 from app.settings import Settings
+from sync.temporary_values import TemporaryValues
 from tests.support.admin_in_process import Admin
 from tests.support.rules import RULE
 from tests.support.sync_steps import syncing
@@ -152,6 +154,45 @@ async def test_a_document_that_is_no_rule_keeps_no_other_from_returning(
     await make_due(admin)
     async with syncing(admin.rules.database, cache, settings):
         await eventually(lambda: is_over(admin), 30, "the value is over")
+
+
+async def test_values_that_json_cannot_express_are_an_invalid_document_and_stop_nothing(
+    admin: Admin, settings: Settings, cache: Redis
+) -> None:
+    await admin("POST", "/v1/rules", RULE)
+    await admin("PUT", "/v1/rules/r/drain?for_seconds=600", FAST)
+    values = [float("nan"), float("inf"), b"\xff", Timestamp(1, 1), ObjectId(), Decimal128("NaN"), Regex("a")]
+    key = {name: value for name, value in RULE.items() if name != "rule_id"}
+    for number, value in enumerate(values):
+        change = {"until": datetime(2020, 1, 1, tzinfo=UTC), "previous": {"paused": value}}
+        await admin.rules.insert_one({"_id": f"odd{number}", **key, "temporary": [change]})
+    await make_due(admin)
+    async with syncing(admin.rules.database, cache, settings):
+        await eventually(lambda: is_over(admin), 30, "the value is over")
+        listed = (await admin("GET", "/v1/rules")).json()
+    assert [rule["rule_id"] for rule in listed["rules"]] == ["r"]
+    assert len(listed["invalid"]) == len(values)
+
+
+async def test_what_could_not_end_is_not_looked_at_all_the_time(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
+    change = {"until": datetime(2020, 1, 1, tzinfo=UTC), "previous": {"drain": None}}
+    await admin.rules.insert_many([{"_id": f"bad{number}", "temporary": [change]} for number in range(50)])
+    looked_at: list[str] = []
+    find = RuleStore.find
+
+    async def counted(store: RuleStore, rule_id: str) -> StoredRule:
+        looked_at.append(rule_id)
+        return await find(store, rule_id)
+
+    monkeypatch.setattr(RuleStore, "find", counted)
+    values = TemporaryValues(admin.rules.database)
+    for _ in range(4):
+        await values.end_due()
+    assert len(looked_at) == 50
+    monkeypatch.setattr("sync.temporary_values.RETRY_INTERVAL_S", 0.0)
+    monkeypatch.setattr("sync.temporary_values.RETRIES_PER_S", 1e9)
+    await values.end_due()
+    assert len(looked_at) == 100, "and it is tried again"
 
 
 @pytest.mark.parametrize(
