@@ -106,7 +106,7 @@ class ProcessHeartbeat:
 async def read_heartbeats(redis: Redis) -> Sequence[Heartbeat]:
     """Return the last heartbeat of each process, by the clock of Redis. Raises RedisError, OSError, TimeoutError."""
     found: list[Any] = await redis.zrevrange(INDEX_KEY, 0, MAX_PROCESSES - 1)
-    ids = [process_id.decode() for process_id in found]
+    ids = [process_id.decode(errors="replace") for process_id in found]
     if not ids:
         return []
     pipeline = redis.pipeline(transaction=False)
@@ -115,7 +115,16 @@ async def read_heartbeats(redis: Redis) -> Sequence[Heartbeat]:
         pipeline.pttl(KEY_PREFIX + process_id)
     replies = await pipeline.execute()
     return [
-        Heartbeat(process_id, max(0.0, TTL_S - left_ms / 1000), orjson.loads(said))
+        Heartbeat(process_id, max(0.0, TTL_S - left_ms / 1000), report)
         for process_id, said, left_ms in zip(ids, replies[::2], replies[1::2], strict=True)
-        if said is not None and left_ms > 0
+        if left_ms > 0 and (report := _report(said)) is not None
     ]
+
+
+def _report(said: bytes | None) -> Report | None:
+    """What a process said; None where the key is gone, or holds something that is not ours."""
+    try:
+        report = None if said is None else orjson.loads(said)
+    except ValueError:
+        return None
+    return report if isinstance(report, dict) else None

@@ -47,6 +47,15 @@ async def test_ids_of_processes_that_vanished_leave_the_index(cache: Redis) -> N
     assert len(await read_heartbeats(cache)) == 1
 
 
+async def test_what_is_no_heartbeat_is_left_out(cache: Redis) -> None:
+    await ProcessHeartbeat(cache, "worker").beat()
+    for name, said in {"a": b"\xff", "b": b"[1]", "c": b"{", "d": b"7"}.items():
+        await cache.set(module.KEY_PREFIX + name, said, ex=module.TTL_S)
+        await cache.zadd(module.INDEX_KEY, {name: 4e9})
+    await cache.zadd(module.INDEX_KEY, {b"\xff": 4e9})
+    assert [one.said["role"] for one in await read_heartbeats(cache)] == ["worker"]
+
+
 async def test_the_backlog_is_read_from_lengths(queue: Redis, flows: Flows) -> None:
     assert await read_backlog(queue, 1) == await read_backlog(queue, 300)
     now_ms = int((await queue.time())[0]) * 1000

@@ -32,6 +32,11 @@ def processes(*heartbeats: Heartbeat) -> list[ProcessStatus]:
     return reading.process_statuses(heartbeats)
 
 
+def test_a_heartbeat_of_another_form_hides_no_other() -> None:
+    odd = [Heartbeat("x", 1.0, {}), heartbeat("edge", started_at_s="noon"), heartbeat("edge", rates_per_s=5)]
+    assert [one.role for one in processes(*odd, WORKER)] == ["worker"]
+
+
 def test_a_whole_installation_has_no_problems() -> None:
     assert wrong(edge(), WORKER, SYNC) == []
 

@@ -27,7 +27,7 @@ def process_statuses(heartbeats: Iterable[Heartbeat]) -> list[ProcessStatus]:
     """Return the processes by their last heartbeats. What another version of Penstock says otherwise is left out."""
     found = []
     for heartbeat in heartbeats:
-        with suppress(KeyError, ValidationError):
+        with suppress(KeyError, TypeError, ValidationError):
             found.append(_process_status(heartbeat))
     return sorted(found, key=lambda one: (one.role, one.host, one.pid))
 
