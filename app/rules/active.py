@@ -1,6 +1,7 @@
 """A rule in the form that edges and workers decide by, and its compact JSON form in the cache Redis."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -12,7 +13,7 @@ from app.limiter.keys import DRAIN_SUFFIX, PLACES_SUFFIX, window_suffix
 from app.limiter.policy import CONCURRENCY, LEASE_S, CostHeader, Policy
 from app.rules.key_types import headers_of
 from app.rules.limits import RuleLimit
-from app.rules.model import WITHOUT_QUOTA, Rule
+from app.rules.model import WITHOUT_QUOTA, Rule, parse_rule
 from app.web.excerpt import excerpt
 from app.web.paths import prefix_form
 from app.web.validation import first_problem
@@ -20,6 +21,10 @@ from app.web.validation import first_problem
 log = structlog.get_logger()
 
 BACKLOG_MARKER_SLACK_S = 60.0
+
+_CHANGES_BY_ITSELF: Final = frozenset({"schedule", "temporary"})
+"""Fields that say when a rule changes by itself. Sync publishes what is in force, so no decision reads them; and a time
+zone that this machine does not know must not make a rule unusable."""
 
 
 class ActiveRule:
@@ -29,10 +34,13 @@ class ActiveRule:
     another object, so caches may use the object itself as their key. `cost` is that of requests that state none.
 
     Without `has_quota` the rule blocks or allows: it has no policies, and nothing is charged to it.
+
+    `unread` are fields that `rule` lacks although it has been published with them.
     """
 
-    def __init__(self, rule: Rule, revision: int) -> None:
+    def __init__(self, rule: Rule, revision: int, unread: Mapping[str, Any] | None = None) -> None:
         self.rule: Final = rule
+        self.unread: Final = unread or {}
         self.revision: Final = revision
         self.rule_id: Final = rule.rule_id
         self.cost: Final = rule.default_cost
@@ -87,6 +95,10 @@ class ActiveRule:
     def backlog_marker_ttl_s(self) -> float:
         """How long a backlog marker stands if nobody renews it: longer than anything may wait in a flow of the rule."""
         return self.queue.max_wait_seconds + BACKLOG_MARKER_SLACK_S
+
+    def whole_rule(self) -> Rule:
+        """Return the rule with its schedule and its temporary values. Raises InvalidRule."""
+        return parse_rule({**self.rule.model_dump(exclude_defaults=True), **self.unread}) if self.unread else self.rule
 
     @property
     def snapshot(self) -> bytes:
@@ -180,10 +192,11 @@ def encode_active(rule: Rule, revision: int) -> dict[str, Any]:
 
 def decode_active(fields: dict[str, Any]) -> ActiveRule:
     """Read what `encode_active` wrote."""
-    rest = {name: value for name, value in fields.items() if name not in {"window", "revision"}}
+    unread = {name: fields[name] for name in _CHANGES_BY_ITSELF if name in fields}
+    rest = {name: value for name, value in fields.items() if name not in {"window", "revision", *unread}}
     if "window" in fields:
         rest["window_seconds"] = fields["window"]
-    return ActiveRule(Rule.model_validate(rest), fields["revision"])
+    return ActiveRule(Rule.model_validate(rest), fields["revision"], unread)
 
 
 def decode_bucket(data: bytes | None) -> tuple[ActiveRule, ...]:

@@ -54,7 +54,7 @@ def test_a_rule_without_a_schedule_is_in_force_as_it_is() -> None:
 def test_edges_read_what_is_in_force_and_how_long() -> None:
     one = for_a_while(rule(schedule=[DAY]), rule(schedule=[DAY], drain=FAST), (), LATER)
     published = in_force(one, NOON)
-    read = decode_active(encode_active(published, 7)).rule
+    read = decode_active(encode_active(published, 7)).whole_rule()
     assert (read.limit, read.drain, read.temporary) == (2, published.drain, published.temporary)
     assert describe(read, NOON) == describe(one, NOON).__class__(read, LATER, "temporary", 0)
 

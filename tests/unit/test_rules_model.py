@@ -187,6 +187,20 @@ def test_a_rule_survives_its_compact_form() -> None:
     assert parse_rule({name: value for name, value in to_json(rule).items() if name != "version"}) == rule
 
 
+def test_edges_need_not_know_the_time_zones_of_schedules() -> None:
+    night = {"from": "22:00", "to": "06:00", "timezone": "Europe/Berlin", "limit": {"limit": 1, "window_seconds": 1}}
+    temporary = {"until": "2026-01-01T00:00:00Z", "previous": {"paused": False}}
+    rule = parse_rule(RULE | {"schedule": [night], "temporary": [temporary]})
+    compact = encode_active(rule, 7)
+    again = decode_active(compact)
+    assert again.rule == rule.model_copy(update={"schedule": None, "temporary": None})
+    assert again.whole_rule() == rule
+    compact["schedule"][0]["timezone"] = "Mars/Olympus"
+    (unknown,) = decode_bucket(orjson.dumps([compact]))
+    assert unknown.policies == again.policies
+    assert b"Mars" not in unknown.snapshot
+
+
 @pytest.mark.parametrize(
     ("text", "rate"),
     [("50/s", (50, 1)), ("100/m", (100, 60)), ("20/h", (20, 3600)), ("5/30s", (5, 30)), ("1/2d", (1, 172_800))],

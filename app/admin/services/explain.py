@@ -28,7 +28,7 @@ class ExplainService:
     async def explain(self, operator: Operator, request: ExplainRequest) -> Explanation:
         """Return which rules apply to a request, what is left of each, and the decision.
 
-        Raises Forbidden, InvalidInput, MalformedRequest, RulesUnavailable and CountersUnavailable.
+        Raises Forbidden, InvalidInput, InvalidRule, MalformedRequest, RulesUnavailable and CountersUnavailable.
         """
         operator.require(Role.VIEWER)
         caller = Caller(request.user, "explain" if request.user else None, request.claims, _counted(request.ip))
@@ -61,8 +61,8 @@ def _rows(match: Match, results: Sequence[RuleResult]) -> list[dict[str, Any]]:
         "shadow": rule.shadow,
         "refuses": rule.blocks,
     }
-    if rule.rule.schedule or rule.rule.temporary:
-        found = describe(rule.rule, datetime.now(UTC))
+    if rule.unread:
+        found = describe(rule.whole_rule(), datetime.now(UTC))
         fields |= {"source": found.source, "until": found.until}
     return [fields | quota_fields(one) | {"refuses": one.refuses} for one in results_of(match, results)] or [fields]
 
