@@ -18,7 +18,7 @@ from sync.cache_copy import CacheCopy
 from sync.plan import RuleChange, revision_of
 from sync.publisher import Publisher
 from sync.resume import COLLECTION as SYNC_STATE
-from sync.schedules import Schedules, published_form
+from sync.schedules import Schedules, published_forms
 
 BATCH_SIZE = 500
 """How many documents are read in one turn of the event loop. Changes of the stream are published between batches."""
@@ -77,7 +77,7 @@ async def copy_all(
     kept: set[str] = set()
     invalid = changed = 0
     async for batch in _batches(database, time, problem_of):
-        changed += await copy.add(_published(batch.rules, batch.revision, schedules), batch.revision)
+        changed += await _add(copy, batch.rules, batch.revision, schedules)
         await archive.add_copied(batch.rules, batch.revision)
         valid.update(rule.rule_id for rule in batch.rules)
         kept.update(rule_id for document in batch.invalid if (rule_id := document.key.rule_id) is not None)
@@ -87,18 +87,20 @@ async def copy_all(
     if kept:
         await archive.recorded()
         last_good = (await RuleStore(database).last_good(kept)).values()
-        changed += await copy.add(_published(last_good, revision, schedules), revision)
+        changed += await _add(copy, last_good, revision, schedules)
         copy.keep(kept)
     changed += await copy.end()
     await archive.end_copy(valid | kept, revision)
     return CopySummary(len(valid), changed, invalid)
 
 
-def _published(rules: Iterable[Rule], revision: int, schedules: Schedules | None) -> list[Rule]:
+async def _add(copy: CacheCopy, rules: Iterable[Rule], revision: int, schedules: Schedules | None) -> int:
     changes = [RuleChange(rule.rule_id, revision, rule) for rule in rules]
+    forms = await published_forms(changes)
+    changed = await copy.add([form.rule for form in forms if form.rule is not None], revision)
     if schedules is not None:
-        schedules.note(changes)
-    return [form for change in changes if (form := published_form(change).rule) is not None]
+        await schedules.note(changes)
+    return changed
 
 
 async def changes_now(
@@ -111,7 +113,7 @@ async def changes_now(
 
     The last valid version takes the place of a document that is not a valid rule. Raises pymongo's errors.
     """
-    time = await _advanced_time(database)
+    time = await advanced_time(database)
     command = {"find": COLLECTION, "filter": {"_id": {"$in": rule_ids}}, "projection": PROJECTION}
     snapshot = {"level": "snapshot", "atClusterTime": time}
     raw = database.with_options(codec_options=RAW)
@@ -124,7 +126,7 @@ async def changes_now(
     return [RuleChange(rule_id, batch.revision, rules.get(rule_id)) for rule_id in rule_ids]
 
 
-async def _advanced_time(database: MongoDatabase) -> Timestamp:
+async def advanced_time(database: MongoDatabase) -> Timestamp:
     """Return the cluster time, which is that of MongoDB's clock because something is written for it."""
     update = {"q": {"_id": CLOCK}, "u": {"$currentDate": {"at": True}}, "upsert": True}
     written = await database.command({"update": SYNC_STATE, "updates": [update], "writeConcern": {"w": "majority"}})

@@ -27,9 +27,9 @@ from sync.archive import Archive
 from sync.bulk_writes import batches
 from sync.plan import RuleChange, revision_of
 from sync.publisher import Publisher
-from sync.reconcile import changes_now, copy_all
+from sync.reconcile import advanced_time, changes_now, copy_all
 from sync.resume import ResumeToken, Token
-from sync.schedules import Schedules, published_form
+from sync.schedules import Schedules, published_forms, time_of
 from sync.temporary_values import TemporaryValues
 
 log = structlog.get_logger()
@@ -39,6 +39,8 @@ MAX_EVENTS_AT_ONCE = 1000
 MAX_CHANGES_LOGGED = 20
 CACHE_CHECK_INTERVAL_S = 0.5
 SCHEDULE_CHECK_INTERVAL_S = 0.25
+SCHEDULED_AT_ONCE = 100
+"""How many rules are read together when their schedules are due. Changes of the stream are published between."""
 LOST_STREAM_CODES = frozenset({260, 280, 286, 10334})
 """InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost, and BSONObjectTooLarge: an event that MongoDB
 cannot send, and behind which a stream never gets."""
@@ -161,7 +163,7 @@ class Watcher:
             batch = await _available(events)
             changes = [change for event in batch for change in self._changes(event.event)]
             if changes:
-                self._metrics.published.inc(await self._publish_in_force(changes))
+                await self._publish_in_force(changes)
                 _log_changes(changes)
             await archive.add(changes, batch[-1].token)
             if events.empty():
@@ -169,21 +171,26 @@ class Watcher:
 
     async def _publish_in_force(self, changes: Sequence[RuleChange]) -> int:
         """Publish what is in force of rules, and note when that changes. Return how many rules changed."""
-        self._schedules.note(changes)
-        return await self._publisher.publish([published_form(change) for change in changes])
+        changed = await self._publisher.publish(await published_forms(changes))
+        await self._schedules.note(changes)
+        self._metrics.published.inc(changed)
+        return changed
 
     async def _publish_scheduled(self, archive: Archive) -> None:
-        """Publish rules anew when their schedules change what is in force."""
+        """Publish rules anew when their schedules change what is in force. One that is gone is not due any more."""
         while True:
-            for rule_ids in batches(self._schedules.due(datetime.now(UTC))):
+            for rule_ids in batches(await self._due(), SCHEDULED_AT_ONCE):
                 changes = await changes_now(self._database, archive, rule_ids, self._key_headers.problem)
-                existing = [change for change in changes if change.rule is not None]  # the stream tells of the others
-                self._schedules.note(changes)
-                changed = await self._publisher.publish([published_form(change) for change in existing])
-                self._metrics.published.inc(changed)
+                changed = await self._publish_in_force([change for change in changes if change.rule is not None])
+                await self._schedules.note([change for change in changes if change.rule is None])
                 if changed:
                     log.info("schedules_published", rules=changed)
             await asyncio.sleep(SCHEDULE_CHECK_INTERVAL_S)
+
+    async def _due(self) -> list[str]:
+        """The rules that are due by both clocks: what is published is in force by MongoDB's, which costs a write."""
+        due = self._schedules.due(datetime.now(UTC))
+        return due and self._schedules.due(time_of(revision_of(await advanced_time(self._database))))
 
     async def _keep_complete(self, archive: Archive, ready: asyncio.Event, *, copy_first: bool) -> None:
         """Make a full copy at intervals and when the cache was emptied; at first, if changes may have been missed."""

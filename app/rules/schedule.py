@@ -6,6 +6,7 @@ twice is the first of the two. So a window never ends before it begins.
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo
 
@@ -27,9 +28,15 @@ _DAYS_BEFORE = 2
 """A window begins at most so many local days before any moment that is in it."""
 
 
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> ZoneInfo:
+    """The time zone of this name, read once: `zoneinfo` remembers eight, and the database has six hundred."""
+    return ZoneInfo(name)
+
+
 def _known_timezone(name: str) -> str:
     try:
-        ZoneInfo(name)
+        _zone(name)
     except (ValueError, OSError, LookupError) as error:
         raise ValueError("must be a time zone of the IANA database, such as Europe/Berlin") from error
     return name
@@ -107,18 +114,27 @@ def window_at(windows: Sequence[ScheduledWindow], at: datetime) -> int | None:
 def next_change(windows: Sequence[ScheduledWindow], at: datetime) -> datetime | None:
     """Return when another window comes into force than at a moment, or none does; None if that never happens."""
     for days_after, complete_until in _HORIZONS:
-        intervals = list(_intervals(windows, at, days_after))
-        now = _first_at(intervals, at)
-        ends = {moment for one in intervals for moment in (one.begin, one.end)}
-        for moment in sorted(moment for moment in ends if at < moment <= at + complete_until):
-            if _first_at(intervals, moment) != now:
-                return moment
+        change = _next_of(list(_intervals(windows, at, days_after)), at)
+        if change is not None and change <= at + complete_until:
+            return change
     return None
+
+
+def _next_of(intervals: Sequence[Interval], at: datetime) -> datetime | None:
+    """The next change by these intervals: an earlier window begins, or the one that is in force ends."""
+    now = _first_at(intervals, at)
+    if now is None:
+        return min((one.begin for one in intervals if at < one.begin < one.end), default=None)
+    end = at
+    for one in sorted(one for one in intervals if one.number == now):
+        if one.begin <= end:
+            end = max(end, one.end)
+    return min([end, *(one.begin for one in intervals if one.number < now and at < one.begin < one.end)])
 
 
 def interval(window: ScheduledWindow, day: date, number: int = 0) -> Interval:
     """Return from when until when the window lasts that begins on a local day."""
-    zone = ZoneInfo(window.timezone)
+    zone = _zone(window.timezone)
     begin, end = time.fromisoformat(window.from_), time.fromisoformat(window.to)
     last_day = day if end > begin else day + _DAY
     return Interval(_instant(day, begin, zone), _instant(last_day, end, zone), number)
@@ -126,7 +142,7 @@ def interval(window: ScheduledWindow, day: date, number: int = 0) -> Interval:
 
 def _intervals(windows: Sequence[ScheduledWindow], at: datetime, days_after: int) -> Iterator[Interval]:
     for number, window in enumerate(windows):
-        today = at.astimezone(ZoneInfo(window.timezone)).date()
+        today = at.astimezone(_zone(window.timezone)).date()
         for offset in range(-_DAYS_BEFORE, days_after + 1):
             day = today + offset * _DAY
             if window.days is None or DAYS[day.weekday()] in window.days:

@@ -1,17 +1,24 @@
 """Rules with schedules: what is published is what is in force, and it changes when a window begins and ends."""
 
+import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson.timestamp import Timestamp
 from pymongo.errors import WriteError
 from redis.asyncio import Redis
 
 from app.clients import MongoDatabase, mongo_client
+from app.errors import RulesUnavailable
 from app.rules.in_force import describe
 from app.rules.store import RuleStore
 from app.settings import Settings
+from sync.plan import RuleChange
+from sync.publisher import Publisher
+from sync.reconcile import advanced_time, changes_now
 from tests.support.rules import RULE
 from tests.support.sync_steps import caller, following, syncing, until
 
@@ -50,7 +57,7 @@ async def test_a_window_that_begins_in_two_seconds_is_in_force_then_and_until_it
         assert datetime.now(UTC) >= begins.replace(microsecond=0)
         during = await revision_of(rules)
         (match,) = await rules.applicable(caller(), "GET", ("/",))
-        found = describe(match.rule.rule, datetime.now(UTC))
+        found = describe(match.rule.whole_rule(), datetime.now(UTC))
         assert (found.source, found.rule.limit) == ("schedule", 7)
         assert found.until == begins.replace(microsecond=0) + timedelta(seconds=4)
         await until(rules, caller(), {"r": 5})
@@ -99,6 +106,64 @@ async def test_the_last_good_version_follows_its_schedule_while_the_document_is_
         await until(rules, caller(), {"r": 5})
         await database["rules"].update_one({"_id": "r"}, {"$set": {"cost": 50}}, bypass_document_validation=True)
         await until(rules, caller(), {"r": 7})
+    client.close()
+
+
+async def test_a_window_that_begins_while_the_cache_is_away_is_in_force_afterwards(
+    settings: Settings, cache: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only with the next full copy."""
+    client = mongo_client(settings.mongodb_url)
+    database = client[settings.mongodb_database]
+    publish, refused = Publisher.publish, 0
+
+    async def away_at_first(publisher: Publisher, changes: Sequence[RuleChange]) -> int:
+        nonlocal refused
+        if refused == 0 and any(change.rule is not None and change.rule.limit == 7 for change in changes):
+            refused += 1
+            raise RulesUnavailable("The cache Redis is away.")
+        return await publish(publisher, changes)
+
+    monkeypatch.setattr(Publisher, "publish", away_at_first)
+    async with syncing(database, cache, settings), following(settings) as rules:
+        await database["rules"].insert_one(document(soon(2, 3600)))
+        await until(rules, caller(), {"r": 5})
+        await until(rules, caller(), {"r": 7})
+    assert refused == 1
+    client.close()
+
+
+async def test_rules_are_read_when_mongodbs_clock_says_that_a_window_begins(
+    settings: Settings, cache: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock of sync that is an hour ahead costs a small write at a time, and not a look at every rule."""
+    client = mongo_client(settings.mongodb_url)
+    database = client[settings.mongodb_database]
+    looks, asked = 0, asyncio.Event()
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> "Ahead":  # noqa: ANN401
+            return super().now(tz) + timedelta(hours=1)
+
+    async def time_asked(of: MongoDatabase) -> Timestamp:
+        asked.set()
+        return await advanced_time(of)
+
+    async def looked(*arguments: Any) -> list[RuleChange]:  # noqa: ANN401
+        nonlocal looks
+        looks += 1
+        return await changes_now(*arguments)
+
+    monkeypatch.setattr("sync.watcher.datetime", Ahead)
+    monkeypatch.setattr("sync.watcher.advanced_time", time_asked)
+    monkeypatch.setattr("sync.watcher.changes_now", looked)
+    await database["rules"].insert_one(document(soon(1800, 7200)))
+    async with syncing(database, cache, settings):
+        for _ in range(3):
+            asked.clear()
+            await asyncio.wait_for(asked.wait(), 20)
+    assert looks == 0
     client.close()
 
 

@@ -132,3 +132,19 @@ def test_what_never_changes_has_no_next_change() -> None:
         assert next_change([always], at) is None
         assert window_at([always], at) == 0
     assert next_change([], datetime(2026, 1, 1, tzinfo=UTC)) is None
+
+
+def test_time_zones_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The zoneinfo module remembers eight."""
+    read: list[str] = []
+
+    def counted(name: str) -> ZoneInfo:
+        read.append(name)
+        return ZoneInfo(name)
+
+    monkeypatch.setattr("app.rules.schedule.ZoneInfo", counted)
+    names = [f"Etc/GMT{number:+}" for number in range(-14, 2)]
+    windows = [window("12:00", "13:00", name) for name in names]
+    for hour in range(3):
+        next_change(windows, datetime(2026, 7, 1, hour, tzinfo=UTC))
+    assert len(read) <= len(names)
