@@ -16,6 +16,9 @@
 -- request took (took, milliseconds). past: the attempts before that, the last ones of them, each
 -- "number,worker,started,ended,code,answer" and separated by ';'. '-' for what there is not.
 --
+-- An earlier version wrote states without worker, leased and past, and final lines without took, worker and past. They are
+-- read as if they had '-' there.
+--
 -- USES _names
 
 local HEADER_BYTES = 10240 -- more than any first line has: descriptors, messages and past attempts are bounded
@@ -23,9 +26,11 @@ local MESSAGE_BYTES = 300
 local WORKER_BYTES, PAST_ATTEMPTS = 100, 10
 
 local HEADER = '^([wk]) (%d+) (%d+) (%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) ([^\n]+)'
-local STATE = '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) ([^\n]*)\n()'
+local STATE = '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) ([%d%-]+) ([%d%-]%S*) ([^\n]*)\n()'
+local EARLIER_STATE = '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) ([^\n]*)\n()'
 local FINAL = '^([sfc]) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S[^|]*)|(%d+) (%S+) '
   .. '([^\n]*)'
+local EARLIER_FINAL = '^([sfc]) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S[^|]*)|(%d+) (%S+) ([^\n]*)'
 local KINDS = { s = 'succeeded', f = 'failed', c = 'canceled' }
 local LETTERS = { succeeded = 's', failed = 'f', canceled = 'c' }
 
@@ -56,8 +61,9 @@ local function parse_header(text, from)
   end
   return {
     status = 'queued', lease = '-', attempts = 0, started = '-', retry_at = '-', code = '-', worker = '-', leased = '-',
-    past = '-', message = '', from_kafka = kind == 'k', flow = flow, owner = owner, submitted = submitted, deadline = tonumber(deadline),
-    max_attempts = tonumber(max_attempts), result_ttl = result_ttl, dead_letter_ttl = dead_letter_ttl,
+    past = '-', message = '', from_kafka = kind == 'k', flow = flow, owner = owner, submitted = submitted,
+    deadline = tonumber(deadline), max_attempts = tonumber(max_attempts), result_ttl = result_ttl,
+    dead_letter_ttl = dead_letter_ttl,
     stream_id = stream_id ~= '-' and stream_id or nil, seq = seq, bytes = tonumber(bytes), costs = costs,
     idem = idem ~= '-' and idem or nil,
   }
@@ -100,11 +106,21 @@ end
 
 -- What the end of a leased job needs of its state: lease, attempts, started, worker, past, and where its header begins.
 local function peek_state(text)
-  return match(text, '^%S+ (%S+) (%d+) (%S+) %S+ %S+ (%S+) %S+ (%S+) [^\n]*\n()')
+  local lease, attempts, started, worker, past, header_at =
+    match(text, '^%S+ (%S+) (%d+) (%S+) %S+ %S+ (%S+) [%d%-]+ ([%d%-]%S*) [^\n]*\n()')
+  if lease then
+    return lease, attempts, started, worker, past, header_at
+  end
+  lease, attempts, started, header_at = match(text, '^%S+ (%S+) (%d+) (%S+) [^\n]*\n()')
+  return lease, attempts, started, '-', '-', header_at
 end
 
 local function parse_state(text)
   local status, lease, attempts, started, retry_at, code, worker, leased, past, message, header_at = match(text, STATE)
+  if not status then
+    status, lease, attempts, started, retry_at, code, message, header_at = match(text, EARLIER_STATE)
+    worker, leased, past = '-', started, '-'
+  end
   local job = parse_header(text, header_at)
   job.status, job.lease, job.attempts, job.started = status, lease, tonumber(attempts), started
   job.retry_at, job.code, job.message = retry_at, code, message
@@ -115,6 +131,11 @@ end
 local function parse_final(text)
   local kind, flow, owner, submitted, started, finished, attempts, answer, stored, took, costs, idem, worker, past, place,
     response_bytes, code, message = match(text, FINAL)
+  if not kind then
+    kind, flow, owner, submitted, started, finished, attempts, answer, stored, costs, idem, place, response_bytes, code,
+      message = match(text, EARLIER_FINAL)
+    took, worker, past = '-', '-', '-'
+  end
   if not kind then
     return nil
   end
