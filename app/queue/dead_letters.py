@@ -11,11 +11,11 @@ from app.errors import Conflict, NotFound
 from app.jobs.model import Job, JobStatus, StoredRequest, StoredResponse, is_job_id, partition_of_job
 from app.queue import keys
 from app.queue.dead_letter_filter import DeadLetterFilter, DeadLetterPlace
-from app.queue.envelope import Envelope, UnreadableRequest
+from app.queue.envelope import Envelope
 from app.queue.flow_name import own_rule
 from app.queue.flow_parameters import flow_arguments
-from app.queue.reads import read
-from app.queue.records import stored_request, stored_response, view
+from app.queue.job_details import read_contents
+from app.queue.records import view
 from app.redis_wire.scripts import Argument, Scripts
 from app.rules.active import ActiveRule
 from app.settings import Settings
@@ -105,11 +105,7 @@ class DeadLetters:
     async def get(self, job_id: str) -> DeadLetterDetails:
         """One dead letter. Raises NotFound, and Conflict where the job is not a dead letter."""
         job = await self.failed_job(job_id)
-        record = await read(self._redis.get(keys.record(self._partition(job_id), job_id))) or b""
-        request = stored_request(record)
-        return DeadLetterDetails(
-            job, None if request is None else self._readable(job_id, request), stored_response(record)
-        )
+        return DeadLetterDetails(job, *await read_contents(self._redis, self._envelope, job_id))
 
     async def failed_job(self, job_id: str) -> Job:
         """A dead letter without its request. Raises NotFound, and Conflict where the job is not a dead letter."""
@@ -132,12 +128,6 @@ class DeadLetters:
     async def discard(self, job_id: str) -> None:
         """Delete a dead letter and its record. Raises NotFound, and Conflict where the job is not a dead letter."""
         await self._call("discard", job_id)
-
-    def _readable(self, job_id: str, stored: bytes) -> StoredRequest | None:
-        try:
-            return self._envelope.decode(job_id, stored)
-        except UnreadableRequest:
-            return None
 
     async def _call(self, script: str, job_id: str, *arguments: Argument) -> None:
         """Run a script on a dead letter. Raises NotFound and Conflict."""

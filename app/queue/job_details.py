@@ -1,6 +1,7 @@
 """One job with its attempts, and what its flow waits for."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -36,15 +37,17 @@ class Attempt:
 class WaitingFlow:
     """The flow of a job that is not final. Times are Unix microseconds by the clock of the queue Redis.
 
-    `open_jobs` and `request_bytes` are of all its jobs that are not final. `held_until_us`: until then the app server
-    takes no more of it, as its answer said, which `hold_code` names. `ring` is the counter for which the flow takes
-    turns with others, `ring_flows` how many they are. `leased_until_us`: a worker has it until then at the latest.
-    `due_us`: when it is worth a look; None while nothing of it waits, or it is paused.
+    `open_jobs` and `request_bytes` are of all its jobs that are not final. `paused`: its rule is paused, or the flow by
+    itself (`paused_by_itself`). `held_until_us`: until then the app server takes no more of it, as its answer said,
+    which `hold_code` names. `ring` is the counter for which the flow takes turns with others, `ring_flows` how many
+    they are. `leased_until_us`: a worker has it until then at the latest. `due_us`: when it is worth a look; None while
+    nothing of it waits, or it is paused.
     """
 
     open_jobs: int
     request_bytes: int
     paused: bool
+    paused_by_itself: bool
     held_until_us: int | None
     hold_code: str | None
     ring: str | None
@@ -88,17 +91,19 @@ class JobDetailsReader:
 
     async def contents(self, job_id: str) -> JobContents:
         """The request and the response of a job; `job_id` must be a job's id."""
-        record: bytes | None = await read(self._redis.get(keys.record(partition_of_job(job_id), job_id)))
-        if record is None:
-            return JobContents(None, None)
-        stored = stored_request(record)
-        return JobContents(None if stored is None else self._readable(job_id, stored), stored_response(record))
+        return await read_contents(self._redis, self._envelope, job_id)
 
-    def _readable(self, job_id: str, stored: bytes) -> StoredRequest | None:
-        try:
-            return self._envelope.decode(job_id, stored)
-        except UnreadableRequest:
-            return None
+
+async def read_contents(redis: Redis, envelope: Envelope, job_id: str) -> JobContents:
+    """The request and the response of a job; `job_id` must be a job's id. Raises QueueUnavailable."""
+    record: bytes | None = await read(redis.get(keys.record(partition_of_job(job_id), job_id)))
+    if record is None:
+        return JobContents(None, None)
+    request = None
+    if (stored := stored_request(record)) is not None:
+        with suppress(UnreadableRequest):
+            request = envelope.decode(job_id, stored)
+    return JobContents(request, stored_response(record))
 
 
 async def read_details(scripts: Scripts, job_id: str) -> JobDetails | None:
@@ -137,10 +142,10 @@ def _last_attempt(job: Job, past: Sequence[Attempt], worker: str, leased: str, t
 
 def _flow(fields: Sequence[Any]) -> WaitingFlow:
     texts = [field.decode() for field in fields]
-    open_jobs, request_bytes, paused, held_until, hold_code, ring, ring_flows, leased_until, due = texts
+    open_jobs, request_bytes, parked, held_until, hold_code, ring, ring_flows, leased_until, due = texts
     return WaitingFlow(
-        int(open_jobs), int(request_bytes), paused == "1", _int_or_none(held_until), hold_code or None, ring or None,
-        _int_or_none(ring_flows), _int_or_none(leased_until), _int_or_none(due),
+        int(open_jobs), int(request_bytes), bool(parked), parked == "flow", _int_or_none(held_until), hold_code or None,
+        ring or None, _int_or_none(ring_flows), _int_or_none(leased_until), _int_or_none(due),
     )  # fmt: skip
 
 

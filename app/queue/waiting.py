@@ -59,7 +59,8 @@ def _failure_of(details: JobDetails) -> str:
 def _wait_of_flow(details: JobDetails, flow: WaitingFlow) -> Explanation:
     job, now_us = details.job, details.now_us
     if flow.paused:
-        return Explanation(WaitReason.PAUSED, f"The rule {job.rule_id} is paused.")
+        what = "Its flow" if flow.paused_by_itself else f"The rule {job.rule_id}"
+        return Explanation(WaitReason.PAUSED, f"{what} is paused.")
     if flow.held_until_us is not None and flow.held_until_us > now_us:
         detail = f"The app server takes no more of the flow for now: {flow.hold_code}."
         return Explanation(WaitReason.HELD, detail, flow.held_until_us // 1000)

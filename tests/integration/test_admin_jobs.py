@@ -138,8 +138,12 @@ async def test_why_a_job_waits(admin: Admin, flows: Flows, queue: Redis) -> None
     held = (await shown(admin, second))["wait"]
     assert (held["reason"], held["until"] is not None) == ("held", True)
     assert "upstream_unavailable" in held["detail"]
-    await queue.hset("{q0}:flow:r|user:u", "parked", "1")
-    assert (await shown(admin, second))["wait"]["reason"] == "paused"
+    await queue.hdel("{q0}:flow:r|user:u", "hold_until")
+    await queue.zadd("{q0}:due:0", {"r|user:u": 1})
+    [flow] = await take(flows)
+    await flows.park(flow.name, flow.token, 1)
+    paused = (await shown(admin, second))["wait"]
+    assert (paused["reason"], paused["detail"]) == ("paused", "The rule r is paused.")
     assert flow.name == "r|user:u"
 
 

@@ -7,12 +7,12 @@
 --   jobs                  stream: one entry for each job that is not final; the pending list of the group `workers`
 --                         holds what is in flight
 --   flow:<flow>           hash: open (jobs that are not final), bytes (of their requests), seq (the last number given to
---                         a job), priority, revision, parked, ring, waits_for, hold_until, hold_code, refusals, mixed (1: not
---                         all jobs cost the same), max_wait (of its rule), mixed_waits (1: not all jobs may wait for as
---                         long), returned (1: it has had jobs back that were leased), kafka (1: it has had jobs from
---                         Kafka), backing_off (jobs that stand in `retry`); and while a worker has it: token, held (until
---                         when), next (when it may go on), unsent, rescheduled (1: a rule that it is charged for has changed
---                         meanwhile)
+--                         a job), priority, revision, parked (what is paused: flow or rule), ring, waits_for, hold_until,
+--                         hold_code, refusals, mixed (1: not all jobs cost the same), max_wait (of its rule), mixed_waits
+--                         (1: not all jobs may wait for as long), returned (1: it has had jobs back that were leased),
+--                         kafka (1: it has had jobs from Kafka), backing_off (jobs that stand in `retry`); and while a
+--                         worker has it: token, held (until when), next (when it may go on), unsent, rescheduled (1: a rule
+--                         that it is charged for, or what is set for it, has changed meanwhile)
 --   flow:<flow>:jobs      sorted set: the FIFO. "<id>" or "<id> <costs>" by number in the flow, the next to be sent first
 --   flow:<flow>:spilled   sorted set: behind those, jobs whose requests stay on Kafka's disk, by number in the flow
 --   flow:<flow>:awaiting  sorted set: behind those, jobs whose message was not read from Kafka yet, by number in the flow

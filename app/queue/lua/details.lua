@@ -5,7 +5,7 @@
 -- ARGV  1 id
 -- RETURN nil where there is no such job; else the job as _views.lua describes it, then past, worker, leased and took as in
 --        _records.lua, and now_us; then of its flow, if the job is not final: how many jobs it has that are not final, bytes of
---        their requests, 1 if it is parked, hold_until, hold_code, the counter of its ring, how many flows the ring has, until
+--        their requests, what is paused where it is parked, hold_until, hold_code, the counter of its ring, how many flows the ring has, until
 --        when a worker has it or its ring, and when it or its ring is due (microseconds); '' for what there is not
 -- COST  O(log n)
 
@@ -26,7 +26,7 @@ local unit = ring and '~' .. ring or job.flow
 local token, held = unpack(call('HMGET', flow_key(unit), 'token', 'held'))
 local due = call('ZSCORE', due_key(unit), unit)
 push(reply, open or '0', bytes or '0')
-push(reply, parked and '1' or '', hold_until or '')
+push(reply, parked or '', hold_until or '')
 push(reply, hold_code or '', ring or '')
 push(reply, ring and int(call('ZCARD', ring_key(ring))) or '', token and held or '')
 push(reply, due and int(tonumber(due)) or '')

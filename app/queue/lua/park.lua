@@ -28,5 +28,5 @@ if is_behind_others then
   call('ZADD', due_key(flow), int(now_us() + 100000), flow)
   return 0
 end
-call('HSET', key, 'parked', revision)
+call('HSET', key, 'parked', version ~= '' and 'flow' or 'rule')
 return 1
