@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from app.admin.operators import Operator, Role
 from app.admin.services.audit import Audit
 from app.admin.services.dead_letters_model import DeadLetterDocument, DeadLetterPage, DeadLetterSummary, ManyReplayed
+from app.admin.services.turns import Turns
 from app.errors import Conflict, NotFound
 from app.queue.dead_letter_batches import DeadLetterBatches
 from app.queue.dead_letter_filter import DeadLetterFilter, DeadLetterPlace
@@ -31,6 +32,7 @@ class DeadLetterService:
         secret_headers: Collection[str],
         audit: Audit,
     ) -> None:
+        self._turns = Turns()
         self._dead_letters = dead_letters
         self._batches = batches
         self._rules = rules_in_force
@@ -43,7 +45,8 @@ class DeadLetterService:
         A page may be short, and even empty, although others follow.
         """
         operator.require(Role.VIEWER)
-        found = await self._dead_letters.page(wanted, limit, DeadLetterPlace.parse(after) if after else None)
+        async with self._turns.of(operator):
+            found = await self._dead_letters.page(wanted, limit, DeadLetterPlace.parse(after) if after else None)
         following = None if found.next is None else str(found.next)
         return DeadLetterPage(dead_letters=[DeadLetterSummary.of(one) for one in found.dead_letters], next=following)
 

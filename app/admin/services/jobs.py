@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from app.admin.operators import Operator, Role
 from app.admin.services.audit import Audit
 from app.admin.services.jobs_model import JobContentsDocument, JobDocument, JobPage, JobQuery, JobSummary
+from app.admin.services.turns import Turns
 from app.errors import Conflict, NotFound
 from app.jobs.model import JobStatus
 from app.queue.job_details import JobDetailsReader
@@ -35,6 +36,7 @@ class JobService:
         default_issuer: str | None,
         secret_headers: Collection[str],
     ) -> None:
+        self._turns = Turns()
         self._search = search
         self._details = details
         self._records = records
@@ -55,7 +57,8 @@ class JobService:
         A page may be short, and even empty, although others follow.
         """
         operator.require(Role.VIEWER)
-        found = await self._search.page(query.as_filter(self._default_issuer), query.limit, query.after)
+        async with self._turns.of(operator):
+            found = await self._search.page(query.as_filter(self._default_issuer), query.limit, query.after)
         return JobPage(jobs=[JobSummary.of(job) for job in found.jobs], next=found.next)
 
     async def get(self, operator: Operator, job_id: str) -> JobDocument:
