@@ -2,22 +2,31 @@
 
 import asyncio
 from contextlib import suppress
+from time import monotonic
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.errors import QueueUnavailable
+from app.process.lru_cache import TwoGenerationLRUCache
 from app.queue import keys
 from app.queue.flow_settings import FIRST, FlowSetting, FlowSettingStore, setting_names
 from app.queue.flows import Flows
 
 log = structlog.get_logger()
 
+_Remembered = TwoGenerationLRUCache[str, tuple[FlowSetting, ...]]
+
 LOOK_AGAIN_S = 0.5
 """A message may be lost with its connection, so the version is looked at this often."""
 
 RETRY_S = 0.25
+PAUSE_PER_READ = 4
+"""After a reading of all settings, for how many times as long none begins: a worker has slots to keep."""
+
+CACHE_SIZE = 20_000
+"""For how many flows it is remembered which settings they obey."""
 
 
 class FlowSettings:
@@ -28,6 +37,7 @@ class FlowSettings:
         self._flows = flows
         self._queue = queue
         self._settings: dict[str, FlowSetting] = {}
+        self._of_flows = _Remembered(CACHE_SIZE)
         self._version = 0
         self._unseen: set[str] = set()
         """What has changed and the flows were not looked at for, because the queue Redis went away."""
@@ -42,7 +52,12 @@ class FlowSettings:
         """What is set for a flow: for its own counter, and for its caller where that is shared."""
         if not self._settings:
             return ()
-        return tuple([setting for name in setting_names(flow) if (setting := self._settings.get(name)) is not None])
+        found = self._of_flows.get(flow)
+        if found is None:
+            named = [self._settings.get(name) for name in setting_names(flow)]
+            found = tuple([setting for setting in named if setting is not None])
+            self._of_flows.put(flow, found)
+        return found
 
     def paused(self, flow: str) -> bool:
         """Whether the flow is paused by itself."""
@@ -51,7 +66,7 @@ class FlowSettings:
     async def load(self) -> None:
         """Read all settings. Raises QueueUnavailable."""
         version = await self._store.version()  # before they are read, so that a change in the meantime is seen later
-        self._settings = await self._store.all()
+        await self._read()
         self._version = version
 
     async def run(self) -> None:
@@ -62,11 +77,13 @@ class FlowSettings:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._heard.wait(), LOOK_AGAIN_S)
                 self._heard.clear()
+                begun_s = monotonic()
                 try:
                     await self.refresh()
                 except (QueueUnavailable, RedisError) as error:
                     log.warning("flow_settings_not_read", error=str(error))
                     await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(min(LOOK_AGAIN_S, PAUSE_PER_READ * (monotonic() - begun_s)))
         finally:
             listening.cancel()
 
@@ -75,10 +92,15 @@ class FlowSettings:
         version = await self._store.version()
         if version == self._version:
             return
-        known, self._settings = self._settings, await self._store.all()
+        known = self._settings
+        await self._read()
         self._unseen |= {name for name in {*known, *self._settings} if known.get(name) != self._settings.get(name)}
         await self._flows.reconsider(self._unseen, version)
         self._version, self._unseen = version, set()
+
+    async def _read(self) -> None:
+        self._settings = await self._store.all()
+        self._of_flows = _Remembered(CACHE_SIZE)
 
     async def _listen(self) -> None:
         while True:

@@ -25,7 +25,7 @@ from app.queue.flow_leases import FlowLeases
 from app.queue.flow_name import own_rule
 from app.queue.flow_settings import setting_names
 from app.queue.model import Deferral, Enqueued, Full, FullReason
-from app.queue.reads import read
+from app.queue.reads import as_glob, read
 from app.queue.records import view
 from app.queue.rescheduling import reschedule
 from app.redis_wire.scripts import Argument, Scripts
@@ -152,19 +152,25 @@ class Flows(FlowLeases):
 
     async def reconsider(self, names: Collection[str], version: int) -> None:
         """What is set for flows has changed, up to this version: those that obey these settings are looked at now."""
-        rule_ids = {name.partition("|")[0] for name in names}
+        by_rule: dict[str, set[str]] = {}
+        for name in names:
+            by_rule.setdefault(name.partition("|")[0], set()).add(name)
         for partition in range(self._partitions):
             await self._call("reconsider", partition, [version])  # first, so that nobody parks any of them any more
-            for rule_id in rule_ids:
-                await self._reconsider(partition, rule_id, frozenset(names), version)
+            for rule_id, of_rule in by_rule.items():
+                await self._reconsider(partition, rule_id, of_rule, version)
 
-    async def _reconsider(self, partition: int, rule_id: str, names: frozenset[str], version: int) -> None:
-        """Look at the flows of a rule that obey one of these settings, a page at a time."""
-        key, own, cursor = f"{keys.rule(partition, rule_id)}:flows", f"{rule_id}|", -1
+    async def _reconsider(self, partition: int, rule_id: str, names: set[str], version: int) -> None:
+        """Look at the flows of a rule that obey one of these settings, a page at a time.
+
+        The pattern spares this process the names of all other flows, which may be a million.
+        """
+        descriptor = as_glob(next(iter(names)).partition("|")[2]) if len(names) == 1 else ""
+        key, pattern, cursor = keys.flows_of_rule(partition, rule_id), f"{rule_id}|*{descriptor}*", -1
         while cursor != 0:
-            cursor, members = await read(self._redis.sscan(key, max(0, cursor), count=FLOWS_A_SCAN))
-            of_page = [member.decode() for member in members]
-            flows = [flow for flow in of_page if flow.startswith(own) and not names.isdisjoint(setting_names(flow))]
+            reply = self._redis.sscan(key, max(0, cursor), match=pattern, count=FLOWS_A_SCAN)
+            cursor, members = await read(reply)
+            flows = [flow for flow in map(bytes.decode, members) if not names.isdisjoint(setting_names(flow))]
             for first in range(0, len(flows), RECONSIDERED_AT_ONCE):
                 page = flows[first : first + RECONSIDERED_AT_ONCE]
                 await self._call("reconsider", partition, [version, *page])
@@ -174,7 +180,7 @@ class Flows(FlowLeases):
         found: set[str] = set()
         for partition in range(self._partitions):
             prefix = keys.rule(partition, "")
-            async for key in self._redis.scan_iter(match=_glob(prefix) + "*:flows", count=1000):
+            async for key in self._redis.scan_iter(match=as_glob(prefix) + "*:flows", count=1000):
                 found.add(key.decode().removeprefix(prefix).removesuffix(":flows"))
         return found
 
@@ -186,7 +192,3 @@ class Flows(FlowLeases):
             return None
         fields = orjson.loads(json)
         return decode_active(fields if paused is None else {**fields, "paused": paused == b"1"})
-
-
-def _glob(text: str) -> str:
-    return "".join(f"\\{char}" if char in "*?[]\\" else char for char in text)

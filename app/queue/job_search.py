@@ -25,7 +25,7 @@ from app.queue.job_sources import (
     Scan,
     Source,
 )
-from app.queue.reads import read
+from app.queue.reads import as_glob, read
 from app.queue.records import Records
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
@@ -147,7 +147,7 @@ class JobSearch:
             of_rule = rule_id is None or own_rule_id(name) == rule_id
             return of_rule and (descriptor is None or names_descriptor(name, descriptor))
 
-        pattern = f"{rule_id or '*'}|*{_glob(descriptor)}*" if descriptor else f"{rule_id}|*"
+        pattern = f"{rule_id or '*'}|*{as_glob(descriptor)}*" if descriptor else f"{rule_id}|*"
         if rule_id is None:
             return self._scan_sorted_set(keys.flows_with_waiting_jobs(partition), pattern, is_wanted)
         return self._scan_set(keys.flows_of_rule(partition, rule_id), pattern, is_wanted)
@@ -192,10 +192,6 @@ def _text_of(wanted: JobFilter) -> str:
     if wanted.descriptor is not None:
         return wanted.descriptor
     return "" if wanted.rule_id is None else f" {wanted.rule_id}|"
-
-
-def _glob(text: str) -> str:
-    return "".join(f"\\{char}" if char in "*?[]\\" else char for char in text)
 
 
 def _encoded(number: int, place: str) -> str:

@@ -8,6 +8,11 @@ from redis.exceptions import RedisError
 from app.errors import QueueUnavailable
 
 
+def as_glob(text: str) -> str:
+    """A pattern of Redis that this text alone matches."""
+    return "".join(f"\\{char}" if char in "*?[]\\" else char for char in text)
+
+
 async def read(reply: Awaitable[Any]) -> Any:  # noqa: ANN401 - redis-py's replies are untyped
     """The reply to a redis-py command. Raises QueueUnavailable."""
     try:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import pairwise
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,12 +12,15 @@ from redis.asyncio import Redis
 
 from app.clients import counter_scripts
 from app.errors import QueueUnavailable
+from app.limiter.keys import descriptor
 from app.limiter.places import Places
 from app.limiter.redis_limiter import RedisLimiter
+from app.queue import keys
 from app.queue.flow_name import flow_id
-from app.queue.flow_settings import FlowSettingStore
+from app.queue.flow_settings import FlowSetting, FlowSettingStore
 from app.queue.flows import Flows
 from app.queue.model import FlowHead, FrozenCharge, Wait
+from app.queue.records import Records
 from app.redis_wire.scripts import Scripts
 from app.rules.active import ActiveRule
 from app.rules.cache import RuleCache
@@ -96,6 +101,9 @@ async def test_a_paused_flow_accepts_jobs_and_sends_none_until_it_is_resumed(
     await flows.reschedule("r", active(2))
     assert await park(flows, slots) == 1, "a changed rule does not resume it"
     assert await state(admin) == "paused"
+    [job, *_] = (await admin("GET", f"/v1/jobs?flow={flow_id(FLOW)}", role="viewer")).json()["jobs"]
+    waiting = (await admin("GET", f"/v1/jobs/{job['id']}", role="viewer")).json()["wait"]
+    assert (waiting["reason"], waiting["detail"]) == ("paused", "Its flow is paused.")
     resumed = await changed(admin, "POST", f"{PATH}/resume")
     assert resumed["paused"] is False
     await known.refresh()
@@ -167,6 +175,63 @@ async def test_flows_are_looked_at_also_where_the_queue_went_away_after_the_sett
     assert await park(flows, slots) == 0
     await known.refresh()
     assert await park(flows, slots) == 1
+
+
+@pytest.mark.usefixtures("rule_in_force")
+async def test_a_worker_reads_all_settings_for_a_small_part_of_its_time(
+    known: FlowSettings, queueing: Scripts, queue: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took_s, began_s = 0.02, list[float]()
+
+    async def slowly(_: FlowSettingStore) -> dict[str, FlowSetting]:
+        began_s.append(monotonic())
+        await queue.incr(keys.flow_settings_version(0))  # somebody changes one setting after the other
+        await queue.publish(keys.flow_settings(0), "r|user:u")
+        await asyncio.sleep(took_s)
+        return {}
+
+    monkeypatch.setattr(FlowSettingStore, "all", slowly)
+    await FlowSettingStore(queue, queueing).set_paused("r|user:u", "ops", paused=True)
+    following = asyncio.create_task(known.run())
+
+    async def read_often() -> bool:
+        return len(began_s) > 4
+
+    await eventually(read_often, 10, "the settings are read again and again")
+    following.cancel()
+    assert min(later - earlier for earlier, later in pairwise(began_s)) >= 4 * took_s
+
+
+@pytest.mark.usefixtures("rule_in_force")
+async def test_what_a_flow_obeys_is_remembered_until_something_changes(admin: Admin, known: FlowSettings) -> None:
+    await changed(admin, "POST", f"{PATH}/pause")
+    assert (known.paused(FLOW), known.paused("r|user:v")) == (False, False)
+    await known.refresh()
+    assert (known.paused(FLOW), known.paused(FLOW), known.paused("r|user:v")) == (True, True, False)
+    await changed(admin, "POST", f"{PATH}/resume")
+    await changed(admin, "POST", f"/v1/flows/{flow_id('r|user:v')}/pause")
+    await known.refresh()
+    assert (known.paused(FLOW), known.paused("r|user:v")) == (False, True)
+
+
+@pytest.mark.parametrize("users", [["u"], ["u", "a*"]], ids=["one", "two"])
+async def test_flows_that_obey_what_has_changed_are_looked_at_and_no_others(
+    flows: Flows, queue: Redis, users: list[str]
+) -> None:
+    obeying, others = set[str](), set[str]()
+    for user in ("u", "u2", "xu", "a*", "ab"):
+        address = FrozenCharge("by-address", "ip:192.0.2.1", 1)
+        own, plan = FrozenCharge("r", descriptor("user", user), 1), FrozenCharge("r", "claim:plan:free", 1)
+        for charges in ((own,), (own, address), (plan,)):
+            new = deferral(0, user=user, charges=charges, caller=own.descriptor)
+            await accepted(flows, new)
+            (obeying if user in users else others).add(new.flow)
+        await accepted(flows, deferral(0, user=user, charges=(address, own)))
+    for flow in obeying | others:
+        await queue.hset(f"{{q0}}:flow:{flow}", "parked", "flow")
+    await flows.reconsider({f"r|{descriptor('user', user)}" for user in users}, 1)
+    parked = {flow for flow in obeying | others if await queue.hexists(f"{{q0}}:flow:{flow}", "parked")}
+    assert parked == others
 
 
 def acquired(slots: SlotSource, rule: ActiveRule, name: str = FLOW, n: int = 1) -> Any:  # noqa: ANN401 - a coroutine
@@ -296,3 +361,28 @@ async def test_settings_are_bounded(admin: Admin, monkeypatch: pytest.MonkeyPatc
     for user, status in (("a", 200), ("b", 200), ("c", 409), ("a", 200)):
         path = f"/v1/flows/{flow_id(f'r|user:{user}')}/pause"
         assert (await admin("POST", path)).status_code == status
+
+
+@pytest.mark.usefixtures("rule_in_force")
+async def test_rates_that_were_removed_leave_room_for_others(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.queue.flow_settings.MAX_SETTINGS", 2)
+    a, b, c = (f"/v1/flows/{flow_id(f'r|user:{user}')}/rate" for user in "abc")
+    for path in (a, b):
+        await changed(admin, "PUT", path, {"limit": 2, "window_seconds": 600})
+    await changed(admin, "DELETE", a)
+    await changed(admin, "PUT", c, {"limit": 2, "window_seconds": 600})
+    listed = (await admin("GET", "/v1/flow-settings", role="viewer")).json()["settings"]
+    assert [one["descriptor"] for one in listed] == ["user:b", "user:c"]
+
+
+async def test_what_is_set_can_be_removed_after_its_rule_and_its_flows_are_gone(
+    admin: Admin, cache: Redis, flows: Flows, records: Records
+) -> None:
+    await publish_all(Publisher(cache), [], 1)
+    job_id = await accepted(flows, deferral(0, user="u"))
+    await changed(admin, "POST", f"{PATH}/pause")
+    assert await records.cancel(job_id)
+    assert (await admin("POST", f"/v1/flows/{flow_id('r|user:v')}/pause")).status_code == 404
+    await changed(admin, "POST", f"{PATH}/resume")
+    assert (await admin("GET", "/v1/flow-settings", role="viewer")).json()["settings"] == []
+    assert (await admin("POST", f"{PATH}/pause")).status_code == 404

@@ -68,12 +68,18 @@ class FlowSettingService:
         return FlowSettingPage(settings=[_shown(setting) for setting in settings], next=following or None)
 
     async def _name(self, flow: str) -> str:
-        """The name of the setting for a flow. Raises NotFound where there is neither the rule nor a flow of it."""
-        name = flow_of_id(flow)
-        rule_id = own_rule_id(name)
-        if await self._rules.by_id(rule_id) is None and not await self._operations.has_flows(rule_id):
-            raise NotFound(f"There is no rule {rule_id!r} in force, and no flow of it.")
-        return f"{rule_id}|{caller_of(name)}"
+        """The name of the setting for a flow.
+
+        Raises NotFound where there is neither the rule, nor a flow of it, nor such a setting.
+        """
+        flow_name = flow_of_id(flow)
+        rule_id = own_rule_id(flow_name)
+        name = f"{rule_id}|{caller_of(flow_name)}"
+        if await self._rules.by_id(rule_id) is not None or await self._operations.has_flows(rule_id):
+            return name
+        if await self._store.find([name]):  # it outlives the rule, and can be removed
+            return name
+        raise NotFound(f"There is no rule {rule_id!r} in force, and no flow of it.")
 
     async def _changed(
         self, operator: Operator, action: str, name: str, changing: Awaitable[SettingChange]

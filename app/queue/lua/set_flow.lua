@@ -8,27 +8,30 @@
 -- KEYS  1 the partition's prefix
 -- ARGV  1 "<rule id>|<descriptor>"   2 what to set: 'paused' or 'rate'   3 its value as JSON, 'null' to remove a rate
 --       4 who   5 how many settings there may be   6 for how long a removed rate is remembered, in milliseconds
--- RETURN the version, or 0 where there are too many settings; the setting before and after as JSON, '' for none
+-- RETURN the version, or 0 where too much is set; the setting before and after as JSON, '' for none
 -- COST  O(1)
 
 local name, what, value, by, most, remembered = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local key, now_ms = P .. 'settings', math.floor(now_us() / 1000)
-local LOOKED_AT = 5
+local LOOKED_AT, LOOKED_AT_WHERE_FULL = 5, 50
 
--- Some of those that were removed long ago are forgotten with each change.
-local function forget_removed()
-  for _, field in ipairs(call('HRANDFIELD', key, LOOKED_AT)) do
+-- Forgets those that were removed before a time, among some of all.
+local function forget_removed(before_ms, look)
+  for _, field in ipairs(call('HRANDFIELD', key, look)) do
     local setting = cjson.decode(call('HGET', key, field))
-    if field ~= name and setting.removed_ms and setting.removed_ms + remembered < now_ms then
+    if field ~= name and setting.removed_ms and setting.removed_ms < before_ms then
       call('HDEL', key, field)
     end
   end
 end
 
 if call('EXISTS', key) == 1 then
-  forget_removed()
+  forget_removed(now_ms - remembered, LOOKED_AT)
 end
 local before = call('HGET', key, name)
+if not before and call('HLEN', key) >= most then
+  forget_removed(math.huge, LOOKED_AT_WHERE_FULL) -- what is removed keeps nobody from setting something
+end
 if not before and call('HLEN', key) >= most then
   return { 0, '', '' }
 end
