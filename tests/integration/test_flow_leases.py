@@ -1,11 +1,14 @@
 """A flow between workers: nobody passes jobs that another may still have in hand, and nobody waits for no reason."""
 
+import asyncio
 from typing import cast
 
+import pytest
 from redis.asyncio import Redis
 
 from app.jobs.model import JobStatus
 from app.queue import keys
+from app.queue.flow_leases import MAX_LEASED_AT_ONCE
 from app.queue.flows import Flows
 from app.queue.model import Enqueued, FrozenCharge, Settlement, TakenFlow, TakenRing, Turn, Wait
 from tests.support.flow_machine import LONG_US
@@ -205,3 +208,17 @@ async def test_a_clock_that_goes_on_hurries_nothing(flows: Flows) -> None:
         assert taken == []
         assert wait_s is not None
         assert wait_s > 590
+
+
+@pytest.mark.parametrize("depths", [(32,), (33,), (96,), (20, 12), (27, 5, 1)], ids=str)
+async def test_flows_that_have_fewer_jobs_than_are_wanted_give_each_once(flows: Flows, depths: tuple[int, ...]) -> None:
+    """A call reads 32 jobs at a time; more are wanted where jobs were canceled after the flow was taken."""
+    waiting = {
+        f"r|user:{user}": [await accepted(flows, deferral(number, user=str(user))) for number in range(depth)]
+        for user, depth in enumerate(depths)
+    }
+    taken = await take(flows, LONG_US)
+    each = MAX_LEASED_AT_ONCE // len(depths)
+    leases = await asyncio.gather(*(lease(flows, flow, each, LONG_US) for flow in taken))
+    assert {flow.name: ids(leased.jobs) for flow, leased in zip(taken, leases, strict=True)} == waiting
+    assert [leased.head.depth for leased in leases] == [0] * len(depths)

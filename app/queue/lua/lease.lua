@@ -67,7 +67,8 @@ local function pop_mixed(fifo, n, costs)
   return ids
 end
 
--- The next jobs that a flow is wanted to give, at most n; what it has no jobs for is wanted no more.
+-- The next jobs that a flow is wanted to give, at most n; what it has no jobs for is wanted no more. The FIFO of an empty
+-- flow still has its jobs until all have been leased, and is not read again.
 local function pop_jobs(want, n)
   n = math.min(n, want.n)
   local ids = {}
@@ -76,7 +77,7 @@ local function pop_jobs(want, n)
   elseif want.costs == '-' then
     ids = pop(want, n)
   end
-  want.n = #ids == n and want.n - n or 0
+  want.n = #ids == n and not want.is_empty and want.n - n or 0
   return ids
 end
 
