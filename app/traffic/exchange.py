@@ -43,16 +43,28 @@ class TrafficPublisher:
                     while not stop.is_set():
                         message = await channel.get_message(ignore_subscribe_messages=True, timeout=RECONNECT_PAUSE_S)
                         if message is not None:
-                            await self._answer(orjson.loads(message["data"]))
+                            await self._answer(message["data"])
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), RECONNECT_PAUSE_S)
 
-    async def _answer(self, wanted: dict[str, Any]) -> None:
-        sample = self._samples.of(wanted["rule_id"])
+    async def _answer(self, asked: bytes) -> None:
+        rule_id, reply = _question(asked)
+        if reply is None:
+            log.warning("traffic_question_not_understood")
+            return
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.rpush(wanted["reply"], encode_sample(sample))
-        pipeline.expire(wanted["reply"], REPLY_TTL_S)
+        pipeline.rpush(reply, encode_sample(self._samples.of(rule_id)))
+        pipeline.expire(reply, REPLY_TTL_S)
         await pipeline.execute()
+
+
+def _question(asked: bytes) -> tuple[str, str | None]:
+    """The rule whose sample is wanted, and the list for the answer; None for what is no question."""
+    try:
+        fields = orjson.loads(asked)
+        return str(fields["rule_id"]), str(fields["reply"])
+    except (ValueError, TypeError, KeyError):
+        return "", None
 
 
 class TrafficCollector:
@@ -80,7 +92,8 @@ class TrafficCollector:
         """What has come once all have answered or the time is over."""
         until_s = monotonic() + ANSWERS_WITHIN_S
         while True:
-            found: list[bytes] = await cast(Any, self._redis.lrange(reply, 0, -1))
-            if len(found) >= edges or monotonic() >= until_s:
+            count: int = await cast(Any, self._redis.llen(reply))
+            if count >= edges or monotonic() >= until_s:
+                found: list[bytes] = await cast(Any, self._redis.lrange(reply, 0, -1))
                 return found
             await asyncio.sleep(LOOK_INTERVAL_S)

@@ -5,7 +5,7 @@ and what answers would have corrected too. Deferred requests take their units wh
 ones, unless the rule lets live requests pass them.
 """
 
-from collections import deque
+from bisect import bisect_left
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -76,27 +76,36 @@ class _Gcra:
 
 
 class _SlidingWindow:
-    """An exact log of units, by the time at which each was taken."""
+    """An exact log: at which times units were taken, and how many had been taken in all by then."""
 
     def __init__(self, policy: Policy) -> None:
         self._window_s = policy.counted_window_us / 1e6
         self._limit = policy.limit
         self._own_cost = policy.cost
-        self._taken_s: deque[float] = deque()
+        self._times_s: list[float] = []
+        self._totals: list[int] = []
+        self._first = 0
+        self._gone = 0
 
     def wait_s(self, now_s: float, cost: int) -> float:
         """How long until the request conforms; not positive if it conforms now."""
-        while self._taken_s and self._taken_s[0] <= now_s - self._window_s:
-            self._taken_s.popleft()
-        excess = len(self._taken_s) + (self._own_cost or cost) - self._limit
-        if excess <= 0:
+        while self._first < len(self._times_s) and self._times_s[self._first] <= now_s - self._window_s:
+            self._gone = self._totals[self._first]
+            self._first += 1
+        must_be_gone = self._total + (self._own_cost or cost) - self._limit
+        if must_be_gone <= self._gone or self._first == len(self._times_s):
             return 0.0
-        return self._taken_s[min(excess, len(self._taken_s)) - 1] + self._window_s - now_s
+        last = min(bisect_left(self._totals, must_be_gone, lo=self._first), len(self._times_s) - 1)
+        return self._times_s[last] + self._window_s - now_s
 
     def spend(self, now_s: float, cost: int) -> None:
         """Take the units of a request, now or when its turn comes."""
-        at_s = now_s + max(0.0, self.wait_s(now_s, cost))
-        self._taken_s.extend([at_s] * (self._own_cost or cost))
+        self._times_s.append(now_s + max(0.0, self.wait_s(now_s, cost)))
+        self._totals.append(self._total + (self._own_cost or cost))
+
+    @property
+    def _total(self) -> int:
+        return self._totals[-1] if self._totals else 0
 
 
 def _quota_of(policy: Policy) -> _Gcra | _SlidingWindow:

@@ -145,6 +145,8 @@ class _RuleTraffic:
         if self.size > wanted:
             times = sorted([noted[0] for of_caller in self._callers.values() for noted in of_caller])
             self._forget_before(times[self.size - wanted])
+        if self.size > wanted:  # the clock was set back, so what came first is not what is oldest
+            self._callers, self.size, self._since_s = {}, 0, now_s
 
     def _forget_before(self, at_s: float) -> None:
         self._since_s = max(self._since_s, at_s)

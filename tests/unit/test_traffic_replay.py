@@ -1,5 +1,6 @@
 """Replaying requests against a rule."""
 
+import tracemalloc
 from collections import Counter
 from typing import Any
 
@@ -78,3 +79,14 @@ def test_it_agrees_with_the_limiter() -> None:
     found = replay(of, requests)
     assert found == expected
     assert set(Counter(found)) == {Outcome.FORWARDED, Outcome.REJECTED}
+
+
+def test_units_of_a_window_take_no_room_each() -> None:
+    costly = rule(algorithm="sliding_window", limit=10_000, window_seconds=0.01, cost=10_000, on_limit="defer")
+    requests = arrivals(*[0.0] * 2_000)
+    tracemalloc.start()
+    try:
+        assert outcomes(costly, requests) == "f" + "d" * 1_999
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()

@@ -19,6 +19,7 @@ from app.traffic.samples import (
     position_of,
     sampled_callers,
 )
+from app.web.paths import path_forms
 from tests.support.flow_steps import active
 
 
@@ -137,3 +138,21 @@ def test_memory_is_bounded_for_any_number_of_rules_and_requests(samples: Traffic
     known = [samples.of(f"r{rule}") for rule in range(MAX_RULES + 50)]
     assert [sample is None for sample in known] == [True] * 50 + [False] * MAX_RULES, "those used last"
     assert sum(size_of(sample) for sample in known if sample is not None) <= 2 * MAX_ARRIVALS
+
+
+def test_memory_stays_bounded_while_the_clock_stands_or_was_set_back(samples: TrafficSamples, clock: Clock) -> None:
+    for _ in range(MAX_ARRIVALS_A_RULE):
+        request(samples, "ann")
+    clock.now_s -= 3600
+    for _ in range(3 * MAX_ARRIVALS_A_RULE):
+        clock.now_s += 0.001
+        request(samples, "ann")
+        assert size_of(sample_of(samples)) <= MAX_ARRIVALS_A_RULE
+    assert sample_of(samples).since_s <= clock.now_s
+
+
+def test_a_path_that_is_no_utf_8_reaches_the_admin_api_as_it_is(samples: TrafficSamples) -> None:
+    [path] = path_forms(b"/caf%e9")
+    request(samples, "ann", path=path)
+    sample = sample_of(samples)
+    assert decode_sample(encode_sample(sample)) == sample
