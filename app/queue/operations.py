@@ -18,6 +18,7 @@ MAX_PURGE_CALLS = 200
 """How many pages one purge takes; the rest is for the next one."""
 
 PURGE_CURSOR = r"^[0-9]{1,4}-[01]-[0-9]{1,20}$"
+MAX_REDIS_CURSOR = 2**64 - 1
 _PURGE_CURSOR = re.compile(PURGE_CURSOR[1:-1])
 _WHERE = ("flows", "retries")
 
@@ -41,6 +42,8 @@ class PurgePlace:
         if _PURGE_CURSOR.fullmatch(cursor) is None:
             raise InvalidInput("This is no cursor of a purge.")
         partition, phase, place = cursor.split("-")
+        if int(place) > MAX_REDIS_CURSOR:
+            raise InvalidInput("This is no cursor of a purge.")
         return cls(int(partition), int(phase), place)
 
     @property

@@ -268,6 +268,11 @@ async def test_what_is_no_cursor_is_refused(admin: Admin, after: object) -> None
     assert (await admin("POST", f"/v1/rules/r/drain/purge?after={quote(str(after))}x")).status_code == 422
 
 
+async def test_a_cursor_that_redis_cannot_have_is_refused(admin: Admin) -> None:
+    for last, status in ((2**64 - 1, 200), (2**64, 400)):
+        assert (await admin("POST", f"/v1/rules/r/drain/purge?after=0-0-{last}")).status_code == status
+
+
 @pytest.mark.usefixtures("rule_in_force")
 async def test_a_replay_of_a_rule_that_is_not_in_force_is_refused(admin: Admin) -> None:
     answer = await admin("POST", "/v1/dead-letters/replay", {"rule_id": "gone"})
