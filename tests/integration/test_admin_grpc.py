@@ -15,54 +15,24 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from redis.asyncio import Redis
 
 from app.admin.grpc.messages import to_fields
-from app.admin.grpc.server import MAX_MESSAGE_BYTES, serve_grpc
-from app.admin.grpc.services import grpc_services
+from app.admin.grpc.server import MAX_CALLS_AT_ONCE, MAX_CALLS_OF_A_CONNECTION, MAX_MESSAGE_BYTES
 from app.admin.proto import admin_pb2 as pb
-from app.admin.proto import admin_pb2_grpc
-from app.errors import Unavailable
-from app.process.listen import Listen
 from app.rules.model import parse_rule
 from sync.publisher import Publisher
 from tests.support.admin_in_process import Admin
-from tests.support.ports import free_port
+from tests.support.grpc_in_process import METHODS, SERVICES, GrpcAdmin, grpc_running
 from tests.support.rules import publish_all
 
 RULE = pb.Rule(rule_id="r", key_type=["user"], key_value=["*"], limit=5, window_seconds=60)
 
 
-class GrpcAdmin:
-    """The gRPC API as operators call it."""
-
-    def __init__(self, admin: Admin, channel: grpc.aio.Channel, unavailable: list[Unavailable]) -> None:
-        self.admin, self.channel, self.unavailable = admin, channel, unavailable
-
-    async def __call__(self, method: str, request: Any, role: str | None = "admin", timeout_s: float = 10) -> Any:  # noqa: ANN401
-        service = next(name for name, of in SERVICES.items() if method in of.methods_by_name)
-        stub = getattr(admin_pb2_grpc, f"{service}Stub")(self.channel)
-        metadata = () if role is None else (("authorization", f"Bearer {self.admin.token(role)}"),)
-        return await getattr(stub, method)(request, metadata=metadata, timeout=timeout_s)
-
-    async def fails(self, method: str, request: Any, role: str | None = "admin") -> grpc.aio.AioRpcError:  # noqa: ANN401
-        with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await self(method, request, role)
-        return failed.value
-
-
 OF_PLAN = {"rule_id": "plan", "key_type": "claim:plan", "key_value": "7", "limit": 1, "window_seconds": 1}
-SERVICES = pb.DESCRIPTOR.services_by_name
-METHODS = [(method.name, method.input_type.name) for service in SERVICES.values() for method in service.methods]
 
 
 @pytest.fixture
 async def grpc_admin(admin: Admin) -> AsyncIterator[GrpcAdmin]:
-    port, stop, unavailable = free_port(), asyncio.Event(), list[Unavailable]()
-    services = grpc_services(admin.parts, unavailable.append)
-    serving = asyncio.create_task(serve_grpc(services, Listen("127.0.0.1", port), stop))
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        await asyncio.wait_for(channel.channel_ready(), 20)
-        yield GrpcAdmin(admin, channel, unavailable)
-    stop.set()
-    await serving
+    async with grpc_running(admin) as running:
+        yield running
 
 
 def details_of(error: grpc.aio.AioRpcError, kind: Any) -> Any:  # noqa: ANN401
@@ -162,6 +132,9 @@ async def test_every_call_needs_a_token_and_the_role_that_its_comment_names(
         request.rule.CopyFrom(RULE)
     assert (await grpc_admin.fails(method, request, None)).code() is grpc.StatusCode.UNAUTHENTICATED
     assert (await grpc_admin.fails(method, request, "nobody")).code() is grpc.StatusCode.PERMISSION_DENIED
+    for role in ("viewer", "operator", "admin")[: ("viewer", "operator", "admin").index(ROLE_OF[method])]:
+        wrong = await grpc_admin.fails(method, getattr(pb, request_type)(), role)
+        assert wrong.code() is grpc.StatusCode.PERMISSION_DENIED, "before the request is looked at"
     allowed = [role for role in ("viewer", "operator", "admin") if await may(grpc_admin, method, request, role)]
     assert allowed[:1] == [ROLE_OF[method]]
     assert allowed == ["viewer", "operator", "admin"][-len(allowed) :]
@@ -208,6 +181,19 @@ async def test_a_deadline_ends_a_call(grpc_admin: GrpcAdmin, monkeypatch: pytest
     assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert entered.is_set()
     await asyncio.wait_for(cancelled.wait(), 10)
+
+
+async def test_one_connection_does_not_hold_the_places_of_all_calls(grpc_admin: GrpcAdmin) -> None:
+    health: Any = health_pb2_grpc.HealthStub(grpc_admin.channel)
+    watching = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(MAX_CALLS_AT_ONCE)]
+    await asyncio.gather(*(one.read() for one in watching[:MAX_CALLS_OF_A_CONNECTION]))
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await grpc_admin("ListRules", pb.ListRulesRequest(), timeout_s=1)
+    assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED, "it waits for its turn on this connection"
+    async with grpc_admin.of_another_connection() as other:
+        assert not (await other("ListRules", pb.ListRulesRequest())).rules
+    for one in watching:
+        one.cancel()
 
 
 async def test_health_and_reflection_need_no_token(grpc_admin: GrpcAdmin) -> None:

@@ -2,7 +2,7 @@
 
 from app.admin.grpc.calls import Servicer, read, rpc
 from app.admin.grpc.messages import to_message
-from app.admin.operators import Operator, OperatorAuthenticator
+from app.admin.operators import Operator, OperatorAuthenticator, Role
 from app.admin.proto import admin_pb2 as pb
 from app.admin.proto import admin_pb2_grpc
 from app.admin.services.explain import ExplainService
@@ -19,7 +19,7 @@ class ExplainServicer(Servicer, admin_pb2_grpc.ExplainServiceServicer):
         super().__init__(authenticator, on_unavailable)
         self._explaining = explaining
 
-    @rpc
+    @rpc(Role.VIEWER)
     async def Explain(self, operator: Operator, request: pb.ExplainRequest) -> pb.ExplainResponse:
         """Explain what would be decided about a request."""
         explanation = await self._explaining.explain(operator, read(request, ExplainRequest))

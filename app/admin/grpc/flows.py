@@ -25,47 +25,46 @@ class FlowServicer(Servicer, admin_pb2_grpc.FlowServiceServicer):
         self._flows = flows
         self._settings = settings
 
-    @rpc
+    @rpc(Role.VIEWER)
     async def ListFlows(self, operator: Operator, request: pb.ListFlowsRequest) -> pb.ListFlowsResponse:
         """List flows, page by page."""
         page = await self._flows.page(operator, read(request, FlowQuery))
         return to_message(page.model_dump(mode="json"), pb.ListFlowsResponse)
 
-    @rpc
+    @rpc(Role.VIEWER)
     async def GetFlow(self, operator: Operator, request: pb.GetFlowRequest) -> pb.GetFlowResponse:
         """Show one flow as it is now."""
         flow = await self._flows.get(operator, request.flow_id)
         return to_message({"flow": flow.model_dump(mode="json")}, pb.GetFlowResponse)
 
-    @rpc
+    @rpc(Role.OPERATOR)
     async def PurgeFlow(self, operator: Operator, request: pb.PurgeFlowRequest) -> pb.PurgeFlowResponse:
         """Cancel jobs that wait in a flow."""
         after = request.after if request.HasField("after") else None
         purged = await self._flows.purge(operator, request.flow_id, after)
         return to_message(purged.model_dump(mode="json"), pb.PurgeFlowResponse)
 
-    @rpc
+    @rpc(Role.OPERATOR)
     async def PauseFlow(self, operator: Operator, request: pb.PauseFlowRequest) -> pb.PauseFlowResponse:
         """Pause a flow."""
         settings = await self._settings.set_paused(operator, request.flow_id, paused=True)
         return to_message(_fields(settings), pb.PauseFlowResponse)
 
-    @rpc
+    @rpc(Role.OPERATOR)
     async def ResumeFlow(self, operator: Operator, request: pb.ResumeFlowRequest) -> pb.ResumeFlowResponse:
         """Resume a flow that was paused by itself."""
         settings = await self._settings.set_paused(operator, request.flow_id, paused=False)
         return to_message(_fields(settings), pb.ResumeFlowResponse)
 
-    @rpc
+    @rpc(Role.OPERATOR)
     async def SetFlowRate(self, operator: Operator, request: pb.SetFlowRateRequest) -> pb.SetFlowRateResponse:
         """Set the rate of a flow."""
-        operator.require(Role.OPERATOR)  # before the request is looked at
         rate = read(request.rate, FlowRateFields)
         return to_message(
             _fields(await self._settings.set_rate(operator, request.flow_id, rate)), pb.SetFlowRateResponse
         )
 
-    @rpc
+    @rpc(Role.OPERATOR)
     async def DeleteFlowRate(self, operator: Operator, request: pb.DeleteFlowRateRequest) -> pb.DeleteFlowRateResponse:
         """Remove the rate of a flow."""
         return to_message(

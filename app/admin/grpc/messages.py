@@ -8,8 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict, SerializeToJsonError
 from google.protobuf.message import Message
+
+from app.errors import InvalidInput
+from app.web.excerpt import one_line
 
 M = TypeVar("M", bound=Message)
 
@@ -21,7 +24,10 @@ JSON_PACKAGE = "google.protobuf"
 
 
 def to_fields(message: Message) -> Fields:
-    """Return the fields of a message that are set, as JSON. Integers stay integers."""
+    """Return the fields of a message that are set, as JSON. Integers stay integers.
+
+    Raises InvalidInput for what JSON cannot hold: a number that is not finite, a time that is out of range.
+    """
     fields = {field.name: _to_json(field, value) for field, value in message.ListFields()}
     reader = _READERS.get(message.DESCRIPTOR.full_name)
     return fields if reader is None else reader(fields)
@@ -44,7 +50,12 @@ def _to_json(field: FieldDescriptor, value: Any) -> Any:  # noqa: ANN401 - JSON
 def _single(field: FieldDescriptor, value: Any) -> Any:  # noqa: ANN401 - JSON
     if field.message_type is None:
         return value
-    return _with_integers(MessageToDict(value)) if _is_json(field.message_type) else to_fields(value)
+    if not _is_json(field.message_type):
+        return to_fields(value)
+    try:
+        return _with_integers(MessageToDict(value))
+    except (ValueError, SerializeToJsonError) as error:
+        raise InvalidInput(f"{field.name}: {one_line(error)}") from error
 
 
 def _with_integers(value: Any) -> Any:  # noqa: ANN401 - JSON

@@ -9,12 +9,12 @@ from pydantic import Field, TypeAdapter
 
 from app.admin.grpc.calls import Servicer, read, rpc
 from app.admin.grpc.messages import Fields, to_fields, to_message
-from app.admin.operators import Operator, OperatorAuthenticator
+from app.admin.operators import Operator, OperatorAuthenticator, Role
 from app.admin.proto import admin_pb2 as pb
 from app.admin.proto import admin_pb2_grpc
 from app.admin.services.preconditions import ANY, Precondition
 from app.admin.services.rules import Rules
-from app.admin.services.rules_model import NamedRule, PageSize, RuleSearch, Version
+from app.admin.services.rules_model import DocumentId, NamedRule, PageSize, RuleSearch, Version
 from app.errors import InvalidInput
 from app.rules.digest import etag_of
 from app.rules.model import Rule, to_json
@@ -23,6 +23,7 @@ from app.web.problem_handlers import OnUnavailable
 
 DEFAULT_VERSIONS = 100
 
+_DOCUMENT_ID: TypeAdapter[str] = TypeAdapter(DocumentId)
 _PAGE_SIZE: TypeAdapter[int] = TypeAdapter(PageSize)
 _FOR_SECONDS: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=1, le=MAX_FOR_S)])
 _VERSION: TypeAdapter[int] = TypeAdapter(Version)
@@ -35,12 +36,12 @@ class RuleServicer(Servicer, admin_pb2_grpc.RuleServiceServicer):
         super().__init__(authenticator, on_unavailable)
         self._rules = rules
 
-    @rpc
+    @rpc(Role.VIEWER)
     async def GetRule(self, operator: Operator, request: pb.GetRuleRequest) -> pb.GetRuleResponse:
         """Read a rule."""
         return to_message(with_etag(await self._rules.get(operator, rule_id_of(request))), pb.GetRuleResponse)
 
-    @rpc
+    @rpc(Role.VIEWER)
     async def ListRules(self, operator: Operator, request: pb.ListRulesRequest) -> pb.ListRulesResponse:
         """List rules, page by page."""
         page = await self._rules.page(operator, read(request, RuleSearch).as_query())
@@ -56,12 +57,12 @@ class RuleServicer(Servicer, admin_pb2_grpc.RuleServiceServicer):
         fields = {"rules": [to_json(rule) for rule in page.rules], "invalid": invalid, "next": page.next}
         return to_message(fields, pb.ListRulesResponse)
 
-    @rpc
+    @rpc(Role.ADMIN)
     async def CreateRule(self, operator: Operator, request: pb.CreateRuleRequest) -> pb.CreateRuleResponse:
         """Create a rule."""
         return to_message(with_etag(await self._rules.create(operator, to_fields(request.rule))), pb.CreateRuleResponse)
 
-    @rpc
+    @rpc(Role.ADMIN)
     async def UpdateRule(self, operator: Operator, request: pb.UpdateRuleRequest) -> pb.UpdateRuleResponse:
         """Change the named fields of a rule, or replace all of them."""
         rule_id = rule_id_of(request.rule)
@@ -76,13 +77,14 @@ class RuleServicer(Servicer, admin_pb2_grpc.RuleServiceServicer):
             rule, _ = await self._rules.put(operator, rule_id, fields, precondition)
         return to_message(with_etag(rule), pb.UpdateRuleResponse)
 
-    @rpc
+    @rpc(Role.ADMIN)
     async def DeleteRule(self, operator: Operator, request: pb.DeleteRuleRequest) -> pb.DeleteRuleResponse:
         """Delete a rule."""
-        await self._rules.delete(operator, request.rule_id, precondition_of(request))
+        rule_id = _DOCUMENT_ID.validate_python(request.rule_id)
+        await self._rules.delete(operator, rule_id, precondition_of(request))
         return pb.DeleteRuleResponse()
 
-    @rpc
+    @rpc(Role.VIEWER)
     async def ListRuleVersions(
         self, operator: Operator, request: pb.ListRuleVersionsRequest
     ) -> pb.ListRuleVersionsResponse:
@@ -95,7 +97,7 @@ class RuleServicer(Servicer, admin_pb2_grpc.RuleServiceServicer):
         ]
         return to_message({"versions": listed}, pb.ListRuleVersionsResponse)
 
-    @rpc
+    @rpc(Role.ADMIN)
     async def RestoreRule(self, operator: Operator, request: pb.RestoreRuleRequest) -> pb.RestoreRuleResponse:
         """Make an earlier version of a rule its latest one."""
         rule_id, version = rule_id_of(request), _VERSION.validate_python(request.version)

@@ -16,6 +16,12 @@ MAX_MESSAGE_BYTES = 1 << 20
 """Of a request, as for the bodies of the REST API."""
 
 MAX_CALLS_AT_ONCE = 256
+MAX_CALLS_OF_A_CONNECTION = 64
+MAX_CONNECTION_AGE_S = 300.0
+"""How long a connection lasts; its client makes another one. So what watches the health, for which no token is needed,
+or sends a request slowly, holds a place among all calls for so long at most.
+"""
+
 GRACEFUL_SHUTDOWN_S = 5.0
 
 AddService = Callable[[grpc.aio.Server], Any]
@@ -28,7 +34,13 @@ async def serve_grpc(services: list[AddService], listen: Listen, stop: asyncio.E
     A call ends when its deadline passes or its client goes away. Raises StartupError.
     """
     server = grpc.aio.server(
-        options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)],
+        options=[
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_concurrent_streams", MAX_CALLS_OF_A_CONNECTION),
+            ("grpc.max_connection_age_ms", int(MAX_CONNECTION_AGE_S * 1000)),
+            ("grpc.max_connection_age_grace_ms", int(GRACEFUL_SHUTDOWN_S * 1000)),
+        ],
         maximum_concurrent_rpcs=MAX_CALLS_AT_ONCE,
     )
     for add in services:

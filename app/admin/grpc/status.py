@@ -2,7 +2,7 @@
 
 from app.admin.grpc.calls import Servicer, rpc
 from app.admin.grpc.messages import to_message
-from app.admin.operators import Operator, OperatorAuthenticator
+from app.admin.operators import Operator, OperatorAuthenticator, Role
 from app.admin.proto import admin_pb2 as pb
 from app.admin.proto import admin_pb2_grpc
 from app.admin.services.status import StatusService
@@ -18,7 +18,7 @@ class StatusServicer(Servicer, admin_pb2_grpc.StatusServiceServicer):
         super().__init__(authenticator, on_unavailable)
         self._status = status
 
-    @rpc
+    @rpc(Role.VIEWER)
     async def GetStatus(self, operator: Operator, request: pb.GetStatusRequest) -> pb.GetStatusResponse:
         """Say how the installation is."""
         status = await self._status.status(operator)

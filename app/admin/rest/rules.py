@@ -27,7 +27,7 @@ from app.admin.rest.schemas import (
     rule_responses,
     without_id,
 )
-from app.admin.services.rules_model import RuleSearch
+from app.admin.services.rules_model import DocumentId, RuleSearch
 from app.errors import InvalidInput
 from app.rules.bounds import MAX_VERSION
 from app.rules.digest import etag_of
@@ -38,7 +38,6 @@ from app.web.openapi import json_request, problems
 
 router = APIRouter(prefix="/rules", tags=["rules"])
 
-MAX_PAGE_SIZE = 1000
 CREATED: dict[int | str, dict[str, Any]] = {201: {"model": Rule, "headers": ETAG, "description": "Created."}}
 
 Fields = dict[str, Any]
@@ -56,10 +55,6 @@ ObjectBody = Annotated[Fields, Depends(read_object)]
 ForSeconds = Annotated[
     int | None,
     Query(ge=1, le=MAX_FOR_S, description="How long the change lasts; then the rule has its previous values again."),
-]
-AnyId = Annotated[
-    str,
-    Path(max_length=1024, description="The id of a rule, or of a document that was written by hand and is not a rule."),
 ]
 
 
@@ -199,7 +194,9 @@ async def patch_rule(
 
 
 @router.delete("/{rule_id}", status_code=204, responses=problems(*COMMON_PROBLEMS, 404, 412))
-async def delete_rule(rule_id: AnyId, operator: AsAdmin, parts: AdminPartsOf, precondition: PreconditionOf) -> Response:
+async def delete_rule(
+    rule_id: DocumentId, operator: AsAdmin, parts: AdminPartsOf, precondition: PreconditionOf
+) -> Response:
     """Delete a rule. Its `queue.on_delete` decides what happens to jobs that wait."""
     await parts.rules.delete(operator, rule_id, precondition)
     return Response(status_code=204)

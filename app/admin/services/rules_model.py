@@ -11,6 +11,13 @@ from app.rules.listing import Order, RuleQuery
 MAX_PAGE_SIZE = 1000
 
 Text = Annotated[str, Field(max_length=256, pattern="^[^\\x00]*$")]
+DocumentId = Annotated[
+    str,
+    Field(
+        max_length=1024,
+        description="The id of a rule, or of a document that was written by hand and is not a rule.",
+    ),
+]
 PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)]
 Version = Annotated[int, Field(ge=1, le=MAX_VERSION)]
 
