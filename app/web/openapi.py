@@ -34,6 +34,8 @@ CHALLENGE: dict[str, Any] = {
     }
 }
 _HEADERS: Mapping[int, dict[str, Any]] = {401: CHALLENGE, 429: RETRY_AFTER, 503: RETRY_AFTER}
+SERVER_PROBLEMS = (400, 408, 413, 414, 429, 431, 501, 503)
+"""The problems that the HTTP server answers before a request reaches its route, whatever the route is."""
 
 
 class Problem(BaseModel):
@@ -101,9 +103,16 @@ class DocumentedApi(FastAPI):
                 components[kind] = components.get(kind, {}) | named
             for operations in document["paths"].values():
                 for operation in operations.values():
+                    _add_server_problems(operation["responses"])
                     for response in operation["responses"].values():
                         response["headers"] = NO_STORE | response.get("headers", {})
         return self.openapi_schema or {}
+
+
+def _add_server_problems(responses: dict[str, dict[str, Any]]) -> None:
+    for status, described in problems(*SERVER_PROBLEMS).items():
+        response = responses.setdefault(str(status), described)
+        response["content"] = described["content"] | response.get("content", {})
 
 
 def schemas_of(*models: type[BaseModel]) -> dict[str, dict[str, Any]]:

@@ -50,13 +50,28 @@ class Apis:
 
     async def answers_as_documented(self, api: str, method: str, path: str, status: int, **parameters: str) -> None:
         """A case of schemathesis with these path parameters."""
+        await self.answers_case_as_documented(api, method, path, status, parameters)
+
+    async def answers_case_as_documented(
+        self,
+        api: str,
+        method: str,
+        path: str,
+        status: int,
+        parameters: dict[str, str],
+        *,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """A case of schemathesis with these parameters of its path and query, and these headers besides the token."""
 
         def call() -> int:
             if api not in self._schemas:
                 self._schemas[api] = schemathesis.openapi.from_url(self.documents[api])
-            case = self._schemas[api][path][method].Case(path_parameters=parameters)
-            excluded = [schemathesis.checks.not_a_server_error] if status == 502 else []
-            found: int = case.call_and_validate(headers=self.token(api), excluded_checks=excluded).status_code
+            case = self._schemas[api][path][method].Case(path_parameters=parameters, query=query or {})
+            excluded = [schemathesis.checks.not_a_server_error] if status >= 500 else []
+            sent = self.token(api) | (headers or {})
+            found: int = case.call_and_validate(headers=sent, excluded_checks=excluded).status_code
             return found
 
         assert await asyncio.to_thread(call) == status
@@ -97,6 +112,32 @@ async def _schemathesis(folder: Path, document: str, *options: str) -> tuple[str
     output, _ = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode is not None
     return output.decode(), process.returncode
+
+
+TOO_LONG = "x" * (33 << 10)
+"""More than `PENSTOCK_MAX_HEADER_BYTES`."""
+
+
+async def test_what_is_too_long_or_not_supported_is_answered_as_documented(apis: Apis) -> None:
+    too_large = {"Content-Length": str(200 << 20), "Connection": "close"}
+    for api, path, parameters in [
+        ("admin", "/v1/flows/{flow_id}", {"flow_id": "f"}),
+        ("admin", "/v1/rules/{rule_id}", {"rule_id": "r"}),
+        ("admin", "/v1/status", {}),
+        ("data plane", "/_penstock/jobs/{job_id}", {"job_id": "j"}),
+        ("data plane", "/_penstock/readyz", {}),
+    ]:
+        for name in parameters:
+            await apis.answers_case_as_documented(api, "GET", path, 414, {name: TOO_LONG})
+        await apis.answers_case_as_documented(api, "GET", path, 414, parameters, query={"search": TOO_LONG})
+        for status, headers in [
+            (431, {"X-Long": TOO_LONG}),
+            (431, {f"X-{number}": "x" for number in range(101)}),
+            (400, {"Content_Length": "1"}),
+            (501, {"Upgrade": "websocket"}),
+            (413, too_large),
+        ]:
+            await apis.answers_case_as_documented(api, "GET", path, status, parameters, headers=headers)
 
 
 async def test_jobs_are_answered_as_documented(apis: Apis) -> None:
