@@ -57,21 +57,18 @@ class AdminStores:
 
 @dataclass(frozen=True, slots=True)
 class AdminParts:
-    """What both faces use: who calls, and the services. `rules_in_force` are those of edges and workers."""
+    """What both faces use: who calls, and the services; and what does operations in the background."""
 
     authenticator: OperatorAuthenticator
     rules: Rules
     previews: Previews
     drains: Drains
     audit: Audit
-    rules_in_force: RuleCache
     explain: ExplainService
     status: StatusService
-    operations: Operations
     dead_letters: DeadLetterService
-    operation_service: OperationService
+    operations: OperationService
     operation_runner: OperationRunner
-    key_headers: KeyHeaders
     flows: FlowService
     jobs: JobService
     flow_settings: FlowSettingService
@@ -86,15 +83,9 @@ def admin_parts_of(
     rules = Rules(RuleStore(stores.database), RuleListing(stores.database), BulkWriter(stores.database), key_headers)
     operations = Operations(queue, queue_scripts, settings)
     dead_letters, batches = DeadLetters(queue, queue_scripts, settings), DeadLetterBatches(queue_scripts, settings)
-    operation_store, kinds = (
-        OperationStore(stores.database, AuditLog(stores.database)),
-        operation_kinds(
-            batches,
-            JobPurge(stores.queue_scripts, settings),
-            JobCancellation.on(queue, queue_scripts, settings),
-            rules_in_force,
-        ),
-    )
+    operation_store = OperationStore(stores.database, AuditLog(stores.database))
+    cancellation = JobCancellation.on(queue, queue_scripts, settings)
+    kinds = operation_kinds(batches, JobPurge(queue_scripts, settings), cancellation, rules_in_force)
     runner = OperationRunner(operation_store, kinds)
     flow_settings, rates = FlowSettingStore(queue, queue_scripts), FlowRates(rules_in_force)
     return AdminParts(
@@ -103,14 +94,11 @@ def admin_parts_of(
         previews=Previews(rules, key_headers, TrafficCollector(stores.cache)),
         drains=Drains(rules, operations, audit),
         audit=audit,
-        rules_in_force=rules_in_force,
         explain=ExplainService(rules_in_force, RedisLimiter(stores.counter_scripts)),
         status=StatusService(_status_gathering(settings, stores).gather, closing),
-        operations=operations,
         dead_letters=DeadLetterService(dead_letters, batches, rules_in_force, key_headers.names, audit),
-        operation_service=OperationService(operation_store, kinds, runner.wake),
+        operations=OperationService(operation_store, kinds, runner.wake),
         operation_runner=runner,
-        key_headers=key_headers,
         jobs=JobService.on(queue, queue_scripts, settings, audit),
         flows=FlowService(FlowViews(queue_scripts, settings), rates, flow_settings, operations, audit),
         flow_settings=FlowSettingService(flow_settings, rules_in_force, operations, audit),

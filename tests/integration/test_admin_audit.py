@@ -10,6 +10,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from app.admin.operators import Operator, Role
 from app.admin.services.audit import Audit
@@ -17,10 +19,14 @@ from app.audit.entry import AuditEntry
 from app.audit.log import AuditFilter, AuditLog
 from app.clients import MongoDatabase
 from app.errors import Forbidden
+from app.queue.flows import Flows
 from app.rules.model import parse_rule
 from app.rules.store import RuleStore
+from sync.publisher import Publisher
 from tests.support.admin_in_process import Admin
-from tests.support.rules import OPS, RULE
+from tests.support.dead_letters import dead
+from tests.support.flow_steps import accepted, active, deferral
+from tests.support.rules import OPS, RULE, publish_all
 
 DRAIN = {"limit": 3, "window_seconds": 1}
 OPERATOR = Operator("olga", Role.OPERATOR)
@@ -174,6 +180,49 @@ async def test_a_change_whose_audit_fails_is_not_made(admin: Admin, method: str)
     assert await admin.rules.find().to_list(None) == before
     assert [one["action"] for one in await entries(admin)] == ["rule.created"]
     assert (await admin(*calls[method])).is_success
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        pytest.param("DELETE", "/v1/jobs/{waiting}", None, id="cancel"),
+        pytest.param("POST", "/v1/dead-letters/{dead}/replay", None, id="replay"),
+        pytest.param("POST", "/v1/dead-letters/replay", {"ids": ["{dead}"]}, id="replay these"),
+        pytest.param("POST", "/v1/dead-letters/replay", {"rule_id": "r"}, id="replay those of a rule"),
+        pytest.param("DELETE", "/v1/dead-letters/{dead}", None, id="delete"),
+    ],
+)
+async def test_what_is_told_before_it_is_done_is_not_done_while_the_audit_fails(
+    admin: Admin, flows: Flows, cache: Redis, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    await publish_all(Publisher(cache), [active().rule], 1)
+    ids = {"dead": await dead(flows, 1), "waiting": await accepted(flows, deferral(2))}
+    filled = body and {
+        name: [one.format(**ids) for one in value] if isinstance(value, list) else value for name, value in body.items()
+    }
+    database = admin.rules.database
+    await RuleStore(database).setup()
+    async with failing(database, errorCode=2):
+        answer = await admin(method, path.format(**ids), filled)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (503, "application/problem+json"), answer.text
+    assert (await admin("GET", f"/v1/jobs/{ids['waiting']}")).json()["status"] == "queued"
+    assert (await admin("GET", f"/v1/dead-letters/{ids['dead']}")).status_code == 200
+    assert await entries(admin) == []
+    assert (await admin(method, path.format(**ids), filled)).is_success
+
+
+async def test_a_pause_and_a_purge_go_on_while_the_audit_fails(admin: Admin, flows: Flows, cache: Redis) -> None:
+    await publish_all(Publisher(cache), [active().rule], 1)
+    waiting = await accepted(flows, deferral(1))
+    database = admin.rules.database
+    await RuleStore(database).setup()
+    flow = (await admin("GET", f"/v1/jobs/{waiting}")).json()["flow_id"]
+    async with failing(database, errorCode=2):
+        with capture_logs() as logs:
+            assert (await admin("POST", f"/v1/flows/{flow}/pause")).json()["paused"] is True
+            assert (await admin("POST", f"/v1/flows/{flow}/purge")).json()["canceled"] == 1
+    told = [entry["action"] for entry in logs if entry["event"] == "audit_not_written"]
+    assert told == ["flow.paused", "flow.purged"], "they are in the log of the process"
 
 
 WRITE = """

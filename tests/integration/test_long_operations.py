@@ -386,6 +386,38 @@ async def test_operations_are_listed_in_stable_pages(installation: Installation,
     assert (await installation.service.page(VERA, 1, None)).operations[0].id == newer
 
 
+async def test_what_this_version_cannot_read_stops_no_other_operation(installation: Installation, flows: Flows) -> None:
+    """Another version of Penstock may run beside this one, or have run before; any client may write to MongoDB."""
+    found = (await many_dead(flows, rules=["r"], each=3))["r"]
+    operation_id = await installation.start(rule_id="r")
+    operations = installation.database["operations"]
+    readable = await operations.find_one({"_id": operation_id})
+    assert readable is not None
+    del readable["active_as"]
+    others = {
+        "a kind of another version": readable | {"_id": "0" * 24, "kind": "archive_jobs"},
+        "a filter of another version": readable | {"_id": "1" * 24, "filter": {"rule_id": "r", "shade": "blue"}},
+        "without a field": {name: value for name, value in readable.items() if name != "batch"} | {"_id": "2" * 24},
+        "a value of another type": readable | {"_id": "f" * 24, "done": "many"},
+        "no text as id": readable | {"_id": 7},
+        "nothing": {"_id": "e" * 24, "state": "pending", "holder": None},
+    }
+    await operations.insert_many(others.values())
+    async with installation.process():
+        assert (await installation.ended(operation_id)).done == 3
+    assert await queued(flows) == found
+    listed = [(await installation.service.page(VERA, limit, None)).operations for limit in (10, 1)]
+    assert [[one.id for one in page] for page in listed] == [[operation_id], []]
+    behind = (await installation.service.page(VERA, 1, None)).next
+    assert behind == "f" * 24, "a page that is empty says where the next one begins"
+    with pytest.raises(Conflict, match="Another version of Penstock has written the operation '0000"):
+        await installation.service.get(VERA, "0" * 24)
+    with pytest.raises(Conflict, match="Another version"):
+        await installation.service.cancel(OLGA, "f" * 24)
+    untouched = [one async for one in operations.find({"holder": None, "state": "pending"}, {"_id": 1})]
+    assert {one["_id"] for one in untouched} == {one["_id"] for one in others.values()}
+
+
 async def test_the_audit_says_who_started_and_canceled_and_how_it_ended(
     installation: Installation, flows: Flows
 ) -> None:

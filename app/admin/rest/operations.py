@@ -55,7 +55,7 @@ async def start_operation(operator: AsOperator, parts: AdminPartsOf, wanted: Req
 
     What fails or comes later is not part of it. At most `rate_per_s` jobs a second are touched.
     """
-    started = await parts.operation_service.start(operator, wanted.root)
+    started = await parts.operations.start(operator, wanted.root)
     document = started.model_dump(mode="json")
     if isinstance(started, DryRun):
         return JSONResponse(document)
@@ -70,16 +70,16 @@ async def list_operations(
     after: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
 ) -> OperationPage:
     """List operations, newest first: those under way, and those that have ended within 30 days."""
-    return await parts.operation_service.page(operator, limit, after)
+    return await parts.operations.page(operator, limit, after)
 
 
 @router.get("/{operation_id}", responses=problems(*COMMON_PROBLEMS, 404))
 async def get_operation(operation_id: OperationId, operator: AsViewer, parts: AdminPartsOf) -> OperationDocument:
     """Show an operation and how far it has come."""
-    return await parts.operation_service.get(operator, operation_id)
+    return await parts.operations.get(operator, operation_id)
 
 
 @router.delete("/{operation_id}", status_code=202, responses=problems(*COMMON_PROBLEMS, 404, 409))
 async def cancel_operation(operation_id: OperationId, operator: AsOperator, parts: AdminPartsOf) -> OperationDocument:
     """Cancel an operation. What has been done stays; nothing more is done once its state is `canceled`."""
-    return await parts.operation_service.cancel(operator, operation_id)
+    return await parts.operations.cancel(operator, operation_id)

@@ -35,10 +35,34 @@ class Audit:
         before: Any = None,  # noqa: ANN401 - JSON
         after: Any = None,  # noqa: ANN401 - JSON
     ) -> None:
-        """Record what an operator did. `action` is `<kind>.<what was done>`, such as `flow.paused`.
+        """Record what an operator is about to do. `action` is `<kind>.<what is done>`, such as `job.canceled`.
 
-        `before` and `after` are JSON values, of which credentials are left out. It is done already, so where MongoDB
-        cannot be reached this is no error: the entry goes to the log of the process. Raises Forbidden.
+        `before` and `after` are JSON values, of which credentials are left out. Raises Forbidden, and AuditUnavailable
+        where it was not recorded and so must not be done.
+        """
+        operator.require(Role.OPERATOR)
+        with _audit_errors():
+            await self._log.add([AuditEntry(operator.actor, action, target, before, after)])
+
+    async def record_each(self, operator: Operator, *, action: str, targets: Iterable[str]) -> None:
+        """Record that an operator is about to do the same to several targets. Raises Forbidden, AuditUnavailable."""
+        operator.require(Role.OPERATOR)
+        with _audit_errors():
+            await self._log.add([AuditEntry(operator.actor, action, target) for target in targets])
+
+    async def record_done(
+        self,
+        operator: Operator,
+        *,
+        action: str,
+        target: str,
+        before: Any = None,  # noqa: ANN401 - JSON
+        after: Any = None,  # noqa: ANN401 - JSON
+    ) -> None:
+        """Record what an operator has done, where only the outcome says what that was.
+
+        It is done already, so where MongoDB cannot be reached this is no error: the entry goes to the log of the
+        process. Raises Forbidden.
         """
         operator.require(Role.OPERATOR)
         entry = AuditEntry(operator.actor, action, target, before, after)
@@ -46,12 +70,6 @@ class Audit:
             await self._log.add([entry])
         except PyMongoError as error:
             log.error("audit_not_written", error=one_line(error), **entry.to_document())
-
-    async def record_each(self, operator: Operator, *, action: str, targets: Iterable[str]) -> None:
-        """Record that an operator did the same to several targets. Raises Forbidden."""
-        operator.require(Role.OPERATOR)
-        with _audit_errors():
-            await self._log.add([AuditEntry(operator.actor, action, target) for target in targets])
 
     async def page(self, operator: Operator, query: AuditQuery) -> AuditPage:
         """Return the entries that a query asks for, newest first. Raises Forbidden, AuditUnavailable."""

@@ -66,7 +66,7 @@ class Drains:
                 raise PreconditionFailed(problem) from None
             if not await self._operations.set_paused(rule_id, paused=paused):
                 raise
-            await self._audit.record(operator, action=action, target=rule_id)
+            await self._audit.record_done(operator, action=action, target=rule_id)
             return None
         if not _is_in_force(rule):
             await self._operations.set_paused(rule_id, paused=paused)
@@ -80,7 +80,9 @@ class Drains:
         operator.require(Role.OPERATOR)
         page = await self._operations.purge(rule_id, after)
         if page.canceled:
-            await self._audit.record(operator, action="rule.purged", target=rule_id, after={"canceled": page.canceled})
+            await self._audit.record_done(
+                operator, action="rule.purged", target=rule_id, after={"canceled": page.canceled}
+            )
         return page
 
     async def _change(

@@ -15,7 +15,7 @@ from app.rules.cache import RuleCache
 
 
 class FlowSettingService:
-    """Pauses flows and sets their rates. Methods raise Forbidden, QueueUnavailable and AuditUnavailable.
+    """Pauses flows and sets their rates. Methods raise Forbidden and QueueUnavailable.
 
     A flow is named by its id. What is set holds for its caller under its rule: also for flows that the caller gets
     there later, or with other addresses.
@@ -86,7 +86,7 @@ class FlowSettingService:
     ) -> FlowSettings:
         change = await changing
         before, after = (None if one is None else _set(one) for one in (change.before, change.after))
-        await self._audit.record(operator, action=action, target=name, before=before, after=after)
+        await self._audit.record_done(operator, action=action, target=name, before=before, after=after)
         rule_id, _, descriptor = name.partition("|")
         return _shown(change.after or FlowSetting(rule_id, descriptor, False, None, 0, 0, ""))
 

@@ -69,7 +69,9 @@ class FlowService:
         name = flow_of_id(flow)
         page = await self._operations.purge_flow(name, after)
         if page.canceled:
-            await self._audit.record(operator, action="flow.purged", target=name, after={"canceled": page.canceled})
+            await self._audit.record_done(
+                operator, action="flow.purged", target=name, after={"canceled": page.canceled}
+            )
         return FlowPurge(canceled=page.canceled, next=page.next)
 
     async def _place(self, query: FlowQuery) -> tuple[FlowSnapshot, int]:

@@ -91,5 +91,5 @@ class JobService:
         )
         results = await self._records.cancel_all([job_id])
         if results[job_id] is CancelResult.NOT_WAITING:  # a worker was faster
-            await self._audit.record(operator, action="job.not_canceled", target=job_id, before=before)
+            await self._audit.record_done(operator, action="job.not_canceled", target=job_id, before=before)
             raise Conflict("The job can't be canceled: it has just been sent.")

@@ -1,8 +1,17 @@
 """Operations as documents in MongoDB."""
 
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
-from app.admin.services.operations_model import Operation, OperationState, filter_document, filter_of_kind
+from pydantic import TypeAdapter
+
+from app.admin.services.operations_model import Operation, filter_document, filter_of_kind
+
+_OPERATIONS = TypeAdapter(Operation)
+_LATER = ("started_at", "ended_at", "canceled_by", "problem")
+"""What a document has only once there is something to say."""
+_AT_ONCE = [field.name for field in fields(Operation) if field.name not in {"id", "filter", *_LATER}]
 
 
 def to_document(operation: Operation) -> dict[str, Any]:
@@ -30,29 +39,16 @@ def to_document(operation: Operation) -> dict[str, Any]:
     }
 
 
-def operation_of(document: dict[str, Any]) -> Operation:
-    """Read a document."""
-    return Operation(
-        id=document["_id"],
-        kind=document["kind"],
-        filter=filter_of_kind(document["kind"], document["filter"]),
-        rate_per_s=document["rate_per_s"],
-        state=OperationState(document["state"]),
-        started_by=document["started_by"],
-        created_at=document["created_at"],
-        until_us=document["until_us"],
-        candidates=document["candidates"],
-        total=document["total"],
-        total_is_exact=document["total_is_exact"],
-        total_estimate=document["total_estimate"],
-        started_at=document.get("started_at"),
-        ended_at=document.get("ended_at"),
-        canceled_by=document.get("canceled_by"),
-        batch=document["batch"],
-        cursor=document["cursor"],
-        done=document["done"],
-        skipped=document["skipped"],
-        looked_at=document["looked_at"],
-        errors=document["errors"],
-        problem=document.get("problem"),
-    )
+def operation_of(document: Mapping[str, Any]) -> Operation:
+    """Read a document. Raises KeyError, TypeError or ValueError where this version of Penstock writes none like it."""
+    stored = {name: document[name] for name in _AT_ONCE} | {name: document.get(name) for name in _LATER}
+    wanted = filter_of_kind(document["kind"], document["filter"])
+    return _OPERATIONS.validate_python(stored | {"id": document["_id"], "filter": wanted})
+
+
+def readable_operation(document: Mapping[str, Any]) -> Operation | None:
+    """Read a document; None where this version of Penstock writes none like it."""
+    try:
+        return operation_of(document)
+    except (KeyError, TypeError, ValueError):
+        return None

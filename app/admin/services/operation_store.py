@@ -9,7 +9,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 from pymongo.write_concern import WriteConcern
 
-from app.admin.services.operation_documents import operation_of, to_document
+from app.admin.services.operation_documents import operation_of, readable_operation, to_document
 from app.admin.services.operations_model import ACTIVE, Operation, OperationState
 from app.audit.entry import PENSTOCK, Actor, AuditEntry
 from app.audit.log import AuditLog
@@ -87,18 +87,26 @@ class OperationStore:
                 raise Conflict(f"The operation {other['_id']} does the same, and is under way.") from None
 
     async def get(self, operation_id: str) -> Operation:
-        """One operation. Raises NotFound."""
+        """One operation. Raises NotFound, and Conflict where this version of Penstock cannot read it."""
         with mongodb_errors():
             found = await self._operations.find_one({"_id": operation_id})
         if found is None:
             raise NotFound(f"There is no operation {one_line(operation_id, 80)!r}.")
-        return operation_of(found)
+        operation = readable_operation(found)
+        if operation is None:
+            raise Conflict(f"Another version of Penstock has written the operation {operation_id!r}; ask that one.")
+        return operation
 
-    async def page(self, limit: int, after: str | None) -> list[Operation]:
-        """Up to `limit` operations, newest first, behind the one with the id `after`."""
-        behind = {} if after is None else {"_id": {"$lt": after}}
+    async def page(self, limit: int, after: str | None) -> tuple[list[Operation], str | None]:
+        """Up to `limit` operations, newest first, behind the one with the id `after`; and the `after` of the next page.
+
+        Those that this version of Penstock cannot read are left out. None: these are the last.
+        """
+        behind = {"_id": {"$type": "string"} if after is None else {"$lt": after}}
         with mongodb_errors():
-            return [operation_of(found) async for found in self._operations.find(behind).sort("_id", -1).limit(limit)]
+            found = await self._operations.find(behind).sort("_id", -1).limit(limit + 1).to_list(None)
+        operations = [one for one in map(readable_operation, found[:limit]) if one is not None]
+        return operations, found[limit - 1]["_id"] if len(found) > limit else None
 
     async def cancel(self, operation_id: str, by: Actor) -> Operation:
         """Ask for the end of an operation. Raises NotFound, and Conflict if it has ended."""
@@ -114,14 +122,29 @@ class OperationStore:
         return await self.get(operation_id)
 
     async def claim(self, holder: str) -> Operation | None:
-        """Take the lease of an operation that nobody holds; None if there is none."""
+        """Take the lease of an operation that nobody holds; None if there is none.
+
+        One that this version of Penstock cannot read is left to another version, which may be running too.
+        """
+        with mongodb_errors():
+            free = (
+                await self._operations.find({"state": _ACTIVE} | _FREE).sort("_id", 1).limit(MAX_ACTIVE).to_list(None)
+            )
+            for found in free:
+                if readable_operation(found) is not None:
+                    claimed = await self._claim(found["_id"], holder)
+                    if claimed is not None:
+                        return claimed
+        return None
+
+    async def _claim(self, operation_id: str, holder: str) -> Operation | None:
+        """Take the lease of this one; None: another process was faster."""
         state = {"$cond": [{"$eq": ["$state", "pending"]}, "running", "$state"]}
         started_at = {"$ifNull": ["$started_at", "$$NOW"]}
         change = {"holder": holder, "renewed_at": "$$NOW", "state": state, "started_at": started_at}
-        with mongodb_errors():
-            found = await self._operations.find_one_and_update(
-                {"state": _ACTIVE} | _FREE, [{"$set": change}], sort=[("_id", 1)], return_document=ReturnDocument.AFTER
-            )
+        found = await self._operations.find_one_and_update(
+            {"_id": operation_id, "state": _ACTIVE} | _FREE, [{"$set": change}], return_document=ReturnDocument.AFTER
+        )
         return None if found is None else operation_of(found)
 
     async def renew(self, operation: Operation, holder: str, problem: str) -> Operation | None:

@@ -63,9 +63,8 @@ class OperationService:
     async def page(self, operator: Operator, limit: int, after: str | None) -> OperationPage:
         """List operations, newest first; `after` is the `next` of the page before."""
         operator.require(Role.VIEWER)
-        found, now = await self._store.page(limit + 1, after), _now()
-        following = found[limit - 1].id if len(found) > limit else None
-        return OperationPage(operations=[OperationDocument.of(one, now) for one in found[:limit]], next=following)
+        (found, following), now = await self._store.page(limit, after), _now()
+        return OperationPage(operations=[OperationDocument.of(one, now) for one in found], next=following)
 
     async def cancel(self, operator: Operator, operation_id: str) -> OperationDocument:
         """Ask for the end of an operation; what has been done stays. Raises NotFound, and Conflict if it has ended."""

@@ -217,8 +217,8 @@ def filter_document(wanted: OperationFilter) -> dict[str, Any]:
     return wanted.model_dump(mode="json", exclude_none=True)
 
 
-def filter_of_kind(kind: KindName, fields: Mapping[str, Any]) -> OperationFilter:
-    """Read what `filter_document` wrote."""
+def filter_of_kind(kind: str, fields: Mapping[str, Any]) -> OperationFilter:
+    """Read what `filter_document` wrote. Raises ValueError, and TypeError where it is no filter."""
     if kind == "cancel_jobs":
         return JobsToCancel(**fields)
     return WaitingJobsFilter(**fields) if kind == "purge_jobs" else DeadLetterFilter(**fields)
