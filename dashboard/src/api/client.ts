@@ -1,0 +1,73 @@
+import createClient, { type Client, type Middleware } from "openapi-fetch";
+import { ApiProblem, Unreachable } from "./problem";
+import type { components, paths } from "./schema";
+
+export type Api = Client<paths>;
+export type Schemas = components["schemas"];
+
+/** Where the admin process serves the dashboard, with a slash at its end: the `<base>` of the page. */
+export function baseUrl(): URL {
+  return new URL(".", document.baseURI);
+}
+
+/** How requests are authorized: a token, and what is done once the admin API refuses it. */
+export type Credentials = { token: string; onRefused: (problem: ApiProblem) => void };
+
+/** A client of the admin API. Its calls reject with ApiProblem or Unreachable; `data` is there whenever they return. */
+export function createApi(credentials: Credentials | null): Api {
+  const api = createClient<paths>({ baseUrl: baseUrl().href.replace(/\/$/, ""), fetch: reachable });
+  if (credentials !== null) {
+    api.use(authorizing(credentials));
+  }
+  api.use(rejectingProblems(credentials));
+  return api;
+}
+
+async function reachable(request: Request): Promise<Response> {
+  try {
+    return await fetch(request);
+  } catch (error) {
+    if (request.signal.aborted) {
+      throw error;
+    }
+    throw new Unreachable();
+  }
+}
+
+function authorizing({ token }: Credentials): Middleware {
+  return {
+    onRequest({ request }) {
+      request.headers.set("Authorization", `Bearer ${token}`);
+      return request;
+    },
+  };
+}
+
+function rejectingProblems(credentials: Credentials | null): Middleware {
+  return {
+    async onResponse({ response }) {
+      if (response.ok) {
+        return;
+      }
+      const problem = await problemOf(response);
+      if (problem.status === 401) {
+        credentials?.onRefused(problem);
+      }
+      throw problem;
+    },
+  };
+}
+
+/** The problem that an answer carries. */
+export async function problemOf(response: Response): Promise<ApiProblem> {
+  try {
+    return new ApiProblem(response.status, await response.json());
+  } catch {
+    return new ApiProblem(response.status, null);
+  }
+}
+
+/** The body of an answer of `createApi`, which is there because errors reject. */
+export async function bodyOf<T>(call: Promise<{ data?: T }>): Promise<T> {
+  return (await call).data as T;
+}

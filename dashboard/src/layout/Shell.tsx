@@ -1,0 +1,62 @@
+import type { ReactNode } from "react";
+import { Link, useLocation } from "wouter";
+import { links } from "../urls/links";
+import { LiveBar } from "./LiveBar";
+import styles from "./Shell.module.css";
+import { ViewOptions } from "./ViewOptions";
+
+const AREAS: readonly (readonly [string, string])[] = [
+  ["Overview", links.overview()],
+  ["Rules", links.rules()],
+  ["Queues", links.flows()],
+  ["Jobs", links.jobs()],
+  ["Dead letters", links.deadLetters()],
+  ["Operations", links.operations()],
+  ["Explain", links.explain()],
+  ["Audit", links.audit()],
+  ["System", links.system()],
+];
+
+/** What surrounds each page: where one can go, who one is, and whether what is shown is live. */
+export function Shell({ children }: { children: ReactNode }) {
+  return (
+    <div className={styles.shell}>
+      <a className={styles.skip} href="#content" onClick={focusContent}>
+        Skip to the content
+      </a>
+      <header className={styles.header}>
+        <Link href={links.overview()} className={styles.brand}>
+          Penstock
+        </Link>
+        <Areas />
+        <ViewOptions />
+      </header>
+      <LiveBar />
+      <main id="content" className={styles.main} tabIndex={-1}>
+        {children}
+      </main>
+    </div>
+  );
+}
+
+/** The address of the link would be one of the base path, so the focus is moved by hand. */
+function focusContent(event: { preventDefault: () => void }): void {
+  event.preventDefault();
+  document.getElementById("content")?.focus();
+}
+
+function Areas() {
+  const [path] = useLocation();
+  return (
+    <nav className={styles.areas} aria-label="Areas">
+      {AREAS.map(([name, href]) => {
+        const here = href === "/" ? path === "/" : path.startsWith(href);
+        return (
+          <Link key={href} href={href} className={styles.area} aria-current={here ? "page" : undefined}>
+            {name}
+          </Link>
+        );
+      })}
+    </nav>
+  );
+}

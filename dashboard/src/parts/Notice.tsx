@@ -1,0 +1,51 @@
+import type { ReactNode } from "react";
+import { ApiProblem, messageOf, Unreachable } from "../api/problem";
+import type { Tone } from "./Badge";
+import styles from "./Notice.module.css";
+
+/** A text that stands out. `bad` and `warn` are announced to screen readers. */
+export function Notice({ tone, title, children }: { tone: Tone; title?: string; children?: ReactNode }) {
+  return (
+    <div className={`${styles.notice} ${styles[tone]}`} role={tone === "bad" || tone === "warn" ? "alert" : "status"}>
+      {title && <strong>{title}</strong>}
+      {children && <div>{children}</div>}
+    </div>
+  );
+}
+
+/** An error of a query or a change, and what to do about it. Nothing where there is none. */
+export function ErrorNotice({ error, doing }: { error: unknown; doing: string }) {
+  if (error === null || error === undefined) {
+    return null;
+  }
+  return (
+    <Notice tone="bad" title={`Could not ${doing}.`}>
+      {messageOf(error)} {remedyOf(error)}
+    </Notice>
+  );
+}
+
+function remedyOf(error: unknown): string {
+  if (error instanceof Unreachable) {
+    return "It is tried again by itself; look whether the admin process runs.";
+  }
+  if (error instanceof ApiProblem && error.status === 403) {
+    return "Sign in with a token of a higher role to do this.";
+  }
+  if (error instanceof ApiProblem && error.status === 503) {
+    return "A store is away; the page System says which.";
+  }
+  return "";
+}
+
+/** What stands where a list is empty: why, and what to do. */
+export function Empty({ title, children }: { title: string; children?: ReactNode }) {
+  return (
+    <div className={styles.empty}>
+      <p>
+        <strong>{title}</strong>
+      </p>
+      {children}
+    </div>
+  );
+}

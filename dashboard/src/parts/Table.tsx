@@ -1,0 +1,86 @@
+import type { ReactNode } from "react";
+import styles from "./Table.module.css";
+
+/** A column: its heading, what it shows of a row, and whether it is a number, which stands at the right. */
+export type Column<Row> = {
+  name: string;
+  heading: ReactNode;
+  cell: (row: Row) => ReactNode;
+  numeric?: boolean;
+  /** The value of the parameter `sort` that sorts by this column, if one does. */
+  sort?: string;
+};
+
+type TableProps<Row> = {
+  caption: string;
+  columns: readonly Column<Row>[];
+  rows: readonly Row[];
+  keyOf: (row: Row) => string;
+  /** By which column the server sorts, and what to do when another heading is chosen. */
+  sort?: string;
+  onSort?: (sort: string) => void;
+  /** What stands there when there are no rows. */
+  empty: ReactNode;
+};
+
+/**
+ * A table of one page of rows, which the server has selected and sorted. Below 700 px each row becomes a card whose
+ * lines carry the headings, so that nothing has to be scrolled sideways.
+ */
+export function Table<Row>({ caption, columns, rows, keyOf, sort, onSort, empty }: TableProps<Row>) {
+  if (rows.length === 0) {
+    return <div className={styles.frame}>{empty}</div>;
+  }
+  return (
+    <div className={styles.frame}>
+      {/* Roles are repeated, because `display` of the narrow form takes them away. */}
+      <table className={styles.table} role="table">
+        <caption className={styles.caption}>{caption}</caption>
+        <thead role="rowgroup">
+          <tr role="row">
+            {columns.map((column) => (
+              <Heading key={column.name} column={column} sort={sort} onSort={onSort} />
+            ))}
+          </tr>
+        </thead>
+        <tbody role="rowgroup">
+          {rows.map((row) => (
+            <tr role="row" key={keyOf(row)}>
+              {columns.map((column) => (
+                <td role="cell" key={column.name} className={column.numeric ? styles.numeric : undefined}>
+                  <span className={styles.label} aria-hidden="true">
+                    {column.heading}
+                  </span>
+                  <span className={styles.value}>{column.cell(row)}</span>
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+type HeadingProps<Row> = { column: Column<Row>; sort?: string; onSort?: (sort: string) => void };
+
+function Heading<Row>({ column, sort, onSort }: HeadingProps<Row>) {
+  const by = column.sort;
+  const className = column.numeric ? styles.numeric : undefined;
+  if (by === undefined || onSort === undefined) {
+    return (
+      <th role="columnheader" scope="col" className={className}>
+        {column.heading}
+      </th>
+    );
+  }
+  const sorted = sort === by;
+  return (
+    <th role="columnheader" scope="col" className={className} aria-sort={sorted ? "other" : "none"}>
+      <button type="button" className={styles.sort} onClick={() => onSort(by)}>
+        {column.heading}
+        <span aria-hidden="true">{sorted ? " ●" : " ○"}</span>
+      </button>
+    </th>
+  );
+}

@@ -1,0 +1,58 @@
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+
+type Data = [number[], ...(number | null)[][]];
+
+const HEIGHT_PX = 180;
+
+/** Draw lines into an element, as wide as that is. `lines`: the label and the colour variable of each. */
+export function drawLines(element: HTMLElement, lines: readonly [string, string][], data: Data) {
+  const resolved = (name: string) => () => resolvedColor(element, name);
+  const chart = new uPlot(
+    {
+      width: element.clientWidth,
+      height: HEIGHT_PX,
+      legend: { show: false },
+      cursor: { show: false },
+      scales: { y: { range: (_, _low, high) => [0, Math.max(high * 1.1, 1)] } },
+      axes: [
+        { stroke: resolved("--text-muted"), grid: { stroke: resolved("--border"), width: 1 }, ticks: { show: false } },
+        {
+          stroke: resolved("--text-muted"),
+          grid: { stroke: resolved("--border"), width: 1 },
+          ticks: { show: false },
+          size: 56,
+        },
+      ],
+      series: [
+        {},
+        ...lines.map(([label, name]) => ({ label, stroke: resolved(name), width: 2, points: { show: false } })),
+      ],
+    },
+    data,
+    element,
+  );
+  const observer = new ResizeObserver(() => chart.setSize({ width: element.clientWidth, height: HEIGHT_PX }));
+  observer.observe(element);
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  const redraw = () => chart.redraw();
+  scheme.addEventListener("change", redraw);
+  return {
+    setData: (changed: Data) => chart.setData(changed),
+    end: () => {
+      observer.disconnect();
+      scheme.removeEventListener("change", redraw);
+      chart.destroy();
+    },
+  };
+}
+
+/** The colour that a variable stands for in the present theme: a canvas knows no `light-dark()`. */
+function resolvedColor(element: HTMLElement, name: string): string {
+  const probe = document.createElement("span");
+  probe.style.color = `var(${name})`;
+  element.append(probe);
+  const color = getComputedStyle(probe).color;
+  probe.remove();
+  return color;
+}
