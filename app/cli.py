@@ -13,11 +13,11 @@ from typer.exceptions import TyperException
 
 from app.commands import dead_letters, drain, flows, jobs, operations, rules
 from app.commands.audit import audit
-from app.commands.connection_options import add_connection_options
 from app.commands.durations import parse_duration
 from app.commands.exit_codes import ExitCode, exit_code_of
 from app.commands.explain import explain
 from app.commands.groups import CommandGroup
+from app.commands.installation import add_connection_options
 from app.commands.options import DEFAULT_FOLDER, AsJson, DataFolder, parse_claims
 from app.commands.status import status
 from app.commands.top import top
@@ -29,7 +29,7 @@ from app.web.excerpt import one_line
 MAX_MESSAGE_LENGTH = 2000
 COMPLETE_VARIABLE = "_PENSTOCK_COMPLETE"
 
-HELP = "Run the processes of Penstock, and manage rules, drain rates and dead letters."
+HELP = "Run the processes of Penstock; look at rules, flows, jobs and dead letters, and change them."
 
 # Typer's own options for completion would make each start import pydantic, so `penstock completion` takes their place.
 app = typer.Typer(

@@ -19,8 +19,8 @@ from typer.models import OptionInfo
 from app import cli
 from app.admin.flow_metrics import FlowMetrics
 from app.admin.services.flow_index import RuleTotals
-from app.commands.connection_options import CONNECTION_OPTIONS
 from app.commands.exit_codes import ExitCode
+from app.commands.installation import CONNECTION_OPTIONS
 from app.edge.metrics import EdgeMetrics
 from app.process.unavailability import TroubleLog, Unavailability
 from app.rules.limits import Drain, RuleLimit, VariableCost

@@ -75,6 +75,33 @@ class AdminClient:
         response = self._send("GET", _path(segments), None, None)
         return self._json(response), response.headers.get("ETag", "")
 
+    def listed(
+        self, name: str, *segments: str, query: Mapping[str, str | int | list[str]], limit: int, page_size: int = 500
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Return the first `limit` members `name` of a list, of as many pages as are needed, and the last page.
+
+        The `next` of that page says whether there are more.
+        """
+        found: list[Any] = []
+        paging: dict[str, str | int] = {}
+        while True:
+            paging["limit"] = min(page_size, limit - len(found))
+            page = self.call("GET", *segments, query={**query, **paging})
+            found += page[name]
+            if page["next"] is None or len(found) >= limit:
+                return found, page
+            paging["after"] = page["next"]
+
+    def purged(self, *segments: str) -> int:
+        """Cancel all that waits in a flow or the flows of a rule, page by page, and return how many jobs that were."""
+        canceled: int = 0
+        after = None
+        while True:
+            answer = self.call("POST", *segments, query=None if after is None else {"after": after})
+            canceled, after = canceled + answer["canceled"], answer["next"]
+            if after is None:
+                return canceled
+
     def call_repeatedly(
         self,
         method: str,

@@ -1,19 +1,16 @@
 """`penstock audit`: lists who changed what."""
 
 import json
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from app.commands.admin_client import AdminClient
-from app.commands.durations import DURATION, parse_duration
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
-from app.commands.tables import print_table
-from app.errors import InvalidInput
+from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
+from app.commands.options import AsJson, LimitOption, given, time_option
+from app.commands.tables import print_more, print_table
+from app.commands.times import format_time
 from app.web.excerpt import one_line
-
-PAGE_SIZE = 500
 
 
 def audit(
@@ -22,45 +19,31 @@ def audit(
         str | None, typer.Option(help="Only this kind, such as rule, or this action, such as rule.changed.")
     ] = None,
     target: Annotated[str | None, typer.Option(help="Only what was done to this rule, flow or job.")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Only what is newer: a time such as 2026-01-31T09:00Z, or an age such as 2h.")
-    ] = None,
-    until: Annotated[str | None, typer.Option(help="Only what is older: a time, or an age.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many to list at most.")] = 100,
+    since: Annotated[str | None, time_option("--since", "Only what was done at this time or later.")] = None,
+    until: Annotated[str | None, time_option("--until", "Only what was done before this time.")] = None,
+    limit: LimitOption = 100,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """List who changed what, newest first, with what it was before and what it is after."""
-    bounds = {name: _time(text) for name, text in (("since", since), ("until", until)) if text is not None}
-    wanted = {"actor": actor, "action": action, "target": target} | bounds
-    query = {name: value for name, value in wanted.items() if value is not None}
-    with AdminClient(data_dir) as client:
-        entries = _entries(client, query, limit)
+    wanted = given(actor=actor, action=action, target=target, since=since, until=until)
+    entries, page = AdminClient(installation).listed("entries", "audit", query=wanted, limit=limit)
     if as_json:
         print(json.dumps({"entries": entries}, indent=2))
         return
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("at", "who", "by", "action", "target", "changes")
+    table = Table("at", "actor", "face", "action", "target", "changes")
     for entry in entries:
         table.add_row(*map(escape, _row(entry)))
     print_table(table)
-
-
-def _entries(client: AdminClient, query: dict[str, str], limit: int) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    after: str | None = ""
-    while after is not None and len(found) < limit:
-        paging: dict[str, str | int] = {"limit": min(PAGE_SIZE, limit - len(found))}
-        page = client.call("GET", "audit", query=query | paging | ({"after": after} if after else {}))
-        found, after = found + page["entries"], page["next"]
-    return found
+    print_more(page, len(entries))
 
 
 def _row(entry: dict[str, Any]) -> list[str]:
     named = [one_line(entry[name], 256) for name in ("actor", "face", "action", "target")]
-    return [entry["at"], *named, one_line(changes(entry["before"], entry["after"]), 2000)]
+    return [format_time(entry["at"]), *named, one_line(changes(entry["before"], entry["after"]), 2000)]
 
 
 def changes(before: Any, after: Any) -> str:  # noqa: ANN401 - JSON
@@ -85,14 +68,3 @@ def changes(before: Any, after: Any) -> str:  # noqa: ANN401 - JSON
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - JSON
     return "(default)" if value is None else json.dumps(value)
-
-
-def _time(text: str) -> str:
-    """Read a time in ISO 8601, or an age. A time without an offset is local. Raises InvalidInput."""
-    try:
-        if DURATION.fullmatch(text):
-            return (datetime.now(UTC) - parse_duration(text)).isoformat()
-        return datetime.fromisoformat(text).astimezone(UTC).isoformat()
-    except (ValueError, OverflowError) as error:
-        shown = one_line(repr(text), 80)
-        raise InvalidInput(f"{shown} is no time: write 2026-01-31T09:00Z, or an age such as 2h") from error

@@ -104,7 +104,16 @@ def _development_token(data_dir: Path, settings: Settings) -> Callable[[], str]:
     from app.local.development_key import admin_token
 
     own = settings.model_copy(update={"data_dir": data_dir})
-    return lambda: admin_token(own)
+
+    def token() -> str:
+        try:
+            return admin_token(own)
+        except StartupError as error:
+            raise StartupError(
+                f"no token is given by --token-file or PENSTOCK_ADMIN_TOKEN_FILE, and {error}"
+            ) from error
+
+    return token
 
 
 def _valid_url(text: str) -> str:

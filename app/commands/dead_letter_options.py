@@ -1,12 +1,12 @@
 """Options that say which dead letters are meant."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
-from app.commands.times import parse_time
+from app.commands.options import Criteria, given, rule_option, time_option
 from app.errors import InvalidInput
 from app.web.excerpt import one_line
 
@@ -19,30 +19,20 @@ def _code(text: str) -> str:
     return text
 
 
+RuleOption = Annotated[str | None, rule_option("Only dead letters of this rule.")]
 DescriptorOption = Annotated[
     str | None, typer.Option("--descriptor", help="Only of who was counted so, such as user:alice.")
 ]
 CodeOption = Annotated[
     str | None, typer.Option("--code", parser=_code, metavar="CODE", help=f"Only {', '.join(FAILURE_CODES)}.")
 ]
-StatusOption = Annotated[
-    int | None, typer.Option("--status", min=100, max=599, help="Only with this last answer of the app server.")
+ResponseStatusOption = Annotated[
+    int | None,
+    typer.Option("--response-status", min=100, max=599, help="Only with this last answer of the app server."),
 ]
-FailedAfterOption = Annotated[
-    str | None,
-    typer.Option("--failed-after", parser=parse_time, metavar="TIME", help="Only what failed at this time or later."),
-]
-FailedBeforeOption = Annotated[
-    str | None,
-    typer.Option("--failed-before", parser=parse_time, metavar="TIME", help="Only what failed before this time."),
-]
+FailedAfterOption = Annotated[str | None, time_option("--failed-after", "Only what failed at this time or later.")]
+FailedBeforeOption = Annotated[str | None, time_option("--failed-before", "Only what failed before this time.")]
 AllOption = Annotated[bool, typer.Option("--all", help="All dead letters, whichever rule they are of.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only count what would be touched.")]
-RateOption = Annotated[int, typer.Option("--rate", min=1, max=5000, help="How many a second at most.")]
-WaitOption = Annotated[
-    bool, typer.Option("--wait/--no-wait", help="Wait until it is done, or print the id of the operation.")
-]
-DEFAULT_RATE_PER_S = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +40,7 @@ class Selection:
     """Dead letters by their ids, or all that a filter finds. Raises InvalidInput for both, and for neither."""
 
     job_ids: Sequence[str]
-    wanted: Mapping[str, str | int]
+    wanted: Criteria
     all_of_them: bool
 
     def __post_init__(self) -> None:
@@ -66,17 +56,12 @@ def filter_of(
     rule: str | None,
     descriptor: str | None,
     code: str | None,
-    status: int | None,
+    response_status: int | None,
     failed_after: str | None,
     failed_before: str | None,
-) -> dict[str, str | int]:
+) -> Criteria:
     """Return the filter as the admin API takes it, with what was given."""
-    given = {
-        "rule_id": rule,
-        "descriptor": descriptor,
-        "code": code,
-        "response_status": status,
-        "failed_after": failed_after,
-        "failed_before": failed_before,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+    return given(
+        rule_id=rule, descriptor=descriptor, code=code, response_status=response_status,
+        failed_after=failed_after, failed_before=failed_before,
+    )  # fmt: skip

@@ -1,36 +1,38 @@
 """`penstock dead-letters`: lists, shows, replays and deletes failed jobs that are kept."""
 
 import json
-import sys
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from app.commands.admin_client import AdminClient
+from app.commands.confirmation import confirm
 from app.commands.dead_letter_options import (
-    DEFAULT_RATE_PER_S,
     AllOption,
     CodeOption,
     DescriptorOption,
-    DryRunOption,
     FailedAfterOption,
     FailedBeforeOption,
-    RateOption,
+    ResponseStatusOption,
+    RuleOption,
     Selection,
-    StatusOption,
-    WaitOption,
     filter_of,
 )
+from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
 from app.commands.operation_waiting import start
 from app.commands.options import (
-    DEFAULT_DATA_DIR,
+    DEFAULT_RATE_PER_S,
     AsJson,
-    DataDir,
+    DryRunOption,
     JobIdArgument,
+    LimitOption,
     OptionalJobIds,
-    RuleOption,
+    RateOption,
+    WaitOption,
+    YesOption,
 )
-from app.commands.tables import print_table
+from app.commands.tables import print_more, print_table
+from app.commands.times import format_time
 from app.errors import Conflict
 
 app = typer.Typer(no_args_is_help=True, help="Manage failed jobs that are kept.")
@@ -41,27 +43,26 @@ def list_dead_letters(
     rule: RuleOption = None,
     descriptor: DescriptorOption = None,
     code: CodeOption = None,
-    status: StatusOption = None,
+    response_status: ResponseStatusOption = None,
     failed_after: FailedAfterOption = None,
     failed_before: FailedBeforeOption = None,
-    limit: Annotated[int, typer.Option(help="How many to list at most.")] = 100,
+    limit: LimitOption = 100,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """List dead letters, newest first."""
-    query = filter_of(rule, descriptor, code, status, failed_after, failed_before) | {"limit": limit}
-    found = AdminClient(data_dir).call("GET", "dead-letters", query=query)
+    wanted = filter_of(rule, descriptor, code, response_status, failed_after, failed_before)
+    letters, page = AdminClient(installation).listed("dead_letters", "dead-letters", query=wanted, limit=limit)
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(page | {"dead_letters": letters}, indent=2))
         return
     from rich.table import Table
 
     table = Table("job", "rule", "descriptor", "failed at", "attempts", "error")
-    for letter in found["dead_letters"]:
+    for letter in letters:
         table.add_row(*_row(letter))
     print_table(table)
-    if found["next"]:
-        print(f"There are more. Use --limit {limit * 10} to list them.")
+    print_more(page, len(letters))
 
 
 def _row(letter: dict[str, Any]) -> list[str]:
@@ -73,16 +74,16 @@ def _row(letter: dict[str, Any]) -> list[str]:
         letter["id"],
         letter["rule_id"],
         letter["descriptor"],
-        letter["failed_at"],
+        format_time(letter["failed_at"]),
         str(letter["attempts"]),
         escape(message),
     ]
 
 
 @app.command()
-def get(job_id: JobIdArgument, as_json: AsJson = True, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def get(job_id: JobIdArgument, as_json: AsJson = True, installation: InstallationOption = DEFAULT_INSTALLATION) -> None:
     """Show a dead letter as JSON: the error, the request and the last answer. Bodies are base64, and text too."""
-    print(json.dumps(AdminClient(data_dir).call("GET", "dead-letters", job_id), indent=2))
+    print(json.dumps(AdminClient(installation).call("GET", "dead-letters", job_id), indent=2))
 
 
 @app.command()
@@ -91,7 +92,7 @@ def replay(
     rule: RuleOption = None,
     descriptor: DescriptorOption = None,
     code: CodeOption = None,
-    status: StatusOption = None,
+    response_status: ResponseStatusOption = None,
     failed_after: FailedAfterOption = None,
     failed_before: FailedBeforeOption = None,
     all_of_them: AllOption = False,
@@ -99,15 +100,15 @@ def replay(
     rate: RateOption = DEFAULT_RATE_PER_S,
     wait: WaitOption = True,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Queue jobs again at the end of their flows, with all of their attempts: some by their ids, or all that are found.
 
     All that are found are replayed by an operation, the oldest first, which goes on if this command is interrupted.
     """
-    wanted = filter_of(rule, descriptor, code, status, failed_after, failed_before)
+    wanted = filter_of(rule, descriptor, code, response_status, failed_after, failed_before)
     selected = Selection(job_ids or [], wanted, all_of_them)
-    client = AdminClient(data_dir)
+    client = AdminClient(installation)
     if not selected.job_ids:
         start(client, selected.operation("replay_dead_letters", dry_run, rate), wait=wait, as_json=as_json)
         return
@@ -123,25 +124,23 @@ def delete(
     rule: RuleOption = None,
     descriptor: DescriptorOption = None,
     code: CodeOption = None,
-    status: StatusOption = None,
+    response_status: ResponseStatusOption = None,
     failed_after: FailedAfterOption = None,
     failed_before: FailedBeforeOption = None,
     all_of_them: AllOption = False,
     dry_run: DryRunOption = False,
     rate: RateOption = DEFAULT_RATE_PER_S,
     wait: WaitOption = True,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    yes: YesOption = False,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Delete dead letters with everything that is stored of the jobs: some by their ids, or all that are found."""
-    wanted = filter_of(rule, descriptor, code, status, failed_after, failed_before)
+    wanted = filter_of(rule, descriptor, code, response_status, failed_after, failed_before)
     selected = Selection(job_ids or [], wanted, all_of_them)
-    client = AdminClient(data_dir)
+    client = AdminClient(installation)
     if not selected.job_ids:
-        asks = sys.stdin.isatty() and not yes and not dry_run
-        if asks and not typer.confirm("Delete all dead letters that are found?"):
-            raise typer.Exit(1)
+        confirm("Delete all dead letters that are found?", yes=yes or dry_run)
         start(client, selected.operation("delete_dead_letters", dry_run, rate), wait=wait, as_json=as_json)
         return
     for job_id in selected.job_ids:

@@ -1,29 +1,27 @@
 """`penstock drain`: sets, pauses and purges the draining of a rule's flows."""
 
 import json
-import sys
 from typing import Annotated
 
 import typer
 
 from app.commands.admin_client import AdminClient
+from app.commands.confirmation import confirm
 from app.commands.durations import parse_duration
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, RuleIdArgument, flow_id_of
+from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
+from app.commands.options import AsJson, RuleIdArgument, YesOption, flow_id_of
 from app.errors import InvalidInput
 from app.rules.rate import parse_rate
 
 app = typer.Typer(no_args_is_help=True, help="Manage how fast rules drain their backlogs.")
-
 
 For = Annotated[
     str | None,
     typer.Option("--for", metavar="DURATION", help="How long, such as 90s, 10m or 2h; then it is as it was before."),
 ]
 
-
-Flow = Annotated[
-    str | None,
-    typer.Option("--flow", metavar="DESCRIPTOR", help="Only for the flows of this descriptor, such as user:alice."),
+Descriptor = Annotated[
+    str | None, typer.Option("--descriptor", help="Only for the flows of who is counted so, such as user:alice.")
 ]
 
 
@@ -32,82 +30,82 @@ def set_rate(
     rule_id: RuleIdArgument,
     rate: str,
     duration: For = None,
-    flow: Flow = None,
+    descriptor: Descriptor = None,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Give a rule, or one flow of it, a drain rate of its own, such as 50/s, 100/m, 20/h or 5/30s."""
     limit, window_s = parse_rate(rate)
     body = {"limit": limit, "window_seconds": window_s}
-    path, query = _path(rule_id, flow, "drain", "rate"), _for_seconds(duration, flow)
-    answer = AdminClient(data_dir).call("PUT", *path, body=body, query=query)
-    _print(answer, f"{_named(rule_id, flow)}: drains at {rate}{_for(duration)}", as_json)
+    path, query = _path(rule_id, descriptor, "drain", "rate"), _for_seconds(duration, descriptor)
+    answer = AdminClient(installation).call("PUT", *path, body=body, query=query)
+    _print(answer, f"{_named(rule_id, descriptor)}: drains at {rate}{_for(duration)}", as_json)
 
 
 @app.command()
 def unset(
-    rule_id: RuleIdArgument, flow: Flow = None, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR
+    rule_id: RuleIdArgument,
+    descriptor: Descriptor = None,
+    as_json: AsJson = False,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Remove a rule's drain rate, so that it drains from its own budget; or that of one flow of it."""
-    answer = AdminClient(data_dir).call("DELETE", *_path(rule_id, flow, "drain", "rate"))
-    how = "from its own budget" if flow is None else "as its rule says"
-    _print(answer, f"{_named(rule_id, flow)}: drains {how}", as_json)
+    answer = AdminClient(installation).call("DELETE", *_path(rule_id, descriptor, "drain", "rate"))
+    how = "from its own budget" if descriptor is None else "as its rule says"
+    _print(answer, f"{_named(rule_id, descriptor)}: drains {how}", as_json)
 
 
 @app.command()
 def pause(
     rule_id: RuleIdArgument,
     duration: For = None,
-    flow: Flow = None,
+    descriptor: Descriptor = None,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Pause a rule: its flows accept jobs and do not drain. Also what still waits of a rule that is gone."""
-    path, query = _path(rule_id, flow, "drain"), _for_seconds(duration, flow)
-    answer = AdminClient(data_dir).call("POST", *path, "pause", query=query)
-    _print(answer, f"{_named(rule_id, flow)}: paused{_for(duration)}", as_json)
+    path, query = _path(rule_id, descriptor, "drain"), _for_seconds(duration, descriptor)
+    answer = AdminClient(installation).call("POST", *path, "pause", query=query)
+    _print(answer, f"{_named(rule_id, descriptor)}: paused{_for(duration)}", as_json)
 
 
 @app.command()
 def resume(
-    rule_id: RuleIdArgument, flow: Flow = None, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR
+    rule_id: RuleIdArgument,
+    descriptor: Descriptor = None,
+    as_json: AsJson = False,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Resume a paused rule; also what still waits of a rule that was deleted or disabled while it was paused."""
-    answer = AdminClient(data_dir).call("POST", *_path(rule_id, flow, "drain"), "resume")
-    _print(answer, f"{_named(rule_id, flow)}: resumed", as_json)
+    answer = AdminClient(installation).call("POST", *_path(rule_id, descriptor, "drain"), "resume")
+    _print(answer, f"{_named(rule_id, descriptor)}: resumed", as_json)
 
 
 @app.command()
 def purge(
     rule_id: RuleIdArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    yes: YesOption = False,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Cancel all jobs of a rule that wait to be sent. Jobs that are being sent are not affected."""
-    if not yes and sys.stdin.isatty() and not typer.confirm(f"Cancel all waiting jobs of {rule_id}?"):
-        raise typer.Exit(1)
-    client = AdminClient(data_dir)
-    canceled, following = 0, ""
-    while following is not None:
-        query = {"after": following} if following else None
-        answer = client.call("POST", "rules", rule_id, "drain", "purge", query=query)
-        canceled, following = canceled + answer["canceled"], answer["next"]
+    confirm(f"Cancel all waiting jobs of {rule_id}?", yes=yes)
+    canceled = AdminClient(installation).purged("rules", rule_id, "drain", "purge")
     _print({"canceled": canceled}, f"{rule_id}: {canceled} jobs canceled", as_json)
 
 
-def _path(rule_id: str, flow: str | None, of_rule: str, *of_flow: str) -> tuple[str, ...]:
+def _path(rule_id: str, descriptor: str | None, of_rule: str, *of_flow: str) -> tuple[str, ...]:
     """The path of what is set for a rule, or for the flows of a descriptor under it. Raises InvalidInput."""
-    return ("rules", rule_id, of_rule) if flow is None else ("flows", flow_id_of(rule_id, flow), *of_flow)
+    return ("rules", rule_id, of_rule) if descriptor is None else ("flows", flow_id_of(rule_id, descriptor), *of_flow)
 
 
-def _named(rule_id: str, flow: str | None) -> str:
-    return rule_id if flow is None else f"{rule_id}, {flow}"
+def _named(rule_id: str, descriptor: str | None) -> str:
+    return rule_id if descriptor is None else f"{rule_id}, {descriptor}"
 
 
-def _for_seconds(duration: str | None, flow: str | None) -> dict[str, str | int] | None:
+def _for_seconds(duration: str | None, descriptor: str | None) -> dict[str, str | int] | None:
     """The query that asks for a change for a time. Raises InvalidInput."""
-    if duration is not None and flow is not None:
+    if duration is not None and descriptor is not None:
         raise InvalidInput("what is set for one flow holds until it is removed: leave --for away")
     return None if duration is None else {"for_seconds": int(parse_duration(duration).total_seconds())}
 

@@ -1,4 +1,4 @@
-"""Durations as people write them: `90s`, `15m`, `1h`, `7d`."""
+"""Durations as people write and read them: `90s`, `15m`, `1h`, `7d`."""
 
 import re
 from datetime import timedelta

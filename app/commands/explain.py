@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from app.commands.admin_client import AdminClient
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, parse_claims, parse_headers
+from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
+from app.commands.options import AsJson, parse_claims, parse_headers
 from app.commands.tables import print_table
 from app.rules.rate import format_limit
 
@@ -21,12 +22,12 @@ def explain(
         list[str] | None, typer.Option(help="A header of the request, name=value; may be repeated.")
     ] = None,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Explain which rules apply to a request, what is left of each, and the decision. This spends nothing."""
     request = {"ip": ip, "method": method, "path": path, "claims": parse_claims(claim or [])}
     request |= {"headers": parse_headers(header or [])} if header else {}
-    answer = AdminClient(data_dir).call("POST", "explain", body=request | ({"user": user} if user else {}))
+    answer = AdminClient(installation).call("POST", "explain", body=request | ({"user": user} if user else {}))
     if as_json:
         print(json.dumps(answer, indent=2))
         return

@@ -8,14 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from app.commands.admin_client import AdminClient
+from app.commands.confirmation import confirm
 from app.commands.durations import format_duration
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, FlowIdArgument, RuleOption
-from app.commands.tables import print_table
+from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
+from app.commands.options import AsJson, FlowIdArgument, LimitOption, YesOption, given, rule_option
+from app.commands.tables import print_more, print_table
+from app.commands.times import format_time
 from app.rules.rate import format_rate
 
 app = typer.Typer(no_args_is_help=True, help="Look at flows: the queue of one caller's jobs under one rule.")
 
-MAX_PAGE_SIZE = 500
 COLUMNS = (
     "rule", "caller", "depth", "oldest", "permitted/s", "actual/s", "in flight", "empty in", "state", "flow id",
 )  # fmt: skip
@@ -31,41 +33,33 @@ class Sort(StrEnum):
 
 @app.command("list")
 def list_flows(
-    rule: RuleOption = None,
+    rule: Annotated[str | None, rule_option("Only flows whose jobs this rule deferred.")] = None,
     descriptor: Annotated[
-        str | None, typer.Option("--for", metavar="DESCRIPTOR", help="Only flows charged to it, such as user:alice.")
+        str | None, typer.Option(help="Only flows whose jobs are charged to it, such as user:alice.")
     ] = None,
     sort: Annotated[Sort, typer.Option(help="The most jobs first, the longest wait first, or by rule.")] = Sort.DEPTH,
-    limit: Annotated[int, typer.Option(min=1, help="How many to list at most.")] = 100,
+    limit: LimitOption = 100,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """List flows with their depth, rates and state."""
-    query: dict[str, str | int] = {"sort": sort.value}
-    query |= {"rule_id": rule} if rule else {}
-    query |= {"descriptor": descriptor} if descriptor else {}
-    client = AdminClient(data_dir)
-    flows: list[dict[str, Any]] = []
-    while True:
-        page = client.call("GET", "flows", query=query | {"limit": min(MAX_PAGE_SIZE, limit - len(flows))})
-        flows += page["flows"]
-        if page["next"] is None or len(flows) >= limit:
-            break
-        query["after"] = page["next"]
+    wanted = given(sort=sort.value, rule_id=rule, descriptor=descriptor)
+    flows, page = AdminClient(installation).listed("flows", "flows", query=wanted, limit=limit)
     if as_json:
         print(json.dumps(page | {"flows": flows}, indent=2))
         return
     _print_flows(flows)
-    if page["next"] is not None:
-        print(f"These are {len(flows)} of {page['total']} flows. Use --limit to list more.")
+    print_more(page, len(flows))
     if not page["complete"]:
         print("Not all flows have been looked at yet.")
 
 
 @app.command()
-def get(flow_id: FlowIdArgument, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def get(
+    flow_id: FlowIdArgument, as_json: AsJson = False, installation: InstallationOption = DEFAULT_INSTALLATION
+) -> None:
     """Show one flow: what it does, its rates, and how long it takes until it is empty."""
-    flow = AdminClient(data_dir).call("GET", "flows", flow_id)
+    flow = AdminClient(installation).call("GET", "flows", flow_id)
     if as_json:
         print(json.dumps(flow, indent=2))
         return
@@ -76,23 +70,27 @@ def get(flow_id: FlowIdArgument, as_json: AsJson = False, data_dir: DataDir = DE
 
 
 @app.command()
-def pause(flow_id: FlowIdArgument, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def pause(
+    flow_id: FlowIdArgument, as_json: AsJson = False, installation: InstallationOption = DEFAULT_INSTALLATION
+) -> None:
     """Pause a flow: it accepts jobs and sends none until it is resumed, whatever restarts and whatever rules change."""
-    setting = AdminClient(data_dir).call("POST", "flows", flow_id, "pause")
+    setting = AdminClient(installation).call("POST", "flows", flow_id, "pause")
     _print_setting(setting, "paused", as_json)
 
 
 @app.command()
-def resume(flow_id: FlowIdArgument, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def resume(
+    flow_id: FlowIdArgument, as_json: AsJson = False, installation: InstallationOption = DEFAULT_INSTALLATION
+) -> None:
     """Resume a flow that was paused by itself."""
-    setting = AdminClient(data_dir).call("POST", "flows", flow_id, "resume")
+    setting = AdminClient(installation).call("POST", "flows", flow_id, "resume")
     _print_setting(setting, "resumed", as_json)
 
 
 @app.command()
-def settings(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def settings(as_json: AsJson = False, installation: InstallationOption = DEFAULT_INSTALLATION) -> None:
     """List the flows that are paused or have a rate of their own, also those without jobs."""
-    client = AdminClient(data_dir)
+    client = AdminClient(installation)
     found: list[dict[str, Any]] = []
     following: int | None = 0
     while following is not None:
@@ -104,12 +102,10 @@ def settings(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> N
     from rich.markup import escape
     from rich.table import Table
 
-    from app.rules.rate import format_rate
-
-    table = Table("rule", "for", "paused", "rate", "changed by", "changed at", "flow id")
+    table = Table("rule", "descriptor", "paused", "rate", "changed by", "changed at", "flow id")
     for one in found:
         rate = one["rate"] and format_rate(one["rate"]["limit"], one["rate"]["window_seconds"])
-        words = (one["changed_by"], one["changed_at"], one["id"])
+        words = (one["changed_by"], format_time(one["changed_at"]), one["id"])
         table.add_row(
             one["rule_id"], escape(one["descriptor"]), "yes" if one["paused"] else "", rate or "", *map(escape, words)
         )
@@ -119,21 +115,16 @@ def settings(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> N
 @app.command()
 def purge(
     flow_id: FlowIdArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    yes: YesOption = False,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Cancel all jobs that wait in a flow. Jobs that are being sent are not affected."""
-    client = AdminClient(data_dir)
+    client = AdminClient(installation)
     if not yes and sys.stdin.isatty():
         flow = client.call("GET", "flows", flow_id)
-        if not typer.confirm(f"Cancel the {flow['waiting'] + flow['backing_off']} waiting jobs of {flow['name']}?"):
-            raise typer.Exit(1)
-    canceled, following = 0, ""
-    while following is not None:
-        query = {"after": following} if following else None
-        answer = client.call("POST", "flows", flow_id, "purge", query=query)
-        canceled, following = canceled + answer["canceled"], answer["next"]
+        confirm(f"Cancel the {flow['waiting'] + flow['backing_off']} waiting jobs of {flow['name']}?", yes=yes)
+    canceled = client.purged("flows", flow_id, "purge")
     print(json.dumps({"canceled": canceled}) if as_json else f"{canceled} jobs canceled")
 
 

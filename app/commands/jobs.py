@@ -1,21 +1,20 @@
 """`penstock jobs`: finds jobs, shows one with its timeline, and cancels jobs."""
 
 import json
-import sys
 import time
 from typing import Annotated, Any
 
 import typer
 
 from app.commands.admin_client import AdminClient
-from app.commands.dead_letter_options import DEFAULT_RATE_PER_S, DryRunOption, RateOption, WaitOption
+from app.commands.confirmation import confirm
+from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
 from app.commands.job_options import (
     FinishedAfterOption,
     FinishedBeforeOption,
     FlowOption,
     IssuerOption,
     JobDescriptorOption,
-    JobFilter,
     JobRuleOption,
     JobStatusOption,
     OwnerOption,
@@ -23,14 +22,24 @@ from app.commands.job_options import (
     SubmittedAfterOption,
     SubmittedBeforeOption,
     UserOption,
-    given,
 )
 from app.commands.operation_waiting import start
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, JobIdArgument, OptionalJobIds
-from app.commands.tables import print_table
+from app.commands.options import (
+    DEFAULT_RATE_PER_S,
+    AsJson,
+    DryRunOption,
+    JobIdArgument,
+    LimitOption,
+    OptionalJobIds,
+    RateOption,
+    WaitOption,
+    YesOption,
+    given,
+)
+from app.commands.tables import print_more, print_table
+from app.commands.times import format_time
 from app.errors import InvalidInput
 
-PAGE_SIZE = 500
 POLL_INTERVAL_S = 0.5
 FINAL = frozenset({"succeeded", "failed", "canceled"})
 
@@ -51,9 +60,9 @@ def list_jobs(
     submitted_before: SubmittedBeforeOption = None,
     finished_after: FinishedAfterOption = None,
     finished_before: FinishedBeforeOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many to list at most.")] = 100,
+    limit: LimitOption = 100,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """List jobs that have not ended, and those that ended within the last hour."""
     wanted = given(
@@ -61,8 +70,9 @@ def list_jobs(
         response_status=response_status, submitted_after=submitted_after, submitted_before=submitted_before,
         finished_after=finished_after, finished_before=finished_before,
     )  # fmt: skip
-    with AdminClient(data_dir) as client:
-        jobs, more = _found(client, wanted, limit)
+    if issuer is not None and user is None:
+        raise InvalidInput("--issuer says whose --user it is: give both")
+    jobs, page = AdminClient(installation).listed("jobs", "jobs", query=wanted, limit=limit)
     if as_json:
         print(json.dumps({"jobs": jobs}, indent=2))
         return
@@ -72,19 +82,7 @@ def list_jobs(
     for job in jobs:
         table.add_row(*_row(job))
     print_table(table)
-    if more:
-        print(f"There are more. Use --limit {limit * 10} to list them.")
-
-
-def _found(client: AdminClient, wanted: JobFilter, limit: int) -> tuple[list[dict[str, Any]], bool]:
-    """The jobs of as many pages as are needed, and whether there may be more."""
-    jobs: list[dict[str, Any]] = []
-    after: str | None = ""
-    while after is not None and len(jobs) < limit:
-        query = wanted | {"limit": min(PAGE_SIZE, limit - len(jobs))} | ({"after": after} if after else {})
-        page = client.call("GET", "jobs", query=query)
-        jobs, after = jobs + page["jobs"], page["next"]
-    return jobs, after is not None
+    print_more(page, len(jobs))
 
 
 def _row(job: dict[str, Any]) -> list[str]:
@@ -96,7 +94,7 @@ def _row(job: dict[str, Any]) -> list[str]:
         job["rule_id"],
         escape(job["descriptor"]),
         job["status"],
-        job["submitted_at"],
+        format_time(job["submitted_at"]),
         "" if position is None else str(position),
         "" if eta_s is None else f"{eta_s:g} s",
         str(job["attempts"]),
@@ -118,10 +116,10 @@ def get(
     job_id: JobIdArgument,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended.")] = False,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Show a job: what has happened to it, and why it waits. With --json also its request and response."""
-    with AdminClient(data_dir) as client:
+    with AdminClient(installation) as client:
         job = client.call("GET", "jobs", job_id)
         while wait and job["status"] not in FINAL:
             time.sleep(POLL_INTERVAL_S)
@@ -154,7 +152,7 @@ def _print_job(job: dict[str, Any]) -> None:
 def _event(event: dict[str, Any]) -> list[str]:
     number, took_ms = event["number"], event["duration_ms"]
     return [
-        event["at"] or "",
+        format_time(event["at"]),
         event["event"] if number is None else f"attempt {number}",
         event["worker"] or "",
         "" if took_ms is None else f"{took_ms} ms",
@@ -175,9 +173,9 @@ def cancel(
     dry_run: DryRunOption = False,
     rate: RateOption = DEFAULT_RATE_PER_S,
     wait: WaitOption = True,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    yes: YesOption = False,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Cancel jobs that have not been sent: some by their ids, or all that are found.
 
@@ -187,9 +185,9 @@ def cancel(
     wanted = named | given(submitted_after=submitted_after, submitted_before=submitted_before)
     if bool(job_ids) == bool(named) or (job_ids and wanted):
         raise InvalidInput("give either job ids, or what to look for: --rule, --descriptor, --flow or --owner")
-    if not job_ids and sys.stdin.isatty() and not (yes or dry_run):
-        typer.confirm("Cancel all waiting jobs that are found?", abort=True)
-    with AdminClient(data_dir) as client:
+    if not job_ids:
+        confirm("Cancel all waiting jobs that are found?", yes=yes or dry_run)
+    with AdminClient(installation) as client:
         if not job_ids:
             body = {"kind": "cancel_jobs", "filter": wanted, "dry_run": dry_run, "rate_per_s": rate}
             start(client, body, wait=wait, as_json=as_json)

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from app.commands.admin_client import AdminClient
+from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
 from app.commands.operation_waiting import report, wait_until_ended
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
-from app.commands.tables import print_table
+from app.commands.options import AsJson, LimitOption
+from app.commands.tables import print_more, print_table
+from app.commands.times import format_time
 from app.errors import InvalidInput
 from app.web.excerpt import one_line
 
@@ -30,33 +32,35 @@ Wait = Annotated[bool, typer.Option("--wait", help="Wait until it has ended.")]
 
 @app.command("list")
 def list_operations(
-    limit: Annotated[int, typer.Option(min=1, max=100, help="How many to list at most.")] = 20,
+    limit: LimitOption = 20,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """List operations, newest first: those under way, and those that have ended within 30 days."""
     from rich.table import Table
 
-    found = AdminClient(data_dir).call("GET", "operations", query={"limit": limit})
+    found, page = AdminClient(installation).listed("operations", "operations", query={}, limit=limit, page_size=100)
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(page | {"operations": found}, indent=2))
         return
     table = Table(
         "operation", "kind", "filter", "state", "progress", "done", "gone", "errors", "started by", "created at"
     )
-    for operation in found["operations"]:
+    for operation in found:
         table.add_row(*_row(operation))
     print_table(table)
-    if found["next"]:
-        print("There are more, which are older.")
+    print_more(page, len(found))
 
 
 @app.command()
 def get(
-    operation_id: OperationIdArgument, wait: Wait = False, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR
+    operation_id: OperationIdArgument,
+    wait: Wait = False,
+    as_json: AsJson = False,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Show an operation and how far it has come. With --wait the exit code says whether all was done."""
-    client = AdminClient(data_dir)
+    client = AdminClient(installation)
     operation = client.call("GET", "operations", operation_id)
     if wait:
         report(wait_until_ended(client, operation), as_json=as_json)
@@ -68,10 +72,13 @@ def get(
 
 @app.command()
 def cancel(
-    operation_id: OperationIdArgument, wait: Wait = False, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR
+    operation_id: OperationIdArgument,
+    wait: Wait = False,
+    as_json: AsJson = False,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Cancel an operation. What it has done stays."""
-    client = AdminClient(data_dir)
+    client = AdminClient(installation)
     operation = client.call("DELETE", "operations", operation_id)
     if wait:
         operation = wait_until_ended(client, operation)
@@ -92,7 +99,7 @@ def _row(operation: dict[str, Any]) -> list[str]:
         str(operation["skipped"]),
         _errors(operation),
         operation["started_by"],
-        operation["created_at"],
+        format_time(operation["created_at"]),
     ]
 
 
@@ -108,9 +115,9 @@ def _print(operation: dict[str, Any]) -> None:
         "gone already": operation["skipped"],
         "errors": _errors(operation) or "none",
         "rate": f"{operation['rate_per_s']}/s at most" + (f", {rate}/s so far" if rate else ""),
-        "started by": f"{operation['started_by']} at {operation['created_at']}",
+        "started by": f"{operation['started_by']} at {format_time(operation['created_at'])}",
         "canceled by": operation["canceled_by"],
-        "ended at": operation["ended_at"],
+        "ended at": format_time(operation["ended_at"]) or None,
         "problem": operation["problem"],
     }
     for name, value in lines.items():

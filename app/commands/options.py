@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from app.commands.installation import Installation, in_folder
+from app.commands.times import parse_time
 from app.errors import InvalidInput, NotFound
 from app.web.excerpt import one_line
 
@@ -17,20 +17,6 @@ DataFolder = Annotated[
     Path, typer.Option("--data-dir", envvar="PENSTOCK_DATA_DIR", help="The data directory of the installation.")
 ]
 """For commands that use what `penstock up` keeps there."""
-
-DEFAULT_DATA_DIR = Installation(DEFAULT_FOLDER)
-
-DataDir = Annotated[
-    Installation,
-    typer.Option(
-        "--data-dir",
-        envvar="PENSTOCK_DATA_DIR",
-        parser=in_folder,
-        metavar="PATH",
-        help="The data directory of the installation.",
-    ),
-]
-"""For commands that call the admin API; `add_connection_options` gives them further options."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -66,10 +52,34 @@ OptionalJobIds = Annotated[
     list[str] | None,
     typer.Argument(metavar="[JOB_IDS]...", parser=_job_id, help="The ids of the jobs; or use --rule."),
 ]
-RuleOption = Annotated[
-    str | None,
-    typer.Option("--rule", metavar="RULE_ID", parser=parse_rule_id, help="Only dead letters of this rule."),
+
+
+def rule_option(text: str) -> Any:  # noqa: ANN401 - typer's OptionInfo, as typer.Option itself
+    """Return the option `--rule` with this help."""
+    return typer.Option("--rule", metavar="RULE_ID", parser=parse_rule_id, help=text)
+
+
+def time_option(name: str, text: str) -> Any:  # noqa: ANN401
+    """Return an option for a point in time with this name and help."""
+    return typer.Option(name, metavar="TIME", parser=parse_time, help=text)
+
+
+LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many to list at most.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only count what would be touched.")]
+RateOption = Annotated[int, typer.Option("--rate", min=1, max=5000, help="How many a second at most.")]
+WaitOption = Annotated[
+    bool, typer.Option("--wait/--no-wait", help="Wait until it is done, or print the id of the operation.")
 ]
+DEFAULT_RATE_PER_S = 500
+
+Criteria = dict[str, str | int | list[str]]
+"""What to look for, as the admin API takes it."""
+
+
+def given(**criteria: str | int | list[str] | None) -> Criteria:
+    """Return the criteria that were given."""
+    return {name: value for name, value in criteria.items() if value is not None and value != []}
 
 
 def parse_claims(values: Iterable[str]) -> dict[str, str]:
@@ -92,11 +102,16 @@ def parse_headers(values: Iterable[str]) -> dict[str, str]:
 
 
 def flow_id_of(rule_id: str, descriptor: str) -> str:
-    """Return the id of the flows of a descriptor under a rule. Raises InvalidInput for what is no descriptor."""
+    """Return the id of the flows of a descriptor under a rule. Raises InvalidInput for what is no descriptor.
+
+    A setting of a descriptor that does not exist would be accepted and never apply.
+    """
     from app.queue.flow_name import flow_id, flow_of_id
 
     flow = flow_id(f"{rule_id}|{descriptor}")
     try:
+        if ":" not in descriptor:
+            raise NotFound(descriptor)
         flow_of_id(flow)
     except NotFound:
         text = one_line(repr(descriptor), 80)

@@ -14,7 +14,8 @@ from typing import Any
 import typer
 
 from app.commands.admin_client import AdminClient
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, RuleIdArgument
+from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
+from app.commands.options import AsJson, RuleIdArgument
 from app.errors import AdminRefusal, InvalidRule, StartupError
 
 CHANGED_MEANWHILE = 412
@@ -22,12 +23,14 @@ CHANGED_MEANWHILE = 412
 Fields = Mapping[str, Any]
 
 
-def edit(rule_id: RuleIdArgument, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def edit(
+    rule_id: RuleIdArgument, as_json: AsJson = False, installation: InstallationOption = DEFAULT_INSTALLATION
+) -> None:
     """Change a rule as YAML in the editor that VISUAL or EDITOR names.
 
     If somebody else has changed the rule meanwhile, nothing is written, and what has changed is shown.
     """
-    with AdminClient(data_dir) as client:
+    with AdminClient(installation) as client:
         fields, etag = client.read("rules", rule_id)
         file = _new_file(rule_id)
         file.write_text(rule_text(fields), encoding="utf-8")

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from app.commands.admin_client import AdminClient
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
+from app.commands.options import AsJson
 from app.commands.tables import print_table
 
 OUTCOMES = ("forwarded", "rejected", "deferred", "blocked", "untouched")
@@ -16,7 +17,7 @@ OUTCOMES = ("forwarded", "rejected", "deferred", "blocked", "untouched")
 def preview(
     file: Annotated[Path, typer.Argument(help="A YAML or JSON file of changed rules.")],
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Say what the rules of a file would have done to the requests of the last minutes. Nothing is changed.
 
@@ -26,7 +27,7 @@ def preview(
     from app.rules.model import editable_fields, to_json
 
     found = {}
-    with AdminClient(data_dir) as client:
+    with AdminClient(installation) as client:
         for rule in read_rules_file(file):
             body = editable_fields(to_json(rule))
             found[rule.rule_id] = client.call("POST", "rules", rule.rule_id, "preview", body=body)

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from app.commands.admin_client import AdminClient
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, RuleIdArgument
+from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
+from app.commands.options import AsJson, RuleIdArgument
 from app.commands.rule_edit import edit
 from app.commands.rule_pages import Outcome, applied, pages
 from app.commands.rule_preview import preview
@@ -35,7 +36,7 @@ def apply(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Write the rules of a file. All of them are checked before any is written, and what was done with each is shown.
 
@@ -45,7 +46,7 @@ def apply(
     from app.rules.model import editable_fields, to_json
 
     wanted = {rule.rule_id: editable_fields(to_json(rule)) for rule in read_rules_file(file)}
-    with AdminClient(data_dir) as client:
+    with AdminClient(installation) as client:
         surplus = _surplus(client, wanted) if prune else []
         plan = list(pages(list(wanted.values()), surplus))
         expected = [applied(client, page, dry_run=True) for page in plan]
@@ -111,11 +112,11 @@ def list_rules(
         str, typer.Option(help="By id, priority or updated_at; with - before it the greatest first.")
     ] = "id",
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """List rules, and the documents that are not valid rules."""
     query = ({} if search is None else {"search": search}) | ({} if sort == "id" else {"sort": sort})
-    found = _all_rules(AdminClient(data_dir), query)
+    found = _all_rules(AdminClient(installation), query)
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -180,19 +181,22 @@ def get(
         int | None, typer.Option("--version", min=1, max=MAX_VERSION, help="A version of the history. Default: now.")
     ] = None,
     _: AsJson = True,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Show a rule as JSON, as it is or as it was."""
     history = () if version is None else ("history", str(version))
-    print(json.dumps(AdminClient(data_dir).call("GET", "rules", rule_id, *history), indent=2))
+    print(json.dumps(AdminClient(installation).call("GET", "rules", rule_id, *history), indent=2))
 
 
 @app.command()
 def restore(
-    rule_id: RuleIdArgument, version: Version, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR
+    rule_id: RuleIdArgument,
+    version: Version,
+    as_json: AsJson = False,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Write a rule again as it was in a version of its history, also if it has been deleted."""
-    written = AdminClient(data_dir).call("POST", "rules", rule_id, "restore", body={"version": version})
+    written = AdminClient(installation).call("POST", "rules", rule_id, "restore", body={"version": version})
     text = f"{rule_id}: restored to version {version}, as version {written['version']}"
     print(json.dumps(written, indent=2) if as_json else text)
 
@@ -206,12 +210,12 @@ def delete(
         str, typer.Argument(metavar="RULE_ID", help="The id of a rule, or the name of an invalid document in the list.")
     ],
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Delete a rule, or a document that is not a valid rule."""
     from app.rules.field_types import RULE_ID_PATTERN
 
-    client = AdminClient(data_dir)
+    client = AdminClient(installation)
     if re.fullmatch(RULE_ID_PATTERN, name):
         client.call("DELETE", "rules", name)
     else:
@@ -229,13 +233,17 @@ def _delete_document(client: AdminClient, name: str) -> None:
 
 
 @app.command()
-def history(rule_id: RuleIdArgument, as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def history(
+    rule_id: RuleIdArgument, as_json: AsJson = False, installation: InstallationOption = DEFAULT_INSTALLATION
+) -> None:
     """List the versions of a rule as they came into force, newest first."""
-    found = AdminClient(data_dir).call("GET", "rules", rule_id, "history")
+    found = AdminClient(installation).call("GET", "rules", rule_id, "history")
+    versions = found["versions"]
+    if not versions:
+        raise NotFound(f"there is no rule {rule_id!r} in the history")
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    versions = found["versions"]
     for newer, older in zip_longest(versions, versions[1:]):
         print("\n".join(_version(newer, older)))
 

@@ -8,14 +8,15 @@ from typing import Any
 import typer
 
 from app.commands.admin_client import AdminClient
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
+from app.commands.options import AsJson
 from app.commands.status_tables import print_status
 from app.commands.tables import print_rows
 from app.errors import PenstockError
 from app.local.runtime import RunningProcess, find_running
 
 
-def status(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def status(as_json: AsJson = False, installation: InstallationOption = DEFAULT_INSTALLATION) -> None:
     """Say how the installation is, and what `penstock up` runs on this machine.
 
     The exit code is 1 if something is wrong: processes that are down or not heard of, stores that cannot be reached or
@@ -24,23 +25,23 @@ def status(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> Non
     from app.commands.connection import is_on_this_machine
     from app.settings import load_settings
 
-    local = is_on_this_machine(data_dir, load_settings())
-    processes = find_running(data_dir.data_dir).processes if local else ()
+    local = is_on_this_machine(installation, load_settings())
+    processes = find_running(installation.data_dir).processes if local else ()
     problems = [process.trouble for process in processes if process.trouble]
     found: dict[str, Any] | None = None
     try:
-        with AdminClient(data_dir) as client:
+        with AdminClient(installation) as client:
             found = client.call("GET", "status")
     except PenstockError as error:
         if not local:
             raise
         problems.append(str(error))
+    problems += [] if found is None else found["problems"]
     if as_json:
-        print(json.dumps({"processes": [asdict(process) for process in processes], "status": found}, indent=2))
+        local_rows = [asdict(process) for process in processes]
+        print(json.dumps({"processes": local_rows, "status": found, "problems": problems}, indent=2))
     else:
         _print(processes, found)
-    problems += [] if found is None else found["problems"]
-    if not as_json:
         for problem in problems:
             print(problem)
     if problems:

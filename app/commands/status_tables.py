@@ -12,7 +12,8 @@ GIB, MIB = 1 << 30, 1 << 20
 def print_status(status: dict[str, Any]) -> None:
     """Print the tables of processes, stores and app servers, and lines about rates, rules and the backlog."""
     print_rows(
-        ("part", "host", "version", "up for", "heard of", "rules", "rates"), map(_process_row, status["processes"])
+        ("part", "host", "version", "up for", "heard of", "rules version", "rates"),
+        map(_process_row, status["processes"]),
     )
     print_rows(("store", "version", "memory", "free disk", "state"), map(_store_row, status["stores"]))
     if status["app_servers"]:
@@ -38,9 +39,8 @@ def summary(status: dict[str, Any]) -> Iterable[str]:
 
 def _process_row(process: dict[str, Any]) -> Sequence[str]:
     version = process["rules_version"]
-    has_rules = (
-        "" if version is None else f"{version}, for {format_duration(process['rules_version_age_seconds'] or 0)}"
-    )
+    age = format_duration(process["rules_version_age_seconds"] or 0)
+    rules_version = "" if version is None else f"{version}, for {age}"
     heard = f"{process['heartbeat_age_seconds']:.0f} s ago" + (", silent" if process["silent"] else "")
     rates = ", ".join(f"{name} {rate:.1f}/s" for name, rate in process["rates"].items() if rate)
     where = f"{process['host']}:{process['pid']}"
@@ -50,7 +50,7 @@ def _process_row(process: dict[str, Any]) -> Sequence[str]:
         process["version"],
         format_duration(process["uptime_seconds"]),
         heard,
-        has_rules,
+        rules_version,
         rates,
     )
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.commands.admin_client import AdminClient
+from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
 from app.commands.keyboard import Keyboard
-from app.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
-from app.commands.top_feed import TopAnswer, TopFeed
-from app.commands.top_state import SORTS, TopState, Wish, pressed
+from app.commands.options import AsJson
+from app.commands.top_feed import TopFeed
+from app.commands.top_state import SORTS, TopState, Wish, answered, pressed
 from app.commands.top_view import drawing
 from app.errors import InvalidInput, PenstockError
 from app.rules.rate import format_rate
@@ -25,12 +26,12 @@ KEY_WAIT_S = 0.1
 def top(
     interval: Annotated[float, typer.Option(min=0.5, max=60.0, help="Seconds between two looks.")] = 1.0,
     as_json: AsJson = False,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Watch rates, backlog and flows in the terminal; sort, pause and change rates by keys. With --json, look once."""
     if not as_json and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidInput("this is not a terminal: use --json, or `penstock status`")
-    with AdminClient(data_dir) as client:
+    with AdminClient(installation) as client:
         feed = TopFeed(client, interval, SORTS[0])
         if as_json:
             print(json.dumps({"status": feed.answer.status, "flows": feed.answer.flows}, indent=2))
@@ -43,7 +44,7 @@ def _watch(client: AdminClient, feed: TopFeed) -> None:
     from rich.live import Live
 
     console = Console()
-    state = _taken(TopState(feed.answer.status), feed.answer)
+    state = answered(TopState(feed.answer.status), *feed.answer)
     with Keyboard() as keyboard, Live(console=console, screen=True, auto_refresh=False) as live:
         feed.start()
         try:
@@ -58,19 +59,13 @@ def _watch(client: AdminClient, feed: TopFeed) -> None:
                         state = replace(state, message=_done(client, wish))
                     if wish is not None or state.sort != sort:
                         feed.ask_now(state.sort)
-                state = _taken(state, feed.answer)
+                state = answered(state, *feed.answer)
         finally:
             feed.end()
 
 
 def _draw(live: "Live", state: TopState) -> None:
-    live.update(drawing(state, live.console.size.height), refresh=True)
-
-
-def _taken(state: TopState, answer: TopAnswer) -> TopState:
-    """The state with what the admin API has answered."""
-    status, flows, total_flows, problem = answer
-    return replace(state, status=status, flows=flows, total_flows=total_flows, problem=problem)
+    live.update(drawing(state, live.console), refresh=True)
 
 
 def _done(client: AdminClient, wish: Wish) -> str:

@@ -29,8 +29,8 @@ class Wish:
 class TopState:
     """What is shown. `status` and `flows` are as the admin API answered last.
 
-    `entering` is a rate of `target` as far as typed. `message` says what a key has done, `problem` why the admin API
-    has not answered since.
+    `entering` is a rate as far as it is typed, for the flow `rated` or its rule, as `target` says. `message` says what
+    a key has done, and `problem` why the admin API has not answered since.
     """
 
     status: dict[str, Any]
@@ -39,6 +39,7 @@ class TopState:
     sort: str = SORTS[0]
     selected_id: str | None = None
     entering: str | None = None
+    rated: dict[str, Any] | None = None
     target: Target = "flow"
     message: str = ""
     problem: str = ""
@@ -69,8 +70,16 @@ def pressed(state: TopState, key: str) -> tuple[TopState, Wish | None]:
             action: Action = "resume" if selected["state"] == "paused" else "pause"
             wish = Wish(action, selected, target=_target(key))
         case "r" | "R" if selected is not None:
-            state = replace(state, entering="", target=_target(key), message="", selected_id=selected["id"])
+            state = replace(state, entering="", rated=selected, target=_target(key), message="")
     return state, wish
+
+
+def answered(
+    state: TopState, status: dict[str, Any], flows: Sequence[dict[str, Any]], total_flows: int, problem: str
+) -> TopState:
+    """Return the state with what the admin API has answered. The selection stays with its flow while that is there."""
+    state = replace(state, status=status, flows=flows, total_flows=total_flows, problem=problem)
+    return state if state.selected is None else replace(state, selected_id=state.selected["id"])
 
 
 def _target(key: str) -> Target:
@@ -95,7 +104,7 @@ def _entered(state: TopState, text: str, key: str) -> tuple[TopState, Wish | Non
         case "enter":
             done = replace(state, entering=None)
             try:
-                return done, Wish("rate", state.selected, parse_rate(text), state.target)
+                return done, Wish("rate", state.rated, parse_rate(text), state.target)
             except InvalidInput as error:
                 return replace(done, message=str(error)), None
         case "up" | "down":

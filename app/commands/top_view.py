@@ -7,7 +7,7 @@ from app.commands.status_tables import summary
 from app.commands.top_state import TopState
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
 COLUMNS = ("rule", "caller", "depth", "oldest", "permitted/s", "actual/s", "in flight", "empty in", "state")
@@ -15,17 +15,21 @@ RATIOS = {"caller": 2, "state": 3}
 """The columns that share what the others leave."""
 
 KEYS = "up/down: select   s: sort   p, P: pause or resume the flow, its rule   r, R: set the rate of it   q: quit"
-LINES_BESIDE_FLOWS = 12
+MAX_PROBLEMS = 3
+LINES_OF_TABLE = 5
+"""Its title, its names of columns, and its lines."""
 
 
-def drawing(state: TopState, height: int) -> "RenderableType":
+def drawing(state: TopState, console: "Console") -> "RenderableType":
     """Return the whole screen: rates, backlog and problems, then as many flows as there is room for."""
     from rich.console import Group
     from rich.text import Text
 
-    lines = [Text(line) for line in summary(state.status)]
-    lines += [Text(problem, style="red") for problem in state.status["problems"][:3]]
-    return Group(*lines, _flows(state, max(1, height - LINES_BESIDE_FLOWS)), Text(_bottom(state)), Text(KEYS, "dim"))
+    problems = [Text(problem, style="red") for problem in state.status["problems"][:MAX_PROBLEMS]]
+    above = Group(*map(Text, summary(state.status)), *problems)
+    below = Group(Text(_bottom(state)), Text(KEYS, "dim"))
+    taken = len(console.render_lines(above)) + len(console.render_lines(below)) + LINES_OF_TABLE
+    return Group(above, _flows(state, max(1, console.height - taken)), below)
 
 
 def _flows(state: TopState, rows: int) -> "Table":
@@ -56,8 +60,8 @@ def _flows(state: TopState, rows: int) -> "Table":
 
 
 def _bottom(state: TopState) -> str:
-    if state.entering is None or state.selected is None:
+    if state.entering is None or state.rated is None:
         return state.problem or state.message
-    flow = state.selected
+    flow = state.rated
     whose = flow["rule_id"] if state.target == "rule" else f"{flow['rule_id']}, {flow['caller']}"
     return f"rate for {whose}, such as 50/s (Enter sets it, Esc leaves it): {state.entering}_"

@@ -261,7 +261,7 @@ def test_dead_letters_and_purge(up: Up, tmp_path: Path) -> None:
     up.penstock("drain", "pause", "user")
     assert up.penstock("dead-letters", "replay", jobs[0]) == "1 replayed\n"
     assert sorted(dead()) == sorted(jobs[1:])
-    wanted = ("dead-letters", "replay", *of_user, "--status", "500", "--failed-after", "1h")
+    wanted = ("dead-letters", "replay", *of_user, "--response-status", "500", "--failed-after", "1h")
     assert up.penstock(*wanted, "--dry-run") == "2 dead letters would be replayed\n"
     assert up.penstock(*wanted) == "2 replayed\n"
     operation = json.loads(up.penstock("operations", "list", "--json"))["operations"][0]

@@ -8,10 +8,8 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -24,88 +22,19 @@ from hypothesis import strategies as st
 
 from app.cli import app, run_command
 from app.commands.options import AsJson
+from tests.support.fake_admin import FakeAdmin
 
 RESERVED = [*"!*'();:@&=+$,/?#[]% \"<>\\^`{|}~", "..", ".", "/../", "%2e%2e", "%2F", "\n", "\0", "é", "\ud800"]
 JOB = "0-" + "x" * 22
 RULES = ["get", "edit", "delete", "history", "restore"]
 DRAINS = ["set", "unset", "pause", "resume", "purge"]
-OPERATION: dict[str, Any] = {
-    "id": "0" * 24,
-    "kind": "replay_dead_letters",
-    "filter": {},
-    "state": "completed",
-    "total": {"at_least": 0, "estimate": 0, "is_exact": True},
-    "progress": 1.0,
-    "done": 0,
-    "skipped": 0,
-    "errors": {},
-    "rate_per_s": 500,
-    "actual_rate_per_s": None,
-    "started_by": "x",
-    "canceled_by": None,
-    "created_at": "x",
-    "started_at": "x",
-    "ended_at": "x",
-    "problem": None,
-}
-
-
-STATUS: dict[str, Any] = {
-    "problems": [],
-    "rates": {"decisions": {}, "attempts": 0},
-    "backlog": None,
-    "rules": {"version": None, "sync_lag_seconds": None},
-    "processes": [],
-    "app_servers": [],
-    "stores": [],
-}
-ANSWERS = {"/v1/status": STATUS, "/v1/flows": {"flows": [], "total": 0, "complete": True}}
-
-
-class FakeAdmin:
-    """Answers every request and keeps its raw target."""
-
-    def __init__(self) -> None:
-        targets: list[str] = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self) -> None:
-                targets.append(f"{self.command} {self.path}")
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                empty: dict[str, Any] = {"rules": [], "invalid": [], "versions": [], "outcomes": [], "by": []}
-                empty |= {"dead_letters": [], "decision": "forward", "entries": [], "operations": []}
-                empty |= {"jobs": [], "timeline": []}
-                empty |= OPERATION
-                empty |= {"flows": [], "settings": [], "complete": True, "summary": "", "notes": []}
-                empty |= {"rule_id": "r", "descriptor": "user:u", "paused": False, "rate": None, "changed_at": None}
-                empty |= {"status": "failed", "flow_id": "f", "wait": None, "position": None, "timeline": []}
-                empty |= {"earlier_attempts": 0, "contents": None}
-                outcomes = ("forwarded", "rejected", "deferred", "blocked", "untouched")
-                empty |= {which: {one: {"requests": 0, "margin": 0} for one in outcomes} for which in ("now", "then")}
-                empty |= {"canceled": 0, "next": None, "version": 1, "replayed": 0, "problems": {}}
-                body = json.dumps(empty | ANSWERS.get(urlsplit(self.path).path, {}))
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            do_GET = do_PUT = do_POST = do_DELETE = answer
-
-            def log_message(self, format: str, *args: object) -> None:
-                """A test's output is no log."""
-
-        self.targets = targets
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
 
 @pytest.fixture(scope="module")
 def admin() -> Iterator[FakeAdmin]:
     admin = FakeAdmin()
     yield admin
-    admin.server.shutdown()
-    admin.server.server_close()
+    admin.close()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -354,6 +283,18 @@ def test_who_does_not_answer_is_not_reachable(monkeypatch: pytest.MonkeyPatch) -
     code, _, errors = ran("rules", "list")
     assert code == 3
     assert "http://127.0.0.1:1 does not answer: [Errno 111] Connection refused: check the URL" in errors
+
+
+def test_the_history_of_a_rule_that_never_was_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.commands.admin_client.AdminClient.call", lambda *_: {"versions": [], "next": None})
+    for options in ([], ["--json"]):
+        code, out, errors = ran("rules", "history", "r", *options)
+        assert (code, out, errors) == (1, "", "penstock: there is no rule 'r' in the history\n")
+
+
+def test_an_issuer_without_its_user_is_a_wrong_command_line() -> None:
+    code, _, errors = ran("jobs", "list", "--issuer", "https://issuer.example")
+    assert (code, errors) == (2, "penstock: --issuer says whose --user it is: give both\n")
 
 
 def test_a_bug_has_an_exit_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

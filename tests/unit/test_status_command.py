@@ -1,5 +1,6 @@
 """`penstock status` beside `penstock up`: what it prints, and its exit code."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,16 +9,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from app.local.development_key import KEY_FILE, ensure_key
 from app.local.runtime import RunningProcess, write_runtime
+from tests.support.fake_admin import FakeAdmin
 from tests.support.ports import free_port
-from tests.unit.test_command_line import FakeAdmin, ran
+from tests.unit.test_command_line import ran
 
 
 @pytest.fixture
 def admin() -> Iterator[FakeAdmin]:
     admin = FakeAdmin()
     yield admin
-    admin.server.shutdown()
-    admin.server.server_close()
+    admin.close()
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_all_is_well(admin: FakeAdmin, data_dir: Path) -> None:
     running(data_dir, admin.url)
     code, out, errors = ran("status", "--data-dir", str(data_dir))
     assert (code, errors) == (0, "")
-    for text in ("edge-0", "12345", "runs", "rules: none"):
+    for text in ("edge-0", "12345", "runs", "rules: version 0"):
         assert text in out
 
 
@@ -47,6 +48,15 @@ def test_what_is_down_is_wrong(admin: FakeAdmin, data_dir: Path) -> None:
     assert code == 1
     assert "edge-0 has been down for" in out
     assert "its last line" in out
+
+
+def test_scripts_are_told_what_is_wrong(admin: FakeAdmin, data_dir: Path) -> None:
+    running(data_dir, admin.url, down_since=1.0)
+    code, out, _ = ran("status", "--data-dir", str(data_dir), "--json")
+    found = json.loads(out)
+    assert code == 1
+    assert ["edge-0 has been down for" in problem for problem in found["problems"]] == [True]
+    assert [process["role"] for process in found["processes"]] == ["edge", "admin"]
 
 
 def test_without_an_admin_api_what_runs_here_is_said_all_the_same(data_dir: Path) -> None:

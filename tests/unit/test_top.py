@@ -7,9 +7,11 @@ import pytest
 from rich.console import Console
 
 from app.commands.keyboard import keys_of
-from app.commands.top_state import TopState, Wish, pressed
+from app.commands.top_state import TopState, Wish, answered, pressed
 from app.commands.top_view import drawing
-from tests.unit.test_command_line import STATUS
+from tests.support.fake_admin import answer_to
+
+STATUS = answer_to("GET", "/v1/status")
 
 
 def flow(name: str, **changed: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -51,6 +53,18 @@ def test_the_selection_stays_with_the_flow_and_not_with_the_row() -> None:
     assert selected(gone) == "c"
 
 
+def test_an_answer_without_the_selected_flow_selects_the_first_one_and_stays_with_it() -> None:
+    state = answered(after("down")[0], STATUS, [FLOWS[2], FLOWS[0]], 2, "")
+    assert selected(state) == "c"
+    assert selected(answered(state, STATUS, [FLOWS[0], FLOWS[1], FLOWS[2]], 3, "")) == "c", "also if the other returns"
+    assert answered(state, STATUS, [], 0, "").selected is None
+
+
+def test_a_rate_goes_to_the_flow_that_it_was_typed_for_though_that_has_gone_meanwhile() -> None:
+    typing = answered(after("down", "r", *"5/s")[0], STATUS, [FLOWS[0]], 1, "")
+    assert after("enter", state=typing)[1] == Wish("rate", FLOWS[1], (5, 1))
+
+
 def test_a_key_pauses_what_drains_and_resumes_what_is_paused() -> None:
     assert after("p")[1] == Wish("pause", FLOWS[0])
     assert after("down", "p")[1] == Wish("resume", FLOWS[1])
@@ -87,7 +101,8 @@ def test_without_flows_keys_do_nothing() -> None:
 def test_the_drawing_fits_and_shows_what_matters(width: int, height: int) -> None:
     out = io.StringIO()
     state = after(*["down"] * 60, state=TopState(STATUS, [flow(f"[b]{number}") for number in range(100)], 100))[0]
-    Console(file=out, width=width, height=height).print(drawing(state, height))
+    console = Console(file=out, width=width, height=height)
+    console.print(drawing(state, console))
     text = out.getvalue()
     assert "100 flows, by depth" in text
     assert max(map(len, text.splitlines())) <= width
