@@ -21,9 +21,9 @@ const AREAS: readonly (readonly [string, string])[] = [
 export function Shell({ children }: { children: ReactNode }) {
   return (
     <div className={styles.shell}>
-      <a className={styles.skip} href="#content" onClick={focusContent}>
+      <button type="button" className={styles.skip} onClick={() => document.getElementById("content")?.focus()}>
         Skip to the content
-      </a>
+      </button>
       <header className={styles.header}>
         <Link href={links.overview()} className={styles.brand}>
           Penstock
@@ -37,12 +37,6 @@ export function Shell({ children }: { children: ReactNode }) {
       </main>
     </div>
   );
-}
-
-/** The address of the link would be one of the base path, so the focus is moved by hand. */
-function focusContent(event: { preventDefault: () => void }): void {
-  event.preventDefault();
-  document.getElementById("content")?.focus();
 }
 
 function Areas() {

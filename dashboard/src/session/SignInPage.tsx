@@ -52,8 +52,8 @@ export function SignInPage({ error: earlier }: { error: unknown }) {
           onChange={(event) => setToken(event.target.value)}
         />
         <p className={styles.hint}>
-          On the machine of the installation <code>penstock token --role operator</code> prints one. It stays in this
-          tab of the browser.
+          On the machine of the installation <code>penstock token NAME --admin operator</code> prints one. It stays in
+          this tab of the browser.
         </p>
         <Button type="submit" kind={oidc ? "plain" : "primary"} disabled={token.trim() === ""}>
           Sign in with a token
