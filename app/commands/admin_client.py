@@ -92,16 +92,6 @@ class AdminClient:
                 return found, page
             paging["after"] = page["next"]
 
-    def purged(self, *segments: str) -> int:
-        """Cancel all that waits in a flow or the flows of a rule, page by page, and return how many jobs that were."""
-        canceled: int = 0
-        after = None
-        while True:
-            answer = self.call("POST", *segments, query=None if after is None else {"after": after})
-            canceled, after = canceled + answer["canceled"], answer["next"]
-            if after is None:
-                return canceled
-
     def call_repeatedly(
         self,
         method: str,

@@ -7,21 +7,36 @@ import typer
 
 from app.commands.admin_client import AdminClient
 from app.commands.confirmation import confirm
-from app.commands.durations import parse_duration
+from app.commands.drain_scope import drain_scope, endless_scope
 from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
-from app.commands.options import AsJson, RuleIdArgument, YesOption, flow_id_of
-from app.errors import InvalidInput
+from app.commands.operation_waiting import start
+from app.commands.options import (
+    DEFAULT_RATE_PER_S,
+    AsJson,
+    DryRunOption,
+    RateOption,
+    RuleIdArgument,
+    WaitOption,
+    YesOption,
+)
 from app.rules.rate import parse_rate
 
 app = typer.Typer(no_args_is_help=True, help="Manage how fast rules drain their backlogs.")
 
 For = Annotated[
-    str | None,
-    typer.Option("--for", metavar="DURATION", help="How long, such as 90s, 10m or 2h; then it is as it was before."),
+    list[str] | None,
+    typer.Option(
+        "--for",
+        metavar="DURATION|DESCRIPTOR",
+        help="How long, such as 10m; or only for whom, such as user:alice. One of each may be given.",
+    ),
 ]
-
+ForDescriptor = Annotated[
+    list[str] | None,
+    typer.Option("--for", metavar="DESCRIPTOR", help="Only for the flows of who is counted so, such as user:alice."),
+]
 Descriptor = Annotated[
-    str | None, typer.Option("--descriptor", help="Only for the flows of who is counted so, such as user:alice.")
+    str | None, typer.Option("--descriptor", help="The same as --for with a descriptor, such as user:alice.")
 ]
 
 
@@ -29,7 +44,7 @@ Descriptor = Annotated[
 def set_rate(
     rule_id: RuleIdArgument,
     rate: str,
-    duration: For = None,
+    only_for: For = None,
     descriptor: Descriptor = None,
     as_json: AsJson = False,
     installation: InstallationOption = DEFAULT_INSTALLATION,
@@ -37,81 +52,73 @@ def set_rate(
     """Give a rule, or one flow of it, a drain rate of its own, such as 50/s, 100/m, 20/h or 5/30s."""
     limit, window_s = parse_rate(rate)
     body = {"limit": limit, "window_seconds": window_s}
-    path, query = _path(rule_id, descriptor, "drain", "rate"), _for_seconds(duration, descriptor)
+    scope = drain_scope(rule_id, only_for, descriptor)
+    path, query = scope.path("drain", "rate"), scope.query
     answer = AdminClient(installation).call("PUT", *path, body=body, query=query)
-    _print(answer, f"{_named(rule_id, descriptor)}: drains at {rate}{_for(duration)}", as_json)
+    _print(answer, f"{scope}: drains at {rate}{scope.lasting}", as_json)
 
 
 @app.command()
 def unset(
     rule_id: RuleIdArgument,
+    only_for: ForDescriptor = None,
     descriptor: Descriptor = None,
     as_json: AsJson = False,
     installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """Remove a rule's drain rate, so that it drains from its own budget; or that of one flow of it."""
-    answer = AdminClient(installation).call("DELETE", *_path(rule_id, descriptor, "drain", "rate"))
-    how = "from its own budget" if descriptor is None else "as its rule says"
-    _print(answer, f"{_named(rule_id, descriptor)}: drains {how}", as_json)
+    scope = endless_scope(rule_id, only_for, descriptor)
+    answer = AdminClient(installation).call("DELETE", *scope.path("drain", "rate"))
+    how = "from its own budget" if scope.descriptor is None else "as its rule says"
+    _print(answer, f"{scope}: drains {how}", as_json)
 
 
 @app.command()
 def pause(
     rule_id: RuleIdArgument,
-    duration: For = None,
+    only_for: For = None,
     descriptor: Descriptor = None,
     as_json: AsJson = False,
     installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
-    """Pause a rule: its flows accept jobs and do not drain. Also what still waits of a rule that is gone."""
-    path, query = _path(rule_id, descriptor, "drain"), _for_seconds(duration, descriptor)
+    """Pause a rule, or one flow of it: jobs are accepted and not sent. Also what still waits of a rule that is gone."""
+    scope = drain_scope(rule_id, only_for, descriptor)
+    path, query = scope.path("drain"), scope.query
     answer = AdminClient(installation).call("POST", *path, "pause", query=query)
-    _print(answer, f"{_named(rule_id, descriptor)}: paused{_for(duration)}", as_json)
+    _print(answer, f"{scope}: paused{scope.lasting}", as_json)
 
 
 @app.command()
 def resume(
     rule_id: RuleIdArgument,
+    only_for: ForDescriptor = None,
     descriptor: Descriptor = None,
     as_json: AsJson = False,
     installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
-    """Resume a paused rule; also what still waits of a rule that was deleted or disabled while it was paused."""
-    answer = AdminClient(installation).call("POST", *_path(rule_id, descriptor, "drain"), "resume")
-    _print(answer, f"{_named(rule_id, descriptor)}: resumed", as_json)
+    """Resume a paused rule or flow; also what waits of a rule that was deleted or disabled while it was paused."""
+    scope = endless_scope(rule_id, only_for, descriptor)
+    answer = AdminClient(installation).call("POST", *scope.path("drain"), "resume")
+    _print(answer, f"{scope}: resumed", as_json)
 
 
 @app.command()
 def purge(
     rule_id: RuleIdArgument,
+    dry_run: DryRunOption = False,
+    rate: RateOption = DEFAULT_RATE_PER_S,
+    wait: WaitOption = True,
     yes: YesOption = False,
     as_json: AsJson = False,
     installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
-    """Cancel all jobs of a rule that wait to be sent. Jobs that are being sent are not affected."""
-    confirm(f"Cancel all waiting jobs of {rule_id}?", yes=yes)
-    canceled = AdminClient(installation).purged("rules", rule_id, "drain", "purge")
-    _print({"canceled": canceled}, f"{rule_id}: {canceled} jobs canceled", as_json)
+    """Cancel all jobs of a rule that wait to be sent, also of a rule that is gone. Jobs that are being sent stay.
 
-
-def _path(rule_id: str, descriptor: str | None, of_rule: str, *of_flow: str) -> tuple[str, ...]:
-    """The path of what is set for a rule, or for the flows of a descriptor under it. Raises InvalidInput."""
-    return ("rules", rule_id, of_rule) if descriptor is None else ("flows", flow_id_of(rule_id, descriptor), *of_flow)
-
-
-def _named(rule_id: str, descriptor: str | None) -> str:
-    return rule_id if descriptor is None else f"{rule_id}, {descriptor}"
-
-
-def _for_seconds(duration: str | None, descriptor: str | None) -> dict[str, str | int] | None:
-    """The query that asks for a change for a time. Raises InvalidInput."""
-    if duration is not None and descriptor is not None:
-        raise InvalidInput("what is set for one flow holds until it is removed: leave --for away")
-    return None if duration is None else {"for_seconds": int(parse_duration(duration).total_seconds())}
-
-
-def _for(duration: str | None) -> str:
-    return "" if duration is None else f" for {duration}"
+    They are canceled by an operation, which goes on if this command is interrupted.
+    """
+    confirm(f"Cancel all waiting jobs of {rule_id}?", yes=yes or dry_run)
+    body = {"kind": "purge_jobs", "filter": {"rule_id": rule_id}, "dry_run": dry_run, "rate_per_s": rate}
+    start(AdminClient(installation), body, wait=wait, as_json=as_json)
 
 
 def _print(answer: object, text: str, as_json: bool) -> None:

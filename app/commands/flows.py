@@ -124,7 +124,12 @@ def purge(
     if not yes and sys.stdin.isatty():
         flow = client.call("GET", "flows", flow_id)
         confirm(f"Cancel the {flow['waiting'] + flow['backing_off']} waiting jobs of {flow['name']}?", yes=yes)
-    canceled = client.purged("flows", flow_id, "purge")
+    canceled, after = 0, None
+    while True:
+        answer = client.call("POST", "flows", flow_id, "purge", query=None if after is None else {"after": after})
+        canceled, after = canceled + answer["canceled"], answer["next"]
+        if after is None:
+            break
     print(json.dumps({"canceled": canceled}) if as_json else f"{canceled} jobs canceled")
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Arguments and options that several commands have."""
 
 import re
 from collections.abc import Iterable
@@ -20,6 +20,8 @@ DataFolder = Annotated[
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+_DESCRIPTOR = re.compile("(user|ip):[^;|>]+|(claim|header):[^:;|>]+:[^;|>]*")
+"""Of one key type; a composite key joins several by `&`."""
 
 MAX_PARTITIONS = 4096
 """As many as `PENSTOCK_QUEUE_PARTITIONS` may be: a command does not know the setting of the installation."""
@@ -110,10 +112,12 @@ def flow_id_of(rule_id: str, descriptor: str) -> str:
 
     flow = flow_id(f"{rule_id}|{descriptor}")
     try:
-        if ":" not in descriptor:
+        if not all(map(_DESCRIPTOR.fullmatch, descriptor.split("&"))):
             raise NotFound(descriptor)
         flow_of_id(flow)
     except NotFound:
         text = one_line(repr(descriptor), 80)
-        raise InvalidInput(f"{text} is not a descriptor: write it as `penstock flows list` does, user:alice") from None
+        raise InvalidInput(
+            f"{text} is not a descriptor: write it as `penstock flows list` does, such as user:alice"
+        ) from None
     return flow

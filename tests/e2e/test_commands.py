@@ -141,6 +141,18 @@ def test_drain_commands(up: Up, tmp_path: Path) -> None:
         assert len(failure.value.stderr.strip().splitlines()) == 1
 
 
+def test_what_is_set_for_one_flow_is_named_by_for(up: Up, tmp_path: Path) -> None:
+    up.penstock("rules", "apply", rules_file(tmp_path, USER))
+    assert up.penstock("drain", "set", "user", "5/s", "--for", "user:t1") == "user, user:t1: drains at 5/s\n"
+    assert up.penstock("drain", "pause", "user", "--for", "user:t1") == "user, user:t1: paused\n"
+    assert "drain" not in json.loads(up.penstock("rules", "get", "user"))
+    (setting,) = json.loads(up.penstock("flows", "settings", "--json"))["settings"]
+    assert (setting["descriptor"], setting["paused"], setting["rate"]["limit"]) == ("user:t1", True, 5)
+    up.penstock("drain", "resume", "user", "--for", "user:t1")
+    assert up.penstock("drain", "unset", "user", "--for", "user:t1") == "user, user:t1: drains as its rule says\n"
+    assert json.loads(up.penstock("flows", "settings", "--json"))["settings"] == []
+
+
 def test_what_was_set_for_a_while_ends_though_everything_that_set_it_was_killed(up: Up, tmp_path: Path) -> None:
     up.penstock("rules", "apply", rules_file(tmp_path, USER))
     assert up.penstock("drain", "set", "user", "5/30s", "--for", "4s") == "user: drains at 5/30s for 4s\n"
@@ -268,7 +280,10 @@ def test_dead_letters_and_purge(up: Up, tmp_path: Path) -> None:
     assert (operation["state"], operation["done"]) == ("completed", 2)
     assert "done: 2 of 2" in up.penstock("operations", "get", operation["id"])
     assert up.penstock("operations", "get", operation["id"], "--wait") == "2 replayed\n"
-    assert up.penstock("drain", "purge", "user") == "user: 3 jobs canceled\n"
+    purge = ("drain", "purge", "user")
+    assert up.penstock(*purge, "--dry-run") == "3 jobs would be canceled\n"
+    assert up.get(f"/_penstock/jobs/{jobs[0]}", "g").json()["status"] == "queued"
+    assert up.penstock(*purge, "--rate", "5000") == "3 canceled\n"
     assert up.get(f"/_penstock/jobs/{jobs[0]}", "g").json()["status"] == "canceled"
     up.penstock("drain", "resume", "user")
     another = up.get("/x?status=500", "g").json()["id"]

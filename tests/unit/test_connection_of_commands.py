@@ -9,7 +9,7 @@ from app.commands.installation import Installation
 from app.errors import InvalidInput, NotRunning, StartupError
 from app.local.runtime import RunningProcess, write_runtime
 from app.settings import load_settings
-from tests.unit.test_command_line import ran
+from tests.support.command_line import ran
 
 PROD, ELSEWHERE = "https://prod.example:8081", "http://elsewhere.example:8081"
 

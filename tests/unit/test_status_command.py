@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from app.local.development_key import KEY_FILE, ensure_key
 from app.local.runtime import RunningProcess, write_runtime
+from tests.support.command_line import ran
 from tests.support.fake_admin import FakeAdmin
 from tests.support.ports import free_port
-from tests.unit.test_command_line import ran
 
 
 @pytest.fixture
