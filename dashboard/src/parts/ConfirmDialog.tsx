@@ -11,6 +11,8 @@ type ConfirmDialogProps = {
   danger?: boolean;
   /** A text that has to be typed first, for what cannot be undone. */
   typed?: string;
+  /** Whether it cannot be done as things are; what the dialog contains says why. */
+  blocked?: boolean;
   /** What is done. The dialog stays, with the error, if it rejects; otherwise `onClose` is called. */
   onConfirm: () => Promise<unknown>;
   onClose: () => void;
@@ -18,7 +20,16 @@ type ConfirmDialogProps = {
 };
 
 /** Asks whether something shall be done, does it, and shows why it could not be done. */
-export function ConfirmDialog({ title, action, danger, typed, onConfirm, onClose, children }: ConfirmDialogProps) {
+export function ConfirmDialog({
+  title,
+  action,
+  danger,
+  typed,
+  blocked,
+  onConfirm,
+  onClose,
+  children,
+}: ConfirmDialogProps) {
   const [text, setText] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
@@ -63,7 +74,7 @@ export function ConfirmDialog({ title, action, danger, typed, onConfirm, onClose
           <Button
             type="submit"
             kind={danger ? "danger" : "primary"}
-            disabled={busy || (typed !== undefined && text !== typed)}
+            disabled={busy || blocked || (typed !== undefined && text !== typed)}
           >
             {busy ? "Working…" : action}
           </Button>

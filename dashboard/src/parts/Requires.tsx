@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
-import type { Role } from "../session/session";
 import { useMay, useSession } from "../session/SessionProvider";
+import type { Role } from "../session/session";
 import styles from "./Requires.module.css";
 
 type RequiresProps = {
