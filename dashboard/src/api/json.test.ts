@@ -13,19 +13,14 @@ test("safe integers stay numbers", () => {
   expect(parseJson("9007199254740991")).toBe(9007199254740991);
 });
 
-test.each([
-  "null",
-  "true",
-  "[]",
-  "{}",
-  '[[],{},[{}],"\\"{[,:]}\\\\"]',
-  '{"a":{"b":[1,{"c":null}]},"d":""}',
-  "1e+21",
-])("%s is read as JSON.parse reads it", (text) => {
-  expect(parseJson(text)).toEqual(JSON.parse(text));
-  expect(JSON.parse(writeJson(parseJson(text)))).toEqual(JSON.parse(text));
-  expect(JSON.parse(writeJson(parseJson(text), true))).toEqual(JSON.parse(text));
-});
+test.each(["null", "true", "[]", "{}", '[[],{},[{}],"\\"{[,:]}\\\\"]', '{"a":{"b":[1,{"c":null}]},"d":""}', "1e+21"])(
+  "%s is read as JSON.parse reads it",
+  (text) => {
+    expect(parseJson(text)).toEqual(JSON.parse(text));
+    expect(JSON.parse(writeJson(parseJson(text)))).toEqual(JSON.parse(text));
+    expect(JSON.parse(writeJson(parseJson(text), true))).toEqual(JSON.parse(text));
+  },
+);
 
 test("a name that is given twice is refused, as the server refuses it", () => {
   expect(() => parseJson('{"limit":1,"burst":2,"limit":3}')).toThrow('The name "limit" is given twice.');

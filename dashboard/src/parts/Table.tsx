@@ -7,8 +7,10 @@ export type Column<Row> = {
   heading: ReactNode;
   cell: (row: Row) => ReactNode;
   numeric?: boolean;
-  /** The value of the parameter `sort` that sorts by this column, if one does. */
+  /** The value of the parameter `sort` that sorts by this column, if one does. With `-` the greatest comes first. */
   sort?: string;
+  /** Whether the server sorts by it in both directions; the other one has, or lacks, the `-`. */
+  reversible?: boolean;
 };
 
 type TableProps<Row> = {
@@ -74,13 +76,30 @@ function Heading<Row>({ column, sort, onSort }: HeadingProps<Row>) {
       </th>
     );
   }
-  const sorted = sort === by;
+  const direction = column.reversible ? directionOf(sort, by) : sort === by ? "other" : "none";
   return (
-    <th role="columnheader" scope="col" className={className} aria-sort={sorted ? "other" : "none"}>
-      <button type="button" className={styles.sort} onClick={() => onSort(by)}>
+    <th role="columnheader" scope="col" className={className} aria-sort={direction}>
+      <button
+        type="button"
+        className={styles.sort}
+        onClick={() => onSort(column.reversible && sort === by ? reversed(by) : by)}
+      >
         {column.heading}
-        <span aria-hidden="true">{sorted ? " ●" : " ○"}</span>
+        <span aria-hidden="true"> {SIGNS[direction]}</span>
       </button>
     </th>
   );
+}
+
+const SIGNS = { ascending: "▲", descending: "▼", other: "●", none: "○" };
+
+function directionOf(sort: string | undefined, by: string) {
+  if (sort !== by && sort !== reversed(by)) {
+    return "none";
+  }
+  return sort.startsWith("-") ? "descending" : "ascending";
+}
+
+function reversed(sort: string): string {
+  return sort.startsWith("-") ? sort.slice(1) : `-${sort}`;
 }

@@ -1,7 +1,7 @@
 import { Badge } from "../../parts/Badge";
 import { Moment } from "../../time/Moment";
-import type { Rule } from "./rule";
 import styles from "./RuleStates.module.css";
+import type { Rule } from "./rule";
 
 /** In which states a rule is, as words. What is enabled and has nothing special about it says just that. */
 export function RuleStates({ rule }: { rule: Rule }) {
@@ -17,7 +17,9 @@ export function RuleStates({ rule }: { rule: Rule }) {
           Temporary, ends <Moment at={until} only="relative" />
         </Badge>
       )}
-      {schedule && <Badge tone="accent">{in_force?.source === "schedule" ? "Schedule in force" : "Has a schedule"}</Badge>}
+      {schedule && (
+        <Badge tone="accent">{in_force?.source === "schedule" ? "Schedule in force" : "Has a schedule"}</Badge>
+      )}
     </span>
   );
 }

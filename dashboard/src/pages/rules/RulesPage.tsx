@@ -1,10 +1,105 @@
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { bodyOf, type Schemas } from "../../api/client";
+import { ButtonLink } from "../../parts/ButtonLink";
+import { ChoiceFilter, FilterBar, TextFilter } from "../../parts/FilterBar";
+import { Empty, ErrorNotice } from "../../parts/Notice";
 import { Page } from "../../parts/Page";
+import { Pager } from "../../parts/Pager";
+import { Requires } from "../../parts/Requires";
+import { Table } from "../../parts/Table";
+import { useApi } from "../../session/SessionProvider";
+import { type Filters, useFilters } from "../../urls/filters";
+import { links } from "../../urls/links";
+import { InvalidDocuments } from "./InvalidDocuments";
+import { RULE_COLUMNS } from "./ruleColumns";
 
-/** All rules. */
+const PAGE_SIZE = 100;
+const KEY_TYPES: readonly (readonly [string, string])[] = [
+  ["", "Any"],
+  ["user", "user"],
+  ["ip", "ip"],
+  ["default", "default"],
+];
+
+/** All rules, and the documents among them that are not valid rules. */
 export function RulesPage() {
+  const [filters, change] = useFilters();
+  const { search = "", key_type = "", key_value = "", sort = "id", after = "" } = filters;
+  const api = useApi();
+  const rules = useQuery({
+    queryKey: ["rules", search, key_type, key_value, sort, after],
+    queryFn: ({ signal }) => bodyOf(api.GET("/v1/rules", { params: { query: queryOfPage(filters) }, signal })),
+    placeholderData: keepPreviousData,
+  });
+  const filter = (name: string) => (value: string) => change({ [name]: value, after: "" });
+  const isFiltered = `${search}${key_type}${key_value}` !== "";
   return (
-    <Page title="Rules">
-      <p>This page is being built.</p>
+    <Page title="Rules" actions={<NewRule />}>
+      <FilterBar label="Filter the rules">
+        <TextFilter label="Search" value={search} onChange={filter("search")} placeholder="id, key, path or who" />
+        <ChoiceFilter
+          label="Counts by"
+          value={key_type}
+          onChange={filter("key_type")}
+          choices={KEY_TYPES.some(([one]) => one === key_type) ? KEY_TYPES : [...KEY_TYPES, [key_type, key_type]]}
+        />
+        <TextFilter label="Key" value={key_value} onChange={filter("key_value")} placeholder="exact: bob, *" />
+      </FilterBar>
+      <ErrorNotice error={rules.error} doing="read the rules" />
+      {rules.data && (
+        <>
+          <InvalidDocuments documents={rules.data.invalid} />
+          <div>
+            <Table
+              caption="Rules"
+              columns={RULE_COLUMNS}
+              rows={rules.data.rules}
+              keyOf={(rule) => rule.rule_id}
+              sort={sort}
+              onSort={filter("sort")}
+              empty={isFiltered || after !== "" ? <NoneFound /> : <NoRules />}
+            />
+            <Pager after={after} next={rules.data.next} onPage={(page) => change({ after: page })} />
+          </div>
+        </>
+      )}
     </Page>
   );
 }
+
+function NewRule() {
+  return (
+    <Requires role="admin" to="write rules">
+      <ButtonLink href={links.newRule()} kind="primary">
+        New rule
+      </ButtonLink>
+    </Requires>
+  );
+}
+
+function NoneFound() {
+  return <Empty title="No rule is like this.">Remove a filter to see more.</Empty>;
+}
+
+function NoRules() {
+  return (
+    <Empty title="There are no rules yet.">
+      Without a rule every request is forwarded, unless the setting PENSTOCK_NO_RULE says deny.
+    </Empty>
+  );
+}
+
+function queryOfPage({ search, key_type, key_value, sort, after }: Filters) {
+  return {
+    limit: PAGE_SIZE,
+    ...(search && { search }),
+    ...(key_type && { key_type }),
+    ...(key_value && { key_value }),
+    ...(sort && { sort: sort as Order }),
+    ...(after && { after }),
+  };
+}
+
+type Order = "id" | "-id" | "priority" | "-priority" | "updated_at" | "-updated_at";
+
+export type ListedRule = Schemas["RuleList"]["rules"][number];

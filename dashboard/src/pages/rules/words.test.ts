@@ -54,6 +54,11 @@ test.each<[object, string]>([
 test("which requests a rule is about", () => {
   expect(requestsInWords(undefined)).toBe("");
   expect(
-    requestsInWords({ methods: ["GET", "PUT"], path_prefix: "/api", claims: { plan: ["pro", "max"] }, anonymous: false }),
+    requestsInWords({
+      methods: ["GET", "PUT"],
+      path_prefix: "/api",
+      claims: { plan: ["pro", "max"] },
+      anonymous: false,
+    }),
   ).toBe("GET, PUT below /api with plan pro or max with a token");
 });

@@ -25,7 +25,9 @@ export function quotaInWords({ limit, window_seconds }: Quota): string {
   if (limit === null || limit === undefined || window_seconds === null || window_seconds === undefined) {
     return "";
   }
-  return window_seconds === 1 ? `${formatCount(limit)}/s` : `${formatCount(limit)} per ${windowInWords(window_seconds)}`;
+  return window_seconds === 1
+    ? `${formatCount(limit)}/s`
+    : `${formatCount(limit)} per ${windowInWords(window_seconds)}`;
 }
 
 /** What a rule does with requests: `5 per minute, then deferred, drained at 10/s`. */
