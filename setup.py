@@ -25,6 +25,7 @@ HOT = [
     "app/http1/server/exchange.py",
     "app/http1/server/head.py",
     "app/http1/server/interface.py",
+    "app/http1/server/origin.py",
     "app/http1/server/pipeline.py",
     "app/http1/server/request_body.py",
     "app/http1/server/request_line.py",

@@ -26,7 +26,9 @@ PenstockError (500)
 │   ├── CountersUnavailable
 │   ├── QueueUnavailable
 │   ├── IssuerUnavailable
+│   ├── SignInUnavailable
 │   └── TooManyConnections
+├── IssuerError (502)         the issuer's answer to a sign-in is not usable
 ├── UpstreamError (502)
 │   ├── UpstreamRefused       no connection, so nothing of the request was sent
 │   │   └── UpstreamCircuitOpen  all circuit breakers are open, so no connection was tried
@@ -232,9 +234,15 @@ class QueueUnavailable(Unavailable):
 
 
 class IssuerUnavailable(Unavailable):
-    """The issuer's keys are not known."""
+    """The issuer's keys are not known, or the issuer cannot be reached."""
 
     what = "issuer"
+
+
+class SignInUnavailable(Unavailable):
+    """Tickets for signing in cannot be stored or read."""
+
+    what = "sign_in"
 
 
 class TooManyConnections(Unavailable):
@@ -244,6 +252,12 @@ class TooManyConnections(Unavailable):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "too_many")
+
+
+class IssuerError(PenstockError):
+    """The issuer's answer to a sign-in is not usable: it breaks the protocol, or refuses how Penstock is configured."""
+
+    status = HTTPStatus.BAD_GATEWAY
 
 
 class UpstreamError(PenstockError):

@@ -103,7 +103,7 @@ async def run_admin(process: Process) -> None:
             clients.counter_scripts,
             clients.queue_scripts,
         )
-        parts = admin_parts_of(settings, stores, rules, verifier, process.draining)
+        parts = admin_parts_of(settings, stores, rules, verifier, clients.http, process.draining)
         FlowMetrics(process.registry, parts.flows.index)
         runner = parts.operation_runner
         stack.push_async_callback(runner.finish)

@@ -25,8 +25,12 @@ ASYMMETRIC_ALGORITHMS = frozenset(
     {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA"}
 )
 
+ADMIN_ROUTES = frozenset({"v1", "docs", "openapi.json", "assets"})
+"""The first segments of the admin process' own paths."""
+
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([1-9][0-9]{0,4})")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[1-9][0-9]{0,4})?")
+_BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 _ENVELOPE_KEY = re.compile(r"([A-Za-z0-9_-]{1,32}):([A-Za-z0-9_-]{43})=?")
@@ -276,6 +280,20 @@ class Settings(BaseSettings):
     """The longest backoff between two attempts."""
 
     # Operators
+    admin_base_path: str = ""
+    """The path of a reverse proxy below which the admin process serves the dashboard and the API, such as `/penstock`.
+    It makes no difference whether the proxy leaves the path in what it forwards or takes it off.
+    """
+    admin_oidc_issuer: Annotated[str | None, Field(pattern=r"^https?://[\x21-\x7e]+$")] = None
+    """The OpenID Connect issuer by which operators sign in to the dashboard, as it names itself. Its tokens are
+    verified as those of any operator. Without it operators sign in with a token.
+    """
+    admin_oidc_client_id: Annotated[str | None, Field(min_length=1, max_length=512, validate_default=True)] = None
+    """The dashboard's client at that issuer. Its redirect address is `/sign-in/callback` below the dashboard."""
+    admin_oidc_client_secret_file: FilePath | None = None
+    """A file with the client's secret, if the client is a confidential one. Sign-in uses PKCE in either case."""
+    admin_oidc_scope: str = Field("openid", pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$")
+    """The scopes that the dashboard asks for, separated by spaces."""
     admin_url: HttpUrl | None = None
     """The admin API that commands use. Default: the one of the installation in `PENSTOCK_DATA_DIR`."""
     admin_token: Annotated[str | None, Field(pattern=r"^[\x21-\x7e]+$", repr=False)] = None
@@ -365,6 +383,23 @@ class Settings(BaseSettings):
             if not _HEADER_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not the name of a header")
         return tuple(name.lower().replace("_", "-") for name in value)
+
+    @field_validator("admin_base_path")
+    @classmethod
+    def _check_base_path(cls, value: str) -> str:
+        segments = value.split("/")[1:]
+        if value and (not _BASE_PATH.fullmatch(value) or {".", ".."} & set(segments)):
+            raise ValueError("must be a path such as /penstock, without a slash at its end")
+        if segments and segments[0] in ADMIN_ROUTES:
+            raise ValueError(f"must not begin with /{segments[0]}, which is a route of the admin process")
+        return value
+
+    @field_validator("admin_oidc_client_id")
+    @classmethod
+    def _require_oidc_client(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("admin_oidc_issuer") is not None:
+            raise ValueError("PENSTOCK_ADMIN_OIDC_ISSUER needs the id of a client")
+        return value
 
     @field_validator("cors_origins")
     @classmethod

@@ -3,8 +3,14 @@
 import asyncio
 from dataclasses import dataclass
 
+import httpx
 from redis.asyncio import Redis
 
+from app.admin.dashboard.attempts import SignInAttempts
+from app.admin.dashboard.oidc_client import oidc_client
+from app.admin.dashboard.oidc_provider import OidcProvider
+from app.admin.dashboard.sign_in import SignIn
+from app.admin.dashboard.tickets import Tickets
 from app.admin.operators import OperatorAuthenticator
 from app.admin.services.audit import Audit
 from app.admin.services.dead_letters import DeadLetterService
@@ -26,6 +32,7 @@ from app.admin.services.status_gathering import StatusGathering
 from app.admin.services.stores import Stores
 from app.audit.log import AuditLog
 from app.clients import MongoDatabase
+from app.identity.addresses import ClientAddresses
 from app.identity.tokens import TokenVerifier
 from app.limiter.redis_limiter import RedisLimiter
 from app.queue.dead_letter_batches import DeadLetterBatches
@@ -57,7 +64,10 @@ class AdminStores:
 
 @dataclass(frozen=True, slots=True)
 class AdminParts:
-    """What both faces use: who calls, and the services; and what does operations in the background."""
+    """What both faces use: who calls, and the services; and what does operations in the background.
+
+    `base_path`: the path of a reverse proxy below which everything is served, or nothing.
+    """
 
     authenticator: OperatorAuthenticator
     rules: Rules
@@ -72,12 +82,23 @@ class AdminParts:
     flows: FlowService
     jobs: JobService
     flow_settings: FlowSettingService
+    sign_in: SignIn
+    addresses: ClientAddresses
+    base_path: str
 
 
 def admin_parts_of(
-    settings: Settings, stores: AdminStores, rules_in_force: RuleCache, verifier: TokenVerifier, closing: asyncio.Event
+    settings: Settings,
+    stores: AdminStores,
+    rules_in_force: RuleCache,
+    verifier: TokenVerifier,
+    http: httpx.AsyncClient,
+    closing: asyncio.Event,
 ) -> AdminParts:
-    """Return the parts of an admin API on these stores. Answers without an end are ended once `closing` is set."""
+    """Return the parts of an admin API on these stores. Answers without an end are ended once `closing` is set.
+
+    `http` is the client for the OpenID Connect issuer. Raises StartupError.
+    """
     queue, queue_scripts = stores.queue, stores.queue_scripts
     audit, key_headers = Audit(AuditLog(stores.database)), KeyHeaders(settings)
     rules = Rules(RuleStore(stores.database), RuleListing(stores.database), BulkWriter(stores.database), key_headers)
@@ -88,8 +109,9 @@ def admin_parts_of(
     kinds = operation_kinds(batches, JobPurge(queue_scripts, settings), cancellation, rules_in_force)
     runner = OperationRunner(operation_store, kinds)
     flow_settings, rates = FlowSettingStore(queue, queue_scripts), FlowRates(rules_in_force)
+    authenticator = OperatorAuthenticator(verifier, settings)
     return AdminParts(
-        authenticator=OperatorAuthenticator(verifier, settings),
+        authenticator=authenticator,
         rules=rules,
         previews=Previews(rules, key_headers, TrafficCollector(stores.cache)),
         drains=Drains(rules, operations, audit),
@@ -102,7 +124,16 @@ def admin_parts_of(
         jobs=JobService.on(queue, queue_scripts, settings, audit),
         flows=FlowService(FlowViews(queue_scripts, settings), rates, flow_settings, operations, audit),
         flow_settings=FlowSettingService(flow_settings, rules_in_force, operations, audit),
+        sign_in=_sign_in(settings, stores.cache, authenticator, http),
+        addresses=ClientAddresses(settings.trusted_proxies),
+        base_path=settings.admin_base_path,
     )
+
+
+def _sign_in(settings: Settings, cache: Redis, authenticator: OperatorAuthenticator, http: httpx.AsyncClient) -> SignIn:
+    client = oidc_client(settings)
+    provider = None if client is None else OidcProvider(client, http)
+    return SignIn(authenticator, Tickets(cache), SignInAttempts(settings.bad_tokens_per_minute), provider)
 
 
 def _status_gathering(settings: Settings, stores: AdminStores) -> StatusGathering:

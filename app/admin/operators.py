@@ -55,12 +55,19 @@ class OperatorAuthenticator:
     async def operator(self, authorization: Iterable[bytes], face: Face) -> Operator:
         """Return the operator that the token names. `authorization`: the values of all headers of this name.
 
-        Raises Unauthenticated without a valid token, Forbidden for a token without a role, MalformedRequest, and
-        Unavailable while the issuer's keys are unknown.
+        Raises MalformedRequest, Unauthenticated without a token, and what `operator_of` raises.
         """
         token = bearer_token(authorization)
         if token is None:
             raise Unauthenticated("A bearer token is required.")
+        return await self.operator_of(token, face)
+
+    async def operator_of(self, token: str, face: Face) -> Operator:
+        """Return the operator that a token names.
+
+        Raises Unauthenticated for a token that is not valid, Forbidden for one without a role, and Unavailable while
+        the issuer's keys are unknown.
+        """
         claims = await self._verifier.verify(token)
         role = claims.get(self._claim)
         if not isinstance(role, str) or role not in ROLES:

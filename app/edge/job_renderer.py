@@ -8,14 +8,13 @@ from typing import Any
 
 from app.decision import RuleResult
 from app.edge.rate_limit_headers import rate_limit
-from app.http1.server.head import HOST
+from app.http1.server.origin import origin_of
 from app.jobs.model import Job, JobStatus
 from app.settings import Settings
 from app.web.problems import Reply, json_reply, retry_after
 
 LONGEST_RETRY_AFTER_S = 30
 UNKNOWN_RETRY_AFTER_S = 5
-_SCHEMES = (b"http", b"https")
 
 
 class JobRenderer:
@@ -40,20 +39,8 @@ class JobRenderer:
         return f"{self._public_url or self._origin(scope)}/_penstock/jobs"
 
     def _origin(self, scope: Mapping[str, Any]) -> str:
-        """Scheme and host of the request; of several values that proxies have written, the client's comes first."""
         client = scope["client"]
-        trusted = client is not None and self._trusts(client[0])
-        scheme: bytes = scope["scheme"].encode()
-        host = reported_host = b""
-        for name, value in scope["headers"]:
-            if name == b"host":
-                host = value
-            elif trusted and name == b"x-forwarded-proto":
-                proto = _first(value).lower()
-                scheme = proto if proto in _SCHEMES else scheme
-            elif trusted and name == b"x-forwarded-host" and not reported_host and HOST.fullmatch(_first(value)):
-                reported_host = _first(value)
-        return f"{scheme.decode()}://{(reported_host or host or b'localhost').decode('latin-1')}"
+        return origin_of(scope, client is not None and self._trusts(client[0]))
 
     def fields(self, job: Job, scope: Mapping[str, Any]) -> dict[str, Any]:
         """The job as JSON."""
@@ -121,10 +108,6 @@ def pending_headers(job: Job) -> list[tuple[bytes, bytes]]:
     """The `Retry-After` of a pending job; nothing for a final one."""
     after_s = poll_after_s(job)
     return [] if after_s is None else [retry_after(after_s)]
-
-
-def _first(values: bytes) -> bytes:
-    return values.partition(b",")[0].strip()
 
 
 def _time(unix_ms: int | None) -> str | None:

@@ -12,19 +12,17 @@ from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
 from app.errors import IssuerUnavailable
+from app.identity.issuer_documents import FETCH_TIMEOUT_S, fetch_document
 
 log = structlog.get_logger()
 
-MAX_JWKS_BYTES = 1 << 20
 MIN_RSA_BITS = 2048
 UNKNOWN_KID_PAUSE_S = 10.0
 NO_KEYS_PAUSE_S = 1.0
-FETCH_TIMEOUT_S = 5.0
 WAIT_TIMEOUT_S = 1.0
 """How long a token with an unknown key waits for a fetch if other keys are known."""
 MAX_WAITING = 1000
 
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _KEY_TYPES: dict[str, tuple[str, set[str | None]]] = {
     "ES256": ("EC", {"P-256"}),
     "ES384": ("EC", {"P-384"}),
@@ -133,12 +131,7 @@ class IssuerKeys:
     async def _fetch(self) -> None:
         self._fetch_succeeded = False
         try:
-            async with (
-                asyncio.timeout(FETCH_TIMEOUT_S),
-                self._client.stream("GET", self._url, headers=_HEADERS, follow_redirects=False) as response,
-            ):
-                response.raise_for_status()
-                self._replace(_usable(orjson.loads(await _whole(response))))
+            self._replace(_usable(await fetch_document(self._client, self._url)))
             self._fetch_succeeded = True
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError, KeyError, TypeError) as error:
             log.warning("jwks_not_fetched", url=self._url, error=str(error) or type(error).__name__)
@@ -157,16 +150,6 @@ class IssuerKeys:
             self._by_kid[None] = next(iter(self._published.values()))
         if before.keys() != self._published.keys():
             log.info("issuer_keys_changed", kids=[key.kid for key in self._published.values()])
-
-
-async def _whole(response: httpx.Response) -> bytes:
-    """Read the body without decoding any content coding; raises ValueError if it is too large for a key set."""
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > MAX_JWKS_BYTES:
-            raise ValueError("the key set is too large")
-    return bytes(body)
 
 
 def _usable(key_set: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - whatever the issuer sent

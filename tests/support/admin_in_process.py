@@ -62,7 +62,7 @@ def admin_parts_on(
     stores = AdminStores(database, cache, queue, counting, queueing)
     closing = asyncio.Event()
     closing.set()  # an answer without an end has one event then, because this client reads answers as a whole
-    return admin_parts_of(settings, stores, RuleCache(cache, settings), verifier, closing)
+    return admin_parts_of(settings, stores, RuleCache(cache, settings), verifier, session, closing)
 
 
 _IDLE_APPLICATIONS: list[FastAPI] = []
@@ -85,7 +85,7 @@ async def admin_running(
     queueing: Scripts,
     **changed: Any,  # noqa: ANN401
 ) -> AsyncIterator[Admin]:
-    issuer = Issuer()
+    issuer = changed.pop("issuer", None) or Issuer()
     settings = Settings(jwks_url=issuer.url, jwt_issuer="test", **changed)
     mongo = mongo_client(mongod) if isinstance(mongod, str) else mongod
     database = mongo[f"test_{uuid.uuid4().hex[:12]}"]

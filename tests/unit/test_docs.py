@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from app import errors
-from app.admin.rest import audit, dead_letters, drains, explain, rules
+from app.admin.rest import audit, dead_letters, drains, explain, rules, sign_in
 from app.admin.rest import jobs as admin_jobs
 from app.edge.routes import health, jobs, jwks, limits
 from app.rules.model import parse_rule
@@ -140,7 +140,7 @@ def test_every_route_is_in_the_reference() -> None:
     http = (ROOT / "docs/reference/http.md").read_text()
     admin = (ROOT / "docs/reference/admin-api.md").read_text()
     in_edge = routes("/_penstock", jobs.router, limits.router, health.router, jwks.router)
-    routers = (rules, drains, dead_letters, explain, audit, admin_jobs)
+    routers = (rules, drains, dead_letters, explain, audit, admin_jobs, sign_in)
     in_admin = routes("/v1", *(each.router for each in routers))
     assert {route for route in in_edge if f"{route}`" not in http} == set()
     assert {route for route in in_admin if f"{route}`" not in admin} == set()

@@ -21,14 +21,8 @@ from app.admin.operators import OperatorAuthenticator
 from app.admin.rest.auth import AsViewer
 from app.clients import http_client
 from app.errors import Unauthenticated, Unavailable
-from app.identity.issuer_keys import (
-    FETCH_TIMEOUT_S,
-    MAX_JWKS_BYTES,
-    UNKNOWN_KID_PAUSE_S,
-    WAIT_TIMEOUT_S,
-    IssuerKey,
-    IssuerKeys,
-)
+from app.identity.issuer_documents import FETCH_TIMEOUT_S, MAX_DOCUMENT_BYTES
+from app.identity.issuer_keys import UNKNOWN_KID_PAUSE_S, WAIT_TIMEOUT_S, IssuerKey, IssuerKeys
 from app.identity.tokens import TokenVerifier
 from app.process.lifecycle import cancel
 from app.settings import Settings
@@ -227,7 +221,7 @@ async def test_while_the_issuer_hangs_known_keys_serve_and_unknown_ones_do_not_w
         b'{"keys": [{"kty": "EC", "kid": "ec", "use": "enc"}]}',
         b'{"keys": [{"kty": "EC", "kid": "ec", "key_ops": ["sign"]}]}',
         b'{"keys": [{"kty": "EC", "kid": "ec", "key_ops": null}]}',
-        b'{"keys": [' + b" " * MAX_JWKS_BYTES + b"]}",
+        b'{"keys": [' + b" " * MAX_DOCUMENT_BYTES + b"]}",
         b"\xff\xfe",
     ],
     ids=lambda body: body[:40],
@@ -253,7 +247,7 @@ async def test_a_key_set_of_any_size_is_not_read_to_its_end() -> None:
     true, clock = Keyring(), Clock(1000.0)
     async with keys_of(only(true, "ec"), clock) as (keys, site):
         await keys.key("ec")
-        for padding, known in ((MAX_JWKS_BYTES, False), (MAX_JWKS_BYTES - 2000, True)):
+        for padding, known in ((MAX_DOCUMENT_BYTES, False), (MAX_DOCUMENT_BYTES - 2000, True)):
             site.body = only(true, "ec", "ed") + b" " * padding
             clock.now_s += UNKNOWN_KID_PAUSE_S
             assert (await keys.key("ed") is not None) == known

@@ -15,6 +15,7 @@ from app.admin.rest import (
     operations,
     preview,
     rules,
+    sign_in,
     status,
 )
 from app.admin.rest.bulk import bulk_schemas
@@ -35,6 +36,7 @@ class AdminApi(DocumentedApi):
             "schemas": rule_schemas()
             | bulk_schemas(RULE_FIELDS)
             | schemas_of(Restored, ExplainRequest, dead_letters.DeadLetterSelection, OperationRequest)
+            | schemas_of(sign_in.TicketRedemption, sign_in.OidcRedemption)
         }
 
 
@@ -48,7 +50,7 @@ def build_admin(parts: AdminParts, on_unavailable: OnUnavailable | None = None) 
         middleware=[Middleware(OwnHeadersMiddleware), Middleware(HeadAsGetMiddleware)],
     )
     admin.state.parts = parts
-    for area in (rules, preview, drains, flows, jobs, dead_letters, operations, explain, audit, status):
+    for area in (rules, preview, drains, flows, jobs, dead_letters, operations, explain, audit, status, sign_in):
         admin.include_router(area.router, prefix="/v1")
     admin.include_router(documentation.router)
     add_problem_handlers(admin, on_unavailable)
