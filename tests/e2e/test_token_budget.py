@@ -30,32 +30,57 @@ async def remaining(system: System, user: str) -> int:
 
 async def ask(system: System, user: str, used: object, count: int) -> list[int]:
     answers = await asyncio.gather(
-        *(system.request("POST", f"/v1/chat?used={used}&delay_ms=50", user, data=b"x") for _ in range(count))
+        *(
+            system.request("POST", f"/v1/chat?used={used}&delay_ms=50&user={user}", user, data=b"x")
+            for _ in range(count)
+        )
     )
     return [answer.status for answer in answers]
 
 
+OWN: dict[str, Any] = {"drain": {"limit": PER_S, "window_seconds": 1, "burst": BURST}}
+CASES: dict[str, tuple[int, dict[str, Any]]] = {
+    "high-shared": (10, {}),
+    "high-own": (10, OWN),
+    "low-shared": (160, {}),
+    "low-own": (160, OWN),
+}
+"""By caller: what an answer really costs, where 40 is estimated, and whether jobs have a budget of their own."""
+
+
 @pytest.mark.alone
-@pytest.mark.parametrize("used", [10, 160], ids=["estimates four times too high", "estimates four times too low"])
-@pytest.mark.parametrize("drain", [None, {"limit": PER_S, "window_seconds": 1, "burst": BURST}], ids=["shared", "own"])
-async def test_what_waits_is_sent_at_the_budget_that_answers_really_cost(
-    settings: Settings, tmp_path: Path, used: int, drain: dict[str, Any] | None
-) -> None:
-    jobs = 8 * PER_S // used
+async def test_what_waits_is_sent_at_the_budget_that_answers_really_cost(settings: Settings, tmp_path: Path) -> None:
     async with running(settings, tmp_path, edges=1, workers=1) as system:
-        rule = TOKENS if drain is None else TOKENS | {"drain": drain}
-        await system.put_rule("tokens", **rule, paused=True)
-        await system.rule_is_known("tokens", "alice")
-        live = await ask(system, "alice", used, jobs + 20)
-        assert set(live) == {200, 202}
-        deferred = live.count(202)
-        await system.put_rule("tokens", **rule)
-        arrivals = [one["at"] for one in await system.arrived(len(live), within_s=120) if one["job"]]
-    assert len(arrivals) == deferred
+        rates = await asyncio.gather(*(tokens_per_second(system, name, *case) for name, case in CASES.items()))
+    assert all(0.75 * PER_S < rate < 1.25 * PER_S for rate in rates), dict(zip(CASES, rates, strict=True))
+
+
+async def tokens_per_second(system: System, user: str, used: int, drain: dict[str, Any]) -> float:
+    """Have jobs of a caller wait, let them go, and return how many tokens a second their answers cost."""
+    rule = TOKENS | drain | {"key_value": user}
+    jobs = 8 * PER_S // used
+    await system.put_rule(user, **rule, paused=True)
+    await system.rule_is_known(user, user)
+    live = await ask(system, user, used, jobs + 20)
+    assert set(live) == {200, 202}
+    deferred = live.count(202)
+    await system.put_rule(user, **rule)
+
+    async def arrived() -> bool:
+        return len(await jobs_of(system, user)) == deferred
+
+    await eventually(arrived, 120, "all jobs have arrived")
     # The first burst is spent at once. From then on what answers state decides, and not what was estimated.
+    arrivals = await jobs_of(system, user)
     after = [at - arrivals[0] for at in arrivals if at - arrivals[0] > 1]
-    rate = (len(after) - 1) * used / (after[-1] - after[0])
-    assert 0.75 * PER_S < rate < 1.25 * PER_S, f"{rate:.0f} tokens a second"
+    return (len(after) - 1) * used / (after[-1] - after[0])
+
+
+async def jobs_of(system: System, user: str) -> list[float]:
+    """When the jobs of a caller arrived, in order."""
+    return sorted(
+        one["at"] for one in await system.arrivals() if one["job"] and one["target"].endswith(f"&user={user}")
+    )
 
 
 async def owed(system: System, counter: str) -> float:
