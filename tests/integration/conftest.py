@@ -10,6 +10,7 @@ from app.queue.records import Records
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from tests.support.admin_in_process import Admin, admin_running
+from tests.support.operations import OperatedInstallation, operated_installation
 
 
 @pytest.fixture
@@ -30,3 +31,11 @@ async def admin(
 ) -> AsyncIterator[Admin]:
     async with admin_running(settings.mongodb_url, cache, queue, counting, queueing) as admin:
         yield admin
+
+
+@pytest.fixture
+async def installation(
+    settings: Settings, cache: Redis, queue: Redis, queueing: Scripts, flows: Flows
+) -> AsyncIterator[OperatedInstallation]:
+    async with operated_installation(settings, cache, queue, queueing) as installation:
+        yield installation
