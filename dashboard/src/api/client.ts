@@ -23,9 +23,13 @@ export function createApi(credentials: Credentials | null): Api {
   return api;
 }
 
+/** How long an answer may take, in milliseconds; the admin API itself gives up on a store that is away much earlier. */
+const ANSWER_WITHIN_MS = 30_000;
+
 async function reachable(request: Request): Promise<Response> {
+  const signal = AbortSignal.any([request.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
   try {
-    return await fetch(request);
+    return await fetch(request, { signal });
   } catch (error) {
     if (request.signal.aborted) {
       throw error;

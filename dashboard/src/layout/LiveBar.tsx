@@ -44,7 +44,7 @@ function Liveness() {
   if (connection === "live" && !stale) {
     return <Badge tone="good">Live</Badge>;
   }
-  if (problem === "" && !stale) {
+  if (connection === "connecting" && problem === "") {
     return <Badge tone="quiet">Connecting…</Badge>;
   }
   return (

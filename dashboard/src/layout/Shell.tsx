@@ -2,7 +2,9 @@ import type { ReactNode } from "react";
 import { Link, useLocation } from "wouter";
 import { links } from "../urls/links";
 import { LiveBar } from "./LiveBar";
+import { Menu } from "./Menu";
 import styles from "./Shell.module.css";
+import { useFocusOnNavigation } from "./useFocusOnNavigation";
 import { ViewOptions } from "./ViewOptions";
 
 const AREAS: readonly (readonly [string, string])[] = [
@@ -19,6 +21,8 @@ const AREAS: readonly (readonly [string, string])[] = [
 
 /** What surrounds each page: where one can go, who one is, and whether what is shown is live. */
 export function Shell({ children }: { children: ReactNode }) {
+  const [path] = useLocation();
+  useFocusOnNavigation(path);
   return (
     <div className={styles.shell}>
       <button type="button" className={styles.skip} onClick={() => document.getElementById("content")?.focus()}>
@@ -28,8 +32,10 @@ export function Shell({ children }: { children: ReactNode }) {
         <Link href={links.overview()} className={styles.brand}>
           Penstock
         </Link>
-        <Areas />
-        <ViewOptions />
+        <Menu key={path}>
+          <Areas path={path} />
+          <ViewOptions />
+        </Menu>
       </header>
       <LiveBar />
       <main id="content" className={styles.main} tabIndex={-1}>
@@ -39,8 +45,7 @@ export function Shell({ children }: { children: ReactNode }) {
   );
 }
 
-function Areas() {
-  const [path] = useLocation();
+function Areas({ path }: { path: string }) {
   return (
     <nav className={styles.areas} aria-label="Areas">
       {AREAS.map(([name, href]) => {

@@ -1,8 +1,10 @@
 import { createContext, type ReactNode, use, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { ApiProblem, messageOf } from "../api/problem";
+import { keepPreference, readPreference } from "../preferences";
 import { useSession } from "../session/SessionProvider";
-import { followStatus, type Status } from "./events";
+import type { Status } from "./events";
 import { type Sample, withSample } from "./history";
+import { keepFollowing } from "./keepFollowing";
 
 /** The choices of how often what is shown is renewed, in seconds. */
 export const INTERVALS_S = [1, 2, 5, 10, 30] as const;
@@ -24,9 +26,7 @@ type LiveState = {
   setPaused: (paused: boolean) => void;
 };
 
-const RECONNECT_MS = 1000;
-const MAX_RECONNECT_MS = 10_000;
-const KEY = "penstock.interval_s";
+const NAME = "interval_s";
 const LiveContext = createContext<LiveState | null>(null);
 
 /** Follows the status of the installation once for all parts, while somebody is signed in. */
@@ -35,7 +35,7 @@ export function LiveProvider({ children }: { children: ReactNode }) {
   const [paused, setPaused] = useState(false);
   const feed = useStatusFeed(paused, intervalS);
   const chooseInterval = useCallback((chosen: number) => {
-    localStorage.setItem(KEY, String(chosen));
+    keepPreference(NAME, String(chosen));
     setIntervalS(chosen);
   }, []);
   const state = useMemo(
@@ -49,7 +49,7 @@ type Received = { status: Status | null; history: readonly Sample[]; receivedAtM
 const NOTHING: Received = { status: null, history: [], receivedAtMs: null };
 
 function useStatusFeed(paused: boolean, intervalS: number) {
-  const { session, signOut } = useSession();
+  const { session, endSession } = useSession();
   const [connection, setConnection] = useState<Connection>("connecting");
   const [problem, setProblem] = useState("");
   const [shown, setShown] = useState(NOTHING);
@@ -79,7 +79,7 @@ function useStatusFeed(paused: boolean, intervalS: number) {
     };
     const onLost = (error: unknown) => {
       if (error instanceof ApiProblem && error.status === 401) {
-        signOut("Your session has ended. Sign in again to go on.");
+        endSession(token);
       }
       setConnection("connecting");
       setProblem(messageOf(error));
@@ -87,7 +87,7 @@ function useStatusFeed(paused: boolean, intervalS: number) {
     setConnection("connecting");
     void keepFollowing(token, onStatus, onLost, stop.signal);
     return () => stop.abort();
-  }, [token, paused, signOut]);
+  }, [token, paused, endSession]);
 
   useEffect(() => {
     const timer = setInterval(() => setShown(received.current), intervalS * 1000);
@@ -96,36 +96,8 @@ function useStatusFeed(paused: boolean, intervalS: number) {
   return useMemo(() => ({ connection, problem, ...shown }), [connection, problem, shown]);
 }
 
-async function keepFollowing(
-  token: string,
-  onStatus: (status: Status) => void,
-  onLost: (error: unknown) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  let waitMs = RECONNECT_MS;
-  while (!signal.aborted) {
-    try {
-      await followStatus(
-        token,
-        (status) => {
-          waitMs = RECONNECT_MS;
-          onStatus(status);
-        },
-        signal,
-      );
-    } catch (error) {
-      if (signal.aborted) {
-        return;
-      }
-      onLost(error);
-      await new Promise((resolve) => setTimeout(resolve, waitMs));
-      waitMs = Math.min(waitMs * 2, MAX_RECONNECT_MS);
-    }
-  }
-}
-
 function storedInterval(): number {
-  const stored = Number(localStorage.getItem(KEY));
+  const stored = Number(readPreference(NAME));
   return INTERVALS_S.find((one) => one === stored) ?? 2;
 }
 

@@ -3,21 +3,48 @@ import { Unreachable } from "../api/problem";
 
 export type Status = Schemas["Status"];
 
+/** How long the stream may be silent, in milliseconds. The admin API sends a status every second. */
+const SILENCE_MS = 10_000;
+
 /**
  * Follow `/v1/events` until the stream ends, and give each status to `onStatus`.
  *
- * An EventSource can send no token, so the stream is read from a response. Rejects with ApiProblem or Unreachable.
+ * An EventSource can send no token, so the stream is read from a response. Rejects with ApiProblem where it is refused,
+ * and with Unreachable where it breaks or nothing comes any more, as after a connection was lost without a word.
  */
 export async function followStatus(
   token: string,
   onStatus: (status: Status) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const response = await opened(token, signal);
-  if (!response.ok || response.body === null) {
-    throw await problemOf(response);
+  const silence = new AbortController();
+  const wait = () => setTimeout(() => silence.abort(), SILENCE_MS);
+  let timer = wait();
+  try {
+    const response = await fetch(new URL("v1/events", baseUrl()), {
+      headers: { Authorization: `Bearer ${token}` },
+      signal: AbortSignal.any([signal, silence.signal]),
+    });
+    if (!response.ok || response.body === null) {
+      throw await problemOf(response);
+    }
+    await readEvents(response.body, (data) => {
+      clearTimeout(timer);
+      timer = wait();
+      onStatus(JSON.parse(data) as Status);
+    });
+  } catch (error) {
+    throw error instanceof TypeError || silence.signal.aborted ? new Unreachable() : error;
+  } finally {
+    clearTimeout(timer);
   }
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+}
+
+async function readEvents(
+  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  onData: (data: string) => void,
+): Promise<void> {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
     const { done, value } = await reader.read();
@@ -26,20 +53,7 @@ export async function followStatus(
     }
     const parsed = parseEvents(text + value);
     text = parsed.rest;
-    for (const data of parsed.data) {
-      onStatus(JSON.parse(data) as Status);
-    }
-  }
-}
-
-async function opened(token: string, signal: AbortSignal): Promise<Response> {
-  try {
-    return await fetch(new URL("v1/events", baseUrl()), { headers: { Authorization: `Bearer ${token}` }, signal });
-  } catch (error) {
-    if (signal.aborted) {
-      throw error;
-    }
-    throw new Unreachable();
+    parsed.data.forEach(onData);
   }
 }
 

@@ -13,7 +13,10 @@ export type Sample = {
 /** How many samples are kept, one a second: ten minutes. */
 export const HISTORY_LENGTH = 600;
 
-/** The history with one more sample, and the oldest dropped once it is full. */
+/**
+ * The history with one more sample, and the oldest dropped once it is full. Times rise: what has the same time, or a
+ * later one of a process whose clock was ahead, makes room.
+ */
 export function withSample(history: readonly Sample[], status: Status): readonly Sample[] {
   const sample: Sample = {
     atS: Date.parse(status.at) / 1000,
@@ -23,5 +26,7 @@ export function withSample(history: readonly Sample[], status: Status): readonly
     oldestAgeS: status.backlog?.oldest_age_seconds ?? null,
     deadLetters: status.backlog?.dead_letters ?? null,
   };
-  return [...history.slice(-(HISTORY_LENGTH - 1)), sample];
+  const last = history.at(-1);
+  const earlier = last && last.atS >= sample.atS ? history.filter((one) => one.atS < sample.atS) : history;
+  return [...earlier.slice(-(HISTORY_LENGTH - 1)), sample];
 }

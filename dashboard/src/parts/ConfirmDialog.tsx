@@ -45,12 +45,17 @@ export function ConfirmDialog({
       setBusy(false);
     }
   };
+  // Buttons keep the focus while it is done, so they are not disabled. What has been begun is waited for, so that its
+  // end is seen; the client gives up after half a minute.
+  const leave = () => !busy && onClose();
   return (
-    <Dialog title={title} onClose={onClose}>
+    <Dialog title={title} onClose={leave}>
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          void confirm();
+          if (!busy) {
+            void confirm();
+          }
         }}
       >
         {children}
@@ -70,11 +75,14 @@ export function ConfirmDialog({
         )}
         <ErrorNotice error={error} doing={action.toLowerCase()} />
         <div className={styles.actions}>
-          <Button onClick={onClose}>Leave it</Button>
+          <Button aria-disabled={busy} onClick={leave}>
+            Leave it
+          </Button>
           <Button
             type="submit"
             kind={danger ? "danger" : "primary"}
-            disabled={busy || blocked || (typed !== undefined && text !== typed)}
+            aria-disabled={busy}
+            disabled={blocked || (typed !== undefined && text !== typed)}
           >
             {busy ? "Working…" : action}
           </Button>

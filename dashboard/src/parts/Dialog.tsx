@@ -1,18 +1,22 @@
-import { type ReactNode, useEffect, useId, useRef } from "react";
+import { type ReactNode, useId, useLayoutEffect, useRef } from "react";
 import styles from "./Dialog.module.css";
 
 /**
- * A modal dialog. The browser keeps the focus in it, closes it by Escape, and gives the focus back.
+ * A modal dialog. The browser keeps the focus in it, closes it by Escape, and gives the focus back to what had it, or
+ * the page gets it if that is gone, as the row of what was deleted is.
  *
  * It is open as long as it is rendered; `onClose` is called when the person wants to leave it.
  */
 export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ReactNode }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const titleId = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = dialog.current;
     element?.showModal();
-    return () => element?.close();
+    return () => {
+      element?.close(); // while it is still in the document, else the browser gives no focus back
+      setTimeout(focusPageIfLost);
+    };
   }, []);
   return (
     <dialog
@@ -28,4 +32,10 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
       {children}
     </dialog>
   );
+}
+
+function focusPageIfLost(): void {
+  if (document.activeElement === document.body) {
+    document.getElementById("content")?.focus({ preventScroll: true });
+  }
 }

@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect, useId, useState } from "react";
+import { type ReactNode, useEffect, useEffectEvent, useId, useRef, useState } from "react";
 import styles from "./FilterBar.module.css";
 
 /** The controls that filter a list, in a row that wraps. */
@@ -15,22 +15,43 @@ type FilterProps = { label: string; value: string; onChange: (value: string) => 
 /** How long a text filter waits for more keys before it is applied, in milliseconds. */
 const WAIT_MS = 300;
 
-/** A filter by a text, applied when typing stops. */
+/** A filter by a text, applied when typing stops, and at once by Enter or when the field is left. */
 export function TextFilter({ label, value, onChange, placeholder }: FilterProps & { placeholder?: string }) {
   const id = useId();
   const [text, setText] = useState(value);
-  useEffect(() => setText(value), [value]);
-  useEffect(() => {
-    if (text === value) {
-      return;
+  const applied = useRef(value);
+  const apply = (typed: string) => {
+    if (typed !== applied.current) {
+      applied.current = typed;
+      onChange(typed);
     }
-    const timer = setTimeout(() => onChange(text), WAIT_MS);
+  };
+  const applyLater = useEffectEvent(apply);
+  useEffect(() => {
+    // What was applied comes back as the value, and must not replace what has been typed since.
+    if (value !== applied.current) {
+      applied.current = value;
+      setText(value);
+    }
+  }, [value]);
+  useEffect(() => {
+    const timer = setTimeout(() => applyLater(text), WAIT_MS);
     return () => clearTimeout(timer);
-  }, [text, value, onChange]);
+  }, [text]);
   return (
     <div className={styles.filter}>
       <label htmlFor={id}>{label}</label>
-      <input id={id} type="search" value={text} placeholder={placeholder} onChange={(e) => setText(e.target.value)} />
+      <input
+        id={id}
+        type="search"
+        value={text}
+        placeholder={placeholder}
+        spellCheck={false}
+        autoComplete="off"
+        onChange={(event) => setText(event.target.value)}
+        onBlur={(event) => apply(event.currentTarget.value)}
+        onKeyDown={(event) => event.key === "Enter" && apply(event.currentTarget.value)}
+      />
     </div>
   );
 }

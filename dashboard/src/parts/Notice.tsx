@@ -3,10 +3,10 @@ import { ApiProblem, messageOf, Unreachable } from "../api/problem";
 import type { Tone } from "./Badge";
 import styles from "./Notice.module.css";
 
-/** A text that stands out. `bad` and `warn` are announced to screen readers. */
+/** A text that stands out. An error (`bad`) interrupts a screen reader; the others are read when it has time. */
 export function Notice({ tone, title, children }: { tone: Tone; title?: string; children?: ReactNode }) {
   return (
-    <div className={`${styles.notice} ${styles[tone]}`} role={tone === "bad" || tone === "warn" ? "alert" : "status"}>
+    <div className={`${styles.notice} ${styles[tone]}`} role={tone === "bad" ? "alert" : "status"}>
       {title && <strong>{title}</strong>}
       {children && <div>{children}</div>}
     </div>

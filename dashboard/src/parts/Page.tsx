@@ -1,7 +1,7 @@
 import { type ReactNode, useEffect } from "react";
 import styles from "./Page.module.css";
 
-/** A page: its title, what can be done on it, and its content. */
+/** A page: its title, which gets the focus when the page comes in place of another, what can be done on it, and its content. */
 export function Page({ title, actions, children }: { title: string; actions?: ReactNode; children: ReactNode }) {
   useEffect(() => {
     document.title = `${title} · Penstock`;
@@ -9,7 +9,7 @@ export function Page({ title, actions, children }: { title: string; actions?: Re
   return (
     <>
       <div className={styles.head}>
-        <h1>{title}</h1>
+        <h1 tabIndex={-1}>{title}</h1>
         {actions && <div className={styles.actions}>{actions}</div>}
       </div>
       <div className={styles.content}>{children}</div>

@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 import styles from "./Table.module.css";
+import { TableHeading } from "./TableHeading";
 
 /** A column: its heading, what it shows of a row, and whether it is a number, which stands at the right. */
 export type Column<Row> = {
@@ -7,6 +8,8 @@ export type Column<Row> = {
   heading: ReactNode;
   cell: (row: Row) => ReactNode;
   numeric?: boolean;
+  /** Whether its texts are short words that are not broken. */
+  unbroken?: boolean;
   /** The value of the parameter `sort` that sorts by this column, if one does. With `-` the greatest comes first. */
   sort?: string;
   /** Whether the server sorts by it in both directions; the other one has, or lacks, the `-`. */
@@ -41,7 +44,7 @@ export function Table<Row>({ caption, columns, rows, keyOf, sort, onSort, empty 
         <thead role="rowgroup">
           <tr role="row">
             {columns.map((column) => (
-              <Heading key={column.name} column={column} sort={sort} onSort={onSort} />
+              <TableHeading key={column.name} column={column} sort={sort} onSort={onSort} />
             ))}
           </tr>
         </thead>
@@ -49,11 +52,11 @@ export function Table<Row>({ caption, columns, rows, keyOf, sort, onSort, empty 
           {rows.map((row) => (
             <tr role="row" key={keyOf(row)}>
               {columns.map((column) => (
-                <td role="cell" key={column.name} className={column.numeric ? styles.numeric : undefined}>
+                <td role="cell" key={column.name} className={classOf(column)}>
                   <span className={styles.label} aria-hidden="true">
                     {column.heading}
                   </span>
-                  <span className={styles.value}>{column.cell(row)}</span>
+                  <div className={styles.value}>{column.cell(row)}</div>
                 </td>
               ))}
             </tr>
@@ -64,42 +67,6 @@ export function Table<Row>({ caption, columns, rows, keyOf, sort, onSort, empty 
   );
 }
 
-type HeadingProps<Row> = { column: Column<Row>; sort?: string; onSort?: (sort: string) => void };
-
-function Heading<Row>({ column, sort, onSort }: HeadingProps<Row>) {
-  const by = column.sort;
-  const className = column.numeric ? styles.numeric : undefined;
-  if (by === undefined || onSort === undefined) {
-    return (
-      <th role="columnheader" scope="col" className={className}>
-        {column.heading}
-      </th>
-    );
-  }
-  const direction = column.reversible ? directionOf(sort, by) : sort === by ? "other" : "none";
-  return (
-    <th role="columnheader" scope="col" className={className} aria-sort={direction}>
-      <button
-        type="button"
-        className={styles.sort}
-        onClick={() => onSort(column.reversible && sort === by ? reversed(by) : by)}
-      >
-        {column.heading}
-        <span aria-hidden="true"> {SIGNS[direction]}</span>
-      </button>
-    </th>
-  );
-}
-
-const SIGNS = { ascending: "▲", descending: "▼", other: "●", none: "○" };
-
-function directionOf(sort: string | undefined, by: string) {
-  if (sort !== by && sort !== reversed(by)) {
-    return "none";
-  }
-  return sort.startsWith("-") ? "descending" : "ascending";
-}
-
-function reversed(sort: string): string {
-  return sort.startsWith("-") ? sort.slice(1) : `-${sort}`;
+function classOf<Row>({ numeric, unbroken }: Column<Row>): string | undefined {
+  return numeric ? styles.numeric : unbroken ? styles.unbroken : undefined;
 }

@@ -1,9 +1,12 @@
+const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const RATE = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+
 /** A whole number with thin groups of digits, without loss: `1 234 567`. */
 export function formatCount(count: number | bigint | null | undefined): string {
   if (count === null || count === undefined) {
     return "–";
   }
-  return new Intl.NumberFormat("en", { maximumFractionDigits: 0 }).format(count).replaceAll(",", "\u202f");
+  return WHOLE.format(count).replaceAll(",", "\u202f");
 }
 
 /** Events a second, to three digits: `0.0833/s`, `12.5/s`, `1 250/s`. */
@@ -11,7 +14,7 @@ export function formatRate(perSecond: number | null | undefined): string {
   if (perSecond === null || perSecond === undefined) {
     return "–";
   }
-  const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 }).format(perSecond);
+  const number = RATE.format(perSecond);
   return `${number.replaceAll(",", "\u202f")}/s`;
 }
 

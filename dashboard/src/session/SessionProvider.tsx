@@ -1,5 +1,5 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { createContext, type ReactNode, use, useCallback, useMemo, useState } from "react";
+import { createContext, type ReactNode, use, useCallback, useMemo, useRef, useState } from "react";
 import { type Api, bodyOf, createApi } from "../api/client";
 import { includes, type Role, type Session, storedSession, storeSession } from "./session";
 
@@ -9,7 +9,9 @@ type SessionState = {
   reason: string;
   /** Rejects with ApiProblem where the token is refused. */
   signIn: (token: string) => Promise<void>;
-  signOut: (reason?: string) => void;
+  signOut: () => void;
+  /** Ends the session whose token the admin API has refused, unless another one has begun meanwhile. */
+  endSession: (token: string) => void;
 };
 
 const SessionContext = createContext<SessionState | null>(null);
@@ -21,32 +23,41 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   const [reason, setReason] = useState("");
   const queries = useQueryClient();
 
-  const signOut = useCallback(
-    (why = "") => {
-      storeSession(null);
-      setSession(null);
+  const current = useRef(session);
+  const change = useCallback(
+    (next: Session | null, why: string) => {
+      current.current = next;
+      storeSession(next);
+      setSession(next);
       setReason(why);
-      queries.clear();
+      queries.clear(); // another operator may be allowed to see less
     },
     [queries],
   );
-  const signIn = useCallback(async (token: string) => {
-    const operator = await operatorOf(token);
-    storeSession(operator);
-    setReason("");
-    setSession(operator);
-  }, []);
+  const signOut = useCallback(() => change(null, ""), [change]);
+  const endSession = useCallback(
+    (token: string) => {
+      if (current.current?.token === token) {
+        change(null, "Your session has ended. Sign in again to go on.");
+      }
+    },
+    [change],
+  );
+  const signIn = useCallback(async (token: string) => change(await operatorOf(token), ""), [change]);
   const api = useMemo(
     () =>
       createApi(
         session && {
           token: session.token,
-          onRefused: () => signOut("Your session has ended. Sign in again to go on."),
+          onRefused: () => endSession(session.token),
         },
       ),
-    [session, signOut],
+    [session, endSession],
   );
-  const state = useMemo(() => ({ session, reason, signIn, signOut }), [session, reason, signIn, signOut]);
+  const state = useMemo(
+    () => ({ session, reason, signIn, signOut, endSession }),
+    [session, reason, signIn, signOut, endSession],
+  );
   return (
     <SessionContext value={state}>
       <ApiContext value={api}>{children}</ApiContext>

@@ -18,10 +18,14 @@ export function storedSession(): Session | null {
 }
 
 export function storeSession(session: Session | null): void {
-  if (session === null) {
-    sessionStorage.removeItem(KEY);
-  } else {
-    sessionStorage.setItem(KEY, JSON.stringify(session));
+  try {
+    if (session === null) {
+      sessionStorage.removeItem(KEY);
+    } else {
+      sessionStorage.setItem(KEY, JSON.stringify(session));
+    }
+  } catch {
+    // A browser that lets the page keep nothing asks again after a reload.
   }
 }
 

@@ -13,7 +13,7 @@ export function Moment({ at, only }: { at: string | null | undefined; only?: "re
   const relative = formatRelative(atMs, nowMs);
   return (
     <time className={styles.moment} dateTime={at} title={only === "relative" ? absolute : relative}>
-      {only === "relative" ? relative : absolute}
+      <span className={styles.absolute}>{only === "relative" ? relative : absolute}</span>
       {only === undefined && <span className={styles.relative}> {relative}</span>}
     </time>
   );

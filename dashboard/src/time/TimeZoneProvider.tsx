@@ -1,4 +1,5 @@
 import { createContext, type ReactNode, use, useCallback, useEffect, useMemo, useState } from "react";
+import { keepPreference, readPreference } from "../preferences";
 
 export type Zone = "local" | "utc";
 
@@ -9,19 +10,19 @@ type TimeState = {
   nowMs: number;
 };
 
-const KEY = "penstock.zone";
+const NAME = "zone";
 const TimeContext = createContext<TimeState | null>(null);
 
 /** The zone in which times are shown, and the present. */
 export function TimeZoneProvider({ children }: { children: ReactNode }) {
-  const [zone, setZone] = useState<Zone>(() => (localStorage.getItem(KEY) === "utc" ? "utc" : "local"));
+  const [zone, setZone] = useState<Zone>(() => (readPreference(NAME) === "utc" ? "utc" : "local"));
   const [nowMs, setNowMs] = useState(() => Date.now());
   useEffect(() => {
     const timer = setInterval(() => setNowMs(Date.now()), 1000);
     return () => clearInterval(timer);
   }, []);
   const choose = useCallback((chosen: Zone) => {
-    localStorage.setItem(KEY, chosen);
+    keepPreference(NAME, chosen);
     setZone(chosen);
   }, []);
   const state = useMemo(() => ({ zone, setZone: choose, nowMs }), [zone, choose, nowMs]);
