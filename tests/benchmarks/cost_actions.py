@@ -6,7 +6,6 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 
-from app.errors import Conflict, NotFound
 from app.jobs.model import JobStatus, encode_request
 from app.limiter.keys import descriptor
 from app.queue.batches import Batch
@@ -20,11 +19,13 @@ from app.queue.job_details import read_details
 from app.queue.job_sources import leased_ids
 from app.queue.kafka.model import SpilledJob
 from app.queue.kafka.staging import Staging
+from app.queue.keys import prefix
 from app.queue.model import LeasedJob, Settlement, TakenRing, Wait
 from app.queue.outcomes import NEWEST, recent_outcomes
-from app.queue.records import JOBS_A_CALL
+from app.queue.records import CANCELED_AT_ONCE, JOBS_A_CALL, CancelResult
 from tests.benchmarks import queue_steps
 from tests.benchmarks.cost_meter import Call, CostMeter
+from tests.benchmarks.errors import require
 from tests.benchmarks.population import SMALL_REQUEST, Population
 
 CALLS = 15
@@ -32,6 +33,9 @@ CALLS = 15
 
 FEW_CALLS = 5
 """How often slower calls are made."""
+
+MANY_TIMES = 10
+"""How often many jobs are canceled."""
 
 LONG_CALLS_S = 0.3
 """For how long the calls are measured that go on until nothing is left to do."""
@@ -53,17 +57,18 @@ class Actions:
         self._meter = meter
         self._numbers = count(2)
 
-    async def clients(self) -> None:
-        """Look at, list and cancel jobs, as clients do."""
-        records, sample = self._population.records, self._population.sample
-        await self._measure("look at a job", [partial(records.get, job_id) for job_id in sample(CALLS)])
+    async def clients(self, *, can_cancel: bool = True) -> None:
+        """Look at, list and cancel jobs, as clients do. `can_cancel`: whether the jobs are canceled then."""
+        records, population = self._population.records, self._population
+        await self._measure("look at a job", [partial(records.get, job_id) for job_id in population.sample(CALLS)])
         await self._measure("list a page", [self._pages] * FEW_CALLS)
-        await self._measure("cancel a job", [partial(records.cancel, job_id) for job_id in sample(CALLS + 2)[1:-1]])
-        some = sample(3 * BATCH)[CALLS : CALLS + BATCH]
-        await self._measure("cancel many", [partial(records.cancel_all, some)])
-        batch = Batch(self.situation, 1, MAX_CANCELED)
-        part = partial(self._population.cancel_batches.cancel, sample(3 * BATCH)[-MAX_CANCELED:], None, batch)
-        await self._measure("cancel a batch", [part])
+        for action, jobs, times in (("cancel a job", 1, CALLS), ("cancel many", CANCELED_AT_ONCE, MANY_TIMES)):
+            some = [population.draw(jobs) for _ in range(times)]
+            await self._measure(action, [partial(self._cancel, ids, can_cancel=can_cancel) for ids in some])
+        for number in range(1, FEW_CALLS + 1):
+            batch, some_ids = Batch(self.situation, number, MAX_CANCELED), population.draw(MAX_CANCELED)
+            part = partial(population.cancel_batches.cancel, some_ids, None, batch)
+            await self._measure("cancel a batch", [part])
 
     async def operators(self) -> None:
         """Look at jobs and at those that were leased, as operators do."""
@@ -201,22 +206,23 @@ class Actions:
     async def _set_for_flows(self, flows: Sequence[str]) -> None:
         """Pause flows, as operators do, and look at them again, as workers do then."""
         names = [setting_names(flow)[0] for flow in flows]
-        pause, reconsider = self._population.flow_settings.set_paused, self._flows.reconsider
+        pause, scripts = self._population.flow_settings.set_paused, self._population.scripts
         await self._measure("pause a flow", [partial(pause, name, "olga", paused=True) for name in names])
-        await self._measure("look at paused flows", [partial(reconsider, names[:BATCH], 1)])
+        look = partial(scripts.call, "reconsider", [prefix(0)], [1, *flows[:BATCH]])
+        await self._measure("look at paused flows", [look] * FEW_CALLS)
 
     async def dead_letters(self) -> None:
         """List, discard and replay dead letters one by one, as operators do."""
-        letters, rule, sample = self._population.dead_letters, self._population.rule, self._population.sample(2 * CALLS)
+        population, letters, rule = self._population, self._population.dead_letters, self._population.rule
         every, another = DeadLetterFilter(), DeadLetterFilter(rule_id=ANOTHER_RULE)
         await self._measure("list dead letters", [partial(letters.page, every, PAGE)] * FEW_CALLS)
-        starts = await self._with_a_page_behind(sample)
+        starts = await self._with_a_page_behind(population.sample(2 * CALLS))
         await self._measure(
             "list dead letters from there", [partial(letters.page, every, PAGE, start) for start in starts]
         )
         await self._measure("list another rule's", [partial(letters.page, another, PAGE)])
-        await self._measure("discard", [partial(_if_dead, letters.discard, job_id) for job_id in sample[:CALLS]])
-        await self._measure("replay", [partial(_if_dead, letters.replay, job_id, rule) for job_id in sample[CALLS:]])
+        await self._measure("discard", [partial(letters.discard, job_id) for job_id in population.draw(CALLS)])
+        await self._measure("replay", [partial(letters.replay, job_id, rule) for job_id in population.draw(CALLS)])
 
     async def batches_of_dead_letters(self) -> None:
         """Count, replay and delete dead letters that a filter finds, as operations do."""
@@ -246,10 +252,10 @@ class Actions:
         """Record, confirm, abandon and admit jobs whose messages have not been read, as edges and the intake do."""
         population, staging = self._population, self._population.staging
         await self._measure("record", [population.record] * CALLS)
-        sample = population.sample(3 * CALLS)
-        await self._measure("confirm", [partial(staging.confirm_produced, job_id) for job_id in sample[:CALLS]])
-        await self._measure("abandon", [partial(staging.abandon, job_id) for job_id in sample[CALLS : 2 * CALLS]])
-        batches = [population.ids[first : first + BATCH] for first in range(0, FEW_CALLS * BATCH, BATCH)]
+        confirmed, abandoned = population.draw(CALLS), population.draw(CALLS)
+        await self._measure("confirm", [partial(staging.confirm_produced, job_id) for job_id in confirmed])
+        await self._measure("abandon", [partial(staging.abandon, job_id) for job_id in abandoned])
+        batches = [population.draw(BATCH) for _ in range(FEW_CALLS)]
         await self._measure("admit", [partial(population.admit, batch) for batch in batches])
 
     async def sweep(self) -> None:
@@ -274,6 +280,11 @@ class Actions:
 
     async def _measure(self, action: str, calls: Sequence[Call]) -> None:
         await self._meter.measure(self.situation, action, calls)
+
+    async def _cancel(self, job_ids: Sequence[str], *, can_cancel: bool) -> None:
+        results = await self._population.records.cancel_all(job_ids)
+        expected = CancelResult.CANCELED if can_cancel else CancelResult.NOT_WAITING
+        require(set(results.values()) == {expected}, f"{self.situation}: {results}")
 
     async def _pages(self) -> None:
         owner, cursor = queue_steps.owner_by_number(0, self._population.count), None
@@ -325,8 +336,3 @@ async def _scan(into: list[FlowPageScan], views: FlowViews, cursor: bytes) -> No
 
 async def _next_to_fetch(into: list[SpilledJob], staging: Staging) -> None:
     into += (await staging.next_to_fetch(0, 0.001)).jobs
-
-
-async def _if_dead(call: Callable[..., Awaitable[object]], *arguments: object) -> None:
-    with suppress(Conflict, NotFound):
-        await call(*arguments)

@@ -76,6 +76,8 @@ class Population:
     """How many addresses the users have."""
     ids: list[str] = field(default_factory=list)
     """The ids of all jobs in the order in which they were accepted."""
+    _copies: list[str] = field(default_factory=list)
+    _drawn: set[str] = field(default_factory=set)
     _offsets: Iterator[int] = field(default_factory=count_up)
 
     @classmethod
@@ -101,6 +103,7 @@ class Population:
         await self.scripts.load()
         await self.flows.prepare()
         self.rule, self.count, self.addresses, self.ids = rule, count, EACH, []
+        self._copies, self._drawn = [], set()
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -125,7 +128,8 @@ class Population:
         for first in range(1, jobs, COPIED_AT_ONCE):
             count = min(COPIED_AT_ONCE, jobs - first)
             await self._copy(keys=[prefix(0)], args=[model, first, count, CONSUMER, *whom])
-        self.ids += [f"{model[:-8]}{number:08}" for number in range(1, jobs)]
+        self._copies = [f"{model[:-8]}{number:08}" for number in range(1, jobs)]
+        self.ids += self._copies
 
     async def _add(self, enqueueing: Awaitable[Enqueued | Full]) -> str:
         place = len(self.ids)
@@ -189,6 +193,17 @@ class Population:
             await self.flows.settle([Settlement(job, JobStatus.FAILED, "attempts_exhausted", "503") for job in jobs])
 
     def sample(self, n: int) -> list[str]:
-        """This many ids, spread evenly from the first job to the last."""
-        step = max(1, (len(self.ids) - 1) // max(1, n - 1))
-        return self.ids[::step][:n]
+        """The ids of this many copies, spread evenly from the first to the last."""
+        return _spread(self._copies, n)
+
+    def draw(self, n: int) -> list[str]:
+        """A sample of copies that were not drawn before: the ids for calls after which a job is in another state."""
+        drawn = _spread([job_id for job_id in self._copies if job_id not in self._drawn], n)
+        self._drawn.update(drawn)
+        return drawn
+
+
+def _spread(ids: Sequence[str], n: int) -> list[str]:
+    require(len(ids) >= n, f"{n} jobs of {len(ids)}")
+    step = max(1, (len(ids) - 1) // max(1, n - 1))
+    return list(ids[::step][:n])
