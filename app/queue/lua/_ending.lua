@@ -75,8 +75,8 @@ end
 -- expiry: how long a record lasts to when it expires
 local function new_ending(now)
   return {
-    now = now, now_ms = int(now / 1000), ids = {}, outcomes = {}, from_stream = {}, from_kafka = {}, bytes = 0, dead = 0, flows = {},
-    owners = {}, expiry = {},
+    now = now, now_ms = int(now / 1000), ids = {}, outcomes = {}, from_stream = {}, from_kafka = {}, bytes = 0, dead = 0,
+    flows = {}, owners = {}, expiry = {},
   }
 end
 
@@ -128,7 +128,8 @@ end
 --
 -- header: a text in which its header begins at `from`; code, answer: '-' for none; stored: whether the answer is kept (1 or
 -- 0), and how long the request took ('-' where none was sent); response: '' for none; worker, past: as its state has them
-local function end_job(ending, id, header, from, attempts, started, status, code, message, answer, stored, response, worker, past)
+local function end_job(ending, id, header, from, attempts, started, status, code, message, answer, stored, response, worker,
+  past)
   local kind, deadline, stream_id, bytes, result_ttl, dead_letter_ttl, submitted, costs, idem, owner, flow =
     match(header, HEADER_AT_END, from)
   local now_ms, ttl, place, request = ending.now_ms, result_ttl, '-', ''

@@ -14,7 +14,8 @@ local function seen_flow(name, now)
       first_wait = 0 -- the flow is due as soon as a request is here
     end
     flow = {
-      first_wait = not parked and first_wait or nil, interval = interval or tonumber(call('HGET', rule_key(rule_of(name)), 'interval') or 0), kafka = kafka,
+      first_wait = not parked and first_wait or nil,
+      interval = interval or tonumber(call('HGET', rule_key(rule_of(name)), 'interval') or 0), kafka = kafka,
       waits_for = ring and rule_of(ring) or waits_for or rule_of(name),
     }
     seen_flows[name] = flow

@@ -4,9 +4,10 @@
 -- KEYS  1 the partition's prefix
 -- ARGV  1 id
 -- RETURN nil where there is no such job; else the job as _views.lua describes it, then past, worker, leased and took as in
---        _records.lua, and now_us; then of its flow, if the job is not final: how many jobs it has that are not final, bytes of
---        their requests, what is paused where it is parked, hold_until, hold_code, the counter of its ring, how many flows the ring has, until
---        when a worker has it or its ring, and when it or its ring is due (microseconds); '' for what there is not
+--        _records.lua, and now_us; then of its flow, if the job is not final: how many jobs it has that are not final, bytes
+--        of their requests, what is paused where it is parked, hold_until, hold_code, the counter of its ring, how many flows
+--        the ring has, until when a worker has it or its ring, and when it or its ring is due (microseconds); '' for what
+--        there is not
 -- COST  O(log n)
 
 local id = ARGV[1]

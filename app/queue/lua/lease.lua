@@ -4,7 +4,7 @@
 -- A flow of a ring of which jobs were leased has had as many turns. One that waits for another counter than the ring's
 -- leaves it.
 --
--- USES  _flows _ending
+-- USES  _rings _ending
 -- KEYS  1 the partition's prefix
 -- ARGV  1 lease, unique to this call   2 consumer   3 look: how many jobs of a flow to look at
 --       4 turns: how many flows of a ring to name
