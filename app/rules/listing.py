@@ -4,20 +4,22 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from bson.int64 import Int64
+from bson.raw_bson import RawBSONDocument
 
 from app.clients import MongoDatabase
-from app.errors import InvalidInput
 from app.rules.documents import PROJECTION, RAW, RuleDocument, read_document
+from app.rules.listing_order import Place, RuleOrder, Stretch, is_nan, order_of
 from app.rules.model import Rule
 from app.rules.store import COLLECTION, mongodb_errors
 
 Order = Literal["id", "-id", "priority", "-priority", "updated_at", "-updated_at"]
 """By what rules are sorted; with `-` the greatest first."""
 
-MAX_CURSOR_LENGTH = 256
+MAX_LOOKED_AT = 5_000
+"""How many documents a page of a search looks at, so that its time does not grow with the number of rules."""
+
 SEARCHED = ("_id", "key_type", "key_value", "match.path_prefix", "updated_by")
-_CURSOR = re.compile("(-?[0-9]{1,19}):(.*)", re.DOTALL)
+_TEXT = {"$type": "string"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,88 +70,84 @@ class RuleListing:
     async def page(self, query: RuleQuery) -> RulePage:
         """Return up to `query.limit` documents behind `query.after`. Raises InvalidInput for a wrong cursor.
 
-        The last page of all rules has also the documents whose ids are no strings, at most as many.
+        A page of a search may have fewer, and even none, although others follow: at most MAX_LOOKED_AT documents are
+        looked at. The last page of all rules has also the documents whose ids are no text, at most as many.
         """
         with mongodb_errors():
-            by_id = query.order.endswith("id")
-            page = await (self._page_by_id(query) if by_id else self._page_by_field(query))
+            page = await self._page(query, order_of(query.order))
             if page.next is None and not query.is_filtered:
-                strange = {"_id": {"$not": {"$type": "string"}}}
+                strange = {"_id": {"$not": _TEXT}}
                 async for found in self._documents.find(strange, PROJECTION).sort("_id").limit(query.limit):
                     _add(page, found)
         return page
 
-    async def _page_by_id(self, query: RuleQuery) -> RulePage:
-        page, count, last = RulePage([], [], None), 0, query.after
-        descending = query.order == "-id"
-        bound = {("$lt" if descending else "$gt"): query.after} if query.after or not descending else {}
-        behind = {"$and": [{"_id": {"$type": "string", **bound}}, *_conditions(query)]}
-        direction = -1 if descending else 1
-        async for found in self._documents.find(behind, PROJECTION).sort("_id", direction).limit(query.limit + 1):
-            count += 1
-            if count > query.limit:
-                return page._replace(next=last)
-            document = _add(page, found)
-            if document is not None and descending:
-                last = str(document.key.value)[:MAX_CURSOR_LENGTH]
-            elif document is not None:
-                last = max(last, _cursor(document.key.value))
+    async def _page(self, query: RuleQuery, order: RuleOrder) -> RulePage:
+        """Go from stretch to stretch until the page is full, or enough has been looked at."""
+        page, count, cursor = RulePage([], [], None), 0, ""
+        conditions, is_bounded = _conditions(query), await self._finds_many(query)
+        for stretch in order.stretches(query.after):
+            end = await self._place_of_last(stretch, order) if is_bounded else None
+            for part in [stretch] if end is None else order.until(stretch, end):
+                for found in await self._found(part, conditions, order, query.limit + 1 - count):
+                    if count == query.limit:
+                        return page._replace(next=cursor)
+                    count += 1
+                    _add(page, found)
+                    cursor = order.cursor(_place(found), cursor)
+            if end is not None:
+                return page._replace(next=order.cursor(end, cursor))
         return page
 
-    async def _page_by_field(self, query: RuleQuery) -> RulePage:
-        """Sort the ids by the field, which MongoDB does in a few bytes of memory for each rule, then read a page."""
-        field = query.order.lstrip("-")
-        is_descending = query.order.startswith("-")
-        order = {"$convert": {"input": f"${field}", "to": "long", "onError": 0, "onNull": 0}}
-        pipeline: list[dict[str, Any]] = [
-            {"$match": {"$and": [{"_id": {"$type": "string"}}, *_conditions(query)]}},
-            {"$project": {"order": order}},
-            *_behind(query.after, "$lt" if is_descending else "$gt"),
-            {"$sort": {"order": -1 if is_descending else 1, "_id": 1}},
-            {"$limit": query.limit + 1},
-        ]
-        sorted_ids = [(one["order"], one["_id"]) async for one in self._rules.aggregate(pipeline)]
-        listed = sorted_ids[: query.limit]
-        following = None
-        if len(sorted_ids) > query.limit:
-            value, last = listed[-1]
-            following = f"{value}:{_cursor(last)}"
-        page, by_id = RulePage([], [], following), {}
-        async for found in self._documents.find({"_id": {"$in": [one for _, one in listed]}}, PROJECTION):
-            by_id[found["documentKey"]["_id"]] = found
-        for _, document_id in listed:
-            if document_id in by_id:  # it may have been deleted since
-                _add(page, by_id[document_id])
-        return page
+    async def _finds_many(self, query: RuleQuery) -> bool:
+        """Whether what an index finds is not few, so that a page looks at a bounded number of documents instead."""
+        if not query.is_filtered:
+            return False
+        exact = _exact(query)
+        if not exact:
+            return True
+        narrowest = dict(exact[-1:])
+        return await self._rules.count_documents(narrowest, limit=MAX_LOOKED_AT + 1) > MAX_LOOKED_AT
+
+    async def _place_of_last(self, stretch: Stretch, order: RuleOrder) -> Place | None:
+        """The place of the last document of a stretch that one page may look at; None if it may look at all."""
+        projection = {"_id": 0, "documentKey": PROJECTION["documentKey"], "order": order.value}
+        cursor = self._documents.find(stretch.found_by, projection).sort(stretch.sort)
+        found = await cursor.skip(MAX_LOOKED_AT - 1).limit(1).to_list(None)
+        return _place(found[0]) if found else None
+
+    async def _found(
+        self, stretch: Stretch, conditions: list[dict[str, Any]], order: RuleOrder, limit: int
+    ) -> list[RawBSONDocument]:
+        """The first documents of a stretch that meet the conditions."""
+        projection = PROJECTION | {"order": order.value}
+        found: list[RawBSONDocument] = []
+        for query in (stretch.found_by, stretch.also):
+            if query is not None:
+                wanted = self._documents.find({"$and": [query, *conditions]}, projection)
+                found += await wanted.sort(stretch.sort).limit(limit).to_list(None)
+        return found if stretch.also is None else sorted(found, key=lambda one: _place(one).document_id)[:limit]
 
 
-def _add(page: RulePage, found: Any) -> RuleDocument | None:  # noqa: ANN401 - a raw document
+def _place(found: RawBSONDocument) -> Place:
+    value = found["order"]
+    return Place(0 if is_nan(value) else value, found["documentKey"]["_id"])
+
+
+def _add(page: RulePage, found: RawBSONDocument) -> None:
     document = read_document(found)
     if document is not None:
         page.add(document)
-    return document
+
+
+def _exact(query: RuleQuery) -> list[tuple[str, str]]:
+    """The exact values that are asked for, the one that finds fewer documents last."""
+    exact = {"key_type": query.key_type, "key_value": query.key_value}
+    return [(name, value) for name, value in exact.items() if value is not None]
 
 
 def _conditions(query: RuleQuery) -> list[dict[str, Any]]:
-    exact = {"key_type": query.key_type, "key_value": query.key_value}
-    found: list[dict[str, Any]] = [{name: value} for name, value in exact.items() if value is not None]
+    found: list[dict[str, Any]] = [{name: value} for name, value in _exact(query)]
     if query.search is not None:
         text = {"$regex": re.escape(query.search), "$options": "i"}
         found.append({"$or": [{name: text} for name in SEARCHED]})
     return found
-
-
-def _behind(after: str, further: str) -> list[dict[str, Any]]:
-    """What a page begins behind: the value of the field and the id of the last rule. Raises InvalidInput."""
-    if not after:
-        return []
-    match = _CURSOR.fullmatch(after)
-    if match is None or not -(2**63) <= int(match[1]) < 2**63:
-        raise InvalidInput("after: must be the `next` of a page in the same order.")
-    value = Int64(match[1])
-    return [{"$match": {"$or": [{"order": {further: value}}, {"order": value, "_id": {"$gt": match[2]}}]}}]
-
-
-def _cursor(document_id: str) -> str:
-    """Where the next page begins. An id that no rule can have may be of any length, and the cursor is a parameter."""
-    return document_id if len(document_id) <= MAX_CURSOR_LENGTH else document_id[: MAX_CURSOR_LENGTH - 1] + "\U0010ffff"

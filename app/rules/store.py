@@ -15,6 +15,7 @@ from app.clients import MongoDatabase, MongoSession
 from app.errors import Conflict, InvalidRule, NotFound, RulesUnavailable
 from app.rules.bounds import MAX_VERSION
 from app.rules.documents import PROJECTION, RAW, RuleDocument, read_document
+from app.rules.listing_order import SORTED_BY
 from app.rules.model import MAX_NAME_LENGTH, Rule, parse_rule, to_json
 from app.rules.schema import mongodb_schema
 from app.rules.transactions import in_transaction
@@ -86,6 +87,10 @@ class RuleStore:
                 raise
         for field in ("key_type", "key_value"):
             await self._rules.create_index(field)
+        for field in SORTED_BY:
+            await self._rules.create_index([(field, 1), ("_id", 1)])
+            await self._rules.create_index([(field, -1), ("_id", 1)])
+            await self._rules.create_index(f"{field}.0", sparse=True)  # finds lists, which no rule has there
         await self._rules.create_index("temporary.until", sparse=True)
 
     async def _keep_history_for(self, seconds: int) -> None:

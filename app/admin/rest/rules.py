@@ -62,8 +62,8 @@ ForSeconds = Annotated[
 async def list_rules(operator: AsViewer, parts: AdminPartsOf, search: Annotated[RuleSearch, Query()]) -> Response:
     """List rules, and the documents among them that are not valid rules.
 
-    `next` is the `after` of the next page, and null on the last page. The last page of all rules also has the documents
-    whose ids are no strings.
+    `next` is the `after` of the next page, and null on the last page. A page of a search may be short, and even empty,
+    although others follow. The last page of all rules also has the documents whose ids are no strings.
     """
     page = await parts.rules.page(operator, search.as_query())
     invalid = [
