@@ -1,12 +1,19 @@
 import styles from "./JsonText.module.css";
 import { prettyJson } from "./prettyJson";
 
+type JsonTextProps = {
+  text: string;
+  label: string;
+  /** Shows the text as it came, and JSON not indented. */
+  raw?: boolean;
+};
+
 /** A text that a caller or an app server sent, as inert text. JSON is indented, and its numbers stay as they came. */
-export function JsonText({ text, label }: { text: string; label: string }) {
+export function JsonText({ text, label, raw = false }: JsonTextProps) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard
     <section className={styles.frame} aria-label={label} tabIndex={0}>
-      <pre className={styles.text}>{prettyJson(text) ?? text}</pre>
+      <pre className={styles.text}>{raw ? text : (prettyJson(text) ?? text)}</pre>
     </section>
   );
 }

@@ -16,3 +16,12 @@ test.each([
 test.each(["", "{", "<p>", "{'a':1}"])("%s is not JSON", (text) => {
   expect(prettyJson(text)).toBeNull();
 });
+
+test("a text of nothing but brackets is not indented, because that would fill the memory", () => {
+  expect(prettyJson("[".repeat(5_000) + "]".repeat(5_000))).toBeNull();
+});
+
+test("a string of a million characters is one token", () => {
+  const text = JSON.stringify(`${'a"\\'.repeat(300_000)}`);
+  expect(prettyJson(text)).toBe(text);
+});
