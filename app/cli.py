@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 
 from app.commands import dead_letters, drain, flows, jobs, operations, rules
 from app.commands.audit import audit
+from app.commands.dashboard import dashboard
 from app.commands.durations import parse_duration
 from app.commands.exit_codes import ExitCode, exit_code_of
 from app.commands.explain import explain
@@ -242,6 +243,7 @@ app.command()(explain)
 app.command()(audit)
 app.command()(status)
 app.command()(top)
+app.command()(dashboard)
 add_connection_options(app)
 
 

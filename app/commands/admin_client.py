@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -32,20 +33,21 @@ RETRY_FOR_S = 30.0
 
 
 class AdminClient:
-    """Calls the admin API of an installation."""
+    """Calls the admin API of an installation. `token_lifetime` is for tokens that the development issuer signs."""
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, installation: Installation, token_lifetime: timedelta | None = None) -> None:
         import ssl
 
         import httpx
 
-        from app.commands.connection import find_connection
+        from app.commands.connection import LIFETIME_OF_A_CALL, find_connection
         from app.settings import load_settings
 
         connection = find_connection(installation, load_settings())
-        self._url, self._token = connection.url, connection.token
+        self.url, self._token = connection.url, connection.token
+        self._lifetime = token_lifetime or LIFETIME_OF_A_CALL
         # Loading the system's authorities takes longer than most commands, and only HTTPS needs them.
-        tls = _trusting(connection) if self._url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls = _trusting(connection) if self.url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False, verify=tls)
 
     def __enter__(self) -> Self:
@@ -116,7 +118,7 @@ class AdminClient:
         try:
             return response.json() if response.content else None
         except ValueError as error:
-            raise Unavailable(f"what answers at {self._url} is not the admin API") from error
+            raise Unavailable(f"what answers at {self.url} is not the admin API") from error
 
     def _send(
         self,
@@ -128,13 +130,15 @@ class AdminClient:
     ) -> "httpx.Response":
         import httpx
 
-        headers = {"Authorization": f"Bearer {self._token()}"} | ({} if if_match is None else {"If-Match": if_match})
+        headers = {"Authorization": f"Bearer {self._token(self._lifetime)}"} | (
+            {} if if_match is None else {"If-Match": if_match}
+        )
         try:
-            return self._client.request(method, self._url + path, json=body, params=query, headers=headers)
+            return self._client.request(method, self.url + path, json=body, params=query, headers=headers)
         except (httpx.InvalidURL, UnicodeError) as error:
-            raise StartupError(f"{one_line(self._url)} is not a URL that can be called: {one_line(error)}") from error
+            raise StartupError(f"{one_line(self.url)} is not a URL that can be called: {one_line(error)}") from error
         except httpx.HTTPError as error:
-            problem = f"the admin API at {self._url} does not answer: {one_line(error)}"
+            problem = f"the admin API at {self.url} does not answer: {one_line(error)}"
             raise Unavailable(f"{problem}: check the URL, and that it runs") from error
 
 

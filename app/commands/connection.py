@@ -6,9 +6,10 @@ the installation of that profile.
 """
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import HttpUrl, TypeAdapter, ValidationError
 
@@ -20,13 +21,22 @@ from app.local.runtime import find_running
 from app.settings import Settings
 from app.web.validation import first_problem
 
+LIFETIME_OF_A_CALL = timedelta(minutes=5)
+
+
+class TokenSource(Protocol):
+    """The token of each call: one that was given, or one that the development issuer signs, so that none expires."""
+
+    def __call__(self, lifetime: timedelta = LIFETIME_OF_A_CALL) -> str:
+        """Return a token. `lifetime` is how long one of the development issuer is valid. Raises StartupError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
     """The URL of an admin API, what makes the token of a call, and the authorities to trust besides the system's."""
 
     url: str
-    token: Callable[[], str]
+    token: TokenSource
     ca_file: Path | None = None
 
 
@@ -52,7 +62,7 @@ def is_on_this_machine(installation: Installation, settings: Settings) -> bool:
     return all(name is None for name in named)
 
 
-def _by_profile(name: str, given: Callable[[], str] | None, settings: Settings) -> Connection:
+def _by_profile(name: str, given: TokenSource | None, settings: Settings) -> Connection:
     profile = load_profile(name, config_file(os.environ))
     return Connection(_url_of(name, profile), given or _token_of(name, profile, settings), profile.ca_file)
 
@@ -65,10 +75,9 @@ def _url_of(name: str, profile: Profile) -> str:
     return find_running(profile.data_dir).url_of("admin")
 
 
-def _token_of(name: str, profile: Profile, settings: Settings) -> Callable[[], str]:
+def _token_of(name: str, profile: Profile, settings: Settings) -> TokenSource:
     if profile.token_file is not None:
-        token = read_token(profile.token_file)
-        return lambda: token
+        return _fixed(read_token(profile.token_file))
     if profile.data_dir is not None:
         return _development_token(profile.data_dir, settings)
     if settings.admin_token is None and settings.admin_token_file is None:
@@ -76,42 +85,38 @@ def _token_of(name: str, profile: Profile, settings: Settings) -> Callable[[], s
     return _token_of_environment(settings.data_dir, settings)
 
 
-def _given_token(installation: Installation) -> Callable[[], str] | None:
+def _given_token(installation: Installation) -> TokenSource | None:
     """The token that the options name."""
     if installation.token is not None:
-        token = installation.token
-        if not is_token(token):
+        if not is_token(installation.token):
             raise InvalidInput("--token: this is not a token")
-    elif installation.token_file is not None:
-        token = read_token(installation.token_file)
-    else:
-        return None
-    return lambda: token
+        return _fixed(installation.token)
+    return None if installation.token_file is None else _fixed(read_token(installation.token_file))
 
 
-def _token_of_environment(data_dir: Path, settings: Settings) -> Callable[[], str]:
+def _token_of_environment(data_dir: Path, settings: Settings) -> TokenSource:
     if settings.admin_token is not None:
-        token = settings.admin_token
-    elif settings.admin_token_file is not None:
-        token = read_token(settings.admin_token_file)
-    else:
-        return _development_token(data_dir, settings)
-    return lambda: token
+        return _fixed(settings.admin_token)
+    if settings.admin_token_file is not None:
+        return _fixed(read_token(settings.admin_token_file))
+    return _development_token(data_dir, settings)
 
 
-def _development_token(data_dir: Path, settings: Settings) -> Callable[[], str]:
-    """The development issuer signs a token for each call, so that none expires."""
+def _fixed(token: str) -> TokenSource:
+    return lambda lifetime=LIFETIME_OF_A_CALL: token
+
+
+def _development_token(data_dir: Path, settings: Settings) -> TokenSource:
     from app.local.development_key import admin_token
 
     own = settings.model_copy(update={"data_dir": data_dir})
 
-    def token() -> str:
+    def token(lifetime: timedelta = LIFETIME_OF_A_CALL) -> str:
         try:
-            return admin_token(own)
+            return admin_token(own, lifetime)
         except StartupError as error:
-            raise StartupError(
-                f"no token is given by --token-file or PENSTOCK_ADMIN_TOKEN_FILE, and {error}"
-            ) from error
+            problem = f"no token is given by --token-file or PENSTOCK_ADMIN_TOKEN_FILE, and {error}"
+            raise StartupError(problem) from error
 
     return token
 

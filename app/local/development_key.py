@@ -70,9 +70,9 @@ def token_claims(
     return {**claims, **role_claim, "iss": ISSUER, "aud": audience, "sub": subject, **times}
 
 
-def admin_token(settings: Settings) -> str:
-    """Return a short-lived admin token for a command of a user who can read the data directory. Raises StartupError."""
-    claims = token_claims(settings, f"cli:{_user()}", {}, timedelta(minutes=5), "admin")
+def admin_token(settings: Settings, lifetime: timedelta) -> str:
+    """Return an admin token for a command of a user who can read the data directory. Raises StartupError."""
+    claims = token_claims(settings, f"cli:{_user()}", {}, lifetime, "admin")
     return DevelopmentKey.load(settings.data_dir).sign(claims)
 
 

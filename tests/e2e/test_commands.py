@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -151,6 +151,17 @@ def test_what_is_set_for_one_flow_is_named_by_for(up: Up, tmp_path: Path) -> Non
     up.penstock("drain", "resume", "user", "--for", "user:t1")
     assert up.penstock("drain", "unset", "user", "--for", "user:t1") == "user, user:t1: drains as its rule says\n"
     assert json.loads(up.penstock("flows", "settings", "--json"))["settings"] == []
+
+
+def test_a_link_signs_in_to_the_dashboard_once(up: Up) -> None:
+    address, _, ticket = up.penstock("dashboard").strip().partition("/sign-in#ticket=")
+    url, body = f"{address}/v1/sign-in/ticket", {"ticket": ticket}
+    session = httpx.post(url, json=body).json()
+    operator = httpx.get(f"{address}/v1/operator", headers={"Authorization": f"Bearer {session['token']}"}).json()
+    assert operator["role"] == "admin"
+    left = datetime.fromisoformat(session["expires_at"]) - datetime.now(UTC)
+    assert timedelta(hours=7) < left <= timedelta(hours=8), "a working day, not the minutes of a command"
+    assert httpx.post(url, json=body).status_code == 401
 
 
 def test_what_was_set_for_a_while_ends_though_everything_that_set_it_was_killed(up: Up, tmp_path: Path) -> None:

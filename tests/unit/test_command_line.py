@@ -1,6 +1,7 @@
 """How commands end: their exit codes and errors, and what they print for scripts."""
 
 import inspect
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import typer
 from app.cli import app
 from app.commands.options import AsJson
 from tests.support.command_line import is_clean, ran
+from tests.support.fake_admin import FakeAdmin
 
 pytestmark = pytest.mark.usefixtures("fake_admin")
 
@@ -67,6 +69,14 @@ def test_the_history_of_a_rule_that_never_was_is_refused(monkeypatch: pytest.Mon
 def test_an_issuer_without_its_user_is_a_wrong_command_line() -> None:
     code, _, errors = ran("jobs", "list", "--issuer", "https://issuer.example")
     assert (code, errors) == (2, "penstock: --issuer says whose --user it is: give both\n")
+
+
+def test_a_link_to_the_dashboard_is_printed_alone(fake_admin: FakeAdmin) -> None:
+    link = f"{fake_admin.url}/sign-in#ticket=x"
+    fake_admin.targets.clear()
+    assert ran("dashboard") == (0, link + "\n", "")
+    assert json.loads(ran("dashboard", "--json")[1]) == {"url": link, "expires_at": "2026-01-01T00:00:00Z"}
+    assert fake_admin.targets == ["POST /v1/sign-in/tickets"] * 2
 
 
 def test_a_bug_has_an_exit_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

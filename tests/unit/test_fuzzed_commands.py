@@ -29,6 +29,7 @@ COMMANDS = [
     ["completion"],
     ["status"],
     ["top"],
+    ["dashboard"],
     [],
 ]
 HARMLESS = {"up", "edge", "admin", "worker", "sync", "issuer", "keygen"}
