@@ -42,9 +42,10 @@ from app.limiter.corrections import Corrections
 from app.limiter.local_limiter import LocalLimiter
 from app.limiter.places import Places
 from app.limiter.redis_limiter import RedisLimiter
-from app.process.heartbeat import ProcessHeartbeat
+from app.process.heartbeat import RATE_SAMPLES, ProcessHeartbeat
 from app.process.lifecycle import Process, alongside
 from app.process.listen import Listen
+from app.process.rate_window import RateWindow
 from app.process.serving import serve
 from app.process.unavailability import TroubleLog, Unavailability
 from app.queue.brokers import build_job_queue
@@ -210,10 +211,17 @@ class EdgeComposition:
     def heartbeat(self, upstream: Upstream) -> ProcessHeartbeat:
         """What tells operators that this edge runs, which rules it has, and how it decides."""
         version_age, metrics = RulesVersionAge(self._rules), self.metrics
+        decided_within = RateWindow(RATE_SAMPLES)
         return ProcessHeartbeat(
             self._clients.cache,
             "edge",
-            lambda: version_age.report() | {"breakers_open": upstream.breakers_open()},
+            lambda: (
+                version_age.report()
+                | {
+                    "breakers_open": upstream.breakers_open(),
+                    "decided_within_per_s": decided_within.add(metrics.decided_in_s.counts()),
+                }
+            ),
             metrics.decisions,
         )
 

@@ -16,6 +16,7 @@ from app.admin.services.audit import Audit
 from app.admin.services.dead_letters import DeadLetterService
 from app.admin.services.drains import Drains
 from app.admin.services.explain import ExplainService
+from app.admin.services.flow_index import FlowIndex
 from app.admin.services.flow_rates import FlowRates
 from app.admin.services.flow_settings import FlowSettingService
 from app.admin.services.flows import FlowService
@@ -25,6 +26,7 @@ from app.admin.services.operation_kinds import operation_kinds
 from app.admin.services.operation_runner import OperationRunner
 from app.admin.services.operation_store import OperationStore
 from app.admin.services.operations import OperationService
+from app.admin.services.paused import PausedCounts, PausedFlows
 from app.admin.services.preview import Previews
 from app.admin.services.rules import Rules
 from app.admin.services.status import StatusService
@@ -46,6 +48,7 @@ from app.rules.bulk import BulkWriter
 from app.rules.cache import RuleCache
 from app.rules.key_headers import KeyHeaders
 from app.rules.listing import RuleListing
+from app.rules.paused_rules import PausedRules
 from app.rules.store import RuleStore
 from app.settings import Settings
 from app.traffic.exchange import TrafficCollector
@@ -110,6 +113,8 @@ def admin_parts_of(
     runner = OperationRunner(operation_store, kinds)
     flow_settings, rates = FlowSettingStore(queue, queue_scripts), FlowRates(rules_in_force)
     authenticator = OperatorAuthenticator(verifier, settings)
+    paused = PausedFlows(flow_settings)
+    flows = FlowService(FlowViews(queue_scripts, settings), rates, flow_settings, paused, operations, audit)
     return AdminParts(
         authenticator=authenticator,
         rules=rules,
@@ -117,12 +122,12 @@ def admin_parts_of(
         drains=Drains(rules, operations, audit),
         audit=audit,
         explain=ExplainService(rules_in_force, RedisLimiter(stores.counter_scripts)),
-        status=StatusService(_status_gathering(settings, stores).gather, closing),
+        status=StatusService(_status_gathering(settings, stores, flows.index, paused).gather, closing),
         dead_letters=DeadLetterService(dead_letters, batches, rules_in_force, key_headers.names, audit),
         operations=OperationService(operation_store, kinds, runner.wake),
         operation_runner=runner,
         jobs=JobService.on(queue, queue_scripts, settings, audit),
-        flows=FlowService(FlowViews(queue_scripts, settings), rates, flow_settings, operations, audit),
+        flows=flows,
         flow_settings=FlowSettingService(flow_settings, rules_in_force, operations, audit),
         sign_in=_sign_in(settings, stores.cache, authenticator, http),
         addresses=ClientAddresses(settings.trusted_proxies),
@@ -136,6 +141,9 @@ def _sign_in(settings: Settings, cache: Redis, authenticator: OperatorAuthentica
     return SignIn(authenticator, Tickets(cache), SignInAttempts(settings.bad_tokens_per_minute), provider)
 
 
-def _status_gathering(settings: Settings, stores: AdminStores) -> StatusGathering:
-    looked_at = Stores(stores.database, stores.cache, stores.queue, settings.queue_folder)
-    return StatusGathering(stores.cache, stores.queue, looked_at, settings.queue_partitions)
+def _status_gathering(
+    settings: Settings, stores: AdminStores, index: FlowIndex, paused: PausedFlows
+) -> StatusGathering:
+    looked_at = Stores(stores.database, stores.cache, stores.queue, settings)
+    counts = PausedCounts(paused, PausedRules(stores.database))
+    return StatusGathering(stores.cache, stores.queue, looked_at, settings.queue_partitions, index, counts)

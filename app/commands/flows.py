@@ -31,11 +31,21 @@ class Sort(StrEnum):
     RULE = "rule"
 
 
+class ListedState(StrEnum):
+    """The states by which flows are listed."""
+
+    HELD = "held"
+    PAUSED = "paused"
+
+
 @app.command("list")
 def list_flows(
     rule: Annotated[str | None, rule_option("Only flows whose jobs this rule deferred.")] = None,
     descriptor: Annotated[
         str | None, typer.Option(help="Only flows whose jobs are charged to it, such as user:alice.")
+    ] = None,
+    state: Annotated[
+        ListedState | None, typer.Option(help="Only flows that an app server holds back, or only paused ones.")
     ] = None,
     sort: Annotated[Sort, typer.Option(help="The most jobs first, the longest wait first, or by rule.")] = Sort.DEPTH,
     limit: LimitOption = 100,
@@ -43,7 +53,7 @@ def list_flows(
     installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
     """List flows with their depth, rates and state."""
-    wanted = given(sort=sort.value, rule_id=rule, descriptor=descriptor)
+    wanted = given(sort=sort.value, rule_id=rule, descriptor=descriptor, state=None if state is None else state.value)
     flows, page = AdminClient(installation).listed("flows", "flows", query=wanted, limit=limit)
     if as_json:
         print(json.dumps(page | {"flows": flows}, indent=2))

@@ -20,7 +20,7 @@ def status(as_json: AsJson = False, installation: InstallationOption = DEFAULT_I
     """Say how the installation is, and what `penstock up` runs on this machine.
 
     The exit code is 1 if something is wrong: processes that are down or not heard of, stores that cannot be reached or
-    may lose something, rules that have not arrived.
+    may lose something, rules that have not arrived, app servers whose circuit breakers are open.
     """
     from app.commands.connection import is_on_this_machine
     from app.settings import load_settings
@@ -36,7 +36,7 @@ def status(as_json: AsJson = False, installation: InstallationOption = DEFAULT_I
         if not local:
             raise
         problems.append(str(error))
-    problems += [] if found is None else found["problems"]
+    problems += [] if found is None else [problem["text"] for problem in found["problems"]]
     if as_json:
         local_rows = [asdict(process) for process in processes]
         print(json.dumps({"processes": local_rows, "status": found, "problems": problems}, indent=2))

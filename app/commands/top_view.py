@@ -25,7 +25,7 @@ def drawing(state: TopState, console: "Console") -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    problems = [Text(problem, style="red") for problem in state.status["problems"][:MAX_PROBLEMS]]
+    problems = [Text(problem["text"], style="red") for problem in state.status["problems"][:MAX_PROBLEMS]]
     above = Group(*map(Text, summary(state.status)), *problems)
     below = Group(Text(_bottom(state)), Text(KEYS, "dim"))
     taken = len(console.render_lines(above)) + len(console.render_lines(below)) + LINES_OF_TABLE

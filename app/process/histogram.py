@@ -19,6 +19,10 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
+    def counts(self) -> dict[str, int]:
+        """How many observations were at most each bound and above the one before, by bound; `inf` for the rest."""
+        return {str(bound): count for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True)}
+
     def family(self, name: str, documentation: str) -> HistogramMetricFamily:
         """The metric with its current values, for a collector."""
         bounds = [*map(str, self._bounds), "+Inf"]

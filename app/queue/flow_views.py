@@ -16,7 +16,8 @@ class FlowCounts(NamedTuple):
     """What is counted of a flow. `depth`: its jobs that are not final; `waiting` and `backing_off` are among them.
 
     `ended`: how many of its jobs are final, since it was last empty. `oldest_ms`: when the first job that waits was
-    accepted, in Unix milliseconds; 0: none waits.
+    accepted, in Unix milliseconds; 0: none waits. `hold_until_s`: until when it is held for the app server's sake,
+    by the queue's clock; 0: it is not. `parked`: no worker looks at it, because it or its rule is paused.
     """
 
     flow: str
@@ -26,6 +27,8 @@ class FlowCounts(NamedTuple):
     bytes: int
     ended: int
     oldest_ms: int
+    hold_until_s: float
+    parked: bool
 
     @property
     def in_flight(self) -> int:
@@ -46,7 +49,7 @@ class FlowDetails(NamedTuple):
 
     `first_wait_s`: until its first waiting job may be sent; `interval_s`: between two jobs; None where that is not
     known. `waits_for`: the rule whose limit it waits for. `for_place`: it waits for a place among the requests in
-    flight. `hold_until_s`: until when it is held for the app server's sake, and `hold_code` why.
+    flight. `hold_code`: why the app server takes no more of it.
     """
 
     counts: FlowCounts
@@ -55,9 +58,7 @@ class FlowDetails(NamedTuple):
     interval_s: float | None
     waits_for: str
     for_place: bool
-    hold_until_s: float
     hold_code: str
-    parked: bool
     priority: int
 
 
@@ -94,13 +95,14 @@ class FlowViews:
 
 
 def _counts(reader: Iterator[Any], name: bytes) -> FlowCounts:
-    depth, waiting, backing_off, size, ended, oldest_ms = islice(reader, 6)
-    return FlowCounts(name.decode(), depth, waiting, backing_off, size, ended, oldest_ms)
+    depth, waiting, backing_off, size, ended, oldest_ms, hold_until_us, parked = islice(reader, 8)
+    hold_until_s = int(hold_until_us) / 1e6
+    return FlowCounts(name.decode(), depth, waiting, backing_off, size, ended, oldest_ms, hold_until_s, parked == 1)
 
 
 def _details(reader: Iterator[Any], name: bytes, at_s: float) -> FlowDetails:
     counts = _counts(reader, name)
-    first_wait_us, interval_us, waits_for, for_place, hold_until_us, hold_code, parked, priority = islice(reader, 8)
+    first_wait_us, interval_us, waits_for, for_place, hold_code, priority = islice(reader, 6)
     return FlowDetails(
         counts,
         at_s,
@@ -108,8 +110,6 @@ def _details(reader: Iterator[Any], name: bytes, at_s: float) -> FlowDetails:
         None if interval_us < 0 else interval_us / 1e6,
         waits_for.decode(),
         for_place == 1,
-        int(hold_until_us) / 1e6,
         hold_code.decode(),
-        parked == 1,
         int(priority),
     )

@@ -92,6 +92,7 @@ class RuleStore:
             await self._rules.create_index([(field, -1), ("_id", 1)])
             await self._rules.create_index(f"{field}.0", sparse=True)  # finds lists, which no rule has there
         await self._rules.create_index("temporary.until", sparse=True)
+        await self._rules.create_index("paused", partialFilterExpression={"paused": True})
 
     async def _keep_history_for(self, seconds: int) -> None:
         try:

@@ -102,6 +102,15 @@ async def test_a_flow_says_what_it_waits_for(admin: Admin, flows: Flows) -> None
     [shown] = (await listed(admin, "?descriptor=user:x"))["flows"]
     assert (shown["state"], shown["eta_seconds"]) == ("paused", None)
 
+    assert callers(await listed(admin, "?state=held")) == ["w"]
+    assert callers(await listed(admin, "?state=paused")) == ["x"]
+    [of_v] = (await listed(admin, "?descriptor=user:v"))["flows"]
+    assert (await admin("POST", f"/v1/flows/{of_v['id']}/pause", role="operator")).status_code == 200
+    assert sorted(callers(await listed(admin, "?state=paused"))) == ["v", "x"], "a worker need not have seen v yet"
+    status = (await admin("GET", "/v1/status", role="viewer")).json()["flows"]
+    assert (status["held"], status["paused"]) == (1, 1)
+    assert status["total"] == (await listed(admin))["total"]
+
 
 @pytest.mark.usefixtures("rules_in_force")
 async def test_pages_neither_repeat_nor_leave_out_a_flow_while_flows_change(admin: Admin, flows: Flows) -> None:

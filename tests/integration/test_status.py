@@ -1,18 +1,26 @@
 """The status on real stores: heartbeats, stores, backlog."""
 
+import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from app.admin.services.flow_index import FlowIndex
+from app.admin.services.paused import PausedCounts, PausedFlows
 from app.admin.services.status_gathering import StatusGathering
 from app.admin.services.stores import Stores
-from app.clients import mongo_client
+from app.clients import mongo_client, queue_scripts
 from app.process import heartbeat as module
 from app.process.heartbeat import ProcessHeartbeat, read_heartbeats
 from app.queue import keys
 from app.queue.backlog import read_backlog
+from app.queue.flow_settings import FlowSettingStore
+from app.queue.flow_views import FlowViews
 from app.queue.flows import Flows
+from app.rules.paused_rules import PausedRules
 from app.settings import Settings
 from tests.support.admin_in_process import Admin
 from tests.support.ports import free_port
@@ -62,9 +70,9 @@ async def test_the_backlog_is_read_from_lengths(queue: Redis, flows: Flows) -> N
     await queue.xadd(keys.jobs_stream(0), {"id": "a"}, id=f"{now_ms - 90_000}-0")
     await queue.xadd(keys.jobs_stream(1), {"id": "b"}, id=f"{now_ms - 30_000}-0")
     await queue.zadd(keys.prefix(0) + "retry", {"a": 1})
-    await queue.zadd(keys.prefix(1) + "dead", {"x": 1, "y": 2})
+    await queue.zadd(keys.prefix(1) + "dead", {"x": 1, "y": (now_ms - 599_000) * 1000})
     found = await read_backlog(queue, 2)
-    assert (found.jobs, found.retrying, found.dead_letters) == (2, 1, 2)
+    assert (found.jobs, found.retrying, found.dead_letters, found.recent_dead_letters) == (2, 1, 2, 1)
     assert found.oldest_age_s is not None
     assert 89 < found.oldest_age_s < 120
 
@@ -82,11 +90,14 @@ async def test_the_status_says_what_is_there_and_what_is_missing(admin: Admin, c
         "queue_redis": True,
     }
     assert all(store["version"] for store in status["stores"])
-    assert status["backlog"] == {"jobs": 0, "oldest_age_seconds": None, "retrying": 0, "dead_letters": 0}
-    assert [problem for problem in status["problems"] if "is running" in problem] == [
-        "No edge is running.",
-        "No sync is running.",
+    assert status["backlog"] == {
+        "jobs": 0, "oldest_age_seconds": None, "retrying": 0, "dead_letters": 0, "recent_dead_letters": 0
+    }  # fmt: skip
+    assert [problem for problem in status["problems"] if "is running" in problem["text"]] == [
+        {"text": "No edge is running.", "about": "processes"},
+        {"text": "No sync is running.", "about": "processes"},
     ]
+    assert (status["flows"]["paused"], status["rules"]["paused"], status["decision_latency"]) == (0, 0, None)
 
 
 async def test_events_are_the_same_status(admin: Admin) -> None:
@@ -105,12 +116,15 @@ async def test_what_cannot_be_reached_is_said_and_is_no_error(
     monkeypatch.setattr("app.admin.services.stores.ANSWER_WITHIN_S", 0.5)
     gone = Redis(port=free_port())
     mongo = mongo_client(f"mongodb://127.0.0.1:{free_port()}", server_selection_timeout_s=0.2)
-    stores = Stores(mongo["nowhere"], gone, gone, None)
-    status = await StatusGathering(gone, gone, stores, 1).gather()
+    stores = Stores(mongo["nowhere"], gone, gone, settings)
+    scripts = queue_scripts(settings.model_copy(update={"queue_redis_url": f"redis://127.0.0.1:{free_port()}"}))
+    paused = PausedCounts(PausedFlows(FlowSettingStore(gone, scripts)), PausedRules(mongo["nowhere"]))
+    status = await StatusGathering(gone, gone, stores, 1, FlowIndex(FlowViews(scripts, settings)), paused).gather()
+    assert (status.flows.paused, status.rules.paused, status.flows.as_of) == (None, None, None)
     assert [store.reachable for store in status.stores] == [False, False, False]
     assert all(store.problems for store in status.stores)
     assert (status.backlog, status.processes, status.rules.version) == (None, [], None)
-    assert status.problems[-1] == "The processes are not known while the cache Redis cannot be reached."
+    assert status.problems[-1].text == "The processes are not known while the cache Redis cannot be reached."
     mongo.close()
     await gone.aclose()
 
@@ -119,7 +133,7 @@ async def test_settings_of_a_store_that_lose_something_are_problems(admin: Admin
     await queue.config_set("appendfsync", "everysec")
     await cache.config_set("maxmemory-policy", "allkeys-lru")
     try:
-        problems = (await admin("GET", "/v1/status", role="viewer")).json()["problems"]
+        problems = [one["text"] for one in (await admin("GET", "/v1/status", role="viewer")).json()["problems"]]
     finally:
         await queue.config_set("appendfsync", "always")
         await cache.config_set("maxmemory-policy", "noeviction")
@@ -137,3 +151,30 @@ async def test_a_store_that_refuses_to_say_how_it_is_can_be_reached(admin: Admin
     [found] = [store for store in stores if store["store"] == "queue_redis"]
     assert found["reachable"]
     assert found["problems"][0].startswith("it refuses to say how it is: ")
+
+
+async def test_paused_rules_are_counted(admin: Admin) -> None:
+    for number in range(3):
+        rule = {"rule_id": f"r{number}", "key_type": "ip", "key_value": "*", "limit": 1, "window_seconds": 1}
+        rule |= {"on_limit": "defer", "paused": number > 0}
+        assert (await admin("POST", "/v1/rules", rule, role="admin")).status_code == 201
+    assert (await admin("GET", "/v1/status", role="viewer")).json()["rules"]["paused"] == 2
+
+
+async def test_memory_and_disk_near_a_bound_are_problems(
+    admin: Admin, queue: Redis, cache: Redis, settings: Settings, tmp_path: Path
+) -> None:
+    used = int((await queue.info("memory"))["used_memory"])
+    await queue.config_set("maxmemory", int(used / (0.75 * settings.queue_max_memory / 0.8)))
+    free = shutil.disk_usage(tmp_path).free
+    near = settings.model_copy(update={"queue_folder": tmp_path, "queue_min_free_bytes": int(free * 0.7)})
+    mongo = mongo_client(settings.mongodb_url)
+    try:
+        [_, of_cache, of_queue] = await Stores(mongo[settings.mongodb_database], cache, queue, near).look()
+    finally:
+        await queue.config_set("maxmemory", 0)
+        mongo.close()
+    [memory, disk] = [problem for problem in of_queue.problems if "deferred" in problem]
+    assert re.fullmatch(r"it uses 7\d% of its memory, and from 80% on nothing is deferred", memory)
+    assert re.fullmatch(r"its disk has only \d+ MiB left, and below \d+ MiB nothing is deferred", disk)
+    assert of_cache.problems == []

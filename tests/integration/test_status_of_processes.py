@@ -24,6 +24,7 @@ from consumers.worker import run_worker
 from sync.watcher import run_sync
 from tests.support.issuer import Issuer
 from tests.support.ports import free_port
+from tests.support.raw_app_server import RawServer, listening
 from tests.support.sync_steps import document
 from tests.support.waiting import eventually
 
@@ -54,9 +55,6 @@ class Installation:
 @pytest.fixture
 async def installation(settings: Settings) -> AsyncIterator[Installation]:
     issuer, edge_port, admin_port = Issuer(), free_port(), free_port()
-    settings = settings.model_copy(
-        update={"jwks_url": httpx.URL(issuer.url), "jwt_issuer": "test", "identity": "off"}
-    ).model_copy(update={"upstreams": Settings(upstreams=(f"http://127.0.0.1:{free_port()}",)).upstreams})
     mongo = mongo_client(settings.mongodb_url)
     bodies: list[tuple[str, Callable[[Process], Awaitable[None]], Listen | None]] = [
         ("sync", run_sync, None),
@@ -65,6 +63,16 @@ async def installation(settings: Settings) -> AsyncIterator[Installation]:
         ("worker", run_worker, None),
     ]
     async with AsyncExitStack() as stack:
+        app_server_port = await stack.enter_async_context(listening(RawServer()))
+        upstreams = Settings(upstreams=(f"http://127.0.0.1:{app_server_port}",)).upstreams
+        settings = settings.model_copy(
+            update={
+                "jwks_url": httpx.URL(issuer.url),
+                "jwt_issuer": "test",
+                "identity": "off",
+                "upstreams": upstreams,
+            }
+        )
         for role, body, listen in bodies:
             await stack.enter_async_context(process_running(role, body, settings, listen))
         installation = Installation(issuer, edge_port, admin_port, mongo[settings.mongodb_database])
@@ -101,7 +109,13 @@ async def test_operators_see_an_installation_as_it_is(installation: Installation
     status = await installation.status()
     assert [process["role"] for process in status["processes"]] == ["admin", "edge", "sync", "worker"]
     assert status["rules"]["sync_lag_seconds"] < 10
-    assert [server["breakers"] for server in status["app_servers"]] == [2]
+    assert [(server["breakers"], server["breakers_open"]) for server in status["app_servers"]] == [(2, 0)]
+    assert 0 < status["decision_latency"]["p50_seconds"] <= status["decision_latency"]["p99_seconds"]
+
+    async def flow_is_seen() -> bool:
+        return bool((await installation.status())["flows"]["total"] == 1)
+
+    await eventually(flow_is_seen, WITHIN_S, "the flow is among those that are looked at every ten seconds")
     assert status["backlog"]["jobs"] > 0
 
     expires = installation.headers(exp=int(time.time()) + 3)

@@ -10,13 +10,21 @@ from prometheus_client import CollectorRegistry
 from app.admin.flow_metrics import FlowMetrics
 from app.admin.services import flow_index
 from app.admin.services.flow_index import FlowIndex, IndexedFlow
-from app.admin.services.flows_model import FlowOrder
+from app.admin.services.flows_model import FlowOrder, ListedState
 from app.errors import QueueUnavailable
 from app.queue.flow_views import FlowCounts, FlowPageScan
 
 
-def counts(name: str = "r|user:u", depth: int = 1, ended: int = 0, oldest_ms: int = 1) -> FlowCounts:
-    return FlowCounts(name, depth, depth, 0, 100, ended, oldest_ms)
+def counts(
+    name: str = "r|user:u",
+    depth: int = 1,
+    ended: int = 0,
+    oldest_ms: int = 1,
+    hold_until_s: float = 0.0,
+    *,
+    parked: bool = False,
+) -> FlowCounts:
+    return FlowCounts(name, depth, depth, 0, 100, ended, oldest_ms, hold_until_s, parked)
 
 
 def test_a_rate_is_what_has_ended_since_about_ten_seconds_ago() -> None:
@@ -93,6 +101,23 @@ async def test_flows_are_found_by_every_descriptor_in_their_names(descriptor: st
     index = await seen(FakeViews([[counts(name) for name in every]]))
     found = index.snapshot(FlowOrder.RULE, None, descriptor).flows
     assert [flow.counts.flow for flow in found] == names
+
+
+async def test_flows_are_found_by_what_holds_them_back() -> None:
+    now_s = time.time()
+    held = counts("r|user:held", hold_until_s=now_s + 60)
+    both = counts("r|user:both", hold_until_s=now_s + 60, parked=True)
+    past = counts("r|user:past", hold_until_s=0.5)  # pages are as of 1.0
+    index = await seen(FakeViews([[held, both, past, counts("r|user:parked", parked=True), counts("s|ip:x>user:set")]]))
+
+    def names(state: ListedState, *paused: str) -> list[str]:
+        found = index.snapshot(FlowOrder.RULE, None, None, state, frozenset(paused)).flows
+        return [flow.descriptor if flow.rule_id == "s" else flow.descriptor.removeprefix("user:") for flow in found]
+
+    assert names("held") == ["held"]
+    assert names("paused") == ["both", "parked"]
+    assert names("paused", "s|user:set", "r|user:gone") == ["both", "parked", "ip:x"]
+    assert (index.total, index.held) == (5, 2)
 
 
 async def test_it_shows_what_it_had_while_the_queue_is_away() -> None:

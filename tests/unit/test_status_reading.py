@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.admin.services import status_reading as reading
-from app.admin.services.status_model import ProcessStatus, RulesStatus, StoreStatus
+from app.admin.services.status_model import AppServerStatus, ProcessStatus, RulesStatus, StoreStatus
 from app.process.heartbeat import Heartbeat
 from app.process.rate_window import RateWindow
 
@@ -21,11 +21,11 @@ def edge(version: int | None = 5, age_s: float = 1.0, up_s: float = 3600.0, **sa
 
 
 WORKER, SYNC = heartbeat("worker", rules_version=5, rules_version_age_s=60.0), heartbeat("sync", lag_s=0.2)
-PUBLISHED = RulesStatus(version=5, sync_lag_seconds=0.2, invalid_documents=0)
+PUBLISHED = RulesStatus(version=5, sync_lag_seconds=0.2, invalid_documents=0, paused=0)
 
 
 def wrong(*heartbeats: Heartbeat, stores: tuple[StoreStatus, ...] = (), rules: RulesStatus = PUBLISHED) -> list[str]:
-    return reading.problems(reading.process_statuses(heartbeats), stores, rules)
+    return [problem.text for problem in reading.problems(reading.process_statuses(heartbeats), stores, rules)]
 
 
 def processes(*heartbeats: Heartbeat) -> list[ProcessStatus]:
@@ -66,7 +66,7 @@ def test_what_may_be_for_a_moment_is_no_problem() -> None:
 
 def test_what_is_wrong_with_stores_and_rules_is_said() -> None:
     away = StoreStatus(store="mongodb", reachable=False, problems=["it has not answered"])
-    late = RulesStatus(version=None, sync_lag_seconds=30.0, invalid_documents=2)
+    late = RulesStatus(version=None, sync_lag_seconds=30.0, invalid_documents=2, paused=0)
     assert wrong(edge(), WORKER, SYNC, stores=(away,), rules=late) == [
         "mongodb: it has not answered.",
         "No rules are published.",
@@ -94,6 +94,31 @@ def test_rates_are_added_up_over_those_that_are_heard_of() -> None:
     )
     assert rates.decisions == {"forward": 12.5, "reject": 0.0, "defer": 1.5, "block": 0.0}
     assert rates.attempts == 4.0
+
+
+def test_a_problem_says_what_it_is_about() -> None:
+    away = StoreStatus(store="mongodb", reachable=False, problems=["it has not answered"])
+    unpublished = RulesStatus(version=None, sync_lag_seconds=None, invalid_documents=None, paused=None)
+    server = AppServerStatus(app_server="a:1", breakers=2, breakers_open=1)
+    found = reading.problems(processes(edge(), WORKER), (away,), unpublished, (server,))
+    assert [(one.about, one.text) for one in found] == [
+        ("stores", "mongodb: it has not answered."),
+        ("processes", "No sync is running."),
+        ("app_servers", "The circuit breaker of a:1 is open in 1 of 2 processes."),
+        ("rules", "No rules are published."),
+    ]
+
+
+def test_the_latency_of_decisions_is_that_of_all_edges_together() -> None:
+    fast = edge(decided_within_per_s={"0.001": 90.0, "0.002": 0.0, "inf": 0.0})
+    slow = edge(decided_within_per_s={"0.002": 8.0, "0.5": 0.0, "inf": 2.0})
+    silent = edge(age_s=30.0, decided_within_per_s={"0.5": 1000.0})
+    odd = [edge(decided_within_per_s=value) for value in (3, {"x": 1.0}, {"0.1": "many"}, None)]
+    found = reading.decision_latency([fast, slow, silent, *odd, WORKER])
+    assert found is not None
+    assert found.p50_seconds == pytest.approx(0.001 * 50 / 90, abs=1e-6)
+    assert found.p99_seconds == 0.5, "at least: it is beyond the last bound"
+    assert reading.decision_latency([edge(decided_within_per_s={"0.001": 0.0}), silent]) is None
 
 
 def test_breakers_are_counted_by_app_server() -> None:

@@ -9,7 +9,7 @@ import pytest
 from app.admin.operators import Operator, Role
 from app.admin.services import status as module
 from app.admin.services.status import StatusService
-from app.admin.services.status_model import RateStatus, RulesStatus, Status
+from app.admin.services.status_model import FlowsStatus, RateStatus, RulesStatus, Status
 from app.errors import TooManyRequests
 
 VIEWER = Operator("vera", Role.VIEWER)
@@ -22,10 +22,20 @@ class Gathering:
     async def gather(self) -> Status:
         self.count += 1
         await asyncio.sleep(0.01)
-        rules = RulesStatus(version=self.count, sync_lag_seconds=None, invalid_documents=None)
+        rules = RulesStatus(version=self.count, sync_lag_seconds=None, invalid_documents=None, paused=None)
         rates = RateStatus(decisions={}, attempts=0)
+        flows = FlowsStatus(total=0, held=0, paused=None, as_of=None)
         return Status(
-            at="", problems=[], rates=rates, backlog=None, rules=rules, processes=[], app_servers=[], stores=[]
+            at="",
+            problems=[],
+            rates=rates,
+            decision_latency=None,
+            backlog=None,
+            flows=flows,
+            rules=rules,
+            processes=[],
+            app_servers=[],
+            stores=[],
         )
 
 

@@ -504,18 +504,20 @@ class PurgeDrainResponse(_message.Message):
     def __init__(self, canceled: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
 
 class ListFlowsRequest(_message.Message):
-    __slots__ = ("sort", "rule_id", "descriptor", "limit", "after")
+    __slots__ = ("sort", "rule_id", "descriptor", "limit", "after", "state")
     SORT_FIELD_NUMBER: _ClassVar[int]
     RULE_ID_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTOR_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     sort: str
     rule_id: str
     descriptor: str
     limit: int
     after: str
-    def __init__(self, sort: _Optional[str] = ..., rule_id: _Optional[str] = ..., descriptor: _Optional[str] = ..., limit: _Optional[int] = ..., after: _Optional[str] = ...) -> None: ...
+    state: str
+    def __init__(self, sort: _Optional[str] = ..., rule_id: _Optional[str] = ..., descriptor: _Optional[str] = ..., limit: _Optional[int] = ..., after: _Optional[str] = ..., state: _Optional[str] = ...) -> None: ...
 
 class ListFlowsResponse(_message.Message):
     __slots__ = ("flows", "total", "as_of", "complete", "next")
@@ -942,7 +944,7 @@ class GetStatusResponse(_message.Message):
     def __init__(self, status: _Optional[_Union[Status, _Mapping]] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("at", "problems", "rates", "backlog", "rules", "processes", "app_servers", "stores")
+    __slots__ = ("at", "problems", "rates", "backlog", "rules", "processes", "app_servers", "stores", "decision_latency", "flows")
     AT_FIELD_NUMBER: _ClassVar[int]
     PROBLEMS_FIELD_NUMBER: _ClassVar[int]
     RATES_FIELD_NUMBER: _ClassVar[int]
@@ -951,15 +953,47 @@ class Status(_message.Message):
     PROCESSES_FIELD_NUMBER: _ClassVar[int]
     APP_SERVERS_FIELD_NUMBER: _ClassVar[int]
     STORES_FIELD_NUMBER: _ClassVar[int]
+    DECISION_LATENCY_FIELD_NUMBER: _ClassVar[int]
+    FLOWS_FIELD_NUMBER: _ClassVar[int]
     at: _timestamp_pb2.Timestamp
-    problems: _containers.RepeatedScalarFieldContainer[str]
+    problems: _containers.RepeatedCompositeFieldContainer[StatusProblem]
     rates: RateStatus
     backlog: BacklogStatus
     rules: RulesStatus
     processes: _containers.RepeatedCompositeFieldContainer[ProcessStatus]
     app_servers: _containers.RepeatedCompositeFieldContainer[AppServerStatus]
     stores: _containers.RepeatedCompositeFieldContainer[StoreStatus]
-    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., problems: _Optional[_Iterable[str]] = ..., rates: _Optional[_Union[RateStatus, _Mapping]] = ..., backlog: _Optional[_Union[BacklogStatus, _Mapping]] = ..., rules: _Optional[_Union[RulesStatus, _Mapping]] = ..., processes: _Optional[_Iterable[_Union[ProcessStatus, _Mapping]]] = ..., app_servers: _Optional[_Iterable[_Union[AppServerStatus, _Mapping]]] = ..., stores: _Optional[_Iterable[_Union[StoreStatus, _Mapping]]] = ...) -> None: ...
+    decision_latency: LatencyStatus
+    flows: FlowsStatus
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., problems: _Optional[_Iterable[_Union[StatusProblem, _Mapping]]] = ..., rates: _Optional[_Union[RateStatus, _Mapping]] = ..., backlog: _Optional[_Union[BacklogStatus, _Mapping]] = ..., rules: _Optional[_Union[RulesStatus, _Mapping]] = ..., processes: _Optional[_Iterable[_Union[ProcessStatus, _Mapping]]] = ..., app_servers: _Optional[_Iterable[_Union[AppServerStatus, _Mapping]]] = ..., stores: _Optional[_Iterable[_Union[StoreStatus, _Mapping]]] = ..., decision_latency: _Optional[_Union[LatencyStatus, _Mapping]] = ..., flows: _Optional[_Union[FlowsStatus, _Mapping]] = ...) -> None: ...
+
+class StatusProblem(_message.Message):
+    __slots__ = ("text", "about")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    ABOUT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    about: str
+    def __init__(self, text: _Optional[str] = ..., about: _Optional[str] = ...) -> None: ...
+
+class LatencyStatus(_message.Message):
+    __slots__ = ("p50_seconds", "p99_seconds")
+    P50_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    P99_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    p50_seconds: float
+    p99_seconds: float
+    def __init__(self, p50_seconds: _Optional[float] = ..., p99_seconds: _Optional[float] = ...) -> None: ...
+
+class FlowsStatus(_message.Message):
+    __slots__ = ("total", "held", "paused", "as_of")
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
+    total: int
+    held: int
+    paused: int
+    as_of: _timestamp_pb2.Timestamp
+    def __init__(self, total: _Optional[int] = ..., held: _Optional[int] = ..., paused: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RateStatus(_message.Message):
     __slots__ = ("decisions", "attempts")
@@ -977,26 +1011,30 @@ class RateStatus(_message.Message):
     def __init__(self, decisions: _Optional[_Mapping[str, float]] = ..., attempts: _Optional[float] = ...) -> None: ...
 
 class BacklogStatus(_message.Message):
-    __slots__ = ("jobs", "oldest_age_seconds", "retrying", "dead_letters")
+    __slots__ = ("jobs", "oldest_age_seconds", "retrying", "dead_letters", "recent_dead_letters")
     JOBS_FIELD_NUMBER: _ClassVar[int]
     OLDEST_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     RETRYING_FIELD_NUMBER: _ClassVar[int]
     DEAD_LETTERS_FIELD_NUMBER: _ClassVar[int]
+    RECENT_DEAD_LETTERS_FIELD_NUMBER: _ClassVar[int]
     jobs: int
     oldest_age_seconds: float
     retrying: int
     dead_letters: int
-    def __init__(self, jobs: _Optional[int] = ..., oldest_age_seconds: _Optional[float] = ..., retrying: _Optional[int] = ..., dead_letters: _Optional[int] = ...) -> None: ...
+    recent_dead_letters: int
+    def __init__(self, jobs: _Optional[int] = ..., oldest_age_seconds: _Optional[float] = ..., retrying: _Optional[int] = ..., dead_letters: _Optional[int] = ..., recent_dead_letters: _Optional[int] = ...) -> None: ...
 
 class RulesStatus(_message.Message):
-    __slots__ = ("version", "sync_lag_seconds", "invalid_documents")
+    __slots__ = ("version", "sync_lag_seconds", "invalid_documents", "paused")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SYNC_LAG_SECONDS_FIELD_NUMBER: _ClassVar[int]
     INVALID_DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
     version: int
     sync_lag_seconds: float
     invalid_documents: int
-    def __init__(self, version: _Optional[int] = ..., sync_lag_seconds: _Optional[float] = ..., invalid_documents: _Optional[int] = ...) -> None: ...
+    paused: int
+    def __init__(self, version: _Optional[int] = ..., sync_lag_seconds: _Optional[float] = ..., invalid_documents: _Optional[int] = ..., paused: _Optional[int] = ...) -> None: ...
 
 class ProcessStatus(_message.Message):
     __slots__ = ("id", "role", "host", "pid", "version", "uptime_seconds", "heartbeat_age_seconds", "silent", "rules_version", "rules_version_age_seconds", "lag_seconds", "in_flight", "rates")

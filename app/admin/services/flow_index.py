@@ -16,9 +16,10 @@ from time import monotonic, time
 
 import structlog
 
-from app.admin.services.flows_model import FlowOrder
+from app.admin.services.flows_model import FlowOrder, ListedState
 from app.errors import QueueUnavailable
 from app.queue.flow_name import own_rule, own_rule_id
+from app.queue.flow_settings import setting_names
 from app.queue.flow_views import FlowCounts, FlowViews
 
 log = structlog.get_logger()
@@ -71,6 +72,12 @@ class IndexedFlow:
             self.earlier, self.middle = self.middle, (at_s, counts.ended)
         self.counts, self.at_s = counts, at_s
         self.oldest_ms = counts.oldest_ms or float("inf")
+
+    def is_in(self, state: ListedState, paused: frozenset[str]) -> bool:
+        """Whether it was in this state when it was seen. `paused`: the names of the settings that pause flows."""
+        counts = self.counts
+        is_paused = counts.parked or not paused.isdisjoint(setting_names(counts.flow))
+        return is_paused if state == "paused" else counts.hold_until_s > self.at_s and not is_paused
 
     def rate(self, counts: FlowCounts, at_s: float) -> tuple[float, float] | None:
         """How many jobs a second have ended until now, and over how many seconds; None: it was not seen before."""
@@ -127,6 +134,7 @@ class FlowIndex:
         self._named: dict[str, str] = {}
         self._totals: dict[str, RuleTotals] = {}
         self._begun_totals: dict[str, RuleTotals] = {}
+        self._held = self._begun_held = 0
         self._as_of_s = 0.0
         self._complete = False
         self._looked_at_s = float("-inf")
@@ -163,6 +171,16 @@ class FlowIndex:
         return self._totals
 
     @property
+    def total(self) -> int:
+        """How many flows there were at the last complete look, MAX_FLOWS at most."""
+        return len(self._flows)
+
+    @property
+    def held(self) -> int:
+        """How many of them an app server held back then."""
+        return self._held
+
+    @property
     def as_of_s(self) -> float:
         """When the last complete look began, in Unix seconds; 0 before the first one."""
         return self._as_of_s
@@ -182,9 +200,19 @@ class FlowIndex:
             async with asyncio.timeout(WAIT_FOR_FRESH_S), self._swept:
                 await self._swept.wait_for(lambda: self._swept_count >= wanted)
 
-    def snapshot(self, order: FlowOrder, rule_id: str | None, descriptor: str | None) -> FlowSnapshot:
-        """The flows of a rule, of a descriptor, or all, in this order."""
-        key = (self._swept_count, order, rule_id, descriptor)
+    def snapshot(
+        self,
+        order: FlowOrder,
+        rule_id: str | None,
+        descriptor: str | None,
+        state: ListedState | None = None,
+        paused: frozenset[str] = frozenset(),
+    ) -> FlowSnapshot:
+        """The flows of a rule, of a descriptor, in a state, or all, in this order.
+
+        `paused`: the names of the settings that pause flows, which is asked for where paused ones are wanted.
+        """
+        key = (self._swept_count, order, rule_id, descriptor, state, paused)
         known = self._snapshots.get(key)
         if known is not None:
             return known
@@ -192,7 +220,9 @@ class FlowIndex:
         flows = [
             flow
             for flow in self.flows
-            if (rule_id is None or flow.rule_id == rule_id) and (is_about is None or is_about(flow.counts.flow))
+            if (rule_id is None or flow.rule_id == rule_id)
+            and (is_about is None or is_about(flow.counts.flow))
+            and (state is None or flow.is_in(state, paused))
         ]
         flows.sort(key=SORT_KEYS[order])  # type: ignore[arg-type] # each order has keys of one comparable type
         now_s = monotonic()
@@ -222,7 +252,7 @@ class FlowIndex:
         """Look at every flow once, and return how long the last call took. What is gone is forgotten in the end."""
         self._sweeps_begun += 1
         began_s, complete, took_s = time(), True, 0.0
-        self._begun, self._begun_totals = {}, {}
+        self._begun, self._begun_totals, self._begun_held = {}, {}, 0
         for partition in range(self._views.partitions):
             cursor: bytes | None = b"0"
             while cursor is not None:
@@ -234,7 +264,7 @@ class FlowIndex:
                 if cursor is not None:
                     await self._pause(took_s)
         self._flows, self._begun, self._totals = self._begun, {}, self._begun_totals
-        self._as_of_s, self._complete = began_s, complete
+        self._as_of_s, self._complete, self._held = began_s, complete, self._begun_held
         async with self._swept:
             self._swept_count = self._sweeps_begun
             self._swept.notify_all()
@@ -244,6 +274,7 @@ class FlowIndex:
         """Note a flow; whether there is room for it. One that comes twice counts once."""
         if counts.flow not in self._begun:
             self._totals_of(own_rule_id(counts.flow)).add(counts)
+            self._begun_held += counts.hold_until_s > at_s
         flow = self._flows.get(counts.flow)
         if flow is None:
             if len(self._begun) >= MAX_FLOWS:

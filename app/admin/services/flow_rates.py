@@ -54,10 +54,10 @@ class FlowRates:
             if (setting := settings.get(name)) is not None and setting.paused:
                 return FlowState.PAUSED, f"{setting.changed_by} has paused it."
         rule = await self._rule(own)
-        if details.parked or (rule is not None and rule.paused):
+        if details.counts.parked or (rule is not None and rule.paused):
             return FlowState.PAUSED, f"The rule {own} is paused."
-        if details.hold_until_s > details.at_s:
-            until = datetime.fromtimestamp(details.hold_until_s, UTC).strftime("%H:%M:%S UTC")
+        if details.counts.hold_until_s > details.at_s:
+            until = datetime.fromtimestamp(details.counts.hold_until_s, UTC).strftime("%H:%M:%S UTC")
             return FlowState.HELD, f"The app server takes no more for now ({details.hold_code}), until {until}."
         if details.for_place:
             return FlowState.WAITING_FOR_PLACE, f"As many requests are in flight as {details.waits_for} allows."

@@ -9,6 +9,7 @@ from app.admin.services.audit import Audit
 from app.admin.services.flow_index import FlowIndex, FlowSnapshot, IndexedFlow
 from app.admin.services.flow_rates import FlowRates
 from app.admin.services.flows_model import Flow, FlowOrder, FlowPage, FlowPurge, FlowQuery, FlowRateFields, FlowState
+from app.admin.services.paused import PausedFlows
 from app.errors import NotFound
 from app.queue.flow_name import caller_of, flow_id, flow_of_id, own_rule
 from app.queue.flow_settings import FlowSetting, FlowSettingStore, setting_names
@@ -20,12 +21,19 @@ class FlowService:
     """Flows, for both faces of the admin API. Methods raise Forbidden and QueueUnavailable."""
 
     def __init__(
-        self, views: FlowViews, rates: FlowRates, settings: FlowSettingStore, operations: Operations, audit: Audit
+        self,
+        views: FlowViews,
+        rates: FlowRates,
+        settings: FlowSettingStore,
+        paused: PausedFlows,
+        operations: Operations,
+        audit: Audit,
     ) -> None:
         self.index = self._index = FlowIndex(views)
         self._views = views
         self._rates = rates
         self._settings = settings
+        self._paused = paused
         self._operations = operations
         self._audit = audit
 
@@ -82,7 +90,8 @@ class FlowService:
             if kept is not None:
                 return kept, int(end)
         await self._index.look()
-        snapshot = self._index.snapshot(query.sort, query.rule_id, query.descriptor)
+        paused = await self._paused.names() if query.state == "paused" else frozenset[str]()
+        snapshot = self._index.snapshot(query.sort, query.rule_id, query.descriptor, query.state, paused)
         if query.after is None:
             return snapshot, 0
         # Another process has shown the page before, or it was long ago: go on at the same depth or age.
@@ -116,7 +125,7 @@ class FlowService:
             oldest_age_seconds=max(0.0, details.at_s - counts.oldest_ms / 1000) if counts.oldest_ms else None,
             state=state,
             state_detail=why,
-            held_until=datetime.fromtimestamp(details.hold_until_s, UTC) if state is FlowState.HELD else None,
+            held_until=datetime.fromtimestamp(details.counts.hold_until_s, UTC) if state is FlowState.HELD else None,
             waits_for=details.waits_for or None,
             permitted_per_second=None if permitted is None else permitted.per_s,
             permitted_by=None if permitted is None else permitted.rule_id,

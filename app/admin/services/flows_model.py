@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,14 +30,22 @@ class FlowState(StrEnum):
     WAITING_FOR_RULE = "waiting_for_rule"
 
 
+ListedState = Literal["held", "paused"]
+"""States by which flows can be listed."""
+
+
 class FlowQuery(BaseModel):
-    """Which flows to list. `descriptor`: flows that are charged to it, whichever rule counts it."""
+    """Which flows to list. `descriptor`: flows that are charged to it, whichever rule counts it.
+
+    `state`: those that an app server holds back, or those that are paused, by themselves or with their rule.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     sort: FlowOrder = FlowOrder.DEPTH
     rule_id: RuleId | None = None
     descriptor: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    state: ListedState | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = 100
     after: Annotated[str, Field(pattern=CURSOR)] | None = None
 

@@ -1,6 +1,7 @@
 """Gathers how the installation is, in one place."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -8,7 +9,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.admin.services import status_reading as reading
-from app.admin.services.status_model import BacklogStatus, RulesStatus, Status
+from app.admin.services.flow_index import FlowIndex
+from app.admin.services.paused import PausedCounts
+from app.admin.services.status_model import BacklogStatus, FlowsStatus, RulesStatus, Status
 from app.admin.services.stores import Stores
 from app.errors import QueueUnavailable
 from app.process.heartbeat import Heartbeat, read_heartbeats
@@ -21,31 +24,39 @@ ANSWER_WITHIN_S = 2.0
 class StatusGathering:
     """Reads heartbeats, stores and the queue's totals. What cannot be read is missing, and a problem says so."""
 
-    def __init__(self, cache: Redis, queue: Redis, stores: Stores, partitions: int) -> None:
+    def __init__(
+        self, cache: Redis, queue: Redis, stores: Stores, partitions: int, index: FlowIndex, paused: PausedCounts
+    ) -> None:
         self._cache = cache
         self._queue = queue
         self._stores = stores
         self._partitions = partitions
+        self._index = index
+        self._paused = paused
 
     async def gather(self) -> Status:
         """Return how the installation is now. It takes ANSWER_WITHIN_S at most, whichever store is away."""
-        stores, (version, heartbeats), backlog = await asyncio.gather(
-            self._stores.look(), self._said(), self._backlog()
+        stores, (version, heartbeats), backlog, paused_flows, paused_rules = await asyncio.gather(
+            self._stores.look(), self._said(), self._backlog(), self._paused.flows(), self._paused.rules()
         )
         processes = reading.process_statuses(heartbeats)
         rules = RulesStatus(
             version=version,
             sync_lag_seconds=reading.sync_lag_s(processes),
             invalid_documents=reading.invalid_documents(heartbeats),
+            paused=paused_rules,
         )
+        app_servers = reading.app_servers(heartbeats)
         return Status(
-            at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            problems=reading.problems(processes, stores, rules),
+            at=_iso(time.time()),
+            problems=reading.problems(processes, stores, rules, app_servers),
             rates=reading.rates(processes),
+            decision_latency=reading.decision_latency(heartbeats),
             backlog=backlog,
+            flows=self._flows(paused_flows),
             rules=rules,
             processes=processes,
-            app_servers=reading.app_servers(heartbeats),
+            app_servers=app_servers,
             stores=stores,
         )
 
@@ -69,4 +80,18 @@ class StatusGathering:
             oldest_age_seconds=found.oldest_age_s,
             retrying=found.retrying,
             dead_letters=found.dead_letters,
+            recent_dead_letters=found.recent_dead_letters,
         )
+
+    def _flows(self, paused: int | None) -> FlowsStatus:
+        as_of_s = self._index.as_of_s
+        return FlowsStatus(
+            total=self._index.total,
+            held=self._index.held,
+            paused=paused,
+            as_of=_iso(as_of_s) if as_of_s else None,
+        )
+
+
+def _iso(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -8,6 +8,13 @@ Decision = Literal["forward", "reject", "defer", "block"]
 DECISIONS: tuple[Decision, ...] = ("forward", "reject", "defer", "block")
 
 
+class StatusProblem(BaseModel):
+    """Something that is not as it should be, in a sentence, and what it is about: where it can be dealt with."""
+
+    text: str
+    about: Literal["rules", "processes", "stores", "app_servers"]
+
+
 class ProcessStatus(BaseModel):
     """A process, by its last heartbeat. `rates` are of an edge's decisions, or of a worker's attempts by outcome."""
 
@@ -53,6 +60,9 @@ class RulesStatus(BaseModel):
     version: int | None
     sync_lag_seconds: float | None = Field(description="Of the sync process that is least behind; null: none is known.")
     invalid_documents: int | None = Field(description="As of sync's last full copy.")
+    paused: int | None = Field(
+        description="How many rules operators have paused, 10,000 at most; null while MongoDB cannot be reached."
+    )
 
 
 class BacklogStatus(BaseModel):
@@ -62,6 +72,30 @@ class BacklogStatus(BaseModel):
     oldest_age_seconds: float | None
     retrying: int
     dead_letters: int
+    recent_dead_letters: int = Field(description="How many of the dead letters failed in the last ten minutes.")
+
+
+class FlowsStatus(BaseModel):
+    """How many flows have jobs, and how many of them app servers hold back, as of the last look at all flows."""
+
+    total: int
+    held: int
+    paused: int | None = Field(
+        description="How many callers' flows operators have paused, with or without jobs; null while that is not known."
+    )
+    as_of: str | None = Field(
+        json_schema_extra={"format": "date-time"}, description="When all flows were looked at; null: not yet."
+    )
+
+
+class LatencyStatus(BaseModel):
+    """How long edges have taken to decide with the counters, over the last ten seconds.
+
+    Bounds of a histogram between which the true values are estimated.
+    """
+
+    p50_seconds: float
+    p99_seconds: float
 
 
 class RateStatus(BaseModel):
@@ -72,12 +106,14 @@ class RateStatus(BaseModel):
 
 
 class Status(BaseModel):
-    """How the installation is. `problems` says in sentences what is not as it should be."""
+    """How the installation is. `problems` says what is not as it should be."""
 
     at: str = Field(json_schema_extra={"format": "date-time"})
-    problems: list[str]
+    problems: list[StatusProblem]
     rates: RateStatus
+    decision_latency: LatencyStatus | None = Field(description="Null while nothing is decided.")
     backlog: BacklogStatus | None = Field(description="Null while the queue Redis cannot be reached.")
+    flows: FlowsStatus
     rules: RulesStatus
     processes: list[ProcessStatus]
     app_servers: list[AppServerStatus]

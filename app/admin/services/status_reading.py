@@ -1,17 +1,20 @@
 """What heartbeats and stores say about the installation: pure functions."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from math import isinf
 
 from pydantic import ValidationError
 
 from app.admin.services.status_model import (
     DECISIONS,
     AppServerStatus,
+    LatencyStatus,
     ProcessStatus,
     RateStatus,
     RulesStatus,
+    StatusProblem,
     StoreStatus,
 )
 from app.process.heartbeat import INTERVAL_S, Heartbeat
@@ -95,29 +98,79 @@ def invalid_documents(heartbeats: Iterable[Heartbeat]) -> int | None:
     return min(said)[1] if said else None
 
 
-def problems(processes: Sequence[ProcessStatus], stores: Sequence[StoreStatus], rules: RulesStatus) -> list[str]:
-    """Return a sentence for each thing that is not as it should be."""
-    found = [f"{store.store}: {problem}." for store in stores for problem in store.problems]
-    if not all(store.reachable for store in stores if store.store == "cache_redis"):
-        return [*found, "The processes are not known while the cache Redis cannot be reached."]
+def decision_latency(heartbeats: Iterable[Heartbeat]) -> LatencyStatus | None:
+    """Return how long decisions took by all edges together; None where none was made, or none is known of."""
+    rates: dict[float, float] = {}
+    for heartbeat in heartbeats:
+        if heartbeat.age_s <= SILENT_AFTER_S:
+            with suppress(KeyError, AttributeError, TypeError, ValueError):
+                for bound, rate in heartbeat.said["decided_within_per_s"].items():
+                    rates[float(bound)] = rates.get(float(bound), 0.0) + rate
+    if sum(rates.values()) <= 0:
+        return None
+    return LatencyStatus(p50_seconds=_quantile(rates, 0.5), p99_seconds=_quantile(rates, 0.99))
+
+
+def _quantile(rates: Mapping[float, float], quantile: float) -> float:
+    """Estimate a quantile from what was counted up to each bound, as Prometheus does: linearly between two bounds.
+
+    What is beyond the last bound is that bound.
+    """
+    wanted, below, seen = quantile * sum(rates.values()), 0.0, 0.0
+    for bound, rate in sorted(rates.items()):
+        if isinf(bound):
+            break
+        if rate > 0 and seen + rate >= wanted:
+            return round(below + (bound - below) * (wanted - seen) / rate, 6)
+        below, seen = bound, seen + rate
+    return below
+
+
+def problems(
+    processes: Sequence[ProcessStatus],
+    stores: Sequence[StoreStatus],
+    rules: RulesStatus,
+    app_servers: Sequence[AppServerStatus] = (),
+) -> list[StatusProblem]:
+    """Return a sentence for each thing that is not as it should be, and what it is about."""
+    found = {
+        "stores": [f"{store.store}: {problem}." for store in stores for problem in store.problems],
+        "processes": ["The processes are not known while the cache Redis cannot be reached."],
+    }
+    if all(store.reachable for store in stores if store.store == "cache_redis"):
+        found["processes"] = _process_problems(processes, rules)
+        found["app_servers"] = [
+            f"The circuit breaker of {one.app_server} is open in {one.breakers_open} of {one.breakers} processes."
+            for one in app_servers
+            if one.breakers_open
+        ]
+        found["rules"] = list(_problems_of_rules(rules))
+    return [
+        StatusProblem.model_validate({"text": text, "about": about}) for about, texts in found.items() for text in texts
+    ]
+
+
+def _process_problems(processes: Sequence[ProcessStatus], rules: RulesStatus) -> list[str]:
     heard = {process.role for process in processes if not process.silent}
-    found += [f"No {role} is running." for role in NEEDED_ROLES if role not in heard]
+    found = [f"No {role} is running." for role in NEEDED_ROLES if role not in heard]
     found += [
         f"{_name(one)} has not been heard of for {one.heartbeat_age_seconds:.0f} s."
         for one in processes
         if one.silent and not _was_replaced(one, processes)
     ]
     known_for_s = _known_for_s(processes, rules)
-    found += [
+    return found + [
         problem for one in processes if not one.silent for problem in _rules_problems(one, rules.version, known_for_s)
     ]
+
+
+def _problems_of_rules(rules: RulesStatus) -> Iterator[str]:
     if rules.version is None:
-        found.append("No rules are published.")
+        yield "No rules are published."
     if rules.sync_lag_seconds is not None and rules.sync_lag_seconds > BEHIND_AFTER_S:
-        found.append(f"Sync is {rules.sync_lag_seconds:.0f} s behind MongoDB.")
+        yield f"Sync is {rules.sync_lag_seconds:.0f} s behind MongoDB."
     if rules.invalid_documents:
-        found.append(f"{rules.invalid_documents} documents in MongoDB are not valid rules.")
-    return found
+        yield f"{rules.invalid_documents} documents in MongoDB are not valid rules."
 
 
 def _was_replaced(silent: ProcessStatus, processes: Iterable[ProcessStatus]) -> bool:

@@ -4,7 +4,6 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Literal
 
 from pymongo.errors import OperationFailure, PyMongoError
@@ -14,23 +13,27 @@ from redis.exceptions import RedisError, ResponseError
 from app.admin.services.status_model import StoreStatus
 from app.clients import MongoDatabase
 from app.queue.checks import queue_problems
+from app.settings import Settings
 from app.web.excerpt import one_line
 
 ANSWER_WITHIN_S = 2.0
 FULL = 0.9
-"""From this fraction of its memory on, a Redis is nearly full. Deferring stops before that."""
+"""From this fraction of its memory on, a Redis is nearly full; so is the queue's at this fraction of its bound."""
+
+FREE_MONGODB_BYTES = 1 << 30
+"""With less free disk than this, MongoDB is nearly full."""
 
 StoreName = Literal["mongodb", "cache_redis", "queue_redis"]
 
 
 class Stores:
-    """Looks at the three stores. `queue_folder` is the folder of the queue's files, if it is on this machine."""
+    """Looks at the three stores. The settings have the bounds of the queue's memory and disk."""
 
-    def __init__(self, database: MongoDatabase, cache: Redis, queue: Redis, queue_folder: Path | None) -> None:
+    def __init__(self, database: MongoDatabase, cache: Redis, queue: Redis, settings: Settings) -> None:
         self._database = database
         self._cache = cache
         self._queue = queue
-        self._queue_folder = queue_folder
+        self._settings = settings
 
     async def look(self) -> list[StoreStatus]:
         """Return how each store is. One that does not answer in time is not reachable, which is no error here."""
@@ -46,41 +49,67 @@ class Stores:
         stats: Mapping[str, Any] = {}
         with suppress(OperationFailure):  # an account that may not ask for it
             stats = await self._database.command("dbStats")
+        free, problems = _disk_free(stats), []
+        if "setName" not in hello:
+            problems.append("it is not a replica set, so sync cannot follow its changes")
+        if free is not None and free < FREE_MONGODB_BYTES:
+            problems.append(f"its disk has only {_mib(free)} left")
         return StoreStatus(
             store="mongodb",
             reachable=True,
             version=str(build["version"]),
-            disk_free_bytes=_disk_free(stats),
+            disk_free_bytes=free,
             disk_total_bytes=int(stats["fsTotalSize"]) if "fsTotalSize" in stats else None,
-            problems=[] if "setName" in hello else ["it is not a replica set, so sync cannot follow its changes"],
+            problems=problems,
         )
 
     async def _cache_redis(self) -> StoreStatus:
         info = await self._cache.info()
-        return _redis_status("cache_redis", info, _eviction(info))
+        return _redis_status("cache_redis", info, _eviction(info) + _memory(info, 1.0, "nothing can be counted"))
 
     async def _queue_redis(self) -> StoreStatus:
         info, problems = await asyncio.gather(self._queue.info(), queue_problems(self._queue))
         if info.get("aof_last_write_status", "ok") != "ok":
             problems.append("its last write to disk has failed")
+        problems += _memory(info, self._settings.queue_max_memory, "nothing is deferred")
         found = _redis_status("queue_redis", info, problems)
-        if self._queue_folder is None:
+        if self._settings.queue_folder is None:
             return found
-        disk = shutil.disk_usage(self._queue_folder)
-        return found.model_copy(update={"disk_free_bytes": disk.free, "disk_total_bytes": disk.total})
+        disk = shutil.disk_usage(self._settings.queue_folder)
+        problems += _disk(disk.free, self._settings.queue_min_free_bytes)
+        return found.model_copy(
+            update={"disk_free_bytes": disk.free, "disk_total_bytes": disk.total, "problems": problems}
+        )
 
 
 def _redis_status(store: StoreName, info: Mapping[str, Any], problems: list[str]) -> StoreStatus:
-    used, most = int(info["used_memory"]), int(info["maxmemory"])
-    full = [f"it uses {used / most:.0%} of its memory"] if most and used > FULL * most else []
     return StoreStatus(
         store=store,
         reachable=True,
         version=str(info["redis_version"]),
-        used_memory_bytes=used,
-        max_memory_bytes=most,
-        problems=problems + full,
+        used_memory_bytes=int(info["used_memory"]),
+        max_memory_bytes=int(info["maxmemory"]),
+        problems=problems,
     )
+
+
+def _memory(info: Mapping[str, Any], bound: float, then: str) -> list[str]:
+    """What is said of a memory that is nearly full. `bound`: the fraction of it from which on `then` happens."""
+    used, most = int(info["used_memory"]), int(info["maxmemory"])
+    if not most or used <= FULL * bound * most:
+        return []
+    return [f"it uses {used / most:.0%} of its memory, and from {bound:.0%} on {then}"]
+
+
+def _disk(free: int, least: int) -> list[str]:
+    """What is said of the queue's disk, which needs `least` bytes free for jobs to be deferred."""
+    if free >= 2 * least:
+        return []
+    return [f"its disk has only {_mib(free)} left, and below {_mib(least)} nothing is deferred"]
+
+
+def _mib(size: int) -> str:
+    return f"{size >> 20} MiB"
 
 
 def _eviction(info: Mapping[str, Any]) -> list[str]:

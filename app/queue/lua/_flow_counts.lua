@@ -21,11 +21,12 @@ local function waiting_of(flow, kafka)
   return count, first and submitted_at((parse_member(first))) or '0'
 end
 
--- Appends seven: name, depth (jobs that are not final), waiting, backing_off, bytes, ended (jobs of the flow that are final),
--- submitted_ms of the first waiting job (0: none waits). Returns whether there is such a flow.
+-- Appends nine: name, depth (jobs that are not final), waiting, backing_off, bytes, ended (jobs of the flow that are final),
+-- submitted_ms of the first waiting job (0: none waits), hold_until_us (0: it is not held), 1 if it is parked. Returns whether
+-- there is such a flow.
 local function push_counts(reply, flow)
-  local open, bytes, seq, backing_off, kafka = unpack(
-    call('HMGET', flow_key(flow), 'open', 'bytes', 'seq', 'backing_off', 'kafka'))
+  local open, bytes, seq, backing_off, kafka, hold_until, parked = unpack(
+    call('HMGET', flow_key(flow), 'open', 'bytes', 'seq', 'backing_off', 'kafka', 'hold_until', 'parked'))
   if not open then
     return false
   end
@@ -34,5 +35,6 @@ local function push_counts(reply, flow)
   reply[n + 1], reply[n + 2], reply[n + 3] = flow, tonumber(open), waiting
   reply[n + 4], reply[n + 5] = math.max(0, tonumber(backing_off or 0)), tonumber(bytes)
   reply[n + 6], reply[n + 7] = seq - open, tonumber(submitted_ms)
+  reply[n + 8], reply[n + 9] = int(tonumber(hold_until or 0)), parked and 1 or 0
   return true
 end

@@ -3,7 +3,7 @@
 -- USES  _flow_counts
 -- KEYS  1 the partition's prefix
 -- ARGV  1 cursor, '0' for the first page   2 count: about how many flows
--- RETURN the next cursor ('0': these were the last), now_us, then for each flow seven (_flow_counts.lua)
+-- RETURN the next cursor ('0': these were the last), now_us, then for each flow nine (_flow_counts.lua)
 -- COST  O(log n) a flow, for about 25 flows a call, 128 at most
 
 local page = call('ZSCAN', P .. 'expiry', ARGV[1], 'COUNT', ARGV[2])
