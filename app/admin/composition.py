@@ -7,6 +7,7 @@ import httpx
 from redis.asyncio import Redis
 
 from app.admin.dashboard.attempts import SignInAttempts
+from app.admin.dashboard.files import BUILT, DashboardFiles
 from app.admin.dashboard.oidc_client import oidc_client
 from app.admin.dashboard.oidc_provider import OidcProvider
 from app.admin.dashboard.sign_in import SignIn
@@ -85,6 +86,7 @@ class AdminParts:
     flows: FlowService
     jobs: JobService
     flow_settings: FlowSettingService
+    dashboard: DashboardFiles
     sign_in: SignIn
     addresses: ClientAddresses
     base_path: str
@@ -129,6 +131,7 @@ def admin_parts_of(
         jobs=JobService.on(queue, queue_scripts, settings, audit),
         flows=flows,
         flow_settings=FlowSettingService(flow_settings, rules_in_force, operations, audit),
+        dashboard=DashboardFiles(BUILT, settings.admin_base_path),
         sign_in=_sign_in(settings, stores.cache, authenticator, http),
         addresses=ClientAddresses(settings.trusted_proxies),
         base_path=settings.admin_base_path,

@@ -71,7 +71,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> set[str]:
     """The documented methods of the request's path. A path without parameters takes precedence over one with some."""
-    path = request.url.path
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
     paths: dict[str, dict[str, object]] = request.app.openapi()["paths"]
     templates = [path] if path in paths else [template for template in paths if _matches(path, template)]
     methods = {method.upper() for template in templates for method in paths[template]} or {"GET"}

@@ -148,7 +148,7 @@ async def test_no_other_site_is_let_in_and_no_cache_keeps_an_answer(admin: Admin
     preflight = {"Origin": "https://evil.example", "Access-Control-Request-Method": "PUT"}
     answers = [
         await admin.client.options("/v1/rules/r", headers=preflight),
-        await admin.client.get("/nothing", headers=preflight),
+        await admin.client.get("/v1/nothing", headers=preflight),
         await admin.client.get("/openapi.json", headers=preflight),
         await admin.client.get("/docs", headers=preflight),
         await admin("GET", "/v1/rules", Origin="https://evil.example"),

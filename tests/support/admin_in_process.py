@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -65,13 +66,14 @@ def admin_parts_on(
     return admin_parts_of(settings, stores, RuleCache(cache, settings), verifier, session, closing)
 
 
-_IDLE_APPLICATIONS: list[FastAPI] = []
-"""Applications that no test uses now. Preparing the routes of a new one takes longer than most tests."""
+_IDLE_APPLICATIONS: dict[str, list[FastAPI]] = defaultdict(list)
+"""Applications that no test uses now, by base path. Preparing the routes of a new one takes longer than most tests."""
 
 
 def _application(parts: AdminParts) -> FastAPI:
     """Return an application with these parts, which no other test uses."""
-    application = _IDLE_APPLICATIONS.pop() if _IDLE_APPLICATIONS else build_admin(parts)
+    idle = _IDLE_APPLICATIONS[parts.base_path]
+    application = idle.pop() if idle else build_admin(parts)
     application.state.parts = parts
     return application
 
@@ -97,6 +99,6 @@ async def admin_running(
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
             yield Admin(client, issuer, database["rules"], parts)
         looking.cancel()
-        _IDLE_APPLICATIONS.append(app)
+        _IDLE_APPLICATIONS[settings.admin_base_path].append(app)
     mongo.close()
     issuer.close()

@@ -1,4 +1,6 @@
-"""The admin API as one FastAPI application."""
+"""The admin API and the dashboard as one FastAPI application."""
+
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -6,6 +8,7 @@ from starlette.middleware import Middleware
 from app.admin.composition import AdminParts
 from app.admin.rest import (
     audit,
+    dashboard,
     dead_letters,
     documentation,
     drains,
@@ -18,6 +21,7 @@ from app.admin.rest import (
     sign_in,
     status,
 )
+from app.admin.rest.base_path import BasePathMiddleware
 from app.admin.rest.bulk import bulk_schemas
 from app.admin.rest.schemas import RULE_FIELDS, Restored, rule_schemas
 from app.admin.services.explain_model import ExplainRequest
@@ -41,17 +45,35 @@ class AdminApi(DocumentedApi):
 
 
 def build_admin(parts: AdminParts, on_unavailable: OnUnavailable | None = None) -> FastAPI:
-    """Return the application with all routes of the admin API. `on_unavailable` is told of each answer 503."""
+    """Return the application with all routes of the admin API, and the dashboard for all other paths.
+
+    `on_unavailable` is told of each answer 503.
+    """
+    admin = _api(parts.base_path)
+    admin.state.parts = parts
+    add_problem_handlers(admin, on_unavailable)
+    return admin
+
+
+def admin_document() -> dict[str, Any]:
+    """Return the OpenAPI document, for which no store is needed."""
+    return _api(base_path="").openapi()
+
+
+def _api(base_path: str) -> AdminApi:
     admin = AdminApi(
         title="Penstock admin",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        middleware=[Middleware(OwnHeadersMiddleware), Middleware(HeadAsGetMiddleware)],
+        middleware=[
+            Middleware(OwnHeadersMiddleware),
+            Middleware(HeadAsGetMiddleware),
+            Middleware(BasePathMiddleware, base_path),
+        ],
     )
-    admin.state.parts = parts
     for area in (rules, preview, drains, flows, jobs, dead_letters, operations, explain, audit, status, sign_in):
         admin.include_router(area.router, prefix="/v1")
     admin.include_router(documentation.router)
-    add_problem_handlers(admin, on_unavailable)
+    admin.router.default = dashboard.dashboard
     return admin

@@ -31,7 +31,7 @@ _STARTED: dict[str, Any] = {
         "Location": {
             "description": "Where the operation is.",
             "required": True,
-            "schema": {"type": "string", "pattern": "^/v1/operations/[0-9a-f]{24}$"},
+            "schema": {"type": "string", "pattern": "^(/[^?#]+)?/v1/operations/[0-9a-f]{24}$"},
         }
     },
 }
@@ -59,7 +59,7 @@ async def start_operation(operator: AsOperator, parts: AdminPartsOf, wanted: Req
     document = started.model_dump(mode="json")
     if isinstance(started, DryRun):
         return JSONResponse(document)
-    return JSONResponse(document, 202, {"Location": f"/v1/operations/{started.id}"})
+    return JSONResponse(document, 202, {"Location": f"{parts.base_path}/v1/operations/{started.id}"})
 
 
 @router.get("", responses=problems(*COMMON_PROBLEMS))

@@ -100,10 +100,10 @@ async def put_rules(operator: AsAdmin, parts: AdminPartsOf, body: ObjectBody, dr
     responses=rule_responses(409, *BODY_PROBLEMS, success=201, headers=LOCATION),
     openapi_extra=json_request(RULE_FIELDS, examples=RULE_EXAMPLES),
 )
-async def create_rule(operator: AsAdmin, request: Request, parts: AdminPartsOf, fields: ObjectBody) -> Response:
+async def create_rule(operator: AsAdmin, parts: AdminPartsOf, fields: ObjectBody) -> Response:
     """Create a rule. The answer is 409 if its id is taken."""
     rule = await parts.rules.create(operator, fields)
-    return rule_response(rule, 201, {"Location": f"{request.url.path}/{rule.rule_id}"})
+    return rule_response(rule, 201, {"Location": f"{parts.base_path}/v1/rules/{rule.rule_id}"})
 
 
 @router.get("/{rule_id}", response_model=ShownRule, responses=rule_responses(404, 409))

@@ -23,7 +23,7 @@ ETAG: dict[str, Any] = {
     }
 }
 LOCATION: dict[str, Any] = {
-    "Location": {"description": "Where the rule is.", "schema": {"type": "string", "pattern": "^/v1/rules/"}}
+    "Location": {"description": "Where the rule is.", "schema": {"type": "string", "pattern": "^(/[^?#]+)?/v1/rules/"}}
 }
 RULE_EXAMPLES: dict[str, dict[str, Any]] = {
     "deferring": {
