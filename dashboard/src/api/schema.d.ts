@@ -15,8 +15,8 @@ export interface paths {
          * List Rules
          * @description List rules, and the documents among them that are not valid rules.
          *
-         *     `next` is the `after` of the next page, and null on the last page. The last page of all rules also has the documents
-         *     whose ids are no strings.
+         *     `next` is the `after` of the next page, and null on the last page. A page of a search may be short, and even empty,
+         *     although others follow. The last page of all rules also has the documents whose ids are no strings.
          */
         get: operations["list_rules_v1_rules_get"];
         /**
