@@ -180,7 +180,9 @@ class Settings(BaseSettings):
     need the same one. With another key, rules for the value of a secret header must be written again.
     """
     no_rule: Literal["allow", "deny"] = "allow"
-    """What happens to a request to which no rule applies: `allow` forwards it, `deny` answers 403."""
+    """What happens to a request to which no rule applies: `allow` forwards it, `deny` answers 403. The admin API needs
+    it too, to explain decisions.
+    """
     rules_unavailable: Literal["closed", "open"] = "closed"
     """What an edge does while it has never seen the rules: `closed` answers 503, `open` forwards without limits."""
     rule_cache_size: int = Field(50_000, ge=100)

@@ -123,7 +123,7 @@ def admin_parts_of(
         previews=Previews(rules, key_headers, TrafficCollector(stores.cache)),
         drains=Drains(rules, operations, audit),
         audit=audit,
-        explain=ExplainService(rules_in_force, RedisLimiter(stores.counter_scripts)),
+        explain=ExplainService(rules_in_force, RedisLimiter(stores.counter_scripts), settings.no_rule),
         status=StatusService(_status_gathering(settings, stores, flows.index, paused).gather, closing),
         dead_letters=DeadLetterService(dead_letters, batches, rules_in_force, key_headers.names, audit),
         operations=OperationService(operation_store, kinds, runner.wake),

@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 from app.clients import mongo_client
 from app.redis_wire.scripts import Scripts
 from app.rules.model import parse_rule
+from app.settings import Settings
 from sync.publisher import Publisher
 from tests.support.admin_in_process import Admin, admin_running
 from tests.support.rules import RULE, publish_all
@@ -135,3 +136,21 @@ async def test_explain_says_what_would_happen_and_spends_nothing(admin: Admin, c
     bad_headers = ({"headers": {"a b": "1"}}, 422)
     for bad, status in (({"ip": "nonsense"}, 400), ({"path": "/../x"}, 400), ({"more": 1}, 422), bad_headers):
         assert (await admin("POST", "/v1/explain", bad)).status_code == status
+
+
+async def test_explain_refuses_what_no_rule_allows_as_edges_do(
+    settings: Settings, cache: Redis, queue: Redis, counting: Scripts, queueing: Scripts
+) -> None:
+    rules = [
+        RULE | {"rule_id": "known", "key_value": "known"},
+        RULE | {"rule_id": "dark", "key_value": "dark", "shadow": True},
+    ]
+    await publish_all(Publisher(cache), map(parse_rule, rules), 1)
+    async with admin_running(settings.mongodb_url, cache, queue, counting, queueing, no_rule="deny") as admin:
+        known = (await admin("POST", "/v1/explain", {"user": "known"})).json()
+        shadowed = (await admin("POST", "/v1/explain", {"user": "dark"})).json()
+        unknown = (await admin("POST", "/v1/explain", {"user": "nobody"})).json()
+    assert (known["decision"], known["by"]) == ("forward", [])
+    assert [one["rule_id"] for one in shadowed["rules"]] == ["dark"]
+    assert (shadowed["decision"], shadowed["by"]) == ("block", [])
+    assert unknown == {"rules": [], "decision": "block", "by": []}

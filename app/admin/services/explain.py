@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from app.admin.operators import Operator, Role
 from app.admin.services.explain_model import ExplainRequest, Explanation
@@ -21,9 +21,10 @@ from app.web.paths import path_forms
 class ExplainService:
     """Explains decisions by the rules and counters that edges use. It spends nothing."""
 
-    def __init__(self, rules_in_force: RuleCache, limiter: Limiter) -> None:
+    def __init__(self, rules_in_force: RuleCache, limiter: Limiter, no_rule: Literal["allow", "deny"]) -> None:
         self._rules = rules_in_force
         self._limiter = limiter
+        self._no_rule = no_rule
 
     async def explain(self, operator: Operator, request: ExplainRequest) -> Explanation:
         """Return which rules apply to a request, what is left of each, and the decision.
@@ -39,6 +40,8 @@ class ExplainService:
         quotas = quotas_of(matches)
         results = evaluate(quotas, await self._limiter.inspect(quotas.charges)) if quotas.charges else ()
         rules = [row for match in matches for row in _rows(match, results)]
+        if self._no_rule == "deny" and all(match.rule.shadow for match in matches):
+            return Explanation.model_validate({"rules": rules, "decision": "block", "by": []})
         return Explanation.model_validate({"rules": rules, **_decision_fields(matches, results)})
 
 

@@ -57,7 +57,10 @@ class ExplainedRule(BaseModel):
 
 
 class Explanation(BaseModel):
-    """The rules that apply to the request, the decision, and the ids of the rules that lead to it."""
+    """The rules that apply to the request, the decision, and the limits or blocking rules that lead to it.
+
+    `block` without any: no rule applies, and `PENSTOCK_NO_RULE` is `deny`.
+    """
 
     rules: list[ExplainedRule]
     decision: Literal["forward", "reject", "defer", "block"]
