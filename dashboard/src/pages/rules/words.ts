@@ -1,34 +1,9 @@
 import type { Schemas } from "../../api/client";
 import { formatCount } from "../../parts/numbers";
+import { quotaInWords, windowInWords } from "../../parts/quota";
 import type { Rule } from "./rule";
 
-type Quota = { limit?: number | null; window_seconds?: number | null };
-
-const UNITS: readonly (readonly [string, number])[] = [
-  ["day", 86_400],
-  ["hour", 3_600],
-  ["minute", 60],
-];
-
-/** A window exactly, in the largest unit that divides it: `minute`, `90 s`, `2 hours`. */
-export function windowInWords(seconds: number): string {
-  const unit = UNITS.find(([, size]) => seconds >= size && seconds % size === 0);
-  if (unit === undefined) {
-    return `${seconds} s`;
-  }
-  const count = seconds / unit[1];
-  return count === 1 ? unit[0] : `${formatCount(count)} ${unit[0]}s`;
-}
-
-/** A quota: `10/s`, `5 per minute`; nothing where there is none. */
-export function quotaInWords({ limit, window_seconds }: Quota): string {
-  if (limit === null || limit === undefined || window_seconds === null || window_seconds === undefined) {
-    return "";
-  }
-  return window_seconds === 1
-    ? `${formatCount(limit)}/s`
-    : `${formatCount(limit)} per ${windowInWords(window_seconds)}`;
-}
+export { quotaInWords, windowInWords };
 
 /** What a rule does with requests: `5 per minute, then deferred, drained at 10/s`. */
 export function limitInWords(rule: Rule): string {
