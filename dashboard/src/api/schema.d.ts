@@ -1071,7 +1071,9 @@ export interface components {
         };
         /**
          * Explanation
-         * @description The rules that apply to the request, the decision, and the ids of the rules that lead to it.
+         * @description The rules that apply to the request, the decision, and the limits or blocking rules that lead to it.
+         *
+         *     `block` without any: no rule applies, and `PENSTOCK_NO_RULE` is `deny`.
          */
         Explanation: {
             /** Rules */
