@@ -24,7 +24,7 @@ export function TimeFilter({ label, value, onChange }: TimeFilterProps) {
     }
   };
   return (
-    <div className={styles.filter}>
+    <div className={`${styles.filter} ${styles.wide}`}>
       <label htmlFor={id}>
         {label}
         {zone === "utc" && " (UTC)"}

@@ -11,7 +11,7 @@ export function CancelMany({ cancellation }: { cancellation: Cancellation }) {
     return <p className={styles.quiet}>{cancellation.why}</p>;
   }
   return (
-    <div className={styles.many}>
+    <div>
       <Button kind="danger" onClick={() => setAsking(true)}>
         Cancel all that match…
       </Button>

@@ -32,7 +32,7 @@ export function JobsPage() {
       {jobs.data && (
         <div>
           <Table
-            caption="Jobs that have not ended, the latest accepted first; then the recent outcomes"
+            caption="Jobs: first those that have not ended, then the recent outcomes"
             columns={COLUMNS}
             rows={found}
             keyOf={(job) => job.id}
