@@ -32,6 +32,9 @@ function remedyOf(error: unknown): string {
   if (error instanceof ApiProblem && error.status === 403) {
     return "Sign in with a token of a higher role to do this.";
   }
+  if (error instanceof ApiProblem && error.status === 412) {
+    return "Somebody else has changed it meanwhile: look at what it is now, and try again.";
+  }
   if (error instanceof ApiProblem && error.status === 503) {
     return "A store is away; the page System says which.";
   }

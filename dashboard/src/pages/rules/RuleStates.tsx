@@ -18,7 +18,7 @@ export function RuleStates({ rule }: { rule: Rule }) {
         </Badge>
       )}
       {schedule && (
-        <Badge tone="accent">{in_force?.source === "schedule" ? "Schedule in force" : "Has a schedule"}</Badge>
+        <Badge tone="accent">{typeof in_force?.window === "number" ? "Schedule in force" : "Has a schedule"}</Badge>
       )}
     </span>
   );
