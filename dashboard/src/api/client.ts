@@ -1,4 +1,5 @@
 import createClient, { type Client, type Middleware } from "openapi-fetch";
+import { parseJson } from "./json";
 import { ApiProblem, Unreachable } from "./problem";
 import type { components, paths } from "./schema";
 
@@ -62,10 +63,10 @@ function rejectingProblems(credentials: Credentials | null): Middleware {
   };
 }
 
-/** The problem that an answer carries. */
+/** The problem that an answer carries, whose members are read without loss: some have both versions of a rule. */
 export async function problemOf(response: Response): Promise<ApiProblem> {
   try {
-    return new ApiProblem(response.status, await response.json());
+    return new ApiProblem(response.status, parseJson(await response.text()));
   } catch {
     return new ApiProblem(response.status, null);
   }
