@@ -42,6 +42,8 @@ app = typer.Typer(
     help=HELP,
 )
 
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+Port = Annotated[int, typer.Option(help="The port to listen on.")]
 OpsPort = Annotated[int, typer.Option(help="Port of /metrics and /healthz; 0 takes a free one.")]
 GrpcPort = Annotated[
     int, typer.Option(envvar="PENSTOCK_ADMIN_GRPC_PORT", help="The port of the admin API over gRPC; 0: none.")
@@ -141,8 +143,8 @@ app.add_typer(edges_app, name="edge", cls=CommandGroup)
 @edges_app.callback()
 def edge(
     context: typer.Context,
-    host: str = "127.0.0.1",
-    port: int = 8080,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
     reuse_port: Annotated[bool, typer.Option("--reuse-port", help="Share the port with other edges.")] = False,
     ops_host: OpsHost = None,
     ops_port: OpsPort = 0,
@@ -166,8 +168,8 @@ def restart_edge(
 
 @app.command()
 def admin(
-    host: str = "127.0.0.1",
-    port: int = 8081,
+    host: Host = "127.0.0.1",
+    port: Port = 8081,
     grpc_port: GrpcPort = 8082,
     ops_host: OpsHost = None,
     ops_port: OpsPort = 0,
@@ -191,14 +193,16 @@ def sync(ops_host: OpsHost = None, ops_port: OpsPort = 0) -> None:
 
 @app.command()
 def issuer(
-    port: int = 8083, data_dir: DataFolder = DEFAULT_FOLDER, ops_host: OpsHost = None, ops_port: OpsPort = 0
+    port: Port = 8083, data_dir: DataFolder = DEFAULT_FOLDER, ops_host: OpsHost = None, ops_port: OpsPort = 0
 ) -> None:
     """Run the development issuer, which publishes the key of `penstock token`."""
     _run("issuer", ops_host, ops_port, Listen("127.0.0.1", port), data_dir=data_dir)
 
 
 @app.command()
-def keygen(file: Path, as_json: AsJson = False) -> None:
+def keygen(
+    file: Annotated[Path, typer.Argument(help="A file that does not exist yet.")], as_json: AsJson = False
+) -> None:
     """Write a new key for PENSTOCK_IDENTITY_KEY_FILE into FILE, which only its owner may read."""
     from app.identity.key_file import write_new_identity_key
 
@@ -209,7 +213,7 @@ def keygen(file: Path, as_json: AsJson = False) -> None:
 
 @app.command()
 def token(
-    subject: str,
+    subject: Annotated[str, typer.Argument(help="Who the token is for: its `sub`.")],
     claim: Annotated[list[str] | None, typer.Option(help="A further claim, name=value; may be repeated.")] = None,
     expires: Annotated[str, typer.Option(help="How long the token is valid, such as 90s, 15m, 1h or 7d.")] = "1h",
     admin: Annotated[str | None, typer.Option(help="A role in the admin API: viewer, operator or admin.")] = None,

@@ -247,11 +247,15 @@ def _group(group: typer.Typer, name: str) -> Iterator[str]:
         yield from _command(command.callback, f"{name} {command.name or command.callback.__name__.replace('_', '-')}")
     for inner in group.registered_groups:
         assert inner.typer_instance is not None, "every group has commands"
+        itself = inner.typer_instance.registered_callback
+        if itself is not None and itself.callback is not None:
+            yield from _command(itself.callback, f"{name} {inner.name}")
         yield from _group(inner.typer_instance, f"{name} {inner.name}")
 
 
 def _command(function: Callable[..., object], name: str) -> Iterator[str]:
-    parameters = [_Parameter.of(one) for one in inspect.signature(function, eval_str=True).parameters.values()]
+    declared = inspect.signature(function, eval_str=True).parameters.values()
+    parameters = [_Parameter.of(one) for one in declared if one.annotation is not typer.Context]
     options = [one for one in parameters if one.is_option]
     arguments = [one for one in parameters if not one.is_option]
     yield f"## {name}"
@@ -288,9 +292,9 @@ class _Parameter:
             declarations = (getattr(info, "default", None), *(getattr(info, "param_decls", None) or ()))
             names = [name for name in declarations if isinstance(name, str) and name.startswith("-")]
             label = ", ".join(names or [f"--{declared.name.replace('_', '-')}"])
-            return cls(label, meaning, _option_default(declared.default), is_option)
+            return cls(label, meaning, _option_default(declared.default, label), is_option)
         many = "..." if list in {get_origin(one) for one in (kind, *get_args(kind))} else ""
-        name = declared.name.upper() + many
+        name = (getattr(info, "metavar", None) or declared.name.upper()).strip("[].") + many
         return cls(name if required else f"[{name}]", meaning, "", is_option)
 
 
@@ -305,9 +309,11 @@ def _meaning(kind: object, info: Any) -> str:  # noqa: ANN401 - of an argument o
     return " ".join(filter(None, parts))
 
 
-def _option_default(value: object) -> str:
+def _option_default(value: object, label: str) -> str:
     if value is inspect.Parameter.empty:
         return "required"
+    if value is True:
+        return f"`{label.partition('/')[0]}`"
     return "" if value is None or value is False or value == "" else f"`{value}`"
 
 

@@ -19,8 +19,8 @@ def audit(
         str | None, typer.Option(help="Only this kind, such as rule, or this action, such as rule.changed.")
     ] = None,
     target: Annotated[str | None, typer.Option(help="Only what was done to this rule, flow or job.")] = None,
-    since: Annotated[str | None, time_option("--since", "Only what was done at this time or later.")] = None,
-    until: Annotated[str | None, time_option("--until", "Only what was done before this time.")] = None,
+    since: Annotated[str | None, time_option("--since", "Only what was done at this time or later")] = None,
+    until: Annotated[str | None, time_option("--until", "Only what was done before this time")] = None,
     limit: LimitOption = 100,
     as_json: AsJson = False,
     installation: InstallationOption = DEFAULT_INSTALLATION,

@@ -30,8 +30,8 @@ ResponseStatusOption = Annotated[
     int | None,
     typer.Option("--response-status", min=100, max=599, help="Only with this last answer of the app server."),
 ]
-FailedAfterOption = Annotated[str | None, time_option("--failed-after", "Only what failed at this time or later.")]
-FailedBeforeOption = Annotated[str | None, time_option("--failed-before", "Only what failed before this time.")]
+FailedAfterOption = Annotated[str | None, time_option("--failed-after", "Only what failed at this time or later")]
+FailedBeforeOption = Annotated[str | None, time_option("--failed-before", "Only what failed before this time")]
 AllOption = Annotated[bool, typer.Option("--all", help="All dead letters, whichever rule they are of.")]
 
 

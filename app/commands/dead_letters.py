@@ -1,6 +1,7 @@
 """`penstock dead-letters`: lists, shows, replays and deletes failed jobs that are kept."""
 
 import json
+from functools import partial
 from typing import Any
 
 import typer
@@ -18,6 +19,7 @@ from app.commands.dead_letter_options import (
     Selection,
     filter_of,
 )
+from app.commands.each_job import do_to_each
 from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
 from app.commands.operation_waiting import start
 from app.commands.options import (
@@ -143,6 +145,4 @@ def delete(
         confirm("Delete all dead letters that are found?", yes=yes or dry_run)
         start(client, selected.operation("delete_dead_letters", dry_run, rate), wait=wait, as_json=as_json)
         return
-    for job_id in selected.job_ids:
-        client.call("DELETE", "dead-letters", job_id)
-        print(json.dumps({"deleted": job_id}) if as_json else f"{job_id}: deleted")
+    do_to_each(selected.job_ids, partial(client.call, "DELETE", "dead-letters"), "deleted", as_json=as_json)

@@ -43,13 +43,13 @@ Descriptor = Annotated[
 @app.command("set")
 def set_rate(
     rule_id: RuleIdArgument,
-    rate: str,
+    rate: Annotated[str, typer.Argument(help="How fast, such as 50/s, 100/m, 20/h or 5/30s.")],
     only_for: For = None,
     descriptor: Descriptor = None,
     as_json: AsJson = False,
     installation: InstallationOption = DEFAULT_INSTALLATION,
 ) -> None:
-    """Give a rule, or one flow of it, a drain rate of its own, such as 50/s, 100/m, 20/h or 5/30s."""
+    """Give a rule, or one flow of it, a drain rate of its own."""
     limit, window_s = parse_rate(rate)
     body = {"limit": limit, "window_seconds": window_s}
     scope = drain_scope(rule_id, only_for, descriptor)

@@ -35,7 +35,7 @@ ResponseStatusOption = Annotated[
     int | None,
     typer.Option("--response-status", min=100, max=599, help="Only jobs with this last answer of the app server."),
 ]
-SubmittedAfterOption = Annotated[str | None, time_option("--submitted-after", "Only what came at this time or later.")]
-SubmittedBeforeOption = Annotated[str | None, time_option("--submitted-before", "Only what came by this time.")]
-FinishedAfterOption = Annotated[str | None, time_option("--finished-after", "Only what ended at this time or later.")]
-FinishedBeforeOption = Annotated[str | None, time_option("--finished-before", "Only what ended by this time.")]
+SubmittedAfterOption = Annotated[str | None, time_option("--submitted-after", "Only what came at this time or later")]
+SubmittedBeforeOption = Annotated[str | None, time_option("--submitted-before", "Only what came by this time")]
+FinishedAfterOption = Annotated[str | None, time_option("--finished-after", "Only what ended at this time or later")]
+FinishedBeforeOption = Annotated[str | None, time_option("--finished-before", "Only what ended by this time")]

@@ -2,12 +2,14 @@
 
 import json
 import time
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from app.commands.admin_client import AdminClient
 from app.commands.confirmation import confirm
+from app.commands.each_job import do_to_each
 from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
 from app.commands.job_options import (
     FinishedAfterOption,
@@ -187,10 +189,9 @@ def cancel(
         raise InvalidInput("give either job ids, or what to look for: --rule, --descriptor, --flow or --owner")
     if not job_ids:
         confirm("Cancel all waiting jobs that are found?", yes=yes or dry_run)
-    with AdminClient(installation) as client:
-        if not job_ids:
-            body = {"kind": "cancel_jobs", "filter": wanted, "dry_run": dry_run, "rate_per_s": rate}
-            start(client, body, wait=wait, as_json=as_json)
-        for job_id in job_ids or ():
-            client.call("DELETE", "jobs", job_id)
-            print(json.dumps({"canceled": job_id}) if as_json else f"{job_id}: canceled")
+    client = AdminClient(installation)
+    if job_ids:
+        do_to_each(job_ids, partial(client.call, "DELETE", "jobs"), "canceled", as_json=as_json)
+    else:
+        body = {"kind": "cancel_jobs", "filter": wanted, "dry_run": dry_run, "rate_per_s": rate}
+        start(client, body, wait=wait, as_json=as_json)

@@ -44,7 +44,7 @@ def list_operations(
         print(json.dumps(page | {"operations": found}, indent=2))
         return
     table = Table(
-        "operation", "kind", "filter", "state", "progress", "done", "gone", "errors", "started by", "created at"
+        "operation", "kind", "filter", "state", "progress", "done", "gone already", "errors", "started by", "created at"
     )
     for operation in found:
         table.add_row(*_row(operation))

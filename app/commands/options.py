@@ -49,10 +49,9 @@ FlowIdArgument = Annotated[
     str, typer.Argument(metavar="FLOW_ID", help="The id of a flow, as `penstock flows list` shows it.")
 ]
 JobIdArgument = Annotated[str, typer.Argument(metavar="JOB_ID", parser=_job_id, help="The id of a job.")]
-JobIdsArgument = Annotated[list[str], typer.Argument(metavar="JOB_IDS...", parser=_job_id, help="The ids of the jobs.")]
 OptionalJobIds = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[JOB_IDS]...", parser=_job_id, help="The ids of the jobs; or use --rule."),
+    typer.Argument(metavar="[JOB_IDS]...", parser=_job_id, help="The ids of the jobs; or say by options which."),
 ]
 
 
@@ -63,7 +62,8 @@ def rule_option(text: str) -> Any:  # noqa: ANN401 - typer's OptionInfo, as type
 
 def time_option(name: str, text: str) -> Any:  # noqa: ANN401
     """Return an option for a point in time with this name and help."""
-    return typer.Option(name, metavar="TIME", parser=parse_time, help=text)
+    how = "2026-03-01T09:00Z, or 2h for two hours ago."
+    return typer.Option(name, metavar="TIME", parser=parse_time, help=f"{text}: {how}")
 
 
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many to list at most.")]

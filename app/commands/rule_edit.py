@@ -16,7 +16,7 @@ import typer
 from app.commands.admin_client import AdminClient
 from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
 from app.commands.options import AsJson, RuleIdArgument
-from app.errors import AdminRefusal, InvalidRule, StartupError
+from app.errors import AdminRefusal, InvalidRule, PenstockError, StartupError, Unavailable
 
 CHANGED_MEANWHILE = 412
 
@@ -49,7 +49,8 @@ def edit(
 def _edited(client: AdminClient, rule_id: str, fields: Fields, etag: str, file: Path) -> dict[str, Any] | None:
     """Let the operator edit until the rule is written, and return it; None if the text has not been changed.
 
-    On a terminal the operator may go on after a refusal. Otherwise InvalidRule says it, and the text stays in the file.
+    On a terminal the operator may go on after a refusal. Otherwise the text stays in the file, which the error names.
+    Raises InvalidRule if the rule is refused, and Unavailable if it cannot be written now.
     """
     while True:
         _run_editor(file)
@@ -58,11 +59,12 @@ def _edited(client: AdminClient, rule_id: str, fields: Fields, etag: str, file: 
             if rule_text(changed) == rule_text(fields):
                 return None
             answer: dict[str, Any] = client.call("PUT", "rules", rule_id, body=changed, if_match=etag)
-        except (AdminRefusal, InvalidRule) as error:
+        except PenstockError as error:
             if isinstance(error, AdminRefusal) and error.answered == CHANGED_MEANWHILE:
                 fields, etag = _after_conflict(error.problem, fields, etag)
             if not (sys.stdin.isatty() and typer.confirm(f"{error} Edit again?", default=True)):
-                raise InvalidRule(f"{error} Your text is in {file}.") from error
+                failure = Unavailable if isinstance(error, Unavailable) else InvalidRule
+                raise failure(f"{str(error).rstrip('.')}. Your text is in {file}.") from error
         else:
             return answer
 
@@ -116,7 +118,7 @@ def _new_file(rule_id: str) -> Path:
 
 
 def _run_editor(file: Path) -> None:
-    """Raises StartupError if there is no such editor, or it fails."""
+    """Open a file in the editor, and return when it has ended. Raises StartupError if it does not start, or fails."""
     command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
         code = subprocess.run([*shlex.split(command), str(file)], check=False).returncode

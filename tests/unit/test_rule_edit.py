@@ -121,6 +121,19 @@ def test_what_another_has_changed_is_shown_and_not_written_over(
     assert len(server.puts) == 1
 
 
+@pytest.mark.parametrize(("status", "expected"), [(404, 1), (401, 1), (403, 1), (429, 1), (503, 3)])
+def test_a_text_that_cannot_be_written_is_kept_whatever_the_reason(
+    server: RuleServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, expected: int
+) -> None:
+    server.refusals.append((status, {"detail": "It is not written."}))
+    code, _, errors = edited(monkeypatch, 'sed -i "s/^limit: 5/limit: 8/" "$0"')
+    (file,) = kept(tmp_path)
+    assert (code, errors.count("\n")) == (expected, 1)
+    assert errors.startswith("penstock: It is not written.")
+    assert errors.endswith(f". Your text is in {file}.\n")
+    assert "limit: 8" in file.read_text()
+
+
 def test_on_a_terminal_the_operator_edits_again_on_top_of_the_change(
     server: RuleServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
