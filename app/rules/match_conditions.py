@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from app.rules.field_types import ClaimName, ClaimValues, Method, PathPrefix, StrictModel
 
@@ -22,6 +22,16 @@ class MatchConditions(StrictModel):
     """
     anonymous: bool | None = None
     """`true`: only callers without a token. `false`: only callers with one. Default: both."""
+
+    @field_validator("claims")
+    @classmethod
+    def _storable(cls, claims: dict[str, ClaimValues] | None) -> dict[str, ClaimValues] | None:
+        """Refuse a number that MongoDB cannot hold, or only a rounded one, which would equal no claim."""
+        for name, value in (claims or {}).items():
+            for one in value if isinstance(value, list) else [value]:
+                if not isinstance(one, str) and not -(2**63) <= one < 2**63:
+                    raise ValueError(f"{name}: a number of more than 64 bits must be written as a text")
+        return claims
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -1,46 +1,40 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { bodyOf, type Schemas } from "../../api/client";
+import { useRefetchInterval } from "../../live/LiveProvider";
 import { FilterBar, TextFilter } from "../../parts/FilterBar";
 import { Empty, ErrorNotice } from "../../parts/Notice";
 import { Page } from "../../parts/Page";
 import { Pager } from "../../parts/Pager";
-import { type Column, Table } from "../../parts/Table";
+import { Table } from "../../parts/Table";
+import { TimeFilter } from "../../parts/TimeFilter";
 import { useApi } from "../../session/SessionProvider";
-import { Moment } from "../../time/Moment";
 import { useFilters } from "../../urls/filters";
-import { Changes } from "./Changes";
+import { COLUMNS } from "./columns";
+import { readAudit } from "./readAudit";
 
-type Entry = Schemas["AuditedChange"];
-
-const PAGE_SIZE = 50;
-const FACES: Record<Entry["face"], string> = { rest: "REST", grpc: "gRPC", process: "by itself" };
-
-const COLUMNS: readonly Column<Entry>[] = [
-  { name: "at", heading: "At", cell: (entry) => <Moment at={entry.at} /> },
-  { name: "actor", heading: "Who", cell: (entry) => entry.actor },
-  { name: "face", heading: "By", cell: (entry) => FACES[entry.face] },
-  { name: "action", heading: "Action", cell: (entry) => <code>{entry.action}</code> },
-  { name: "target", heading: "What", cell: (entry) => entry.target },
-  { name: "changes", heading: "Changes", cell: (entry) => <Changes before={entry.before} after={entry.after} /> },
-];
+const FILTERS = ["actor", "action", "target", "since", "until"] as const;
 
 /** Who changed what, newest first, with what it was before and what it is after. */
 export function AuditPage() {
   const [filters, change] = useFilters();
-  const { actor = "", action = "", target = "", after = "" } = filters;
+  const { actor = "", action = "", target = "", since = "", until = "", after = "" } = filters;
   const api = useApi();
+  const refetchInterval = useRefetchInterval();
   const entries = useQuery({
-    queryKey: ["audit", actor, action, target, after],
-    queryFn: ({ signal }) => bodyOf(api.GET("/v1/audit", { params: { query: queryOfPage(filters) }, signal })),
+    queryKey: ["audit", actor, action, target, since, until, after],
+    queryFn: ({ signal }) => readAudit(api, { actor, action, target, since, until, after }, signal),
     placeholderData: keepPreviousData,
+    refetchInterval: after === "" ? refetchInterval : false, // pages behind the first do not change
   });
-  const filter = (name: string) => (value: string) => change({ [name]: value, after: "" });
+  const filter = (name: (typeof FILTERS)[number]) => (value: string) => change({ [name]: value, after: "" });
+  const filtered = FILTERS.some((name) => filters[name]);
   return (
     <Page title="Audit">
       <FilterBar label="Filter the audit">
-        <TextFilter label="Who" value={actor} onChange={filter("actor")} />
+        <TextFilter label="Who" value={actor} onChange={filter("actor")} placeholder="sub of the token" />
         <TextFilter label="Action" value={action} onChange={filter("action")} placeholder="rule, flow.paused" />
-        <TextFilter label="What" value={target} onChange={filter("target")} placeholder="id of a rule, flow or job" />
+        <TextFilter label="What" value={target} onChange={filter("target")} placeholder="a rule, flow or job" />
+        <TimeFilter label="From" value={since} onChange={filter("since")} />
+        <TimeFilter label="Until" value={until} onChange={filter("until")} />
       </FilterBar>
       <ErrorNotice error={entries.error} doing="read the audit" />
       {entries.data && (
@@ -51,7 +45,13 @@ export function AuditPage() {
             rows={entries.data.entries}
             keyOf={(entry) => entry.id}
             empty={
-              <Empty title="Nothing was changed.">Entries are kept for a year. Remove a filter to see more.</Empty>
+              filtered ? (
+                <Empty title="No change is like this.">
+                  Names are compared as a whole. Remove a filter to see more; entries are kept for a year.
+                </Empty>
+              ) : (
+                <Empty title="Nothing was changed yet.">Every change by an operator will stand here.</Empty>
+              )
             }
           />
           <Pager after={after} next={entries.data.next} onPage={(page) => change({ after: page })} />
@@ -59,14 +59,4 @@ export function AuditPage() {
       )}
     </Page>
   );
-}
-
-function queryOfPage({ actor, action, target, after }: Readonly<Record<string, string>>) {
-  return {
-    limit: PAGE_SIZE,
-    ...(actor && { actor }),
-    ...(action && { action }),
-    ...(target && { target }),
-    ...(after && { after }),
-  };
 }

@@ -1,40 +1,55 @@
-import { isRecord } from "../../api/problem";
+import { Folded } from "../../parts/Folded";
 import styles from "./Changes.module.css";
+import { type Change, changesOf } from "./changes";
 
-/** Members that say when and by whom a rule was changed, which the entry says itself. */
-const SAID_ALREADY = new Set(["version", "updated_at", "updated_by"]);
+/** How many changes are shown before the others are folded. */
+const SHOWN = 4;
 
-/** What differs between two values; of objects only the members that do. */
+/** What differs between two values: of objects only the members that do, at any depth. Many of them are folded. */
 export function Changes({ before, after }: { before: unknown; after: unknown }) {
-  const changed = changesOf(before, after);
-  if (changed.length === 0) {
+  const changes = changesOf(before, after);
+  if (changes.length === 0) {
     return <span>–</span>;
   }
+  // The last fold would hide a single line that is no longer than the fold itself.
+  const shown = changes.length <= SHOWN + 1 ? changes : changes.slice(0, SHOWN);
+  const others = changes.slice(shown.length);
+  return (
+    <>
+      <ChangeList changes={shown} />
+      {others.length > 0 && (
+        <details className={styles.others}>
+          <summary>{others.length} more</summary>
+          <ChangeList changes={others} />
+        </details>
+      )}
+    </>
+  );
+}
+
+function ChangeList({ changes }: { changes: readonly Change[] }) {
   return (
     <ul className={styles.changes}>
-      {changed.map(({ name, from, to }) => (
-        <li key={name}>
-          {name && <strong>{name}: </strong>}
-          <del>{shown(from)}</del> → <ins>{shown(to)}</ins>
+      {changes.map(({ path, from, to }) => (
+        <li key={path}>
+          {path && <strong>{path}: </strong>}
+          {from !== null && (
+            <>
+              <del>
+                <Folded text={from} />
+              </del>{" "}
+              →{" "}
+            </>
+          )}
+          {to === null ? (
+            <span className={styles.unset}>not set</span>
+          ) : (
+            <ins>
+              <Folded text={to} />
+            </ins>
+          )}
         </li>
       ))}
     </ul>
   );
-}
-
-export type Change = { name: string; from: unknown; to: unknown };
-
-/** The members that differ between two values; a value that is no object is one member without a name. */
-export function changesOf(before: unknown, after: unknown): Change[] {
-  const [from, to] = [before ?? {}, after ?? {}];
-  if (!isRecord(from) || !isRecord(to)) {
-    return before === after ? [] : [{ name: "", from: before, to: after }];
-  }
-  return [...new Set([...Object.keys(from), ...Object.keys(to)])]
-    .filter((name) => !SAID_ALREADY.has(name) && shown(from[name]) !== shown(to[name]))
-    .map((name) => ({ name, from: from[name], to: to[name] }));
-}
-
-function shown(value: unknown): string {
-  return value === undefined || value === null ? "not set" : JSON.stringify(value);
 }
