@@ -8,9 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from app.admin.dashboard.files import BUILT
 from app.admin.rest.application import admin_document
 from app.errors import StartupError
-from app.local.dashboard_build import BUILT, SOURCES, DashboardBuild
+from app.local.dashboard_build import SOURCES, DashboardBuild
 
 TYPES = Path("src", "api", "schema.d.ts")
 

@@ -31,6 +31,7 @@ TESTS = Path(__file__).parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", action="store_true", help="write those of the dashboard into docs/images")
     parser.addoption("--phase", choices=PHASES, help="only the tests that may run beside others, or those that may not")
 
 

@@ -222,13 +222,14 @@ async def running(
     edges: int = 1,
     workers: int = 1,
     record_slots: bool = False,
+    issuer: Issuer | None = None,
     **environment: str,
 ) -> AsyncIterator[System]:
     """Sync, edges, workers and an app server, ready; all of it is ended afterwards.
 
     `record_slots`: workers reach the cache Redis through a proxy that notes the slots that they are granted.
     """
-    issuer = Issuer()
+    issuer = issuer or Issuer()
     mongo = mongo_client(settings.mongodb_url)
     try:
         async with AsyncExitStack() as stack:
