@@ -171,6 +171,7 @@ async def test_only_operators_see_contents_and_nobody_credentials(admin: Admin, 
     assert base64.b64decode(waiting["request"]["body"]) == b"a body"
     assert waiting["request"]["headers"] == [["content-type", "text/plain"], ["x-a", "1"]]
     assert waiting["response"] is None
+    assert (await shown(admin, f"{job_id}?contents=false", "operator"))["contents"] is None, "who follows a job"
     _, job = await leased(flows)
     answer = StoredResponse(200, [(b"set-cookie", b"secret"), (b"x-b", b"2")], b"the answer")
     await flows.settle([Settlement(job, JobStatus.SUCCEEDED, response=answer, took_ms=1)])

@@ -25,12 +25,17 @@ async def list_jobs(operator: AsViewer, parts: AdminPartsOf, query: Annotated[Jo
 
 
 @router.get("/{job_id}", responses=problems(*COMMON_PROBLEMS, 404))
-async def get_job(job_id: str, operator: AsViewer, parts: AdminPartsOf) -> JobDocument:
+async def get_job(
+    job_id: str,
+    operator: AsViewer,
+    parts: AdminPartsOf,
+    contents: Annotated[bool, Query(description="Whether its request and response are wanted.")] = True,
+) -> JobDocument:
     """Show a job: its timeline with each attempt, and why it waits.
 
     Request and response are shown to operators and admins only, and stored credentials to nobody.
     """
-    return await parts.jobs.get(operator, job_id)
+    return await parts.jobs.get(operator, job_id, contents)
 
 
 @router.delete("/{job_id}", status_code=204, responses=problems(*COMMON_PROBLEMS, 404, 409))

@@ -61,14 +61,14 @@ class JobService:
             found = await self._search.page(query.as_filter(self._default_issuer), query.limit, query.after)
         return JobPage(jobs=[JobSummary.of(job) for job in found.jobs], next=found.next)
 
-    async def get(self, operator: Operator, job_id: str) -> JobDocument:
-        """Show a job with its timeline, and its contents to operators. Raises NotFound."""
+    async def get(self, operator: Operator, job_id: str, with_contents: bool = True) -> JobDocument:
+        """Show a job with its timeline, and its contents to operators, unless they are not wanted. Raises NotFound."""
         operator.require(Role.VIEWER)
         details = await self._details.get(job_id)
         if details is None:
             raise NotFound(UNKNOWN_JOB)
         contents = None
-        if operator.role >= Role.OPERATOR:
+        if with_contents and operator.role >= Role.OPERATOR:
             contents = JobContentsDocument.of(await self._details.contents(job_id), self._secret_headers)
         return JobDocument.of_details(details, contents)
 

@@ -176,7 +176,7 @@ class JobContentsDocument(BaseModel):
 class JobDocument(JobSummary):
     """A job with its timeline, the oldest event first, and why it waits.
 
-    `contents` is null for a viewer, who may not see requests and responses.
+    `contents` is null for a viewer, who may not see requests and responses, and where they were not asked for.
     """
 
     expires_at: str | None = Field(description="When its record goes; null while it has not ended.")

@@ -1357,7 +1357,7 @@ export interface components {
          * JobDocument
          * @description A job with its timeline, the oldest event first, and why it waits.
          *
-         *     `contents` is null for a viewer, who may not see requests and responses.
+         *     `contents` is null for a viewer, who may not see requests and responses, and where they were not asked for.
          */
         JobDocument: {
             /** Id */
@@ -8021,7 +8021,10 @@ export interface operations {
     };
     get_job_v1_jobs__job_id__get: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whether its request and response are wanted. */
+                contents?: boolean;
+            };
             header?: never;
             path: {
                 job_id: string;

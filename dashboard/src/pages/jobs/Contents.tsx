@@ -1,29 +1,45 @@
-import type { Schemas } from "../../api/client";
+import type { ReactNode } from "react";
 import { CopyButton } from "../../parts/CopyButton";
+import { ErrorNotice } from "../../parts/Notice";
 import { Section } from "../../parts/Page";
 import { Requires } from "../../parts/Requires";
 import { Body } from "./Body";
 import styles from "./contents.module.css";
 import { headText, requestText } from "./messages";
+import type { Contents } from "./useJob";
 
-type Contents = Schemas["JobContentsDocument"];
+type ContentsSectionsProps = {
+  contents: { data: Contents | null | undefined; error: unknown };
+  hasEnded: boolean;
+};
 
 /** What a job was sent and what came back, for those who may see it. Credentials are never part of it. */
-export function ContentsSections({ contents, hasEnded }: { contents: Contents | null; hasEnded: boolean }) {
+export function ContentsSections({ contents, hasEnded }: ContentsSectionsProps) {
+  const { data, error } = contents;
+  const shown = (of: (found: Contents | null) => ReactNode) =>
+    data === undefined ? <ContentsAwaited error={error} /> : of(data);
   return (
     <>
       <Section title="Request">
         <Requires role="operator" to="see requests and answers, without credentials">
-          <RequestShown request={contents?.request ?? null} />
+          {shown((found) => (
+            <RequestShown request={found?.request ?? null} />
+          ))}
         </Requires>
       </Section>
       <Section title="The app server's last answer">
         <Requires role="operator" to="see requests and answers, without credentials">
-          <ResponseShown response={contents?.response ?? null} hasEnded={hasEnded} />
+          {shown((found) => (
+            <ResponseShown response={found?.response ?? null} hasEnded={hasEnded} />
+          ))}
         </Requires>
       </Section>
     </>
   );
+}
+
+function ContentsAwaited({ error }: { error: unknown }) {
+  return error ? <ErrorNotice error={error} doing="read the contents" /> : <p className={styles.quiet}>Reading…</p>;
 }
 
 function RequestShown({ request }: { request: Contents["request"] }) {

@@ -8,11 +8,12 @@ import type { Filters } from "../../urls/filters";
 import { links } from "../../urls/links";
 import { explainedBy } from "./explained";
 import styles from "./jobs.module.css";
+import type { Contents } from "./useJob";
 
 type Job = Schemas["JobDocument"];
 
 /** What is known of a job, with links to its rule, its flow, its caller's other jobs and an explanation. */
-export function JobFacts({ job }: { job: Job }) {
+export function JobFacts({ job, request }: { job: Job; request: Contents["request"] }) {
   return (
     <Facts
       facts={[
@@ -25,22 +26,23 @@ export function JobFacts({ job }: { job: Job }) {
             {job.rule_id}
           </Link>,
         ],
-        ["Caller", <Caller key="caller" job={job} />],
+        ["Caller", <Caller key="caller" descriptor={job.descriptor} caller={request?.caller} />],
         ["Flow", <Flow key="flow" job={job} />],
         ["Accepted", <Moment key="accepted" at={job.submitted_at} />],
         ...(job.finished_at ? [["Ended", <Moment key="ended" at={job.finished_at} />] as const] : []),
         ...(job.expires_at ? [["Kept until", <Moment key="kept" at={job.expires_at} />] as const] : []),
-        ["More", <More key="more" job={job} />],
+        ["More", <More key="more" job={job} request={request} />],
       ]}
     />
   );
 }
 
-function Caller({ job }: { job: Job }) {
-  const caller = job.contents?.request?.caller;
+type CallerProps = { descriptor: string; caller: Schemas["StoredCaller"] | null | undefined };
+
+function Caller({ descriptor, caller }: CallerProps) {
   return (
     <>
-      {job.descriptor}
+      {descriptor}
       {caller && (
         <div className={styles.quiet}>
           {caller.subject}, issuer {caller.issuer}
@@ -65,13 +67,13 @@ function Flow({ job }: { job: Job }) {
   );
 }
 
-function More({ job }: { job: Job }) {
+function More({ job, request }: { job: Job; request: Contents["request"] }) {
   const ofCaller: Filters = job.owner ? { owner: job.owner } : { descriptor: job.descriptor };
   return (
     <span className={styles.more}>
       <Link href={links.jobs(ofCaller)}>Jobs of this caller</Link>
       <Link href={links.jobs({ flow: job.flow_id })}>Jobs of this flow</Link>
-      <Link href={links.explain(explainedBy(job))}>Explain a request like this</Link>
+      <Link href={links.explain(explainedBy(job, request))}>Explain a request like this</Link>
       <Link href={links.audit({ target: job.id })}>Audit of this job</Link>
     </span>
   );

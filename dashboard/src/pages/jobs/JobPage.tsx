@@ -1,20 +1,20 @@
-import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
-import { bodyOf, type Schemas } from "../../api/client";
+import type { Schemas } from "../../api/client";
 import { ApiProblem } from "../../api/problem";
-import { useRefetchInterval } from "../../live/LiveProvider";
 import { CopyButton } from "../../parts/CopyButton";
 import { failureOf } from "../../parts/jobs/failureCodes";
 import { Empty, ErrorNotice, Notice } from "../../parts/Notice";
 import { Page, Section } from "../../parts/Page";
-import { useApi } from "../../session/SessionProvider";
 import { links } from "../../urls/links";
 import { ContentsSections } from "./Contents";
 import { JobActions } from "./JobActions";
 import { JobFacts } from "./JobFacts";
 import { Timeline } from "./Timeline";
+import { hasEnded, useContents, useJob } from "./useJob";
 
 type Job = Schemas["JobDocument"];
+
+const NEEDS_ATTENTION: ReadonlySet<string> = new Set(["overdue", "paused", "held"]);
 
 /** One job: what has become of it and why, each attempt, and for operators its request and the last answer. */
 export function JobPage({ jobId }: { jobId: string }) {
@@ -36,20 +36,8 @@ export function JobPage({ jobId }: { jobId: string }) {
   );
 }
 
-function useJob(jobId: string) {
-  const api = useApi();
-  const interval = useRefetchInterval();
-  return useQuery({
-    queryKey: ["job", jobId],
-    // The client makes arrays of the pairs that headers are.
-    queryFn: async ({ signal }) =>
-      (await bodyOf(api.GET("/v1/jobs/{job_id}", { params: { path: { job_id: jobId } }, signal }))) as Job,
-    // A job that has ended changes only if it is replayed or deleted, after which it is asked for again.
-    refetchInterval: (query) => (query.state.data && hasEnded(query.state.data) ? false : interval),
-  });
-}
-
 function JobShown({ job }: { job: Job }) {
+  const contents = useContents(job);
   return (
     <>
       {job.error && (
@@ -58,18 +46,15 @@ function JobShown({ job }: { job: Job }) {
         </Notice>
       )}
       {job.wait && (
-        <Notice
-          tone={job.wait.reason === "overdue" || job.wait.reason === "paused" ? "warn" : "accent"}
-          title="Why it waits"
-        >
+        <Notice tone={NEEDS_ATTENTION.has(job.wait.reason) ? "warn" : "accent"} title="Why it waits">
           {job.wait.detail}
         </Notice>
       )}
-      <JobFacts job={job} />
+      <JobFacts job={job} request={contents.data?.request ?? null} />
       <Section title="Timeline">
         <Timeline job={job} />
       </Section>
-      <ContentsSections contents={job.contents} hasEnded={hasEnded(job)} />
+      <ContentsSections contents={contents} hasEnded={hasEnded(job)} />
     </>
   );
 }
@@ -83,9 +68,4 @@ function NoSuchJob() {
       <Link href={links.jobs()}>Search jobs</Link>
     </Empty>
   );
-}
-
-/** Whether only an operator can change the job any more. */
-function hasEnded({ status }: Job): boolean {
-  return status === "succeeded" || status === "failed" || status === "canceled";
 }

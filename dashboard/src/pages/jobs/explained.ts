@@ -1,11 +1,11 @@
 import type { Schemas } from "../../api/client";
 import type { Filters } from "../../urls/filters";
 
-type Job = Pick<Schemas["JobDocument"], "descriptor" | "flow" | "contents">;
+type Job = Pick<Schemas["JobDocument"], "descriptor" | "flow">;
+type Request = Pick<Schemas["StoredRequestDocument"], "caller" | "method" | "target">;
 
 /** What the page that explains has to be filled with for a job: its caller and, for those who may see it, its request. */
-export function explainedBy({ descriptor, flow, contents }: Job): Filters {
-  const request = contents?.request;
+export function explainedBy({ descriptor, flow }: Job, request: Request | null): Filters {
   const user = request?.caller?.subject ?? valueOfKind(descriptor, "user");
   const address = charged(flow)
     .map((one) => valueOfKind(one, "ip"))
