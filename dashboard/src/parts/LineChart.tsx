@@ -48,6 +48,7 @@ function Swatch({ color }: { color: string }) {
 }
 
 function Canvas({ timesS, series }: LineChartProps) {
+  const { zone } = useTime();
   const frame = useRef<HTMLDivElement>(null);
   const data = useRef<[number[], ...(number | null)[][]]>([[]]);
   const chart = useRef<{ setData: (data: [number[], ...(number | null)[][]]) => void } | null>(null);
@@ -64,7 +65,7 @@ function Canvas({ timesS, series }: LineChartProps) {
     void import("./drawLines").then(({ drawLines }) => {
       if (!ended) {
         const lines = names.split(",").map((one) => one.split("|") as [string, string]);
-        const drawn = drawLines(element, lines, data.current);
+        const drawn = drawLines(element, lines, data.current, zone);
         chart.current = drawn;
         end = drawn.end;
       }
@@ -74,7 +75,7 @@ function Canvas({ timesS, series }: LineChartProps) {
       chart.current = null;
       end();
     };
-  }, [names]);
+  }, [names, zone]);
   useEffect(() => {
     chart.current?.setData(data.current);
   });

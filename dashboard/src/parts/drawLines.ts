@@ -1,12 +1,16 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import type { Zone } from "../time/TimeZoneProvider";
 
 type Data = [number[], ...(number | null)[][]];
 
 const HEIGHT_PX = 180;
 
+/** How much time is shown at least, in seconds: a few samples shall not look like a long history. */
+const SHORTEST_S = 60;
+
 /** Draw lines into an element, as wide as that is. `lines`: the label and the colour variable of each. */
-export function drawLines(element: HTMLElement, lines: readonly [string, string][], data: Data) {
+export function drawLines(element: HTMLElement, lines: readonly [string, string][], data: Data, zone: Zone) {
   const resolved = (name: string) => () => resolvedColor(element, name);
   const chart = new uPlot(
     {
@@ -14,9 +18,18 @@ export function drawLines(element: HTMLElement, lines: readonly [string, string]
       height: HEIGHT_PX,
       legend: { show: false },
       cursor: { show: false },
-      scales: { y: { range: (_, _low, high) => [0, Math.max(high * 1.1, 1)] } },
+      scales: {
+        x: { range: (_, first, last) => [Math.min(first, last - SHORTEST_S), last] },
+        y: { range: (_, _low, high) => [0, Math.max(high * 1.1, 1)] },
+      },
       axes: [
-        { stroke: resolved("--text-muted"), grid: { stroke: resolved("--border"), width: 1 }, ticks: { show: false } },
+        {
+          stroke: resolved("--text-muted"),
+          grid: { stroke: resolved("--border"), width: 1 },
+          ticks: { show: false },
+          space: 80,
+          values: (_, timesS) => timesS.map((timeS) => clockTime(timeS, zone)),
+        },
         {
           stroke: resolved("--text-muted"),
           grid: { stroke: resolved("--border"), width: 1 },
@@ -45,6 +58,12 @@ export function drawLines(element: HTMLElement, lines: readonly [string, string]
       chart.destroy();
     },
   };
+}
+
+/** The time of day of a moment in Unix seconds: `15:04:05`. */
+function clockTime(timeS: number, zone: Zone): string {
+  const timeZone = zone === "utc" ? "UTC" : undefined;
+  return new Date(timeS * 1000).toLocaleTimeString("en", { timeZone, hourCycle: "h23" });
 }
 
 /** The colour that a variable stands for in the present theme: a canvas knows no `light-dark()`. */
