@@ -100,12 +100,14 @@ async def test_a_flow_says_what_it_waits_for(admin: Admin, flows: Flows) -> None
     [flow] = await take(flows)
     await flows.park(flow.name, flow.token, 1)
     [shown] = (await listed(admin, "?descriptor=user:x"))["flows"]
-    assert (shown["state"], shown["eta_seconds"]) == ("paused", None)
+    assert (shown["state"], shown["paused_by"], shown["eta_seconds"]) == ("paused", "rule", None)
 
     assert callers(await listed(admin, "?state=held")) == ["w"]
     assert callers(await listed(admin, "?state=paused")) == ["x"]
     [of_v] = (await listed(admin, "?descriptor=user:v"))["flows"]
     assert (await admin("POST", f"/v1/flows/{of_v['id']}/pause", role="operator")).status_code == 200
+    [of_v] = (await listed(admin, "?descriptor=user:v"))["flows"]
+    assert (of_v["state"], of_v["paused_by"]) == ("paused", "flow")
     assert sorted(callers(await listed(admin, "?state=paused"))) == ["v", "x"], "a worker need not have seen v yet"
     status = (await admin("GET", "/v1/status", role="viewer")).json()["flows"]
     assert (status["held"], status["paused"]) == (1, 1)

@@ -640,7 +640,7 @@ class DeleteFlowRateResponse(_message.Message):
     def __init__(self, settings: _Optional[_Union[FlowSettings, _Mapping]] = ...) -> None: ...
 
 class Flow(_message.Message):
-    __slots__ = ("id", "name", "rule_id", "descriptor", "caller", "depth", "waiting", "in_flight", "backing_off", "bytes", "oldest_age_seconds", "state", "state_detail", "held_until", "waits_for", "permitted_per_second", "permitted_by", "own_rate", "actual_per_second", "actual_over_seconds", "eta_seconds")
+    __slots__ = ("id", "name", "rule_id", "descriptor", "caller", "depth", "waiting", "in_flight", "backing_off", "bytes", "oldest_age_seconds", "state", "state_detail", "held_until", "waits_for", "permitted_per_second", "permitted_by", "own_rate", "actual_per_second", "actual_over_seconds", "eta_seconds", "paused_by")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     RULE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -662,6 +662,7 @@ class Flow(_message.Message):
     ACTUAL_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     ACTUAL_OVER_SECONDS_FIELD_NUMBER: _ClassVar[int]
     ETA_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_BY_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     rule_id: str
@@ -683,7 +684,8 @@ class Flow(_message.Message):
     actual_per_second: float
     actual_over_seconds: float
     eta_seconds: float
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., rule_id: _Optional[str] = ..., descriptor: _Optional[str] = ..., caller: _Optional[str] = ..., depth: _Optional[int] = ..., waiting: _Optional[int] = ..., in_flight: _Optional[int] = ..., backing_off: _Optional[int] = ..., bytes: _Optional[int] = ..., oldest_age_seconds: _Optional[float] = ..., state: _Optional[str] = ..., state_detail: _Optional[str] = ..., held_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waits_for: _Optional[str] = ..., permitted_per_second: _Optional[float] = ..., permitted_by: _Optional[str] = ..., own_rate: _Optional[_Union[FlowRate, _Mapping]] = ..., actual_per_second: _Optional[float] = ..., actual_over_seconds: _Optional[float] = ..., eta_seconds: _Optional[float] = ...) -> None: ...
+    paused_by: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., rule_id: _Optional[str] = ..., descriptor: _Optional[str] = ..., caller: _Optional[str] = ..., depth: _Optional[int] = ..., waiting: _Optional[int] = ..., in_flight: _Optional[int] = ..., backing_off: _Optional[int] = ..., bytes: _Optional[int] = ..., oldest_age_seconds: _Optional[float] = ..., state: _Optional[str] = ..., state_detail: _Optional[str] = ..., held_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., waits_for: _Optional[str] = ..., permitted_per_second: _Optional[float] = ..., permitted_by: _Optional[str] = ..., own_rate: _Optional[_Union[FlowRate, _Mapping]] = ..., actual_per_second: _Optional[float] = ..., actual_over_seconds: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., paused_by: _Optional[str] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("rule_id", "descriptor", "flow", "owner", "subject", "issuer", "status", "response_status", "submitted_after", "submitted_before", "finished_after", "finished_before", "limit", "after")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from app.admin.services.flows_model import FlowState
+from app.admin.services.flows_model import FlowState, PausedBy
 from app.errors import RulesUnavailable
 from app.limiter.policy import Policy
 from app.queue.flow_name import charged_rules, own_rule_id
@@ -19,6 +19,14 @@ class PermittedRate(NamedTuple):
 
     per_s: float
     rule_id: str
+
+
+class FlowCondition(NamedTuple):
+    """What a flow does, as a word and in words, and what of it is paused."""
+
+    state: FlowState
+    detail: str
+    paused_by: PausedBy | None = None
 
 
 class FlowRates:
@@ -47,23 +55,25 @@ class FlowRates:
                 rates += _rates(rule, rule.policies)
         return min(rates, default=None)
 
-    async def state(self, details: FlowDetails, settings: Mapping[str, FlowSetting]) -> tuple[FlowState, str]:
-        """What a flow does now, as a word and in words."""
+    async def condition(self, details: FlowDetails, settings: Mapping[str, FlowSetting]) -> FlowCondition:
+        """What a flow does now."""
         own = own_rule_id(details.counts.flow)
         for name in setting_names(details.counts.flow):
             if (setting := settings.get(name)) is not None and setting.paused:
-                return FlowState.PAUSED, f"{setting.changed_by} has paused it."
+                return FlowCondition(FlowState.PAUSED, f"{setting.changed_by} has paused it.", "flow")
         rule = await self._rule(own)
         if details.counts.parked or (rule is not None and rule.paused):
-            return FlowState.PAUSED, f"The rule {own} is paused."
+            return FlowCondition(FlowState.PAUSED, f"The rule {own} is paused.", "rule")
         if details.counts.hold_until_s > details.at_s:
             until = datetime.fromtimestamp(details.counts.hold_until_s, UTC).strftime("%H:%M:%S UTC")
-            return FlowState.HELD, f"The app server takes no more for now ({details.hold_code}), until {until}."
+            why = f"The app server takes no more for now ({details.hold_code}), until {until}."
+            return FlowCondition(FlowState.HELD, why)
         if details.for_place:
-            return FlowState.WAITING_FOR_PLACE, f"As many requests are in flight as {details.waits_for} allows."
+            why = f"As many requests are in flight as {details.waits_for} allows."
+            return FlowCondition(FlowState.WAITING_FOR_PLACE, why)
         if details.waits_for not in {"", own}:
-            return FlowState.WAITING_FOR_RULE, f"It waits for the limit of {details.waits_for}."
-        return FlowState.DRAINING, "It drains at the permitted rate."
+            return FlowCondition(FlowState.WAITING_FOR_RULE, f"It waits for the limit of {details.waits_for}.")
+        return FlowCondition(FlowState.DRAINING, "It drains at the permitted rate.")
 
     async def _rule(self, rule_id: str) -> ActiveRule | None:
         try:

@@ -110,7 +110,7 @@ class FlowService:
         permitted = await self._rates.permitted(counts.flow, settings)
         indexed = self._index.find(counts.flow)
         actual = None if indexed is None else indexed.rate(counts, details.at_s)
-        state, why = await self._rates.state(details, settings)
+        state, why, paused_by = await self._rates.condition(details, settings)
         return Flow(
             id=flow_id(counts.flow),
             name=counts.flow,
@@ -125,6 +125,7 @@ class FlowService:
             oldest_age_seconds=max(0.0, details.at_s - counts.oldest_ms / 1000) if counts.oldest_ms else None,
             state=state,
             state_detail=why,
+            paused_by=paused_by,
             held_until=datetime.fromtimestamp(details.counts.hold_until_s, UTC) if state is FlowState.HELD else None,
             waits_for=details.waits_for or None,
             permitted_per_second=None if permitted is None else permitted.per_s,

@@ -30,6 +30,7 @@ class FlowState(StrEnum):
     WAITING_FOR_RULE = "waiting_for_rule"
 
 
+PausedBy = Literal["flow", "rule"]
 ListedState = Literal["held", "paused"]
 """States by which flows can be listed."""
 
@@ -74,6 +75,9 @@ class Flow(BaseModel):
     oldest_age_seconds: float | None = Field(description="How long ago the first waiting job was accepted.")
     state: FlowState
     state_detail: str = Field(description="The state in words.")
+    paused_by: PausedBy | None = Field(
+        description="What is paused, where it is: the `flow` by itself, or its `rule`; it has to be resumed there."
+    )
     held_until: datetime | None = Field(description="Until when the app server's answers hold it.")
     waits_for: str | None = Field(description="The rule whose limit it waits for.")
     permitted_per_second: float | None = Field(

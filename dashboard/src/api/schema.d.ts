@@ -1160,6 +1160,11 @@ export interface components {
              */
             state_detail: string;
             /**
+             * Paused By
+             * @description What is paused, where it is: the `flow` by itself, or its `rule`; it has to be resumed there.
+             */
+            paused_by: ("flow" | "rule") | null;
+            /**
              * Held Until
              * @description Until when the app server's answers hold it.
              */
