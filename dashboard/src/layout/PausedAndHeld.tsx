@@ -1,28 +1,33 @@
-import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
-import { bodyOf } from "../api/client";
+import { useLive } from "../live/LiveProvider";
 import { Badge } from "../parts/Badge";
 import { counted } from "../parts/numbers";
-import { useApi } from "../session/SessionProvider";
 import { links } from "../urls/links";
 
-const EVERY_MS = 10_000;
-
-/** Says on every page what is paused by an operator, with links to where it is resumed. */
+/** Says on every page what operators have paused and what app servers hold back, with links to where it is dealt with. */
 export function PausedAndHeld() {
-  const api = useApi();
-  const settings = useQuery({
-    queryKey: ["flow-settings", ""],
-    queryFn: ({ signal }) => bodyOf(api.GET("/v1/flow-settings", { signal })),
-    refetchInterval: EVERY_MS,
-  });
-  const paused = (settings.data?.settings ?? []).filter((one) => one.paused);
-  if (paused.length === 0) {
+  const { status } = useLive();
+  if (status === null) {
     return null;
   }
+  const { flows, rules } = status;
   return (
-    <Link href={links.flows()}>
-      <Badge tone="warn">{counted(paused.length, "flow")} paused</Badge>
-    </Link>
+    <>
+      {(rules.paused ?? 0) > 0 && (
+        <Link href={links.rules({ paused: "true" })}>
+          <Badge tone="warn">{counted(rules.paused ?? 0, "rule")} paused</Badge>
+        </Link>
+      )}
+      {(flows.paused ?? 0) > 0 && (
+        <Link href={links.flows({ state: "paused" })}>
+          <Badge tone="warn">{counted(flows.paused ?? 0, "caller")} paused</Badge>
+        </Link>
+      )}
+      {flows.held > 0 && (
+        <Link href={links.flows({ state: "held" })}>
+          <Badge tone="warn">{counted(flows.held, "flow")} held</Badge>
+        </Link>
+      )}
+    </>
   );
 }

@@ -1,10 +1,48 @@
-import { Page } from "../../parts/Page";
+import { Link } from "wouter";
+import { useLive } from "../../live/LiveProvider";
+import { FLOW_ACTIONS, FLOW_COLUMNS } from "../../parts/flows/flowColumns";
+import { Empty, ErrorNotice, Notice } from "../../parts/Notice";
+import { counted } from "../../parts/numbers";
+import { Page, Section } from "../../parts/Page";
+import { Table } from "../../parts/Table";
+import { useMay } from "../../session/SessionProvider";
+import { links } from "../../urls/links";
+import { AttentionList } from "./AttentionList";
+import { Charts } from "./Charts";
+import { Figures } from "./Figures";
+import { useDeepestFlows } from "./useDeepestFlows";
 
-/** How the installation is. */
+const TOP = 5;
+
+/** How the installation is: what needs attention first, then numbers, and the deepest flows with what can be done. */
 export function OverviewPage() {
+  const { status, problem } = useLive();
+  const { page, error, drained } = useDeepestFlows();
+  const may = useMay("operator");
   return (
     <Page title="Overview">
-      <p>This page is being built.</p>
+      <Section title="What needs attention">
+        {status ? <AttentionList status={status} /> : <Notice tone="quiet">{problem || "Looking…"}</Notice>}
+      </Section>
+      {status && <Figures status={status} />}
+      <Section
+        title="Deepest flows"
+        actions={page && <Link href={links.flows()}>All {counted(page.total, "flow")}</Link>}
+      >
+        <ErrorNotice error={error} doing="read the flows" />
+        {page && (
+          <Table
+            caption="The flows with the most jobs"
+            columns={may ? [...FLOW_COLUMNS, FLOW_ACTIONS] : FLOW_COLUMNS}
+            rows={page.flows.slice(0, TOP)}
+            keyOf={(flow) => flow.id}
+            empty={<Empty title="Nothing waits.">Flows appear here when requests are deferred.</Empty>}
+          />
+        )}
+      </Section>
+      <Section title="The last minutes">
+        <Charts drained={drained} />
+      </Section>
     </Page>
   );
 }
