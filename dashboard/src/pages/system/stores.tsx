@@ -20,7 +20,9 @@ export const STORE_COLUMNS: readonly Column<Store>[] = [
   {
     name: "memory",
     heading: "Memory",
-    cell: (store) => <Fill label="memory" used={store.used_memory_bytes ?? null} of={store.max_memory_bytes || null} />,
+    cell: (store) => (
+      <Fill label="memory" used={store.used_memory_bytes ?? null} of={store.max_memory_bytes || null} high={0.72} />
+    ),
   },
   { name: "disk", heading: "Disk", cell: (store) => <Disk store={store} /> },
 ];
@@ -54,13 +56,14 @@ function Disk({ store }: { store: Store }) {
   if (free === null || total === null) {
     return "–";
   }
-  return <Fill label="disk" used={total - free} of={total} note={`${formatBytes(free)} free`} />;
+  return <Fill label="disk" used={total - free} of={total} high={0.95} note={`${formatBytes(free)} free`} />;
 }
 
-type FillProps = { label: string; used: number | null; of: number | null; note?: string };
+/** `high`: the fraction from which on it is nearly full. */
+type FillProps = { label: string; used: number | null; of: number | null; high: number; note?: string };
 
 /** How full something is, in words and as a bar. */
-function Fill({ label, used, of, note }: FillProps) {
+function Fill({ label, used, of, high, note }: FillProps) {
   if (used === null) {
     return "–";
   }
@@ -70,7 +73,7 @@ function Fill({ label, used, of, note }: FillProps) {
   return (
     <>
       {note ?? `${formatBytes(used)} of ${formatBytes(of)}`}
-      <meter className={styles.meter} aria-label={`${label} used`} value={used / of} high={0.8} optimum={0}>
+      <meter className={styles.meter} aria-label={`${label} used`} value={used / of} high={high} optimum={0}>
         {Math.round((100 * used) / of)} %
       </meter>
     </>
