@@ -1,4 +1,5 @@
 import { baseUrl, bodyOf, createApi } from "../api/client";
+import { challengeOf, randomText } from "./pkce";
 
 /** What the admin API says of the issuer at which operators sign in. */
 export type OidcOptions = {
@@ -64,19 +65,4 @@ function takePending(): Pending | null {
 
 function redirectUri(): string {
   return new URL(CALLBACK, baseUrl()).href;
-}
-
-function randomText(): string {
-  return base64Url(crypto.getRandomValues(new Uint8Array(32)));
-}
-
-async function challengeOf(verifier: string): Promise<string> {
-  return base64Url(new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier))));
-}
-
-function base64Url(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes))
-    .replaceAll("+", "-")
-    .replaceAll("/", "_")
-    .replaceAll("=", "");
 }
