@@ -69,20 +69,22 @@ class JobSearch:
     async def page(self, wanted: JobFilter, limit: int, cursor: str | None = None) -> FoundJobs:
         """Up to `limit` jobs. Raises InvalidInput for what is no cursor.
 
-        Jobs that do not end and are not sent meanwhile come once; of others one may come twice, as it was and as it is.
+        A page has each job once. Those that do not end and are not sent meanwhile are on one page only; others may be
+        on two, as they were and as they are.
         """
         sources = self._sources(wanted)
         number, place = (0, "") if cursor is None else _decoded(cursor)
-        found: list[Job] = []
+        found: dict[str, Job] = {}
         steps = 0
         while number < len(sources):
             if len(found) == limit or steps == MAX_STEPS:
-                return FoundJobs(found, _encoded(number, place))
+                return FoundJobs([*found.values()], _encoded(number, place))
             step = await sources[number].step(place, limit - len(found))
-            found += filter(wanted.matches, step.jobs)
+            for job in filter(wanted.matches, step.jobs):
+                found.setdefault(job.id, job)
             number, place = (number + 1, "") if step.next is None else (number, step.next)
             steps += 1
-        return FoundJobs(found, None)
+        return FoundJobs([*found.values()], None)
 
     async def now_us(self) -> int:
         """The time by the clock of the queue Redis, in Unix microseconds."""
@@ -128,7 +130,7 @@ class JobSearch:
         """The recent outcomes; of an owner only those that its list no longer has."""
         starts = [time for time in (wanted.finished_from_ms, wanted.submitted_from_ms) if time is not None]
         return EndedJobs(
-            self._scripts, partition, wanted.final, _text_of(wanted), wanted.owner is not None,
+            self._scripts, self._records, partition, wanted.final, _text_of(wanted), wanted.owner is not None,
             max(starts, default=None), wanted.finished_to_ms,
         )  # fmt: skip
 

@@ -181,12 +181,13 @@ def _id_of(member: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EndedJobs:
-    """A partition's recent outcomes, those of the latest batch first.
+    """A partition's recent outcomes, those of the latest batch first; a failure that a replay has undone is none.
 
     `text` and `only_gone` are as for `recent_outcomes`; `from_ms` and `to_ms` are when they were stored.
     """
 
     scripts: Scripts
+    records: Records
     partition: int
     statuses: frozenset[JobStatus]
     text: str
@@ -203,4 +204,15 @@ class EndedJobs:
             self.scripts, self.partition, place or newest, limit, self.statuses, self.text, only_gone=self.only_gone
         )
         is_over = page.next is None or (self.from_ms is not None and outcomes.time_of(page.next) < self.from_ms)
-        return Step(page.jobs, None if is_over else page.next)
+        return Step(await self._in_force(page.jobs), None if is_over else page.next)
+
+    async def _in_force(self, ended: Sequence[Job]) -> list[Job]:
+        """The outcomes that are still those of their jobs, as far as their records tell."""
+        failed = [job.id for job in ended if job.status is JobStatus.FAILED]
+        present = {job.id: job for job in await self.records.views(self.partition, failed)}
+        return [job for job in ended if _ended_so(job, present.get(job.id))]
+
+
+def _ended_so(outcome: Job, present: Job | None) -> bool:
+    """Whether a job ended as an outcome says; so does one whose record is gone."""
+    return present is None or (present.status, present.finished_at_ms) == (outcome.status, outcome.finished_at_ms)

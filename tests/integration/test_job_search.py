@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from app.errors import InvalidInput
 from app.jobs.model import Job, JobStatus, StoredResponse
+from app.queue.dead_letters import DeadLetters
 from app.queue.flows import Flows
 from app.queue.job_filter import JobFilter
 from app.queue.job_search import JobSearch
@@ -201,6 +202,31 @@ async def test_what_is_no_cursor_is_told(search: JobSearch, everywhere: dict[str
         except InvalidInput:
             continue
         assert page.jobs == [] or cursor == "MCA", "the first place of a source"
+
+
+@pytest.mark.parametrize("limit", [1, 100])
+@pytest.mark.parametrize("criteria", [{}, {"rule_id": "r"}, {"flow": "r|user:u"}], ids=str)
+async def test_a_job_that_was_replayed_is_found_as_it_is_and_not_as_it_ended_before(
+    search: JobSearch, flows: Flows, queue: Redis, queueing: Scripts, settings: Settings, limit: int,
+    criteria: dict[str, Any],
+) -> None:  # fmt: skip
+    dead_letters = DeadLetters(queue, queueing, settings)
+    job_id = await accepted(flows, deferral(0))
+
+    async def ends(status: JobStatus, answer: int) -> None:
+        [job] = await leased(flows, "u")
+        code, message = ("attempts_exhausted", "It failed.") if status is JobStatus.FAILED else ("", "")
+        await flows.settle([Settlement(job, status, code, message, StoredResponse(answer, [], b""), 1)])
+
+    await ends(JobStatus.FAILED, 500)
+    await dead_letters.replay(job_id, active())
+    [waiting] = await found(search, limit, **criteria)
+    assert (waiting.id, waiting.status) == (job_id, JobStatus.QUEUED)
+    await ends(JobStatus.FAILED, 503)
+    assert [(job.id, job.response_status) for job in await found(search, limit, **criteria)] == [(job_id, 503)]
+    await dead_letters.replay(job_id, active())
+    await ends(JobStatus.SUCCEEDED, 200)
+    assert [job.status for job in await found(search, limit, **criteria)] == [JobStatus.SUCCEEDED]
 
 
 async def test_many_are_canceled_in_one_call(flows: Flows, records: Records, everywhere: dict[str, str]) -> None:
