@@ -6,11 +6,10 @@ import threading
 from collections.abc import Mapping
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
-from app.admin.composition import AdminParts
-from app.admin.rest.application import build_admin
+from app.admin.rest.application import admin_document
 
 QUIET: dict[str, Any] = {"next": None, "problems": []}
 """Members that say that there is nothing more, and nothing wrong."""
@@ -72,9 +71,7 @@ def answer_to(method: str, path: str) -> Any:  # noqa: ANN401 - JSON
     return {"title": "Not Found", "status": 404, "detail": f"no route {method} {path}"}
 
 
-@cache
-def _document() -> dict[str, Any]:
-    return build_admin(cast("AdminParts", None)).openapi()
+_document = cache(admin_document)
 
 
 def _example(schema: Schema) -> Any:  # noqa: ANN401 - JSON
