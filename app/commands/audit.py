@@ -63,7 +63,7 @@ def changes(before: Any, after: Any) -> str:  # noqa: ANN401 - JSON
     ]
     changed = [f"{name}: {_shown(before.get(name))} -> {_shown(after.get(name))}" for name in names]
     ends = [one["until"] for one in after.get("temporary") or () if one not in (before.get("temporary") or ())]
-    return ", ".join(changed) + "".join(f", until {until}" for until in ends)
+    return ", ".join(changed) + "".join(f", until {format_time(until)}" for until in ends)
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - JSON

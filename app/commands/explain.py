@@ -9,6 +9,7 @@ from app.commands.admin_client import AdminClient
 from app.commands.installation import DEFAULT_INSTALLATION, InstallationOption
 from app.commands.options import AsJson, parse_claims, parse_headers
 from app.commands.tables import print_table
+from app.commands.times import format_time
 from app.rules.rate import format_limit
 
 
@@ -33,13 +34,14 @@ def explain(
         return
     from rich.table import Table
 
-    table = Table("rule", "counts", "limit", "left", "wait", "over it")
+    table = Table("rule", "descriptor", "limit", "left", "wait", "over the limit")
     for rule in answer["rules"]:
         table.add_row(*_row(rule))
     print_table(table)
     for rule in answer["rules"]:
         if rule["source"] != "rule":
-            print(f"{rule['policy']}: its {rule['source']} value is in force until {rule['until'] or 'it is changed'}")
+            until = format_time(rule["until"]) or "it is changed"
+            print(f"{rule['policy']}: its {rule['source']} value is in force until {until}")
     by = f" (by {', '.join(answer['by'])})" if answer["by"] else ""
     print(f"decision: {answer['decision']}{by}")
 

@@ -16,7 +16,10 @@ from app.commands.tables import print_more, print_table
 from app.commands.times import format_time
 from app.rules.rate import format_rate
 
-app = typer.Typer(no_args_is_help=True, help="Look at flows: the queue of one caller's jobs under one rule.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Look at flows, and pause or purge them. A flow is the queue of one caller's jobs under a rule.",
+)
 
 COLUMNS = (
     "rule", "caller", "depth", "oldest", "permitted/s", "actual/s", "in flight", "empty in", "state", "flow id",
@@ -76,7 +79,7 @@ def get(
     width = max(map(len, flow))
     for name, value in flow.items():
         title = name.removesuffix("_seconds").replace("_", " ")
-        print(f"{title:{width}}  {_shown(name, value)}")
+        print(f"{title:{width}}  {shown(name, value)}")
 
 
 @app.command()
@@ -169,10 +172,12 @@ def _print_flows(flows: list[dict[str, Any]]) -> None:
     print_table(table)
 
 
-def _shown(name: str, value: Any) -> str:  # noqa: ANN401 - JSON
+def shown(name: str, value: Any) -> str:  # noqa: ANN401 - JSON
     """A field of a flow as people read it."""
     if name.endswith("_seconds"):
         return format_duration(value)
+    if name == "held_until":
+        return format_time(value) or "-"
     if name == "own_rate" and value is not None:
         return format_rate(value["limit"], value["window_seconds"])
     if isinstance(value, float):

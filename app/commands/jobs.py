@@ -138,7 +138,7 @@ def _print_job(job: dict[str, Any]) -> None:
 
     print(f"{job['id']}: {job['status']}, rule {job['rule_id']}, {job['descriptor']}, flow {job['flow_id']}")
     if job["wait"] is not None:
-        until = f" Until {job['wait']['until']}." if job["wait"]["until"] else ""
+        until = f" Until {format_time(job['wait']['until'])}." if job["wait"]["until"] else ""
         print(f"{job['wait']['detail']}{until}")
     if job["position"] is not None:
         eta = "unknown" if job["eta_seconds"] is None else f"{job['eta_seconds']:g} s"

@@ -17,6 +17,7 @@ from app.commands.rule_edit import edit
 from app.commands.rule_pages import Outcome, applied, pages
 from app.commands.rule_preview import preview
 from app.commands.tables import print_table
+from app.commands.times import format_time
 from app.errors import NotFound
 from app.rules.bounds import MAX_VERSION
 from app.rules.rate import format_limit, format_rate
@@ -123,7 +124,7 @@ def list_rules(
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("rule", "for", "limit", "burst", "over it", "drain", "state")
+    table = Table("rule", "key", "limit", "burst", "over the limit", "drain", "state")
     for fields in found["rules"]:
         table.add_row(*map(escape, _row(fields)))
     for invalid in found["invalid"]:
@@ -143,7 +144,7 @@ def _row(fields: dict[str, Any]) -> list[str]:
     states = [name for name in ("paused", "shadow") if fields.get(name)]
     states += ["scheduled"] if fields.get("schedule") else []
     if temporary := fields.get("temporary"):
-        states.append(f"temporary until {min(change['until'] for change in temporary)}")
+        states.append(f"temporary until {format_time(min(change['until'] for change in temporary))}")
     return [
         fields["rule_id"],
         one_line(_counted(fields["key_type"], fields.get("key_value", "")), 1100),
@@ -252,11 +253,11 @@ def _version(entry: dict[str, Any], older: dict[str, Any] | None) -> list[str]:
     from app.rules.model import editable_fields
 
     if entry["rule"] is None:
-        return [f"{entry['at']}  deleted"]
+        return [f"{format_time(entry['at'])}  deleted"]
     rule = editable_fields(entry["rule"])
     before = editable_fields(older["rule"]) if older and older["rule"] else None
     by = one_line(entry["rule"].get("updated_by", "unknown"))
-    title = f"{entry['at']}  version {entry['rule']['version']} by {by}"
+    title = f"{format_time(entry['at'])}  version {entry['rule']['version']} by {by}"
     if before is None:
         return [title, f"  {json.dumps(rule)}"]
     names = [name for name in {**before, **rule} if before.get(name) != rule.get(name)]

@@ -89,5 +89,5 @@ def _example(schema: Schema) -> Any:  # noqa: ANN401 - JSON
         if named in EXAMPLES:
             return schema.get("minimum", EXAMPLES[named])
     members = {name: _example(member) for name, member in schema.get("properties", {}).items()}
-    members |= {name: EXAMPLES["date-time"] for name in members if name == "at" or name.endswith("_at")}
+    members |= {name: EXAMPLES["date-time"] for name in members if name.rpartition("_")[2] in {"at", "until"}}
     return members | {name: QUIET[name] for name in QUIET if not isinstance(members.get(name, {}), dict)}

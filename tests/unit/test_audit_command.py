@@ -17,7 +17,7 @@ FOR_A_WHILE = RULE | {"limit": 9, "version": 2, "temporary": [{"until": UNTIL, "
     [
         (RULE, RULE | {"limit": 9, "version": 2, "updated_by": "bob"}, "limit: 5 -> 9"),
         (RULE, RULE | {"burst": 7}, "burst: (default) -> 7"),
-        (RULE, FOR_A_WHILE, f"limit: 5 -> 9, until {UNTIL}"),
+        (RULE, FOR_A_WHILE, "limit: 5 -> 9, until 2026-11-27 13:55:08Z"),
         (FOR_A_WHILE, RULE | {"version": 3}, "limit: 9 -> 5"),
         (None, RULE, ""),
         (RULE, None, ""),

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from app.commands.admin_client import AdminClient
 from app.commands.confirmation import confirm
+from app.commands.flows import shown
 from app.commands.tables import print_more, print_table
 from app.commands.times import format_time, parse_time
 from app.errors import InvalidInput
@@ -128,3 +129,19 @@ def test_a_person_is_asked_before_what_cannot_be_undone(
 def test_where_nobody_can_answer_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
     confirm("Delete it?", yes=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("held_until", "2026-03-01T09:00:00.5Z", "2026-03-01 09:00:00Z"),
+        ("held_until", None, "-"),
+        ("eta_seconds", 3700.0, "1h 1m"),
+        ("eta_seconds", None, "-"),
+        ("own_rate", {"limit": 50, "window_seconds": 1.0}, "50/s"),
+        ("permitted_per_second", 0.123456, "0.123"),
+        ("depth", 7, "7"),
+    ],
+)
+def test_a_flow_is_shown_as_people_write(name: str, value: object, text: str) -> None:
+    assert shown(name, value) == text
