@@ -129,11 +129,13 @@ def up(
             help="How requests are deferred. With kafka, a broker is started.",
         ),
     ] = "redis",
+    dashboard: Annotated[bool, typer.Option(help="Build the dashboard, where its sources are here.")] = True,
 ) -> None:
     """Start the whole system on this machine and keep it running until Ctrl-C."""
     from app.local.up import UpOptions, run_up
 
-    run_up(UpOptions(port, admin_port, grpc_port, data_dir, rules, tuple(upstream or ()), edges, workers, queue))
+    upstreams = tuple(upstream or ())
+    run_up(UpOptions(port, admin_port, grpc_port, data_dir, rules, upstreams, edges, workers, queue, dashboard))
 
 
 edges_app = typer.Typer(invoke_without_command=True, help="Run an edge, which serves the data plane.")

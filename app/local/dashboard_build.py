@@ -8,7 +8,9 @@ takes the place of the one before as a whole, once it is complete.
 
 import contextlib
 import hashlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -30,6 +32,7 @@ NOT_SOURCES = frozenset({"node_modules", "dist", "README.md"})
 
 def main() -> None:
     """Build if that is needed; exit with 1 and one line if it fails."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     log = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     try:
         with contextlib.ExitStack() as stack:
@@ -119,10 +122,15 @@ class DashboardBuild:
         self._run([*tools.npm, *arguments], self._sources, tools.environment())
 
     def _run(self, command: Sequence[str], folder: Path, environment: dict[str, str] | None) -> None:
-        code = subprocess.run(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, check=False,
-            stdout=self._output, stderr=self._output,
-        ).returncode  # fmt: skip
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+            stdout=self._output, stderr=self._output, start_new_session=True,
+        )  # fmt: skip
+        try:
+            code = process.wait()
+        finally:  # also where this process is told to end: npm leaves its own children behind
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         if code != 0:
             shown = " ".join(command[:4])
             raise StartupError(f"`{shown}` ended with the exit code {code}")

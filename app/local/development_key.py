@@ -72,11 +72,12 @@ def token_claims(
 
 def admin_token(settings: Settings, lifetime: timedelta) -> str:
     """Return an admin token for a command of a user who can read the data directory. Raises StartupError."""
-    claims = token_claims(settings, f"cli:{_user()}", {}, lifetime, "admin")
+    claims = token_claims(settings, f"cli:{user_name()}", {}, lifetime, "admin")
     return DevelopmentKey.load(settings.data_dir).sign(claims)
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Return the name of the user of this process, or the number of one without a name."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

@@ -16,6 +16,7 @@ from app.audit.entry import Actor
 from app.clients import mongodb
 from app.errors import StartupError
 from app.local import advice, binaries, preflight, stores
+from app.local.dashboard_in_background import LOG_FILE, offer_dashboard, sign_in_link
 from app.local.development_key import ISSUER, KEY_FILE, ensure_key
 from app.local.issuer import JWKS_PATH
 from app.local.ports import HOST, FreePorts
@@ -56,6 +57,7 @@ class UpOptions:
     edges: int
     workers: int
     queue: str
+    dashboard: bool = True
 
 
 def run_up(options: UpOptions) -> None:
@@ -93,6 +95,7 @@ class LocalSystem:
         self._settings = settings
         self._rules = rules
         self._data_dir = options.data_dir
+        self._beside: set[asyncio.Task[None]] = set()
         self._environment: dict[str, str] = {
             "PENSTOCK_DATA_DIR": str(options.data_dir.resolve()),
             "PENSTOCK_OPS_HOST": HOST,
@@ -121,9 +124,10 @@ class LocalSystem:
                 await stopped
             _print("stopping")
         finally:
-            starting.cancel()
-            stopped.cancel()
-            await asyncio.gather(starting, stopped, return_exceptions=True)
+            beside = [starting, stopped, *self._beside]
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await self._supervisor.end(PENSTOCK_ROLES, PENSTOCK_END_TIMEOUT_S)
             await self._supervisor.end(None, OTHERS_END_TIMEOUT_S)
             with suppress(OSError):  # a file that stays names a process that has ended, so commands ignore it
@@ -152,12 +156,19 @@ class LocalSystem:
             children.append(await self._start_own("edge", index, *edge, port=options.port, url=front))
         for index in range(options.workers):
             children.append(await self._start_own("worker", index, "worker"))
-        admin_url = f"http://{HOST}:{options.admin_port}"
+        admin_url = f"http://{HOST}:{options.admin_port}{self._settings.admin_base_path}"
         children.append(await self._start_own("admin", 0, *admin, port=options.admin_port, url=admin_url))
         await self._supervisor.ready(*children)
         self._print_summary(front, admin_url)
         _print(f"Penstock is ready at {front} after {time.monotonic() - began_s:.1f} s")
         self._supervisor.say_what_is_down()
+        if self._options.dashboard:
+            self._beside.add(asyncio.create_task(self._offer_dashboard(admin_url)))
+
+    async def _offer_dashboard(self, url: str) -> None:
+        settings = self._settings.model_copy(update={"data_dir": self._data_dir})
+        log = self._data_dir / LOG_FOLDER / LOG_FILE
+        await offer_dashboard(log, url, lambda: sign_in_link(settings, url), _print)
 
     async def _start_stores(self) -> None:
         """Start the stores that the environment does not name."""

@@ -1,6 +1,7 @@
 """`penstock up`: starts everything, keeps it running, ends all of it; says in one line why it can't start."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -287,3 +288,22 @@ def test_a_tethered_command_ends_with_its_parent(tmp_path: Path) -> None:
     process.kill()
     process.wait()
     wait_for(lambda: alive([child]) == [], 20)
+
+
+@pytest.mark.xdist_group("up")
+def test_the_dashboard_is_built_beside_the_system_and_its_link_signs_in_once(tmp_path: Path) -> None:
+    with running(tmp_path / "data", dashboard=True) as up:
+        wait_for(lambda: "the dashboard: " in up.said() or "was not built" in up.said(), START_S)
+        [link] = re.findall(r"the dashboard: (http://127\.0\.0\.1:\d+/sign-in)#ticket=(\S+)", up.said())
+        page, ticket = link
+        assert httpx.get(page).status_code == 200
+        api = page.removesuffix("sign-in") + "v1/sign-in/ticket"
+        session = httpx.post(api, json={"ticket": ticket}).json()
+        operator = httpx.get(api.replace("sign-in/ticket", "operator"), headers=bearer(session["token"])).json()
+        assert operator["role"] == "admin"
+        assert operator["name"].startswith("dashboard:")
+        assert httpx.post(api, json={"ticket": ticket}).status_code == 401
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}

@@ -22,12 +22,13 @@ PATIENT = {"PENSTOCK_COUNTERS_TIMEOUT_MS": "2000"}
 class Up:
     """One `penstock up`."""
 
-    def __init__(self, data_dir: Path, *options: str) -> None:
+    def __init__(self, data_dir: Path, *options: str, dashboard: bool = False) -> None:
         self.data_dir = data_dir
         self._tokens: dict[str, str] = {}
         self.port, self.admin_port = free_port(), free_port()
         self.output = data_dir.parent / f"{data_dir.name}.out"
         ports = ("--port", str(self.port), "--admin-port", str(self.admin_port))
+        options = options if dashboard else ("--no-dashboard", *options)
         self.output.unlink(missing_ok=True)  # of an earlier one with the same data
         self.process = start([PENSTOCK, "up", *ports, "--data-dir", data_dir, *options], self.output, PATIENT)
 
@@ -76,8 +77,8 @@ def alive(pids: list[int]) -> list[int]:
 
 
 @contextmanager
-def running(data_dir: Path, *options: str) -> Iterator[Up]:
-    up = Up(data_dir, *options)
+def running(data_dir: Path, *options: str, dashboard: bool = False) -> Iterator[Up]:
+    up = Up(data_dir, *options, dashboard=dashboard)
     try:
         up.wait_ready()
         yield up

@@ -1,4 +1,4 @@
-import { bodyOf, createApi } from "../api/client";
+import { baseUrl, bodyOf, createApi } from "../api/client";
 import { finishOidc, isCallback } from "./oidc";
 
 /**
@@ -15,7 +15,8 @@ export async function tokenOfArrival(): Promise<string | null> {
   if (ticket === null) {
     return null;
   }
-  history.replaceState(null, "", location.pathname + location.search);
+  const home = new URL("sign-in", baseUrl()).pathname === location.pathname;
+  history.replaceState(null, "", home ? baseUrl().pathname : location.pathname + location.search);
   const { token } = await bodyOf(createApi(null).POST("/v1/sign-in/ticket", { body: { ticket } }));
   return token;
 }

@@ -31,6 +31,12 @@ async def test_a_link_signs_in_once(pages: Pages, dashboard: Dashboard) -> None:
     await expect(again.get_by_text("The ticket is not valid")).to_be_visible()
 
 
+async def test_the_link_of_the_command_leads_to_the_first_page(pages: Pages, dashboard: Dashboard) -> None:
+    page = await pages.signed_out((await dashboard.ticket_link("viewer", "/sign-in")).removeprefix(dashboard.url))
+    await assert_signed_in(page, "viewer")
+    assert page.url == f"{dashboard.url}/"
+
+
 async def test_a_token_signs_in_and_one_that_is_refused_says_why(pages: Pages, dashboard: Dashboard) -> None:
     page = await pages.signed_out("/rules")
     token, submit = page.get_by_label("Token of the admin API"), page.get_by_role("button", name="with a token")
