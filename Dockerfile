@@ -1,3 +1,11 @@
+# The dashboard is built by Node.js, of which nothing gets into the image but the files.
+FROM node:24-bookworm-slim AS dashboard
+WORKDIR /src/dashboard
+COPY dashboard/package.json dashboard/package-lock.json dashboard/.npmrc ./
+RUN npm ci
+COPY dashboard .
+RUN npm run build -- --outDir /built --emptyOutDir
+
 # The hot path is compiled (setup.py). That needs mypy and the types of everything that it imports, so the build has an
 # environment of its own. Both environments have the versions that constraints.txt pins.
 FROM python:3.12-slim-bookworm AS build
@@ -5,6 +13,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev &
 WORKDIR /src
 COPY pyproject.toml constraints.txt setup.py README.md LICENSE ./
 COPY app app
+COPY --from=dashboard /built app/admin/dashboard/built
 COPY consumers consumers
 COPY sync sync
 RUN python -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir --constraint constraints.txt ".[compile]" \

@@ -11,9 +11,11 @@ from pathlib import Path
 from app.admin.dashboard.files import BUILT
 from app.admin.rest.application import admin_document
 from app.errors import StartupError
-from app.local.dashboard_build import SOURCES, DashboardBuild
+from app.local.dashboard_build import SOURCES, DashboardBuild, sources_stamp
 
 TYPES = Path("src", "api", "schema.d.ts")
+PASSED = ".passed"
+"""A file in npm's folder: the sources that have passed the checks."""
 
 
 def main() -> None:
@@ -28,8 +30,12 @@ def main() -> None:
 
 
 def lint(npm: DashboardBuild) -> None:
-    """Check style and types. Raises StartupError."""
+    """Check style and types, unless these sources have passed before. Raises StartupError."""
+    passed, stamp = SOURCES / "node_modules" / PASSED, sources_stamp(SOURCES, with_tests=True)
+    if passed.exists() and passed.read_text() == stamp:
+        return
     npm.npm("run", "check")
+    passed.write_text(stamp)
 
 
 def test(npm: DashboardBuild) -> None:

@@ -11,7 +11,9 @@ import pytest
 import yaml
 from typer.main import get_command
 
+from app.admin.dashboard.files import BUILT
 from app.cli import app
+from app.local.node import OLDEST
 from app.local.stores import StoreProcess, cache_store, queue_store, rules_store
 from app.process.serving import GRACEFUL_SHUTDOWN_S
 from app.settings import Settings
@@ -150,6 +152,21 @@ def test_nginx_leaves_nothing_that_a_client_wrote() -> None:
     assert set(FROM_PROXIES) <= set(written)
     assert given["x-forwarded-for"] == "$remote_addr"
     assert not {value for value in given.values() if value.startswith(("$http_", "$proxy_add"))} - {"$http_host"}
+
+
+def test_the_image_carries_the_dashboard_as_it_is_built_here() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    [stage] = [line for line in lines if line.startswith("FROM node:")]
+    assert int(re.findall(r"^FROM node:(\d+)-\S+ AS dashboard$", stage)[0]) > OLDEST[0]
+    served = BUILT.relative_to(ROOT).as_posix()
+    at = lines.index(f"COPY --from=dashboard /built {served}")
+    assert lines.index("COPY app app") < at < next(number for number, line in enumerate(lines) if "pip wheel" in line)
+    [build] = [line for line in lines if line.startswith("RUN npm run build")]
+    assert build.endswith("-- --outDir /built --emptyOutDir")
+    copied = next(line.split()[1:-1] for line in lines if line.startswith("COPY dashboard/"))
+    assert [name for name in copied if not (ROOT / name).is_file()] == []
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {"**/node_modules", f"{served}*", ".venv", ".git", ".penstock", "identity.pem"} <= set(ignored)
 
 
 def test_the_image_has_the_command_and_no_root(compose: dict[str, Any]) -> None:
