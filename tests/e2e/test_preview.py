@@ -56,3 +56,17 @@ async def test_a_preview_foretells_what_the_changed_rule_does(settings: Settings
         assert preview["then"]["rejected"]["requests"] == 7
         assert [(one["descriptor"], one["forwarded_then"]) for one in preview["most_affected"]] == [("user:ann", 5)]
         assert (await (await admin("GET", "/rules/r")).json())["limit"] == 100, "nothing was written"
+
+        one = RULE | {"key_value": "ann", "limit": 5}
+        new = await (await admin("POST", "/rules/new/preview?traffic_of=r", one)).json()
+        assert (new["requests"]["requests"], new["then"]["rejected"]["requests"]) == (12, 7), "those of ann alone"
+        assert "'r'" in new["notes"][-1]
+        whole = await (await admin("POST", "/rules/new/preview?traffic_of=r", changed)).json()
+        assert whole["then"] == preview["then"]
+        others = await admin("POST", "/rules/new/preview?traffic_of=r", one | {"key_value": "dora"})
+        assert (others.status, "user:dora" in (await others.json())["detail"]) == (409, True)
+        for fields, named in ({"key_type": "claim:plan"}, "key_type"), ({"match": {"claims": {"plan": "pro"}}}, "match"):
+            refused = await admin("POST", "/rules/new/preview?traffic_of=r", one | fields)
+            assert (refused.status, (await refused.json())["detail"].split(":")[0]) == (422, named)
+        assert (await admin("POST", "/rules/new/preview?traffic_of=none", one)).status == 404
+        assert (await admin("GET", "/rules/new")).status == 404

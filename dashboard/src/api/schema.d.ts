@@ -149,7 +149,7 @@ export interface paths {
          * @description Preview a changed rule: what it would have done to the requests of the last minutes. Nothing is written.
          *
          *     The body has all fields of the changed rule, as `PUT` takes them; it must count the same callers. The answer is 409
-         *     if no edge has seen requests to the rule lately.
+         *     if no edge has seen requests to the rule lately. A rule that does not exist yet is previewed with `traffic_of`.
          */
         post: operations["preview_rule_v1_rules__rule_id__preview_post"];
         delete?: never;
@@ -5373,7 +5373,10 @@ export interface operations {
     };
     preview_rule_v1_rules__rule_id__preview_post: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Another rule, whose requests a rule that is new is tried on. It counts the same callers, or each of those of whom the new one counts one. */
+                traffic_of?: string | null;
+            };
             header?: never;
             path: {
                 rule_id: string;

@@ -4,7 +4,6 @@ import { writeJson } from "../../api/json";
 import { ApiProblem } from "../../api/problem";
 import { Empty, ErrorNotice, Notice } from "../../parts/Notice";
 import { formatCount } from "../../parts/numbers";
-import { Section } from "../../parts/Page";
 import { type Column, Table } from "../../parts/Table";
 import { useApi } from "../../session/SessionProvider";
 import styles from "./PreviewPanel.module.css";
@@ -29,15 +28,22 @@ const CALLER_COLUMNS: readonly Column<Caller>[] = [
   { name: "then", heading: "Forwarded then", numeric: true, cell: (caller) => formatCount(caller.forwarded_then) },
 ];
 
+type PreviewPanelProps = {
+  ruleId: string;
+  fields: Fields;
+  /** For a rule that is new: the rule on whose requests it is tried. */
+  trafficOf?: string;
+};
+
 /** What a draft would have done to the requests of the last minutes. Nothing is written. */
-export function PreviewPanel({ ruleId, fields }: { ruleId: string; fields: Fields }) {
+export function PreviewPanel({ ruleId, fields, trafficOf }: PreviewPanelProps) {
   const api = useApi();
   const preview = useQuery({
-    queryKey: ["preview", ruleId, writeJson(fields)],
+    queryKey: ["preview", ruleId, trafficOf, writeJson(fields)],
     queryFn: ({ signal }) =>
       bodyOf(
         api.POST("/v1/rules/{rule_id}/preview", {
-          params: { path: { rule_id: ruleId } },
+          params: { path: { rule_id: ruleId }, query: trafficOf === undefined ? {} : { traffic_of: trafficOf } },
           body: editableFields(fields) as never,
           bodySerializer: writeJson,
           signal,
@@ -47,11 +53,11 @@ export function PreviewPanel({ ruleId, fields }: { ruleId: string; fields: Field
     retry: false,
   });
   return (
-    <Section title="Preview">
+    <>
       {preview.isPending && <p role="status">Replaying the requests of the last minutes…</p>}
       <PreviewError error={preview.error} />
       {preview.data && <Report preview={preview.data} />}
-    </Section>
+    </>
   );
 }
 

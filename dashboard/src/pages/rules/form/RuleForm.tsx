@@ -3,6 +3,8 @@ import { ApiProblem } from "../../../api/problem";
 import { Button } from "../../../parts/Button";
 import { ErrorNotice, Notice } from "../../../parts/Notice";
 import { counted } from "../../../parts/numbers";
+import { Section } from "../../../parts/Page";
+import { NewRulePreview } from "../NewRulePreview";
 import { PreviewPanel } from "../PreviewPanel";
 import type { Fields } from "../rule";
 import { FormProvider } from "./FormContext";
@@ -58,7 +60,15 @@ export function RuleForm({ schemas, draft, onChange, ruleId, onSave, cancel }: R
         )}
         <ProblemsNotice problems={problems} asJson={asJson} />
         <ErrorNotice error={error} doing="save the rule" />
-        {previewed && ruleId !== null && <PreviewPanel ruleId={ruleId} fields={previewed} />}
+        {previewed && (
+          <Section title="Preview">
+            {ruleId === null ? (
+              <NewRulePreview fields={previewed} />
+            ) : (
+              <PreviewPanel ruleId={ruleId} fields={previewed} />
+            )}
+          </Section>
+        )}
         <div className={styles.bar}>
           <Button type="submit" kind="primary" disabled={busy || unreadable}>
             {busy ? "Saving…" : "Save"}
