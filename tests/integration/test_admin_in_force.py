@@ -28,6 +28,7 @@ async def test_a_rule_says_what_is_in_force_and_until_when(admin: Admin) -> None
     assert scheduled["limit"] == 5
     always = {"source": "schedule", "until": None, "window": 0, "limit": 7, "window_seconds": 60, "burst": None}
     assert scheduled["in_force"] == always | {"drain": None, "paused": False}
+    assert (await admin("GET", "/v1/rules", role="viewer")).json()["rules"] == [scheduled], "lists say it too"
     await admin("PUT", "/v1/rules/r/drain?for_seconds=600", FAST)
     temporary = await shown(admin)
     assert temporary["in_force"].items() >= {"source": "temporary", "window": 0, "limit": 7}.items()

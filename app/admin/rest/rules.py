@@ -75,7 +75,7 @@ async def list_rules(operator: AsViewer, parts: AdminPartsOf, search: Annotated[
         }
         for one in page.invalid
     ]
-    return _json({"rules": [to_json(rule) for rule in page.rules], "invalid": invalid, "next": page.next})
+    return _json({"rules": [_shown(rule) for rule in page.rules], "invalid": invalid, "next": page.next})
 
 
 @router.put(
@@ -113,8 +113,7 @@ async def get_rule(rule_id: RuleId, operator: AsViewer, parts: AdminPartsOf) -> 
     `in_force` says what a rule with a schedule or a temporary value has now, and until when.
     """
     rule = await parts.rules.get(operator, rule_id)
-    shown = to_json(rule) | ({"in_force": in_force_fields(rule)} if rule.schedule or rule.temporary else {})
-    return _json(shown, 200, {"ETag": etag_of(rule)})
+    return _json(_shown(rule), 200, {"ETag": etag_of(rule)})
 
 
 @router.get("/{rule_id}/history", response_model=RuleHistory, responses=problems(*COMMON_PROBLEMS))
@@ -205,6 +204,11 @@ async def delete_rule(
 def rule_response(rule: Rule, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return a response with the rule as its body and its ETag."""
     return _json(to_json(rule), status, {"ETag": etag_of(rule), **(headers or {})})
+
+
+def _shown(rule: Rule) -> Fields:
+    """A rule, and what is in force of it if that is not always the same."""
+    return to_json(rule) | ({"in_force": in_force_fields(rule)} if rule.schedule or rule.temporary else {})
 
 
 def _json(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -73,14 +73,6 @@ class InvalidDocument(BaseModel):
     version_in_force: int | None = Field(description="The last valid version, which stays in force, or null.")
 
 
-class RuleList(BaseModel):
-    """A page of rules, and of the documents that are not valid rules. `next` is null on the last page."""
-
-    rules: list[Rule]
-    invalid: list[InvalidDocument]
-    next: str | None
-
-
 class RuleVersion(BaseModel):
     """A rule as it came into force at a time. `rule` is null if it was deleted then."""
 
@@ -111,6 +103,14 @@ class ShownRule(Rule):
     """A rule, and what is in force of it now if it has a schedule or a temporary value."""
 
     in_force: RuleInForce | None = None
+
+
+class RuleList(BaseModel):
+    """A page of rules, and of the documents that are not valid rules. `next` is null on the last page."""
+
+    rules: list[ShownRule]
+    invalid: list[InvalidDocument]
+    next: str | None
 
 
 def in_force_fields(rule: Rule) -> dict[str, Any]:

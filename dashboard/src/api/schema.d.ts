@@ -2196,7 +2196,7 @@ export interface components {
          */
         RuleList: {
             /** Rules */
-            rules: components["schemas"]["Rule"][];
+            rules: components["schemas"]["ShownRule"][];
             /** Invalid */
             invalid: components["schemas"]["InvalidDocument"][];
             /** Next */
