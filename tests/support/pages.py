@@ -91,7 +91,7 @@ class Pages:
         for scheme in SCHEMES:
             await page.emulate_media(color_scheme=scheme)
             await _install_axe(page)
-            assert await page.evaluate(AXE_RUN) == [], scheme
+            assert [scheme, await page.evaluate(AXE_RUN)] == [scheme, []]
             assert await page.evaluate(TOO_WIDE) == []
 
     async def screenshot(self, page: Page, name: str) -> None:

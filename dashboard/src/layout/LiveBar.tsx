@@ -13,7 +13,7 @@ const STALE_MS = 4000;
 export function LiveBar() {
   const { intervalS, setIntervalS, paused, setPaused } = useLive();
   return (
-    <div className={styles.bar}>
+    <section className={styles.bar} aria-label="Updates">
       <Liveness />
       <Button onClick={() => setPaused(!paused)} aria-pressed={paused}>
         {paused ? "Go on with updates" : "Pause updates"}
@@ -29,7 +29,7 @@ export function LiveBar() {
         </select>
       </label>
       <PausedAndHeld />
-    </div>
+    </section>
   );
 }
 
