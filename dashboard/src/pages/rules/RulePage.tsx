@@ -5,6 +5,7 @@ import { ButtonLink } from "../../parts/ButtonLink";
 import { ErrorNotice, Notice } from "../../parts/Notice";
 import { Page, Section } from "../../parts/Page";
 import { Requires } from "../../parts/Requires";
+import type { Filters } from "../../urls/filters";
 import { links } from "../../urls/links";
 import { DeleteRule } from "./DeleteRule";
 import { InForceNotice } from "./InForceNotice";
@@ -13,7 +14,7 @@ import { RuleFacts } from "./RuleFacts";
 import { RuleJson } from "./RuleJson";
 import styles from "./RulePage.module.css";
 import { RuleStates } from "./RuleStates";
-import type { StoredRule } from "./rule";
+import type { Rule, StoredRule } from "./rule";
 import { useRule } from "./useRule";
 import { limitInWords, requestsInWords, whoInWords } from "./words";
 
@@ -57,7 +58,7 @@ function Shown({ stored }: { stored: StoredRule }) {
       </div>
       <InForceNotice stored={stored} />
       <RuleActions stored={stored} />
-      <Elsewhere ruleId={rule.rule_id} />
+      <Elsewhere rule={rule} />
       <Section title="All fields">
         <RuleFacts rule={rule} />
       </Section>
@@ -67,13 +68,14 @@ function Shown({ stored }: { stored: StoredRule }) {
 }
 
 /** Where what the rule does is seen. */
-function Elsewhere({ ruleId }: { ruleId: string }) {
+function Elsewhere({ rule }: { rule: Rule }) {
+  const ruleId = rule.rule_id;
   const places: readonly (readonly [string, string])[] = [
     ["Queues of this rule", links.flows({ rule_id: ruleId })],
     ["Jobs", links.jobs({ rule_id: ruleId })],
     ["Dead letters", links.deadLetters({ rule_id: ruleId })],
     ["Audit", links.audit({ target: ruleId })],
-    ["Explain a request", links.explain()],
+    ["Explain a request", links.explain(requestOf(rule))],
   ];
   return (
     <nav aria-label="What this rule does" className={styles.places}>
@@ -84,6 +86,13 @@ function Elsewhere({ ruleId }: { ruleId: string }) {
       ))}
     </nav>
   );
+}
+
+/** A request to which the rule applies, as far as it names one. */
+function requestOf({ key_type, key_value, match }: Rule): Filters {
+  const isOne = typeof key_value === "string" && key_value !== "*";
+  const path: Filters = match?.path_prefix ? { path: match.path_prefix } : {};
+  return isOne && (key_type === "user" || key_type === "ip") ? { [key_type]: key_value, ...path } : path;
 }
 
 /** A rule that is gone, whose document is not valid, or that cannot be read, and what can be done about it. */

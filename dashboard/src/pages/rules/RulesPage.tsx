@@ -1,5 +1,5 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { bodyOf, type Schemas } from "../../api/client";
+import { bodyOf } from "../../api/client";
 import { ButtonLink } from "../../parts/ButtonLink";
 import { ChoiceFilter, FilterBar, TextFilter } from "../../parts/FilterBar";
 import { Empty, ErrorNotice } from "../../parts/Notice";
@@ -101,5 +101,3 @@ function queryOfPage({ search, key_type, key_value, sort, after }: Filters) {
 }
 
 type Order = "id" | "-id" | "priority" | "-priority" | "updated_at" | "-updated_at";
-
-export type ListedRule = Schemas["RuleList"]["rules"][number];

@@ -44,7 +44,7 @@ export function FieldSet({ path, legend, description = "", children }: FieldSetP
   const { problems } = useForm();
   const problem = problemAt(problems, path);
   return (
-    <fieldset className={styles.set} aria-invalid={problem !== undefined || undefined}>
+    <fieldset className={styles.set}>
       <legend className={styles.label}>{legend}</legend>
       {description && (
         <div className={styles.about}>
