@@ -65,7 +65,8 @@ async def test_a_preview_foretells_what_the_changed_rule_does(settings: Settings
         assert whole["then"] == preview["then"]
         others = await admin("POST", "/rules/new/preview?traffic_of=r", one | {"key_value": "dora"})
         assert (others.status, "user:dora" in (await others.json())["detail"]) == (409, True)
-        for fields, named in ({"key_type": "claim:plan"}, "key_type"), ({"match": {"claims": {"plan": "pro"}}}, "match"):
+        other_callers: list[dict[str, object]] = [{"key_type": "claim:plan"}, {"match": {"claims": {"plan": "pro"}}}]
+        for fields, named in zip(other_callers, ("key_type", "match"), strict=True):
             refused = await admin("POST", "/rules/new/preview?traffic_of=r", one | fields)
             assert (refused.status, (await refused.json())["detail"].split(":")[0]) == (422, named)
         assert (await admin("POST", "/rules/new/preview?traffic_of=none", one)).status == 404
