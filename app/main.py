@@ -109,7 +109,7 @@ async def run_admin(process: Process) -> None:
         runner = parts.operation_runner
         stack.push_async_callback(runner.finish)
         heartbeat = ProcessHeartbeat(clients.cache, "admin", RulesVersionAge(rules).report)
-        working = (parts.flows.run(), runner.run(process.stop))
+        working = (parts.flows.run(), parts.flow_setting_ends.run(), runner.run(process.stop))
         background = (rules.run(process.stop), verifier.run(), *working, heartbeat.run())
         await stack.enter_async_context(alongside(process, *background))
         process.ready.set()

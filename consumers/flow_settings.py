@@ -70,7 +70,7 @@ class FlowSettings:
         self._version = version
 
     async def run(self) -> None:
-        """Follow the changes; runs until cancelled."""
+        """Follow the changes, and end what was set for a while only; runs until cancelled."""
         listening = asyncio.create_task(self._listen())
         try:
             while True:
@@ -79,6 +79,7 @@ class FlowSettings:
                 self._heard.clear()
                 begun_s = monotonic()
                 try:
+                    await self._store.end_due()
                     await self.refresh()
                 except (QueueUnavailable, RedisError) as error:
                     log.warning("flow_settings_not_read", error=str(error))

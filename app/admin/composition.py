@@ -19,6 +19,7 @@ from app.admin.services.drains import Drains
 from app.admin.services.explain import ExplainService
 from app.admin.services.flow_index import FlowIndex
 from app.admin.services.flow_rates import FlowRates
+from app.admin.services.flow_setting_ends import FlowSettingEnds
 from app.admin.services.flow_settings import FlowSettingService
 from app.admin.services.flows import FlowService
 from app.admin.services.job_cancellation import JobCancellation
@@ -86,6 +87,7 @@ class AdminParts:
     flows: FlowService
     jobs: JobService
     flow_settings: FlowSettingService
+    flow_setting_ends: FlowSettingEnds
     dashboard: DashboardFiles
     sign_in: SignIn
     addresses: ClientAddresses
@@ -131,6 +133,7 @@ def admin_parts_of(
         jobs=JobService.on(queue, queue_scripts, settings, audit),
         flows=flows,
         flow_settings=FlowSettingService(flow_settings, rules_in_force, operations, audit),
+        flow_setting_ends=FlowSettingEnds(flow_settings, AuditLog(stores.database)),
         dashboard=DashboardFiles(BUILT, settings.admin_base_path),
         sign_in=_sign_in(settings, stores.cache, authenticator, http),
         addresses=ClientAddresses(settings.trusted_proxies),

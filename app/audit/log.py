@@ -1,13 +1,13 @@
 """The audit in MongoDB. Entries are added in the transaction of the change that they are about, where there is one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import DatetimeMS, ObjectId
-from pymongo.errors import CollectionInvalid, OperationFailure
+from pymongo.errors import BulkWriteError, CollectionInvalid, OperationFailure
 from pymongo.write_concern import WriteConcern
 
 from app.audit.entry import AuditEntry
@@ -19,6 +19,7 @@ CURSOR = r"^-?[0-9]{1,15}-[0-9a-f]{24}$"
 
 FILTERS = ("actor", "kind", "action", "target")
 _INDEX_OPTIONS_CONFLICT = 85
+_DUPLICATE_KEY = 11000
 _NEWEST_FIRST = [("at", -1), ("_id", -1)]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -63,6 +64,15 @@ class AuditLog:
         """Add entries; with a session in its transaction, so that they are there exactly if that is committed."""
         if entries:
             await self._entries.insert_many([entry.to_document() for entry in entries], session=session)
+
+    async def add_once(self, entries: Mapping[ObjectId, AuditEntry]) -> None:
+        """Add entries under ids of their own, unless they are there already."""
+        documents = [{"_id": entry_id} | entry.to_document() for entry_id, entry in entries.items()]
+        try:
+            await self._entries.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            if any(one["code"] != _DUPLICATE_KEY for one in (error.details or {}).get("writeErrors", [])):
+                raise
 
     async def page(self, wanted: AuditFilter, after: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
         """Return up to `limit` entries, newest first, and the cursor of the next page; None: these are the last.

@@ -31,8 +31,6 @@ class DrainScope:
         """The query that asks for a change for a time. Raises InvalidInput for a wrong duration."""
         if self.duration is None:
             return None
-        if self.descriptor is not None:
-            raise InvalidInput("what is set for one flow holds until it is removed: give --for without a duration")
         return {"for_seconds": int(parse_duration(self.duration).total_seconds())}
 
     @property

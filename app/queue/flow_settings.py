@@ -5,8 +5,10 @@ are kept in the queue Redis, beside the flows that they are about: they are as d
 without being able to read them, and they hold while MongoDB or the cache is away.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -27,6 +29,15 @@ FIRST = 0
 MAX_SETTINGS = 10_000
 REMEMBERED_MS = 30 * 86_400_000
 SETTINGS_A_SCAN = 500
+PENSTOCK = "penstock"
+"""Who ends what was set for a while only."""
+
+ENDED_AT_ONCE = 100
+PAUSE_PER_CALL = 4
+"""Where many end at once, the pause after a call, in times of its duration."""
+
+MAX_NOTES = 10_000
+"""How many ends are kept for the audit while no admin process runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +53,8 @@ class FlowRate:
 class FlowSetting:
     """What is set for the flows of a descriptor under a rule. `version` orders the changes of all settings.
 
-    Where nothing is set any more (`removed`), it says only that a rate was removed.
+    Where nothing is set any more (`removed`), it says only that a rate was removed. A pause or a rate that is there for
+    a while only ends at a time by the clock of the queue Redis; None: it has no end.
     """
 
     rule_id: str
@@ -52,6 +64,8 @@ class FlowSetting:
     version: int
     changed_at_ms: int
     changed_by: str
+    paused_until_ms: int | None = None
+    rate_until_ms: int | None = None
 
     @property
     def name(self) -> str:
@@ -61,7 +75,7 @@ class FlowSetting:
     @property
     def removed(self) -> bool:
         """Whether nothing is set any more."""
-        return not self.paused and self.rate is None
+        return not self.paused and self.rate is None and self.paused_until_ms is None and self.rate_until_ms is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,16 @@ class SettingChange:
 
     before: FlowSetting | None
     after: FlowSetting | None
+
+
+@dataclass(frozen=True, slots=True)
+class SettingEnd:
+    """That something was over that was set for a while only. `version` is that of the change."""
+
+    name: str
+    version: int
+    at_ms: int
+    change: SettingChange
 
 
 def setting_names(flow: str) -> tuple[str, ...]:
@@ -136,30 +160,52 @@ class FlowSettingStore:
         texts = await read(self._redis.hmget(self._key, wanted)) if wanted else []
         return {name: _setting(name, text) for name, text in zip(wanted, texts, strict=True) if text is not None}
 
-    async def set_paused(self, name: str, by: str, *, paused: bool) -> SettingChange:
-        """Pause or resume the flows of a descriptor under a rule. Raises Conflict where there are too many settings."""
-        return await self._set(name, "paused", paused, by)
+    async def set_paused(self, name: str, by: str, *, paused: bool, for_ms: int = 0) -> SettingChange:
+        """Pause or resume the flows of a descriptor under a rule. Raises Conflict where there are too many settings.
 
-    async def set_rate(self, name: str, by: str, rate: FlowRate | None) -> SettingChange:
-        """Set their rate, or remove it (None). Raises Conflict where there are too many settings."""
+        With `for_ms` they are again as they were after that time, whoever still runs then.
+        """
+        return await self._set(name, "paused", paused, by, for_ms)
+
+    async def set_rate(self, name: str, by: str, rate: FlowRate | None, for_ms: int = 0) -> SettingChange:
+        """Set their rate, or remove it (None); with `for_ms` for so long. Raises Conflict, as `set_paused` does."""
         value = None if rate is None else {"limit": rate.limit, "window_seconds": rate.window_s, "burst": rate.burst}
-        return await self._set(name, "rate", value, by)
+        return await self._set(name, "rate", value, by, for_ms)
 
-    async def _set(self, name: str, what: str, value: object, by: str) -> SettingChange:
+    async def end_due(self) -> None:
+        """End what was set for a while only and is over by the clock of the queue Redis."""
+        arguments: list[str | int] = [ENDED_AT_ONCE, PENSTOCK, MAX_NOTES]
+        while True:
+            began_s = monotonic()
+            if await self._scripts.call("end_flow_settings", [keys.prefix(FIRST)], arguments) < ENDED_AT_ONCE:
+                return
+            await asyncio.sleep(PAUSE_PER_CALL * (monotonic() - began_s))
+
+    async def ended(self) -> list[SettingEnd]:
+        """Some of the ends that nobody has made a note of, the oldest first."""
+        key = keys.flow_settings_ended(FIRST)
+        _, found = await read(self._redis.hscan(key, 0, count=SETTINGS_A_SCAN))
+        return sorted(map(_end, found.values()), key=lambda end: end.version)
+
+    async def forget_ended(self, ends: Iterable[SettingEnd]) -> None:
+        """Forget ends of which a note was made."""
+        await read(self._redis.hdel(keys.flow_settings_ended(FIRST), *(str(end.version) for end in ends)))
+
+    async def _set(self, name: str, what: str, value: object, by: str, for_ms: int) -> SettingChange:
         version, before, after = await self._scripts.call(
             "set_flow",
             [keys.prefix(FIRST)],
-            [name, what, orjson.dumps(value), by, MAX_SETTINGS, REMEMBERED_MS],
+            [name, what, orjson.dumps(value), by, MAX_SETTINGS, REMEMBERED_MS, for_ms],
         )
         if version == 0:
             raise Conflict(f"There are {MAX_SETTINGS} settings of flows already: resume flows or remove rates first.")
-        return SettingChange(*(_setting(name, text) if text else None for text in (before, after)))
+        return _change(name, before, after)
 
 
 def _setting(name: str, text: bytes) -> FlowSetting:
     rule_id, _, descriptor = name.partition("|")
     fields: dict[str, Any] = orjson.loads(text)
-    rate = fields["rate"]
+    rate, temporary = fields["rate"], fields.get("temporary") or {}
     return FlowSetting(
         rule_id,
         descriptor,
@@ -168,4 +214,15 @@ def _setting(name: str, text: bytes) -> FlowSetting:
         int(fields["version"]),
         int(fields["changed_ms"]),
         fields["changed_by"],
+        *(int(temporary[what]["until_ms"]) if what in temporary else None for what in ("paused", "rate")),
     )
+
+
+def _change(name: str, before: bytes, after: bytes) -> SettingChange:
+    return SettingChange(*(_setting(name, text) if text else None for text in (before, after)))
+
+
+def _end(text: bytes) -> SettingEnd:
+    note: dict[str, Any] = orjson.loads(text)
+    change = _change(note["name"], note["before"], note["after"])
+    return SettingEnd(note["name"], int(note["version"]), int(note["at_ms"]), change)

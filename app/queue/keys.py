@@ -33,6 +33,11 @@ def flow_settings(partition: int) -> str:
     return prefix(partition) + "settings"
 
 
+def flow_settings_ended(partition: int) -> str:
+    """Ends of what was set for flows for a while only, for the audit, a hash."""
+    return prefix(partition) + "settings_ended"
+
+
 def flow_settings_version(partition: int) -> str:
     """A number that rises with each change of these settings."""
     return prefix(partition) + "settings_version"

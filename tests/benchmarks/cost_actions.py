@@ -210,6 +210,13 @@ class Actions:
         await self._measure("pause a flow", [partial(pause, name, "olga", paused=True) for name in names])
         look = partial(scripts.call, "reconsider", [prefix(0)], [1, *flows[:BATCH]])
         await self._measure("look at paused flows", [look] * FEW_CALLS)
+        settings = self._population.flow_settings
+        await self._measure(
+            "pause a flow for a while",
+            [partial(settings.set_paused, name, "olga", paused=False, for_ms=1) for name in names],
+        )
+        await asyncio.sleep(0.01)
+        await self._measure("end what was set for a while", [settings.end_due])
 
     async def dead_letters(self) -> None:
         """List, discard and replay dead letters one by one, as operators do."""

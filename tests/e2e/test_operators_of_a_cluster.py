@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ async def test_operators_see_and_govern_two_edges_and_two_workers(settings: Sett
         settings, tmp_path, edges=2, workers=2, record_slots=True, PENSTOCK_MAX_IN_FLIGHT=str(MAX_IN_FLIGHT)
     ) as system:
         port = free_port()
-        await system.ready(system.spawn("admin", "--port", str(port)))
+        admin = system.spawn("admin", "--port", str(port))
+        await system.ready(admin)
         olga = Operator(system, port)
         await system.put_rule("r", **RULE)
         await system.rule_is_known("r", "alice")
@@ -131,3 +133,19 @@ async def test_operators_see_and_govern_two_edges_and_two_workers(settings: Sett
         ended = found["actual_per_second"] * found["actual_over_seconds"]
         assert round(ended) == sent["user:alice"], "by whichever worker"
         assert_slots_within_rate(system.granted("user:alice"), 10, 1)
+
+        arrived = await system.arrived_so_far()
+        until = (await olga("PUT", f"{alice}/rate?for_seconds=3", {"limit": 1, "window_seconds": 3600}))["rate_until"]
+        await olga("POST", f"{alice}/resume")
+        admin.kill()
+        await system.arrived(arrived + found["depth"])  # which takes hours at the rate that was set
+        assert_slots_within_rate(system.granted("user:alice"), 10, 1)
+        again = free_port()
+        await system.ready(system.spawn("admin", "--port", str(again)))
+        olga = Operator(system, again)
+        [entry] = (await olga.seen("/audit?action=flow.reverted", lambda page: page["entries"], "it is audited"))[
+            "entries"
+        ]
+        assert (entry["actor"], entry["after"]["rate"]) == ("penstock", OWN_RATE)
+        late_s = (datetime.fromisoformat(entry["at"]) - datetime.fromisoformat(until)).total_seconds()
+        assert 0 <= late_s < 3, "within a second, and this machine may be busy"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 from itertools import pairwise
 from time import monotonic
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from app.limiter.places import Places
 from app.limiter.redis_limiter import RedisLimiter
 from app.queue import keys
 from app.queue.flow_name import flow_id
-from app.queue.flow_settings import FlowSetting, FlowSettingStore
+from app.queue.flow_settings import FlowRate, FlowSetting, FlowSettingStore
 from app.queue.flows import Flows
 from app.queue.model import FlowHead, FrozenCharge, Wait
 from app.queue.records import Records
@@ -329,6 +330,99 @@ async def test_what_is_set_is_shown_with_the_flow_and_audited(admin: Admin, flow
     rate = {"limit": 50, "window_seconds": 1, "burst": 1}
     assert (audited[1]["target"], audited[1]["before"]) == (FLOW, {"paused": True, "rate": rate})
     assert audited[1]["after"] == {"paused": True, "rate": None}
+
+
+@pytest.mark.usefixtures("rule_in_force")
+async def test_a_rate_for_a_while_ends_by_the_workers_and_the_audit_says_so_once(
+    admin: Admin, known: FlowSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The admin process, in this test, does nothing in the background: whoever set it may be gone."""
+    await changed(admin, "PUT", f"{PATH}/rate", {"limit": 50, "window_seconds": 600})
+    shown = await changed(admin, "PUT", f"{PATH}/rate?for_seconds=1", {"limit": 2, "window_seconds": 600})
+    assert (shown["rate"]["limit"], shown["paused_until"]) == (2, None)
+    lasts_s = (
+        datetime.fromisoformat(shown["rate_until"]) - datetime.fromisoformat(shown["changed_at"])
+    ).total_seconds()
+    assert lasts_s == 1
+    await known.load()
+    assert [one.rate and one.rate.limit for one in known.of(FLOW)] == [2]
+    following = asyncio.create_task(known.run())
+    await eventually(lambda: known.of(FLOW)[0].rate == FlowRate(50, 600), 10, "it has its former rate again")
+    following.cancel()
+
+    ends = admin.parts.flow_setting_ends
+    with monkeypatch.context() as patched, pytest.raises(QueueUnavailable):
+
+        async def away(*_: object) -> None:
+            raise QueueUnavailable("away")
+
+        patched.setattr(FlowSettingStore, "forget_ended", away)
+        await ends.look()
+    await ends.look()
+    [entry] = (await admin("GET", "/v1/audit?action=flow.reverted", role="viewer")).json()["entries"]
+    assert (entry["actor"], entry["face"], entry["target"]) == ("penstock", "process", FLOW)
+    assert (entry["before"]["rate"]["limit"], entry["before"]["rate_until"]) == (2, shown["rate_until"])
+    assert entry["after"] == {"paused": False, "rate": {"limit": 50, "window_seconds": 600.0, "burst": 1}}
+    assert shown["rate_until"] <= entry["at"]
+
+
+@pytest.mark.usefixtures("rule_in_force")
+async def test_what_is_set_again_meanwhile_stays_and_all_else_returns(
+    admin: Admin, flows: Flows, known: FlowSettings
+) -> None:
+    await accepted(flows, deferral(0, user="u"))
+    store = known._store
+    rate, other = {"limit": 2, "window_seconds": 600}, {"limit": 3, "window_seconds": 600}
+    paused = await changed(admin, "POST", f"{PATH}/pause?for_seconds=1")
+    assert (await admin("GET", PATH, role="viewer")).json()["state_detail"].startswith("ops has paused it until ")
+    await changed(admin, "PUT", f"{PATH}/rate?for_seconds=60", rate)
+    again = await changed(admin, "PUT", f"{PATH}/rate?for_seconds=1", other)
+    assert (again["paused_until"], again["paused"]) == (paused["paused_until"], True), "another value goes its own way"
+    later = f"/v1/flows/{flow_id('r|user:later')}"
+    for path in (f"{later}/pause?for_seconds=1", f"{later}/pause"):
+        await changed(admin, "POST", path)
+    await changed(admin, "PUT", f"{later}/rate", rate)
+    assert (await changed(admin, "PUT", f"{later}/rate?for_seconds=1", rate))["rate_until"] is None, "nothing returns"
+
+    async def ended() -> bool:
+        await store.end_due()
+        return "r|user:u" not in await store.all() or (await store.all())["r|user:u"].removed
+
+    await eventually(ended, 10, "neither a pause nor a rate is left, of which there were none before")
+    [left] = (await admin("GET", "/v1/flow-settings", role="viewer")).json()["settings"]
+    assert (left["descriptor"], left["paused"], left["paused_until"]) == ("user:later", True, None)
+    await admin.parts.flow_setting_ends.look()
+    reverted = (await admin("GET", "/v1/audit?action=flow.reverted", role="viewer")).json()["entries"]
+    assert {entry["target"] for entry in reverted} == {FLOW}
+
+
+@pytest.mark.usefixtures("rule_in_force")
+async def test_very_many_that_end_at_once_end_in_small_calls_and_leave_bounded_notes(
+    known: FlowSettings, queue: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.queue.flow_settings.MAX_NOTES", 120)
+    store = known._store
+    for number in range(250):
+        await store.set_paused(f"r|user:{number}", "ops", paused=True, for_ms=1)
+    await asyncio.sleep(0.01)
+    await queue.config_resetstat()
+    await store.end_due()
+    assert await store.all() == {}
+    calls = (await queue.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    assert calls == 3
+    assert await queue.hlen("{q0}:settings_ended") == 120
+    assert await queue.exists("{q0}:settings_until") == 0
+    found = await store.ended()
+    await store.forget_ended(found)
+    assert len(found) == 120 - await queue.hlen("{q0}:settings_ended")
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "x", str(30 * 86_400 + 1)])
+@pytest.mark.usefixtures("rule_in_force")
+async def test_a_time_that_is_none_is_refused(admin: Admin, seconds: str) -> None:
+    assert (await admin("POST", f"{PATH}/pause?for_seconds={seconds}")).status_code == 422
+    rate = {"limit": 2, "window_seconds": 600}
+    assert (await admin("PUT", f"{PATH}/rate?for_seconds={seconds}", rate)).status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,16 @@ ALICE = f"/v1/flows/{flow_id('r|user:alice')}"
         (["set", "r", "5/s", "--for", "10m"], "PUT /v1/rules/r/drain?for_seconds=600", "r: drains at 5/s for 10m"),
         (["set", "r", "5/s", "--for", "user:alice"], f"PUT {ALICE}/rate", "r, user:alice: drains at 5/s"),
         (["set", "r", "5/s", "--descriptor", "user:alice"], f"PUT {ALICE}/rate", "r, user:alice: drains at 5/s"),
+        (
+            ["set", "r", "5/s", "--for", "user:alice", "--for", "10m"],
+            f"PUT {ALICE}/rate?for_seconds=600",
+            "r, user:alice: drains at 5/s for 10m",
+        ),
+        (
+            ["pause", "r", "--for", "2m", "--for", "user:alice"],
+            f"POST {ALICE}/pause?for_seconds=120",
+            "r, user:alice: paused for 2m",
+        ),
         (["unset", "r"], "DELETE /v1/rules/r/drain", "r: drains from its own budget"),
         (["unset", "r", "--for", "user:alice"], f"DELETE {ALICE}/rate", "r, user:alice: drains as its rule says"),
         (["pause", "r", "--for", "2h"], "POST /v1/rules/r/drain/pause?for_seconds=7200", "r: paused for 2h"),

@@ -2,6 +2,7 @@
 
 from app.admin.grpc.calls import Servicer, read, rpc
 from app.admin.grpc.messages import Fields, to_message
+from app.admin.grpc.rules import for_seconds_of
 from app.admin.operators import Operator, OperatorAuthenticator, Role
 from app.admin.proto import admin_pb2 as pb
 from app.admin.proto import admin_pb2_grpc
@@ -47,7 +48,8 @@ class FlowServicer(Servicer, admin_pb2_grpc.FlowServiceServicer):
     @rpc(Role.OPERATOR)
     async def PauseFlow(self, operator: Operator, request: pb.PauseFlowRequest) -> pb.PauseFlowResponse:
         """Pause a flow."""
-        settings = await self._settings.set_paused(operator, request.flow_id, paused=True)
+        for_seconds = for_seconds_of(request)
+        settings = await self._settings.set_paused(operator, request.flow_id, paused=True, for_seconds=for_seconds)
         return to_message(_fields(settings), pb.PauseFlowResponse)
 
     @rpc(Role.OPERATOR)
@@ -60,9 +62,8 @@ class FlowServicer(Servicer, admin_pb2_grpc.FlowServiceServicer):
     async def SetFlowRate(self, operator: Operator, request: pb.SetFlowRateRequest) -> pb.SetFlowRateResponse:
         """Set the rate of a flow."""
         rate = read(request.rate, FlowRateFields)
-        return to_message(
-            _fields(await self._settings.set_rate(operator, request.flow_id, rate)), pb.SetFlowRateResponse
-        )
+        settings = await self._settings.set_rate(operator, request.flow_id, rate, for_seconds_of(request))
+        return to_message(_fields(settings), pb.SetFlowRateResponse)
 
     @rpc(Role.OPERATOR)
     async def DeleteFlowRate(self, operator: Operator, request: pb.DeleteFlowRateRequest) -> pb.DeleteFlowRateResponse:

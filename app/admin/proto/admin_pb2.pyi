@@ -572,7 +572,7 @@ class FlowRate(_message.Message):
     def __init__(self, limit: _Optional[int] = ..., window_seconds: _Optional[float] = ..., burst: _Optional[int] = ...) -> None: ...
 
 class FlowSettings(_message.Message):
-    __slots__ = ("id", "rule_id", "descriptor", "paused", "rate", "changed_at", "changed_by")
+    __slots__ = ("id", "rule_id", "descriptor", "paused", "rate", "changed_at", "changed_by", "paused_until", "rate_until")
     ID_FIELD_NUMBER: _ClassVar[int]
     RULE_ID_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTOR_FIELD_NUMBER: _ClassVar[int]
@@ -580,6 +580,8 @@ class FlowSettings(_message.Message):
     RATE_FIELD_NUMBER: _ClassVar[int]
     CHANGED_AT_FIELD_NUMBER: _ClassVar[int]
     CHANGED_BY_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    RATE_UNTIL_FIELD_NUMBER: _ClassVar[int]
     id: str
     rule_id: str
     descriptor: str
@@ -587,13 +589,17 @@ class FlowSettings(_message.Message):
     rate: FlowRate
     changed_at: _timestamp_pb2.Timestamp
     changed_by: str
-    def __init__(self, id: _Optional[str] = ..., rule_id: _Optional[str] = ..., descriptor: _Optional[str] = ..., paused: _Optional[bool] = ..., rate: _Optional[_Union[FlowRate, _Mapping]] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., changed_by: _Optional[str] = ...) -> None: ...
+    paused_until: _timestamp_pb2.Timestamp
+    rate_until: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., rule_id: _Optional[str] = ..., descriptor: _Optional[str] = ..., paused: _Optional[bool] = ..., rate: _Optional[_Union[FlowRate, _Mapping]] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., changed_by: _Optional[str] = ..., paused_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rate_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class PauseFlowRequest(_message.Message):
-    __slots__ = ("flow_id",)
+    __slots__ = ("flow_id", "for_seconds")
     FLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    FOR_SECONDS_FIELD_NUMBER: _ClassVar[int]
     flow_id: str
-    def __init__(self, flow_id: _Optional[str] = ...) -> None: ...
+    for_seconds: int
+    def __init__(self, flow_id: _Optional[str] = ..., for_seconds: _Optional[int] = ...) -> None: ...
 
 class PauseFlowResponse(_message.Message):
     __slots__ = ("settings",)
@@ -614,12 +620,14 @@ class ResumeFlowResponse(_message.Message):
     def __init__(self, settings: _Optional[_Union[FlowSettings, _Mapping]] = ...) -> None: ...
 
 class SetFlowRateRequest(_message.Message):
-    __slots__ = ("flow_id", "rate")
+    __slots__ = ("flow_id", "rate", "for_seconds")
     FLOW_ID_FIELD_NUMBER: _ClassVar[int]
     RATE_FIELD_NUMBER: _ClassVar[int]
+    FOR_SECONDS_FIELD_NUMBER: _ClassVar[int]
     flow_id: str
     rate: FlowRate
-    def __init__(self, flow_id: _Optional[str] = ..., rate: _Optional[_Union[FlowRate, _Mapping]] = ...) -> None: ...
+    for_seconds: int
+    def __init__(self, flow_id: _Optional[str] = ..., rate: _Optional[_Union[FlowRate, _Mapping]] = ..., for_seconds: _Optional[int] = ...) -> None: ...
 
 class SetFlowRateResponse(_message.Message):
     __slots__ = ("settings",)

@@ -18,11 +18,16 @@ from app.admin.services.flows_model import (
     FlowSettings,
 )
 from app.queue.operations import PURGE_CURSOR
+from app.rules.temporary import MAX_FOR_S
 from app.web.openapi import json_request, problems
 
 router = APIRouter(tags=["flows"])
 
 FlowId = Annotated[str, Path(min_length=1, max_length=8192, description="The flow's `id`.")]
+ForSeconds = Annotated[
+    int | None,
+    Query(ge=1, le=MAX_FOR_S, description="How long it holds; then what was set before holds again."),
+]
 RateBody = Annotated[FlowRateFields, Depends(body_as(FlowRateFields))]
 
 SET = problems(*COMMON_PROBLEMS, 404, 409)
@@ -59,13 +64,15 @@ async def purge_flow(
 
 
 @router.post("/flows/{flow_id}/pause", responses=SET)
-async def pause_flow(flow_id: FlowId, operator: AsOperator, parts: AdminPartsOf) -> FlowSettings:
+async def pause_flow(
+    flow_id: FlowId, operator: AsOperator, parts: AdminPartsOf, for_seconds: ForSeconds = None
+) -> FlowSettings:
     """Pause a flow: it accepts jobs and sends none until it is resumed, whatever restarts and whatever rules change.
 
     It holds for the flow's caller under its rule, or for all flows that share its counter where the id names no caller.
     What is already being sent goes on.
     """
-    return await parts.flow_settings.set_paused(operator, flow_id, paused=True)
+    return await parts.flow_settings.set_paused(operator, flow_id, paused=True, for_seconds=for_seconds)
 
 
 @router.post("/flows/{flow_id}/resume", responses=SET)
@@ -79,12 +86,14 @@ async def resume_flow(flow_id: FlowId, operator: AsOperator, parts: AdminPartsOf
     responses=SET | problems(*BODY_PROBLEMS),
     openapi_extra=json_request(FlowRateFields.__name__),
 )
-async def set_flow_rate(flow_id: FlowId, operator: AsOperator, parts: AdminPartsOf, rate: RateBody) -> FlowSettings:
+async def set_flow_rate(
+    flow_id: FlowId, operator: AsOperator, parts: AdminPartsOf, rate: RateBody, for_seconds: ForSeconds = None
+) -> FlowSettings:
     """Set the rate of a flow, also while jobs wait in it. It takes the place of the rule's drain rate.
 
     All other limits hold as well: the rule's own where it has no drain rate, and those of every other rule.
     """
-    return await parts.flow_settings.set_rate(operator, flow_id, rate)
+    return await parts.flow_settings.set_rate(operator, flow_id, rate, for_seconds)
 
 
 @router.delete("/flows/{flow_id}/rate", responses=SET)

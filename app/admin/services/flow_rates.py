@@ -60,12 +60,13 @@ class FlowRates:
         own = own_rule_id(details.counts.flow)
         for name in setting_names(details.counts.flow):
             if (setting := settings.get(name)) is not None and setting.paused:
-                return FlowCondition(FlowState.PAUSED, f"{setting.changed_by} has paused it.", "flow")
+                until = "" if setting.paused_until_ms is None else f" until {_clock(setting.paused_until_ms / 1000)}"
+                return FlowCondition(FlowState.PAUSED, f"{setting.changed_by} has paused it{until}.", "flow")
         rule = await self._rule(own)
         if details.counts.parked or (rule is not None and rule.paused):
             return FlowCondition(FlowState.PAUSED, f"The rule {own} is paused.", "rule")
         if details.counts.hold_until_s > details.at_s:
-            until = datetime.fromtimestamp(details.counts.hold_until_s, UTC).strftime("%H:%M:%S UTC")
+            until = _clock(details.counts.hold_until_s)
             why = f"The app server takes no more for now ({details.hold_code}), until {until}."
             return FlowCondition(FlowState.HELD, why)
         if details.for_place:
@@ -80,6 +81,10 @@ class FlowRates:
             return await self._rules.by_id(rule_id)
         except RulesUnavailable:
             return None
+
+
+def _clock(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%H:%M:%S UTC")
 
 
 def _rates(rule: ActiveRule, policies: Sequence[Policy]) -> Iterator[PermittedRate]:

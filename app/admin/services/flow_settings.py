@@ -1,4 +1,4 @@
-"""What operators set for flows: a pause, and a rate. Both hold until they are removed."""
+"""What operators set for flows: a pause, and a rate. Both hold until they are removed, or for a while."""
 
 from collections.abc import Awaitable
 from datetime import UTC, datetime
@@ -27,18 +27,22 @@ class FlowSettingService:
         self._operations = operations
         self._audit = audit
 
-    async def set_paused(self, operator: Operator, flow: str, *, paused: bool) -> FlowSettings:
-        """Pause or resume a flow. Raises NotFound, Conflict and RulesUnavailable.
+    async def set_paused(
+        self, operator: Operator, flow: str, *, paused: bool, for_seconds: int | None = None
+    ) -> FlowSettings:
+        """Pause or resume a flow, with `for_seconds` for a while only. Raises NotFound, Conflict and RulesUnavailable.
 
         A paused flow accepts jobs; what is already being sent goes on.
         """
         operator.require(Role.OPERATOR)
         name = await self._name(flow)
-        change = self._store.set_paused(name, operator.name, paused=paused)
+        change = self._store.set_paused(name, operator.name, paused=paused, for_ms=_ms(for_seconds))
         return await self._changed(operator, "flow.paused" if paused else "flow.resumed", name, change)
 
-    async def set_rate(self, operator: Operator, flow: str, rate: FlowRateFields) -> FlowSettings:
-        """Set the rate of a flow, also while jobs wait.
+    async def set_rate(
+        self, operator: Operator, flow: str, rate: FlowRateFields, for_seconds: int | None = None
+    ) -> FlowSettings:
+        """Set the rate of a flow, also while jobs wait; with `for_seconds` for a while only.
 
         Raises InvalidInput, NotFound, Conflict and RulesUnavailable.
         """
@@ -48,7 +52,8 @@ class FlowSettingService:
         except ValueError as error:
             raise InvalidInput(str(error)) from error
         name = await self._name(flow)
-        change = self._store.set_rate(name, operator.name, FlowRate(rate.limit, rate.window_seconds, rate.burst))
+        wanted = FlowRate(rate.limit, rate.window_seconds, rate.burst)
+        change = self._store.set_rate(name, operator.name, wanted, _ms(for_seconds))
         return await self._changed(operator, "flow.rate_set", name, change)
 
     async def unset_rate(self, operator: Operator, flow: str) -> FlowSettings:
@@ -85,15 +90,31 @@ class FlowSettingService:
         self, operator: Operator, action: str, name: str, changing: Awaitable[SettingChange]
     ) -> FlowSettings:
         change = await changing
-        before, after = (None if one is None else _set(one) for one in (change.before, change.after))
+        before, after = audited(change)
         await self._audit.record_done(operator, action=action, target=name, before=before, after=after)
         rule_id, _, descriptor = name.partition("|")
         return _shown(change.after or FlowSetting(rule_id, descriptor, False, None, 0, 0, ""))
 
 
+def audited(change: SettingChange) -> tuple[dict[str, object] | None, dict[str, object] | None]:
+    """Return what the audit says of a setting before and after a change; None where nothing was or is set."""
+    before, after = (None if one is None else _set(one) for one in (change.before, change.after))
+    return before, after
+
+
 def _set(setting: FlowSetting) -> dict[str, object]:
-    shown = _shown(setting)
-    return {"paused": shown.paused, "rate": None if shown.rate is None else shown.rate.model_dump()}
+    """What is set, and until when, where that has an end."""
+    shown = _shown(setting).model_dump(mode="json")
+    ends = {name: shown[name] for name in ("paused_until", "rate_until") if shown[name] is not None}
+    return {"paused": shown["paused"], "rate": shown["rate"], **ends}
+
+
+def _ms(seconds: int | None) -> int:
+    return 0 if seconds is None else seconds * 1000
+
+
+def _time(unix_ms: int | None) -> datetime | None:
+    return datetime.fromtimestamp(unix_ms / 1000, UTC) if unix_ms else None
 
 
 def _shown(setting: FlowSetting) -> FlowSettings:
@@ -104,6 +125,8 @@ def _shown(setting: FlowSetting) -> FlowSettings:
         descriptor=setting.descriptor,
         paused=setting.paused,
         rate=None if rate is None else FlowRateFields(limit=rate.limit, window_seconds=rate.window_s, burst=rate.burst),
-        changed_at=datetime.fromtimestamp(setting.changed_at_ms / 1000, UTC) if setting.changed_at_ms else None,
+        changed_at=_time(setting.changed_at_ms),
         changed_by=setting.changed_by or None,
+        paused_until=_time(setting.paused_until_ms),
+        rate_until=_time(setting.rate_until_ms),
     )

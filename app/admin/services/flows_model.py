@@ -117,6 +117,8 @@ class FlowSettings(BaseModel):
     rate: FlowRateFields | None
     changed_at: datetime | None
     changed_by: str | None
+    paused_until: datetime | None = Field(description="When they are as paused as before again; null: it has no end.")
+    rate_until: datetime | None = Field(description="When they have their previous rate again; null: it has no end.")
 
 
 class FlowSettingPage(BaseModel):

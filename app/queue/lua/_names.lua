@@ -38,6 +38,9 @@
 --   idem:<owner>:<key>    string: "<job id> <fingerprint>"
 --   settings              hash, in the first partition: "<rule id>|<descriptor>" to what operators have set for the flows of
 --                         that descriptor under the rule, as JSON (set_flow.lua)
+--   settings_until        sorted set, in the first partition: settings with a temporary value, by when the first one ends
+--   settings_ended        hash, in the first partition: for each temporary value that has ended, its end's version to a note
+--                         for the audit (end_flow_settings.lua)
 --   settings_version      string, in the first partition: a number that rises with each change of settings
 --   settings_applied      string: the version up to which the flows of this partition have been looked at again
 --   kafka                 hash: for each job from Kafka that is not final: "-" while its message was not read, "+" once
