@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from app.admin.grpc.messages import to_fields
 from app.admin.grpc.server import MAX_CALLS_AT_ONCE, MAX_CALLS_OF_A_CONNECTION, MAX_MESSAGE_BYTES
 from app.admin.proto import admin_pb2 as pb
+from app.queue.flow_name import flow_id
 from app.rules.model import parse_rule
 from sync.publisher import Publisher
 from tests.support.admin_in_process import Admin
@@ -69,6 +70,22 @@ async def test_a_rule_lives_as_over_rest(grpc_admin: GrpcAdmin) -> None:
     audit = (await grpc_admin.admin("GET", "/v1/audit?target=r")).json()["entries"]
     assert {(entry["actor"], entry["face"]) for entry in audit} == {("ops", "grpc")}
     assert [entry["action"] for entry in audit][-1] == "rule.created"
+
+
+async def test_a_flow_is_paused_and_given_a_rate_for_a_while(grpc_admin: GrpcAdmin, cache: Redis) -> None:
+    await publish_all(Publisher(cache), [parse_rule({**OF_PLAN, "rule_id": "r", "on_limit": "defer"})], 1)
+    flow = flow_id("r|user:a")
+    paused = (await grpc_admin("PauseFlow", pb.PauseFlowRequest(flow_id=flow, for_seconds=60))).settings
+    rate = pb.FlowRate(limit=5, window_seconds=1)
+    rated = await grpc_admin("SetFlowRate", pb.SetFlowRateRequest(flow_id=flow, rate=rate, for_seconds=120))
+    assert paused.paused_until.seconds - paused.changed_at.seconds == 60
+    assert rated.settings.paused_until == paused.paused_until
+    assert rated.settings.rate_until.seconds - rated.settings.changed_at.seconds == 120
+    resumed = (await grpc_admin("ResumeFlow", pb.ResumeFlowRequest(flow_id=flow))).settings
+    assert (resumed.paused, resumed.HasField("paused_until"), resumed.HasField("rate_until")) == (False, False, True)
+    for seconds in (0, -1, 2**31 - 1):
+        refused = await grpc_admin.fails("PauseFlow", pb.PauseFlowRequest(flow_id=flow, for_seconds=seconds))
+        assert refused.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_a_rule_with_every_kind_of_field_comes_back_as_it_was(grpc_admin: GrpcAdmin) -> None:
