@@ -28,6 +28,7 @@ export function drawLines(element: HTMLElement, lines: readonly [string, string]
           grid: { stroke: resolved("--border"), width: 1 },
           ticks: { show: false },
           space: 80,
+          size: 32,
           values: (_, timesS) => timesS.map((timeS) => clockTime(timeS, zone)),
         },
         {
