@@ -1,6 +1,6 @@
 import { Link } from "wouter";
 import type { Schemas } from "../../api/client";
-import { FailureText } from "../../parts/jobs/FailureText";
+import { failureOf } from "../../parts/jobs/failureCodes";
 import { JobStatusBadge } from "../../parts/jobs/JobStatusBadge";
 import { formatCount } from "../../parts/numbers";
 import type { Column } from "../../parts/Table";
@@ -15,6 +15,7 @@ export const COLUMNS: readonly Column<Job>[] = [
   {
     name: "id",
     heading: "Job",
+    unbroken: true,
     cell: (job) => (
       <Link href={links.job(job.id)} className={styles.id}>
         {job.id}
@@ -35,8 +36,7 @@ function HowItGoes({ job }: { job: Job }) {
   if (job.error !== null) {
     return (
       <>
-        <FailureText code={job.error.code} />
-        {job.response_status !== null && `, app server: ${job.response_status}`}
+        {job.error.message || failureOf(job.error.code).words} <code>{job.error.code}</code>
       </>
     );
   }

@@ -64,7 +64,7 @@ export function cancellationOf(filters: Filters, owner: string | null | undefine
   }
   if (!["", "waiting", "open"].includes(status)) {
     return {
-      why: "To cancel many jobs at once, set the status to any or to waiting: both kinds of waiting are canceled.",
+      why: "To cancel many jobs at once, set the status to any or to waiting: those that are queued and those that retry are canceled.",
     };
   }
   const { rule_id, descriptor, flow, submitted_after, submitted_before } = filters;
