@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,18 +9,11 @@ import aiohttp
 import pytest
 
 from app.settings import Settings
-from tests.support.needs import missing
+from tests.support.nginx import nginx_command
 from tests.support.ports import free_port
 from tests.support.processes import ROOT
 from tests.support.system import System, running
 from tests.support.waiting import eventually
-
-
-def nginx_command() -> str:
-    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if found is None:
-        missing("nginx is not installed (Debian: apt-get install nginx-light)")
-    return found
 
 
 @pytest.fixture

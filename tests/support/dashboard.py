@@ -23,16 +23,20 @@ ROLES = ("viewer", "operator", "admin")
 
 @dataclass
 class Dashboard:
-    """One system with its admin process, whose operators may sign in at `oidc`."""
+    """One system with its admin process, whose operators may sign in at `oidc`.
+
+    `base_path`: the path below which a proxy at `port` has the admin process.
+    """
 
     system: System
     oidc: OidcIssuer
     port: int = field(default_factory=free_port)
     admin: Part | None = None
+    base_path: str = ""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{self.base_path}"
 
     def token(self, role: str, name: str = "") -> str:
         """A token of an operator, who is called as the role unless a name is given."""
