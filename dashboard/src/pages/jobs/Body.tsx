@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { Button } from "../../parts/Button";
 import { CopyButton } from "../../parts/CopyButton";
 import { JsonText } from "../../parts/JsonText";
@@ -33,7 +33,8 @@ function BodyText({ text, of }: { text: string; of: string }) {
   const [whole, setWhole] = useState(false);
   const [raw, setRaw] = useState(false);
   const cut = text.length > SHOWN_CHARACTERS && !whole;
-  const isJson = !cut && prettyJson(text) !== null;
+  // A view of a job that goes on is rendered again and again, and a body may be large.
+  const isJson = useMemo(() => !cut && prettyJson(text) !== null, [text, cut]);
   return (
     <>
       <JsonText text={cut ? text.slice(0, SHOWN_CHARACTERS) : text} label={`Body of the ${of}`} raw={raw || cut} />
