@@ -21,12 +21,5 @@ export default defineConfig({
       "/openapi.json": "http://127.0.0.1:8081",
     },
   },
-  // One environment for all files: a new one for each takes ten times as long as the tests.
-  test: {
-    environment: "happy-dom",
-    include: ["src/**/*.test.{ts,tsx}"],
-    restoreMocks: true,
-    pool: "threads",
-    isolate: false,
-  },
+  test: { environment: "happy-dom", include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
 });

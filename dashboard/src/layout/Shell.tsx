@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 import { Link, useLocation } from "wouter";
 import { links } from "../urls/links";
+import { ErrorBoundary } from "./ErrorBoundary";
 import { LiveBar } from "./LiveBar";
 import { Menu } from "./Menu";
 import styles from "./Shell.module.css";
@@ -25,10 +26,10 @@ export function Shell({ children }: { children: ReactNode }) {
   useFocusOnNavigation(path);
   return (
     <div className={styles.shell}>
-      <button type="button" className={styles.skip} onClick={() => document.getElementById("content")?.focus()}>
-        Skip to the content
-      </button>
       <header className={styles.header}>
+        <button type="button" className={styles.skip} onClick={() => document.getElementById("content")?.focus()}>
+          Skip to the content
+        </button>
         <Link href={links.overview()} className={styles.brand}>
           Penstock
         </Link>
@@ -37,9 +38,13 @@ export function Shell({ children }: { children: ReactNode }) {
           <ViewOptions />
         </Menu>
       </header>
-      <LiveBar />
+      <ErrorBoundary what="How live this is">
+        <LiveBar />
+      </ErrorBoundary>
       <main id="content" className={styles.main} tabIndex={-1}>
-        {children}
+        <ErrorBoundary key={path} what="This page">
+          {children}
+        </ErrorBoundary>
       </main>
     </div>
   );

@@ -1,11 +1,11 @@
-import type { ReactNode } from "react";
+import { memo, type ReactNode } from "react";
 import styles from "./Table.module.css";
 import { TableHeading } from "./TableHeading";
 
 /** A column: its heading, what it shows of a row, and whether it is a number, which stands at the right. */
 export type Column<Row> = {
   name: string;
-  heading: ReactNode;
+  heading: string;
   cell: (row: Row) => ReactNode;
   numeric?: boolean;
   /** Whether its texts are short words that are not broken. */
@@ -50,22 +50,26 @@ export function Table<Row>({ caption, columns, rows, keyOf, sort, onSort, empty 
         </thead>
         <tbody role="rowgroup">
           {rows.map((row) => (
-            <tr role="row" key={keyOf(row)}>
-              {columns.map((column) => (
-                <td role="cell" key={column.name} className={classOf(column)}>
-                  <span className={styles.label} aria-hidden="true">
-                    {column.heading}
-                  </span>
-                  <div className={styles.value}>{column.cell(row)}</div>
-                </td>
-              ))}
-            </tr>
+            <TableRow key={keyOf(row)} row={row} columns={columns} />
           ))}
         </tbody>
       </table>
     </div>
   );
 }
+
+/** A row, which is rendered again only where it has changed: the others of a page that is renewed stay as they are. */
+const TableRow = memo(function TableRow<Row>({ row, columns }: { row: Row; columns: readonly Column<Row>[] }) {
+  return (
+    <tr role="row">
+      {columns.map((column) => (
+        <td role="cell" key={column.name} className={classOf(column)} data-heading={column.heading}>
+          <div className={styles.value}>{column.cell(row)}</div>
+        </td>
+      ))}
+    </tr>
+  );
+}) as <Row>(props: { row: Row; columns: readonly Column<Row>[] }) => ReactNode;
 
 function classOf<Row>({ numeric, unbroken }: Column<Row>): string | undefined {
   return numeric ? styles.numeric : unbroken ? styles.unbroken : undefined;

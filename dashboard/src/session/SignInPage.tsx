@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { type FormEvent, useId, useState } from "react";
+import { type FormEvent, useEffect, useId, useState } from "react";
 import { bodyOf, createApi } from "../api/client";
 import { Button } from "../parts/Button";
 import { ErrorNotice, Notice } from "../parts/Notice";
@@ -17,6 +17,9 @@ export function SignInPage({ error: earlier }: { error: unknown }) {
     queryKey: ["sign-in"],
     queryFn: ({ signal }) => bodyOf(createApi(null).GET("/v1/sign-in", { signal })),
   });
+  useEffect(() => {
+    document.title = "Sign in · Penstock";
+  }, []);
   const oidc = options.data?.oidc;
   const submit = async (event: FormEvent) => {
     event.preventDefault();
