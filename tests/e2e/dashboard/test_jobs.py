@@ -95,6 +95,7 @@ async def test_all_that_match_are_replayed_with_progress(pages: Pages, dashboard
     dialog = page.get_by_role("dialog")
     await expect(dialog.get_by_text("12 dead letters would be replayed.")).to_be_visible()
     assert await sent(dashboard, ids) == [500] * 12, "a count replays nothing"
+    await pages.assert_accessible(page)
     await dialog.get_by_role("button", name="Replay them").click()
     progress = page.get_by_role("progressbar", name="Progress: Replay dead letters")
     await expect(page.get_by_text("100 %, 12 dead letters replayed")).to_be_visible()
@@ -145,7 +146,7 @@ async def test_an_operation_is_canceled_and_what_it_could_not_do_is_told_by_kind
     await expect(kind).to_contain_text("the rule is deleted or disabled")
     await expect(kind.get_by_role("cell", name="2", exact=True)).to_be_visible()
     # One job a second, so that there is time to cancel.
-    rule_id, slowly = await failed(dashboard, "nia", 5)
+    rule_id, slowly = await failed(dashboard, "nia", 20)
     await page.goto(f"{dashboard.url}/dead-letters?rule_id={rule_id}")
     await page.get_by_role("button", name="Delete all that match").click()
     await page.get_by_label("At most so many a second").fill("1")
