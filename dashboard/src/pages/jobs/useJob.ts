@@ -16,16 +16,16 @@ export function useJob(jobId: string) {
       const params = { path: { job_id: jobId }, query: { contents: false } };
       return (await bodyOf(api.GET("/v1/jobs/{job_id}", { params, signal }))) as Job;
     },
-    // A job that has ended changes only if it is replayed or deleted, after which it is asked for again.
-    refetchInterval: (query) => (query.state.data && hasEnded(query.state.data) ? false : interval),
+    // One that has failed goes on where somebody replays it.
+    refetchInterval: ({ state: { data } }) => (data && hasEnded(data) && data.status !== "failed" ? false : interval),
   });
 }
 
 /** What a job was sent and what came back, asked for again only when it has gone on; null where there is no job. */
-export function useContents({ id, status, attempts }: Pick<Job, "id" | "status" | "attempts">) {
+export function useContents({ id, status, attempts, finished_at }: Job) {
   const api = useApi();
   return useQuery({
-    queryKey: ["job-contents", id, status, attempts],
+    queryKey: ["job-contents", id, status, attempts, finished_at],
     queryFn: async ({ signal }) => {
       const params = { path: { job_id: id } };
       return (await bodyOf(api.GET("/v1/jobs/{job_id}", { params, signal }))).contents as Contents | null;
@@ -36,7 +36,7 @@ export function useContents({ id, status, attempts }: Pick<Job, "id" | "status" 
   });
 }
 
-/** Whether only an operator can change the job any more. */
+/** Whether a job goes on only if an operator replays it. */
 export function hasEnded({ status }: Pick<Job, "status">): boolean {
   return status === "succeeded" || status === "failed" || status === "canceled";
 }
