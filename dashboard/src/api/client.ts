@@ -30,13 +30,26 @@ const ANSWER_WITHIN_MS = 30_000;
 async function reachable(request: Request): Promise<Response> {
   const signal = AbortSignal.any([request.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
   try {
-    return await fetch(request, { signal });
+    return await exactly(await fetch(request, { signal }));
   } catch (error) {
     if (request.signal.aborted) {
       throw error;
     }
     throw new Unreachable();
   }
+}
+
+/** The answer, whose JSON is read without loss: integers that a number cannot hold, such as claims, become a `bigint`. */
+async function exactly(response: Response): Promise<Response> {
+  if (!response.ok || !response.headers.get("Content-Type")?.startsWith("application/json")) {
+    return response;
+  }
+  const text = await response.text();
+  const { status, headers } = response;
+  const exact = new Response(text, { status, headers });
+  exact.headers.set("Content-Length", String(text.length)); // without it openapi-fetch parses the text by itself
+  exact.json = async () => (/\d{16}/.test(text) ? parseJson(text) : JSON.parse(text));
+  return exact;
 }
 
 function authorizing({ token }: Credentials): Middleware {
