@@ -1,9 +1,11 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { Link } from "wouter";
-import { bodyOf } from "../../api/client";
+import { bodyOf, type Schemas } from "../../api/client";
 import { ApiProblem } from "../../api/problem";
 import { useRefetchInterval } from "../../live/LiveProvider";
 import { FlowActions } from "../../parts/flows/FlowActions";
+import { RateDialog } from "../../parts/flows/RateDialog";
 import { Empty, ErrorNotice } from "../../parts/Notice";
 import { Page, Section } from "../../parts/Page";
 import { Requires } from "../../parts/Requires";
@@ -23,24 +25,38 @@ export function FlowPage({ flowId }: { flowId: string }) {
     placeholderData: keepPreviousData,
     refetchInterval: useRefetchInterval(),
   });
+  // The dialog stays when the flow becomes empty meanwhile; and it shows the flow as it was.
+  const [rated, setRated] = useState<Schemas["Flow"] | null>(null);
   const isGone = flow.error instanceof ApiProblem && flow.error.status === 404;
-  if (isGone) {
-    return <GoneFlow />;
-  }
+  return (
+    <>
+      {isGone ? <GoneFlow /> : <LiveFlow flow={flow.data} error={flow.error} onRate={setRated} />}
+      {rated && <RateDialog flow={rated} onClose={() => setRated(null)} />}
+    </>
+  );
+}
+
+type LiveFlowProps = {
+  flow: Schemas["Flow"] | undefined;
+  error: unknown;
+  onRate: (flow: Schemas["Flow"]) => void;
+};
+
+function LiveFlow({ flow, error, onRate }: LiveFlowProps) {
   return (
     <Page
-      title={flow.data ? `Queue of ${flow.data.caller}` : "Queue"}
-      actions={flow.data && <Link href={links.jobs({ flow: flowId })}>Jobs of this flow</Link>}
+      title={flow ? `Queue of ${flow.caller}` : "Queue"}
+      actions={flow && <Link href={links.jobs({ flow: flow.id })}>Jobs of this flow</Link>}
     >
-      <ErrorNotice error={flow.error} doing="read this flow" />
-      {flow.data && (
+      <ErrorNotice error={error} doing="read this flow" />
+      {flow && (
         <>
-          <FlowFacts flow={flow.data} />
+          <FlowFacts flow={flow} />
           <Section title="What can be done">
             <Requires role="operator" to="change its rate, pause and purge it">
-              <FlowActions flow={flow.data}>
-                <RemoveRates flow={flow.data} />
-                <PurgeFlow flow={flow.data} />
+              <FlowActions flow={flow} onRate={onRate}>
+                <RemoveRates flow={flow} />
+                <PurgeFlow flow={flow} />
               </FlowActions>
             </Requires>
           </Section>

@@ -2,14 +2,12 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { bodyOf, type Schemas } from "../../api/client";
 import { useRefetchInterval } from "../../live/LiveProvider";
 import { ChoiceFilter, FilterBar, TextFilter } from "../../parts/FilterBar";
-import { FLOW_ACTIONS, FLOW_COLUMNS } from "../../parts/flows/flowColumns";
+import { FlowTable } from "../../parts/flows/FlowTable";
 import { Empty, ErrorNotice, Notice } from "../../parts/Notice";
 import { counted } from "../../parts/numbers";
 import { Page, Section } from "../../parts/Page";
 import { Pager } from "../../parts/Pager";
-import { Requires } from "../../parts/Requires";
-import { Table } from "../../parts/Table";
-import { useApi, useMay } from "../../session/SessionProvider";
+import { useApi } from "../../session/SessionProvider";
 import { formatMoment } from "../../time/format";
 import { useTime } from "../../time/TimeZoneProvider";
 import { type Filters, useFilters } from "../../urls/filters";
@@ -31,7 +29,6 @@ const STATES = [
 export function FlowsPage() {
   const [filters, change] = useFilters();
   const { rule_id = "", descriptor = "", state = "", sort = "depth", after = "" } = filters;
-  const may = useMay("operator");
   const flows = useFlows(filters);
   const summary = useSummary(flows.data);
   const filter = (name: string) => (value: string) => change({ [name]: value, after: "" });
@@ -43,18 +40,13 @@ export function FlowsPage() {
         <ChoiceFilter label="State" value={state} onChange={filter("state")} choices={STATES} />
         <ChoiceFilter label="Order" value={sort} onChange={filter("sort")} choices={SORTS} />
       </FilterBar>
-      <Requires role="operator" to="change rates, pause, resume and purge">
-        {null}
-      </Requires>
       <ErrorNotice error={flows.error} doing="read the flows" />
       {flows.data && (
         <div>
           <Incomplete page={flows.data} />
-          <Table
+          <FlowTable
             caption="Flows"
-            columns={may ? [...FLOW_COLUMNS, FLOW_ACTIONS] : FLOW_COLUMNS}
-            rows={flows.data.flows}
-            keyOf={(flow) => flow.id}
+            flows={flows.data.flows}
             sort={sort}
             onSort={filter("sort")}
             empty={<NoFlows filters={filters} />}

@@ -1,11 +1,9 @@
 import { Link } from "wouter";
 import { useLive } from "../../live/LiveProvider";
-import { FLOW_ACTIONS, FLOW_COLUMNS } from "../../parts/flows/flowColumns";
+import { FlowTable } from "../../parts/flows/FlowTable";
 import { Empty, ErrorNotice, Notice } from "../../parts/Notice";
-import { counted } from "../../parts/numbers";
+import { formatCount } from "../../parts/numbers";
 import { Page, Section } from "../../parts/Page";
-import { Table } from "../../parts/Table";
-import { useMay } from "../../session/SessionProvider";
 import { links } from "../../urls/links";
 import { AttentionList } from "./AttentionList";
 import { Charts } from "./Charts";
@@ -18,7 +16,6 @@ const TOP = 5;
 export function OverviewPage() {
   const { status, problem } = useLive();
   const { page, error, drained } = useDeepestFlows();
-  const may = useMay("operator");
   return (
     <Page title="Overview">
       <Section title="What needs attention">
@@ -27,15 +24,13 @@ export function OverviewPage() {
       {status && <Figures status={status} />}
       <Section
         title="Deepest flows"
-        actions={page && <Link href={links.flows()}>All {counted(page.total, "flow")}</Link>}
+        actions={page && <Link href={links.flows()}>All flows ({formatCount(page.total)})</Link>}
       >
         <ErrorNotice error={error} doing="read the flows" />
         {page && (
-          <Table
+          <FlowTable
             caption="The flows with the most jobs"
-            columns={may ? [...FLOW_COLUMNS, FLOW_ACTIONS] : FLOW_COLUMNS}
-            rows={page.flows.slice(0, TOP)}
-            keyOf={(flow) => flow.id}
+            flows={page.flows.slice(0, TOP)}
             empty={<Empty title="Nothing waits.">Flows appear here when requests are deferred.</Empty>}
           />
         )}

@@ -7,6 +7,8 @@ import { links } from "../../urls/links";
 /** Something that an operator should look at: how bad it is, what it is, and where it is dealt with. */
 export type Attention = { tone: Extract<Tone, "bad" | "warn" | "quiet">; text: string; href: string; remedy: string };
 
+const TONES: readonly Attention["tone"][] = ["bad", "warn", "quiet"];
+
 /** From which age on the oldest job is worth a look, in seconds. */
 const OLD_S = 600;
 
@@ -19,7 +21,7 @@ const WHERE: Record<Status["problems"][number]["about"], readonly [string, strin
 
 /** What needs attention, the worst first. */
 export function attentionOf(status: Status): Attention[] {
-  return [
+  const found = [
     ...status.problems.map(({ text, about }): Attention => {
       const [href, remedy] = WHERE[about];
       return { tone: "bad", text, href, remedy };
@@ -29,6 +31,7 @@ export function attentionOf(status: Status): Attention[] {
     ...ofAge(status),
     ...ofRules(status),
   ];
+  return found.sort((one, other) => TONES.indexOf(one.tone) - TONES.indexOf(other.tone));
 }
 
 function ofDeadLetters({ backlog }: Status): Attention[] {

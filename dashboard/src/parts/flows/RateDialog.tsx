@@ -34,7 +34,7 @@ function LoadedRateDialog({ flow, rule, onClose }: LoadedProps) {
   const apply = async () => {
     await (target === "flow" ? setFlow() : setRule());
     await queries.invalidateQueries();
-    const until = form.forSeconds > 0 ? ` for ${formatDuration(form.forSeconds)}` : "";
+    const until = target === "rule" && form.forSeconds > 0 ? ` for ${formatDuration(form.forSeconds)}` : "";
     say(`${whose}: ${rateInWords(rate)}${until}.`);
   };
   const setFlow = () =>

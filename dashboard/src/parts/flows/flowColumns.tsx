@@ -4,7 +4,6 @@ import { Duration } from "../../time/Moment";
 import { links } from "../../urls/links";
 import { formatBytes, formatCount } from "../numbers";
 import type { Column } from "../Table";
-import { FlowActions } from "./FlowActions";
 import { FlowRate } from "./FlowRate";
 import { FlowState } from "./FlowState";
 import styles from "./FlowState.module.css";
@@ -50,10 +49,3 @@ export const FLOW_COLUMNS: readonly Column<Flow>[] = [
   { name: "eta", heading: "Empty in", numeric: true, cell: (flow) => <Duration seconds={flow.eta_seconds} /> },
   { name: "state", heading: "State", cell: (flow) => <FlowState flow={flow} /> },
 ];
-
-/** The column of what can be done, for who may. */
-export const FLOW_ACTIONS: Column<Flow> = {
-  name: "actions",
-  heading: "Actions",
-  cell: (flow) => <FlowActions flow={flow} />,
-};

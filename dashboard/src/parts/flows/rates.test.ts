@@ -13,7 +13,12 @@ test("a flow takes longer in the proportion in which its rate falls", () => {
   });
 });
 
-test("a flow that is paused or held is reckoned by its depth", () => {
+test("the time for which a flow is held stays the same", () => {
+  const flow = aFlow({ state: "held", waiting: 100, eta_seconds: 50, permitted_per_second: 5 });
+  expect(outlook(flow, RULE, "flow", { limit: 10, window_seconds: 1 }).etaSeconds).toBe(40);
+});
+
+test("a paused flow is reckoned by its depth", () => {
   const flow = aFlow({ state: "paused", waiting: 40, eta_seconds: null });
   expect(outlook(flow, RULE, "flow", { limit: 2, window_seconds: 1 }).etaSeconds).toBe(20);
 });

@@ -56,15 +56,22 @@ function lowest(flow: Flow, rule: DrainRule | null, target: Target, wanted: numb
   return [wanted, ""];
 }
 
-/** How long a flow takes until it is empty at a rate; in the proportion of now, where now is known, as flows take turns. */
+/**
+ * How long a flow takes until it is empty at a rate. Where that is known of now, it changes in proportion, because flows
+ * may take turns; the time for which an app server holds a flow does not change.
+ */
 function etaAt(flow: Flow, perSecond: number): number | null {
   if (perSecond <= 0 || flow.waiting === 0) {
     return flow.waiting === 0 ? 0 : null;
   }
-  if (flow.state === "draining" && flow.eta_seconds !== null && flow.permitted_per_second) {
-    return (flow.eta_seconds * flow.permitted_per_second) / perSecond;
+  const atRate = flow.waiting / perSecond;
+  if (flow.eta_seconds === null || !flow.permitted_per_second) {
+    return atRate;
   }
-  return flow.waiting / perSecond;
+  if (flow.state === "held") {
+    return Math.max(atRate, flow.eta_seconds + atRate - flow.waiting / flow.permitted_per_second);
+  }
+  return (flow.eta_seconds * flow.permitted_per_second) / perSecond;
 }
 
 /** The rate that fills the form first: the one that is set, else the nearest to what is permitted. */
