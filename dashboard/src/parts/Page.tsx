@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect } from "react";
+import { type ReactNode, useEffect, useId } from "react";
 import styles from "./Page.module.css";
 
 /** A page: its title, which gets the focus when the page comes in place of another, what can be done on it, and its content. */
@@ -19,10 +19,11 @@ export function Page({ title, actions, children }: { title: string; actions?: Re
 
 /** A part of a page with a heading of its own. */
 export function Section({ title, actions, children }: { title: string; actions?: ReactNode; children: ReactNode }) {
+  const titleId = useId();
   return (
-    <section className={styles.section}>
+    <section className={styles.section} aria-labelledby={titleId}>
       <div className={styles.head}>
-        <h2>{title}</h2>
+        <h2 id={titleId}>{title}</h2>
         {actions && <div className={styles.actions}>{actions}</div>}
       </div>
       {children}

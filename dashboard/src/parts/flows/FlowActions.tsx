@@ -18,7 +18,7 @@ type FlowActionsProps = {
 export function FlowActions({ flow, onRate, children }: FlowActionsProps) {
   return (
     <div className={styles.actions}>
-      <Button aria-label={`Change the rate of ${flow.caller}`} onClick={() => onRate(flow)}>
+      <Button aria-label={`Change rate of ${flow.caller}`} onClick={() => onRate(flow)}>
         Change rate
       </Button>
       <PauseButton flow={flow} />

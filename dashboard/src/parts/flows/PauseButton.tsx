@@ -16,7 +16,7 @@ export function PauseButton({ flow }: { flow: Flow }) {
   if (flow.paused_by === "rule") {
     return (
       <>
-        <Button aria-label={`Resume the rule ${flow.rule_id}`} onClick={() => setAsking(true)}>
+        <Button aria-label={`Resume rule ${flow.rule_id}`} onClick={() => setAsking(true)}>
           Resume rule
         </Button>
         {asking && (
