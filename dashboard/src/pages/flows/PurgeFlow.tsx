@@ -39,8 +39,9 @@ export function PurgeFlow({ flow }: { flow: Schemas["Flow"] }) {
         >
           <p>
             {counted(flow.waiting + flow.backing_off, "job")} of <strong>{flow.caller}</strong> under the rule{" "}
-            <strong>{flow.rule_id}</strong> will be canceled for good. {counted(flow.in_flight, "job")} in flight will
-            not. To stop the draining without losing anything, pause it instead.
+            <strong>{flow.rule_id}</strong> will be canceled for good.{" "}
+            {flow.in_flight > 0 && `${counted(flow.in_flight, "job")} in flight will not. `}To stop the draining without
+            losing anything, pause it instead.
           </p>
           {canceled > 0 && <p role="status">{counted(canceled, "job")} canceled so far…</p>}
         </ConfirmDialog>
