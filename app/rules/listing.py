@@ -35,11 +35,12 @@ class RuleQuery:
     order: Order = "id"
     limit: int = 1000
     after: str = ""
+    paused: bool | None = None
 
     @property
     def is_filtered(self) -> bool:
         """Whether documents are left out."""
-        return (self.search, self.key_type, self.key_value) != (None, None, None)
+        return (self.search, self.key_type, self.key_value, self.paused) != (None, None, None, None)
 
 
 class RulePage(NamedTuple):
@@ -139,14 +140,16 @@ def _add(page: RulePage, found: RawBSONDocument) -> None:
         page.add(document)
 
 
-def _exact(query: RuleQuery) -> list[tuple[str, str]]:
-    """The exact values that are asked for, the one that finds fewer documents last."""
-    exact = {"key_type": query.key_type, "key_value": query.key_value}
+def _exact(query: RuleQuery) -> list[tuple[str, str | bool]]:
+    """The exact values that are asked for, the one that finds fewer documents last: an index has only paused rules."""
+    exact = {"key_type": query.key_type, "key_value": query.key_value, "paused": query.paused or None}
     return [(name, value) for name, value in exact.items() if value is not None]
 
 
 def _conditions(query: RuleQuery) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{name: value} for name, value in _exact(query)]
+    if query.paused is False:
+        found.append({"paused": {"$ne": True}})
     if query.search is not None:
         text = {"$regex": re.escape(query.search), "$options": "i"}
         found.append({"$or": [{name: text} for name in SEARCHED]})

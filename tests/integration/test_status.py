@@ -159,6 +159,14 @@ async def test_paused_rules_are_counted(admin: Admin) -> None:
         rule |= {"on_limit": "defer", "paused": number > 0}
         assert (await admin("POST", "/v1/rules", rule, role="admin")).status_code == 201
     assert (await admin("GET", "/v1/status", role="viewer")).json()["rules"]["paused"] == 2
+    for paused, wanted in (("true", ["r1", "r2"]), ("false", ["r0"])):
+        for order in ("id", "-priority"):
+            listed = (await admin("GET", f"/v1/rules?paused={paused}&sort={order}&limit=1", role="viewer")).json()
+            following = await admin(
+                "GET", f"/v1/rules?paused={paused}&sort={order}&after={listed['next']}", role="viewer"
+            )
+            rules = listed["rules"] + (following.json()["rules"] if listed["next"] else [])
+            assert [rule["rule_id"] for rule in rules] == wanted
 
 
 async def test_memory_and_disk_near_a_bound_are_problems(

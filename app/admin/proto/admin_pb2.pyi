@@ -210,20 +210,22 @@ class GetRuleResponse(_message.Message):
     def __init__(self, rule: _Optional[_Union[Rule, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class ListRulesRequest(_message.Message):
-    __slots__ = ("limit", "after", "search", "key_type", "key_value", "sort")
+    __slots__ = ("limit", "after", "search", "key_type", "key_value", "sort", "paused")
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     SEARCH_FIELD_NUMBER: _ClassVar[int]
     KEY_TYPE_FIELD_NUMBER: _ClassVar[int]
     KEY_VALUE_FIELD_NUMBER: _ClassVar[int]
     SORT_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
     limit: int
     after: str
     search: str
     key_type: str
     key_value: str
     sort: str
-    def __init__(self, limit: _Optional[int] = ..., after: _Optional[str] = ..., search: _Optional[str] = ..., key_type: _Optional[str] = ..., key_value: _Optional[str] = ..., sort: _Optional[str] = ...) -> None: ...
+    paused: bool
+    def __init__(self, limit: _Optional[int] = ..., after: _Optional[str] = ..., search: _Optional[str] = ..., key_type: _Optional[str] = ..., key_value: _Optional[str] = ..., sort: _Optional[str] = ..., paused: _Optional[bool] = ...) -> None: ...
 
 class ListRulesResponse(_message.Message):
     __slots__ = ("rules", "invalid", "next")

@@ -30,13 +30,14 @@ class RuleSearch(BaseModel):
     search: Text | None = Field(None, description="A text in the id, the key, the path or who changed the rule.")
     key_type: Text | None = None
     key_value: Text | None = None
+    paused: bool | None = None
     sort: Annotated[Order, Field(description="With `-` the greatest first.")] = "id"
     limit: PageSize = MAX_PAGE_SIZE
     after: Annotated[str, Field(max_length=1024)] = ""
 
     def as_query(self) -> RuleQuery:
         """Return the search as the listing of rules takes it."""
-        return RuleQuery(self.search, self.key_type, self.key_value, self.sort, self.limit, self.after)
+        return RuleQuery(self.search, self.key_type, self.key_value, self.sort, self.limit, self.after, self.paused)
 
 
 class NamedRule(BaseModel):

@@ -3574,6 +3574,7 @@ export interface operations {
                 search?: string | null;
                 key_type?: string | null;
                 key_value?: string | null;
+                paused?: boolean | null;
                 /** @description With `-` the greatest first. */
                 sort?: "id" | "-id" | "priority" | "-priority" | "updated_at" | "-updated_at";
                 limit?: number;

@@ -21,18 +21,24 @@ const KEY_TYPES: readonly (readonly [string, string])[] = [
   ["default", "default"],
 ];
 
+const STATES = [
+  ["", "Any"],
+  ["true", "paused"],
+  ["false", "not paused"],
+] as const;
+
 /** All rules, and the documents among them that are not valid rules. */
 export function RulesPage() {
   const [filters, change] = useFilters();
-  const { search = "", key_type = "", key_value = "", sort = "id", after = "" } = filters;
+  const { search = "", key_type = "", key_value = "", paused = "", sort = "id", after = "" } = filters;
   const api = useApi();
   const rules = useQuery({
-    queryKey: ["rules", search, key_type, key_value, sort, after],
+    queryKey: ["rules", search, key_type, key_value, paused, sort, after],
     queryFn: ({ signal }) => bodyOf(api.GET("/v1/rules", { params: { query: queryOfPage(filters) }, signal })),
     placeholderData: keepPreviousData,
   });
   const filter = (name: string) => (value: string) => change({ [name]: value, after: "" });
-  const isFiltered = `${search}${key_type}${key_value}` !== "";
+  const isFiltered = `${search}${key_type}${key_value}${paused}` !== "";
   return (
     <Page title="Rules" actions={<NewRule />}>
       <FilterBar label="Filter the rules">
@@ -43,6 +49,7 @@ export function RulesPage() {
           onChange={filter("key_type")}
           choices={KEY_TYPES.some(([one]) => one === key_type) ? KEY_TYPES : [...KEY_TYPES, [key_type, key_type]]}
         />
+        <ChoiceFilter label="State" value={paused} onChange={filter("paused")} choices={STATES} />
         <TextFilter label="Key" value={key_value} onChange={filter("key_value")} placeholder="exact: bob, *" />
       </FilterBar>
       <ErrorNotice error={rules.error} doing="read the rules" />
@@ -89,12 +96,13 @@ function NoRules() {
   );
 }
 
-function queryOfPage({ search, key_type, key_value, sort, after }: Filters) {
+function queryOfPage({ search, key_type, key_value, paused, sort, after }: Filters) {
   return {
     limit: PAGE_SIZE,
     ...(search && { search }),
     ...(key_type && { key_type }),
     ...(key_value && { key_value }),
+    ...((paused === "true" || paused === "false") && { paused: paused === "true" }),
     ...(sort && { sort: sort as Order }),
     ...(after && { after }),
   };
