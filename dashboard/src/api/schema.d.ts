@@ -1299,6 +1299,16 @@ export interface components {
             changed_at: string | null;
             /** Changed By */
             changed_by: string | null;
+            /**
+             * Paused Until
+             * @description When they are as paused as before again; null: it has no end.
+             */
+            paused_until: string | null;
+            /**
+             * Rate Until
+             * @description When they have their previous rate again; null: it has no end.
+             */
+            rate_until: string | null;
         };
         /**
          * FlowState
@@ -6997,7 +7007,10 @@ export interface operations {
     };
     pause_flow_v1_flows__flow_id__pause_post: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How long it holds; then what was set before holds again. */
+                for_seconds?: number | null;
+            };
             header?: never;
             path: {
                 /** @description The flow's `id`. */
@@ -7345,7 +7358,10 @@ export interface operations {
     };
     set_flow_rate_v1_flows__flow_id__rate_put: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How long it holds; then what was set before holds again. */
+                for_seconds?: number | null;
+            };
             header?: never;
             path: {
                 /** @description The flow's `id`. */

@@ -48,6 +48,12 @@ async def arrive(dashboard: Dashboard, subject: str, jobs: int) -> list[float]:
     return await arrivals_of(dashboard, subject)
 
 
+async def set_for(dashboard: Dashboard, subject: str) -> list[dict[str, Any]]:
+    """What is set for the flows of a caller."""
+    settings = (await dashboard.api("GET", "/v1/flow-settings")).json()["settings"]
+    return [one for one in settings if one["descriptor"] == f"user:{subject}"]
+
+
 def row_of(page: Page, table: str, subject: str) -> Locator:
     return page.get_by_role("table", name=table, exact=True).get_by_role("row").filter(has_text=f"user:{subject}")
 
@@ -71,7 +77,8 @@ async def test_a_rate_is_changed_within_two_clicks_and_the_app_server_feels_it(
     await expect(dialog.get_by_role("row", name="permitted rate")).to_contain_text("20/s")
     soon = dialog.get_by_role("row", name=re.compile("jobs waiting, empty in"))
     await expect(soon.get_by_role("cell").nth(1)).to_have_text(re.compile(r"^1\.\d s$|^[12] s$"))
-    assert (await dashboard.api("GET", "/v1/flow-settings")).json()["settings"] == [], "nothing was changed yet"
+    assert await set_for(dashboard, "dora") == [], "nothing was changed yet"
+    await expect(dialog.get_by_label("How long")).to_have_value("600")
     await dialog.get_by_role("button", name="Set the rate").click()
     await expect(dialog).to_have_count(0)
 
@@ -82,11 +89,11 @@ async def test_a_rate_is_changed_within_two_clicks_and_the_app_server_feels_it(
 
     await page.get_by_role("navigation", name="Areas").get_by_role("link", name="Queues").click()
     setting = row_of(page, "What is set for flows", "dora")
-    await expect(setting).to_contain_text("20 a second")
+    await expect(setting).to_contain_text(re.compile(r"20 a second until .* in (9 min|10 min)"))
     await setting.get_by_role("button", name="Remove what is set for user:dora").click()
     await page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     await expect(setting).to_have_count(0)
-    assert (await dashboard.api("GET", "/v1/flow-settings")).json()["settings"] == []
+    assert await set_for(dashboard, "dora") == []
 
 
 async def test_the_rate_of_a_rule_is_changed_for_a_while(pages: Pages, dashboard: Dashboard) -> None:

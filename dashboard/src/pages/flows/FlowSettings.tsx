@@ -34,7 +34,16 @@ const COLUMNS: readonly Column<Setting>[] = [
     heading: "What is set",
     cell: (setting) => (
       <>
-        {setting.paused && <Badge tone="warn">paused</Badge>} {setting.rate && rateInWords(setting.rate)}
+        {setting.paused && (
+          <div>
+            <Badge tone="warn">paused</Badge> <Until at={setting.paused_until} />
+          </div>
+        )}
+        {setting.rate && (
+          <div>
+            {rateInWords(setting.rate)} <Until at={setting.rate_until} />
+          </div>
+        )}
       </>
     ),
   },
@@ -54,6 +63,16 @@ const ACTIONS: Column<Setting> = {
   heading: "Actions",
   cell: (setting) => <RemoveSetting setting={setting} />,
 };
+
+function Until({ at }: { at: string | null }) {
+  return (
+    at !== null && (
+      <>
+        until <Moment at={at} />
+      </>
+    )
+  );
+}
 
 /** What operators have set for flows, also for callers that have no jobs and rules that are gone, and how to remove it. */
 export function FlowSettings() {

@@ -34,12 +34,12 @@ function LoadedRateDialog({ flow, rule, onClose }: LoadedProps) {
   const apply = async () => {
     await (target === "flow" ? setFlow() : setRule());
     await queries.invalidateQueries();
-    const until = target === "rule" && form.forSeconds > 0 ? ` for ${formatDuration(form.forSeconds)}` : "";
+    const until = form.forSeconds > 0 ? ` for ${formatDuration(form.forSeconds)}` : "";
     say(`${whose}: ${rateInWords(rate)}${until}.`);
   };
   const setFlow = () =>
     api.PUT("/v1/flows/{flow_id}/rate", {
-      params: { path: { flow_id: flow.id } },
+      params: { path: { flow_id: flow.id }, query: forQuery(form.forSeconds) },
       body: { ...rate, burst: flow.own_rate?.burst ?? 1 },
     });
   const setRule = () =>

@@ -44,14 +44,12 @@ export function RateFields({ flow, hasRule, target, onTarget, form, onForm }: Ra
           choices={withValue(WINDOWS, form.window_seconds)}
           onChange={(window_seconds) => onForm({ window_seconds })}
         />
-        {target === "rule" && (
-          <ChoiceField
-            label="How long"
-            value={form.forSeconds}
-            choices={DURATIONS}
-            onChange={(forSeconds) => onForm({ forSeconds })}
-          />
-        )}
+        <ChoiceField
+          label="How long"
+          value={form.forSeconds}
+          choices={DURATIONS}
+          onChange={(forSeconds) => onForm({ forSeconds })}
+        />
       </div>
     </>
   );
