@@ -34,8 +34,8 @@ CALLS = 15
 FEW_CALLS = 5
 """How often slower calls are made."""
 
-MANY_TIMES = 10
-"""How often many jobs are canceled."""
+TIMES_MANY = 9
+"""How often many jobs are canceled: the calls of one situation draw fewer than a thousand jobs."""
 
 LONG_CALLS_S = 0.3
 """For how long the calls are measured that go on until nothing is left to do."""
@@ -62,10 +62,10 @@ class Actions:
         records, population = self._population.records, self._population
         await self._measure("look at a job", [partial(records.get, job_id) for job_id in population.sample(CALLS)])
         await self._measure("list a page", [self._pages] * FEW_CALLS)
-        for action, jobs, times in (("cancel a job", 1, CALLS), ("cancel many", CANCELED_AT_ONCE, MANY_TIMES)):
+        for action, jobs, times in (("cancel a job", 1, CALLS), ("cancel many", CANCELED_AT_ONCE, TIMES_MANY)):
             some = [population.draw(jobs) for _ in range(times)]
             await self._measure(action, [partial(self._cancel, ids, can_cancel=can_cancel) for ids in some])
-        for number in range(1, FEW_CALLS + 1):
+        for number in range(1, TIMES_MANY + 1):
             batch, some_ids = Batch(self.situation, number, MAX_CANCELED), population.draw(MAX_CANCELED)
             part = partial(population.cancel_batches.cancel, some_ids, None, batch)
             await self._measure("cancel a batch", [part])

@@ -189,11 +189,13 @@ async def _unpublished(population: Population, actions: Actions, jobs: int) -> N
     await actions.publish()
 
 
-async def _never_produced(population: Population, actions: Actions, jobs: int) -> None:
+async def _never_produced(
+    population: Population, actions: Actions, jobs: int, situation: str, *, in_flows: bool
+) -> None:
     """The edge went away before it produced their messages."""
-    await population.begin(queue_steps.user_rule())
-    await population.multiply(await population.record(), jobs)
-    _enter(actions, "messages that never came", jobs)
+    await population.begin(queue_steps.user_rule(), jobs if in_flows else 1)
+    await population.multiply(await population.record(), jobs, in_flows=in_flows)
+    _enter(actions, situation, jobs)
     await actions.sweep()
 
 
@@ -211,7 +213,8 @@ SITUATIONS: tuple[Callable[[Population, Actions, int], Awaitable[None]], ...] = 
     _awaiting_kafka,
     _spilled,
     _unpublished,
-    _never_produced,
+    partial(_never_produced, situation="messages that never came", in_flows=False),
+    partial(_never_produced, situation="messages that never came, a flow each", in_flows=True),
 )
 
 
