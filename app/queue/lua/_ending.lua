@@ -72,11 +72,11 @@ end
 -- The ends of jobs in one call of a script. What they have in common is written once, by write_ends.
 --
 -- flows: name to {ends =, bytes =, succeeded =}; owners: name to {ends =, ttl = the longest, is_late =};
--- expiry: how long a record lasts to when it expires
+-- expiry: how long a record lasts to when it expires; unsent: owner to the ids of jobs that nobody was promised
 local function new_ending(now)
   return {
     now = now, now_ms = int(now / 1000), ids = {}, outcomes = {}, from_stream = {}, from_kafka = {}, bytes = 0, dead = 0,
-    flows = {}, owners = {}, expiry = {},
+    flows = {}, owners = {}, expiry = {}, unsent = {},
   }
 end
 
@@ -207,15 +207,22 @@ local function write_ends(ending)
 end
 
 -- A job that nobody was promised is canceled as if it had never been, except that its record says that it must not be sent.
-local function cancel_unsent(id, job, now)
+-- The ending is one of such jobs only, which write_unsent writes.
+local function cancel_unsent(ending, id, job)
   leave_flow(id, job)
   if job.idem then
     call('DEL', P .. 'idem:' .. job.idem)
     job.idem = nil
   end
-  local ending = new_ending(now)
   end_read_job(ending, id, job, 'canceled')
+  push(list_of(ending.unsent, job.owner), id)
+end
+
+-- Their owners' lists are pruned by the number of jobs that they had, so they forget these afterwards.
+local function write_unsent(ending)
   ending.outcomes = {}
   write_ends(ending)
-  call('ZREM', P .. 'owner:' .. job.owner, id)
+  for owner, ids in pairs(ending.unsent) do
+    call('ZREM', P .. 'owner:' .. owner, unpack(ids))
+  end
 end

@@ -15,5 +15,7 @@ end
 if job.status ~= 'queued' or call('HGET', P .. 'kafka', id) == '+' then
   return 0
 end
-cancel_unsent(id, job, now_us())
+local ending = new_ending(now_us())
+cancel_unsent(ending, id, job)
+write_unsent(ending)
 return 1

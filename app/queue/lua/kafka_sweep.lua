@@ -20,7 +20,7 @@ end
 local before_ms = oldest_ms - margin_ms
 
 local now = now_us()
-local canceled = 0
+local ending = new_ending(now)
 
 -- The jobs of a flow that were recorded before then; returns when its first one was that stays, nil without any.
 local function sweep(flow)
@@ -33,8 +33,7 @@ local function sweep(flow)
     if call('HGET', P .. 'kafka', id) == '+' then
       return now -- its message is in Kafka for sure, whatever was read: it is looked at again later
     end
-    cancel_unsent(id, job, now)
-    canceled = canceled + 1
+    cancel_unsent(ending, id, job)
   end
   return call('EXISTS', awaiting_key(flow)) == 1 and before_ms * 1000 or nil
 end
@@ -51,4 +50,6 @@ for _, flow in ipairs(flows) do
     call('ZREM', P .. 'unread', flow)
   end
 end
+write_unsent(ending)
+local canceled = #ending.ids
 return { canceled, canceled > 0 and (look <= 0 or #flows == max_flows) and 1 or 0 }
