@@ -19,7 +19,7 @@ from tests.benchmarks.table import show_table, show_targets
 
 SOON_S = 2.0
 USED_UP = 1_000
-"""Extra jobs, because the calls settle some."""
+"""Extra jobs, because the calls cancel and settle some: a page of what is left has as many as where there are more."""
 
 OUTCOMES_A_LOOK = 2 * LOOK
 """Extra outcomes, because a search looks at so many in one call, where it finds none."""
@@ -60,7 +60,7 @@ async def _waiting(population: Population, actions: Actions, jobs: int) -> None:
 
 async def _backing_off(population: Population, actions: Actions, jobs: int) -> None:
     await population.begin(queue_steps.user_rule())
-    await population.multiply(await population.backing_off(FOREVER_S), jobs)
+    await population.multiply(await population.backing_off(FOREVER_S), jobs + USED_UP)
     _enter(actions, "backing off", jobs)
     await actions.operators()
     await actions.clients()
@@ -114,8 +114,8 @@ async def _ended(population: Population, actions: Actions, jobs: int) -> None:
 
 async def _many_flows(population: Population, actions: Actions, jobs: int) -> None:
     """One job in each of many flows of one rule."""
-    await population.begin(queue_steps.user_rule(), jobs)
-    await population.multiply(await population.enqueue(), jobs, in_flows=True)
+    await population.begin(queue_steps.user_rule(), jobs + USED_UP)
+    await population.multiply(await population.enqueue(), jobs + USED_UP, in_flows=True)
     _enter(actions, "a flow each", jobs)
     await actions.operators()
     await actions.clients()
@@ -156,7 +156,7 @@ async def _expired(population: Population, actions: Actions, jobs: int, situatio
 async def _awaiting_kafka(population: Population, actions: Actions, jobs: int) -> None:
     """Their messages have not been read from Kafka yet."""
     await population.begin(queue_steps.user_rule())
-    await population.multiply(await population.record(), jobs)
+    await population.multiply(await population.record(), jobs + USED_UP)
     _enter(actions, "messages not read yet", jobs)
     await actions.clients()
     await actions.intake()
@@ -168,7 +168,7 @@ async def _spilled(population: Population, actions: Actions, jobs: int) -> None:
     for _ in range(KAFKA_WINDOW + 1):
         await population.record()
     await population.admit(population.ids)
-    await population.multiply(population.ids[-1], jobs)
+    await population.multiply(population.ids[-1], jobs + USED_UP)
     _enter(actions, "requests left on Kafka", jobs)
     await actions.clients()
     await actions.work()
