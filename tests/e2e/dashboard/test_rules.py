@@ -9,6 +9,13 @@ from tests.support.waiting import eventually
 pytestmark = PAGES
 
 HOUR_S = 3600
+RULE_PAGES = {
+    "rules": "?search=inert",
+    "rule": "/id/inert",
+    "rule-form": "/id/inert/edit",
+    "rule-history": "/id/inert/history",
+    "rule-new": "/new",
+}
 SCRIPT = "<script>document.title = 'ran'</script>"
 
 
@@ -211,7 +218,7 @@ async def test_the_pages_are_accessible_and_what_a_rule_holds_is_text(pages: Pag
     await create(dashboard, "inert", **fields, limits=[{"limit": 1000, "window_seconds": 86_400}], schedule=schedule)
     await dashboard.system.put_rule("not-a-rule", key_type="user", key_value=SCRIPT, limit=5, window_seconds=1, cost=9)
     for size in (WIDE, NARROW):
-        for path in ("?search=inert", "/id/inert", "/id/inert/edit", "/id/inert/history", "/new"):
+        for name, path in RULE_PAGES.items():
             page = await pages.page_as("admin", f"/rules{path}", size=size)
             await expect(page.get_by_role("main").get_by_role("heading", level=1)).to_be_visible()
             if path == "/id/inert/edit":
@@ -221,6 +228,8 @@ async def test_the_pages_are_accessible_and_what_a_rule_holds_is_text(pages: Pag
             elif path != "/new":
                 await expect(page.get_by_text(SCRIPT).first).to_be_visible()
             await pages.assert_accessible(page)
+            if size == WIDE:
+                await pages.screenshot(page, name)
             assert "ran" not in await page.title()
             await page.close()
     page = await pages.page_as("admin", "/rules")

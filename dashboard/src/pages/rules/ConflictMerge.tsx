@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { writeJson } from "../../api/json";
 import { Button } from "../../parts/Button";
 import { Empty, ErrorNotice, Notice } from "../../parts/Notice";
@@ -24,6 +24,8 @@ export function ConflictMerge({ conflict, onSave, onEdit }: ConflictMergeProps) 
   const [rows, setRows] = useState(() => mergeRows(base, yours, theirs ?? base));
   const [error, setError] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
+  const frame = useRef<HTMLDivElement>(null);
+  useEffect(() => frame.current?.focus(), []); // what had the focus, in the form, is gone
   const open = rows.filter((row) => row.side === null).length;
   const fields = mergedFields(yours, theirs ?? base, rows);
   const choose = (name: string, side: Side) => setRows(rows.map((row) => (row.name === name ? { ...row, side } : row)));
@@ -35,7 +37,7 @@ export function ConflictMerge({ conflict, onSave, onEdit }: ConflictMergeProps) 
   };
   return (
     <Section title="Somebody else has changed this rule">
-      <div className={styles.merge}>
+      <div ref={frame} tabIndex={-1} className={styles.merge}>
         <WhatHappened theirs={theirs} open={open} />
         {theirs !== null && (
           <Table

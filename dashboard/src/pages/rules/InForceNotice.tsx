@@ -2,13 +2,13 @@ import { useState } from "react";
 import { Button } from "../../parts/Button";
 import { ConfirmDialog } from "../../parts/ConfirmDialog";
 import { Notice } from "../../parts/Notice";
+import { quotaInWords } from "../../parts/quota";
 import { Requires } from "../../parts/Requires";
 import { useSay } from "../../parts/ToastProvider";
 import { useApi } from "../../session/SessionProvider";
 import { Moment } from "../../time/Moment";
 import { type Fields, type InForce, patchRule, type StoredRule } from "./rule";
 import { useRulesChanged } from "./useRule";
-import { quotaInWords } from "./words";
 
 /** What is in force of a rule with a temporary value or a schedule, why, and what comes afterwards. */
 export function InForceNotice({ stored }: { stored: StoredRule }) {

@@ -1,13 +1,13 @@
 import { useState } from "react";
 import { Button } from "../../parts/Button";
 import { ConfirmDialog } from "../../parts/ConfirmDialog";
+import { quotaInWords } from "../../parts/quota";
 import { useSay } from "../../parts/ToastProvider";
 import { useApi } from "../../session/SessionProvider";
 import { ForSeconds } from "./ForSeconds";
 import styles from "./RulePage.module.css";
 import { patchRule, type Rule, type StoredRule } from "./rule";
 import { useRulesChanged } from "./useRule";
-import { quotaInWords } from "./words";
 
 const TEN_MINUTES_S = 600;
 

@@ -1,10 +1,11 @@
 import type { ReactNode } from "react";
 import { formatBytes, formatCount } from "../../parts/numbers";
 import { Facts } from "../../parts/Page";
+import { quotaInWords } from "../../parts/quota";
 import { formatDuration } from "../../time/format";
 import { Moment } from "../../time/Moment";
 import type { Rule } from "./rule";
-import { quotaInWords, requestsInWords, whoInWords } from "./words";
+import { requestsInWords, whoInWords } from "./words";
 
 /** The fields of a rule, those too that have their defaults, as names and values. */
 export function RuleFacts({ rule }: { rule: Rule }) {

@@ -1,5 +1,6 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { bodyOf } from "../../api/client";
+import { useRefetchInterval } from "../../live/LiveProvider";
 import { ButtonLink } from "../../parts/ButtonLink";
 import { ChoiceFilter, FilterBar, TextFilter } from "../../parts/FilterBar";
 import { Empty, ErrorNotice } from "../../parts/Notice";
@@ -14,6 +15,9 @@ import { InvalidDocuments } from "./InvalidDocuments";
 import { RULE_COLUMNS } from "./ruleColumns";
 
 const PAGE_SIZE = 100;
+
+/** Rules change seldom, and a search among very many is not for free. */
+const SHORTEST_INTERVAL_MS = 10_000;
 const KEY_TYPES: readonly (readonly [string, string])[] = [
   ["", "Any"],
   ["user", "user"],
@@ -32,10 +36,12 @@ export function RulesPage() {
   const [filters, change] = useFilters();
   const { search = "", key_type = "", key_value = "", paused = "", sort = "id", after = "" } = filters;
   const api = useApi();
+  const interval = useRefetchInterval();
   const rules = useQuery({
     queryKey: ["rules", search, key_type, key_value, paused, sort, after],
     queryFn: ({ signal }) => bodyOf(api.GET("/v1/rules", { params: { query: queryOfPage(filters) }, signal })),
     placeholderData: keepPreviousData,
+    refetchInterval: interval === false ? false : Math.max(interval, SHORTEST_INTERVAL_MS),
   });
   const filter = (name: string) => (value: string) => change({ [name]: value, after: "" });
   const isFiltered = `${search}${key_type}${key_value}${paused}` !== "";

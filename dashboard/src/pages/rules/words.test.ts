@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
+import { quotaInWords, windowInWords } from "../../parts/quota";
 import type { Rule } from "./rule";
-import { limitInWords, quotaInWords, requestsInWords, whoInWords, windowInWords } from "./words";
+import { limitInWords, requestsInWords, whoInWords } from "./words";
 
 const rule = (fields: Partial<Rule>): Rule => ({ rule_id: "a", key_type: "user", key_value: "*", ...fields });
 

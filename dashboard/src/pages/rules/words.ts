@@ -1,9 +1,7 @@
 import type { Schemas } from "../../api/client";
 import { formatCount } from "../../parts/numbers";
-import { quotaInWords, windowInWords } from "../../parts/quota";
+import { quotaInWords } from "../../parts/quota";
 import type { Rule } from "./rule";
-
-export { quotaInWords, windowInWords };
 
 /** What a rule does with requests: `5 per minute, then deferred, drained at 10/s`. */
 export function limitInWords(rule: Rule): string {
