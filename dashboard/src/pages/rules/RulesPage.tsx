@@ -11,12 +11,13 @@ import { Table } from "../../parts/Table";
 import { useApi } from "../../session/SessionProvider";
 import { type Filters, useFilters } from "../../urls/filters";
 import { links } from "../../urls/links";
+import { gathered } from "./gathered";
 import { InvalidDocuments } from "./InvalidDocuments";
 import { RULE_COLUMNS } from "./ruleColumns";
 
 const PAGE_SIZE = 100;
 
-/** Rules change seldom, and a search among very many is not for free. */
+/** Rules change seldom, and a page of them is not for free. A search is not asked again by itself. */
 const SHORTEST_INTERVAL_MS = 10_000;
 const KEY_TYPES: readonly (readonly [string, string])[] = [
   ["", "Any"],
@@ -39,9 +40,13 @@ export function RulesPage() {
   const interval = useRefetchInterval();
   const rules = useQuery({
     queryKey: ["rules", search, key_type, key_value, paused, sort, after],
-    queryFn: ({ signal }) => bodyOf(api.GET("/v1/rules", { params: { query: queryOfPage(filters) }, signal })),
+    queryFn: ({ signal }) => {
+      const ask = (behind: string, limit: number) =>
+        bodyOf(api.GET("/v1/rules", { params: { query: queryOfPage(filters, behind, limit) }, signal }));
+      return gathered(ask, after, PAGE_SIZE);
+    },
     placeholderData: keepPreviousData,
-    refetchInterval: interval === false ? false : Math.max(interval, SHORTEST_INTERVAL_MS),
+    refetchInterval: interval === false || search !== "" ? false : Math.max(interval, SHORTEST_INTERVAL_MS),
   });
   const filter = (name: string) => (value: string) => change({ [name]: value, after: "" });
   const isFiltered = `${search}${key_type}${key_value}${paused}` !== "";
@@ -57,6 +62,7 @@ export function RulesPage() {
         />
         <ChoiceFilter label="State" value={paused} onChange={filter("paused")} choices={STATES} />
         <TextFilter label="Key" value={key_value} onChange={filter("key_value")} placeholder="exact: bob, *" />
+        <span role="status">{rules.isPending || rules.isPlaceholderData ? "Looking through the rules…" : ""}</span>
       </FilterBar>
       <ErrorNotice error={rules.error} doing="read the rules" />
       {rules.data && (
@@ -70,7 +76,7 @@ export function RulesPage() {
               keyOf={(rule) => rule.rule_id}
               sort={sort}
               onSort={filter("sort")}
-              empty={isFiltered || after !== "" ? <NoneFound /> : <NoRules />}
+              empty={isFiltered || after !== "" ? <NoneFound more={rules.data.next !== null} /> : <NoRules />}
             />
             <Pager after={after} next={rules.data.next} onPage={(page) => change({ after: page })} />
           </div>
@@ -90,7 +96,10 @@ function NewRule() {
   );
 }
 
-function NoneFound() {
+function NoneFound({ more }: { more: boolean }) {
+  if (more) {
+    return <Empty title="Nothing found so far.">Not every rule was looked at. The next page goes on searching.</Empty>;
+  }
   return <Empty title="No rule is like this.">Remove a filter to see more.</Empty>;
 }
 
@@ -102,9 +111,9 @@ function NoRules() {
   );
 }
 
-function queryOfPage({ search, key_type, key_value, paused, sort, after }: Filters) {
+function queryOfPage({ search, key_type, key_value, paused, sort }: Filters, after: string, limit: number) {
   return {
-    limit: PAGE_SIZE,
+    limit,
     ...(search && { search }),
     ...(key_type && { key_type }),
     ...(key_value && { key_value }),
