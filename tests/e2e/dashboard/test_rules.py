@@ -74,7 +74,7 @@ async def test_a_rule_that_is_created_in_the_form_is_obeyed(pages: Pages, dashbo
     await expect(page.get_by_text("Cost: must be at most burst (2).")).to_be_visible()
     await field(page, "Units", "1")
     await save.click()
-    await expect(page.get_by_role("heading", level=1, name="Rule made-here")).to_be_visible()
+    await expect(page.get_by_role("heading", level=1, name="Rule made-here", exact=True)).to_be_visible()
     await expect(page.get_by_text("User maker: 2 per hour, then rejected.")).to_be_visible()
     await obeyed(dashboard, "maker", "made-here", 2)
     assert await statuses(dashboard, "maker", 3) == [200, 200, 429]
@@ -86,7 +86,7 @@ async def test_a_rule_that_is_created_in_the_form_is_obeyed(pages: Pages, dashbo
     await expect(delete).to_be_disabled()
     await page.get_by_label("Type made-here to confirm.").fill("made-here")
     await delete.click()
-    await expect(page.get_by_role("heading", level=1, name="Rules")).to_be_visible()
+    await expect(page.get_by_role("heading", level=1, name="Rules", exact=True)).to_be_visible()
     await obeyed(dashboard, "maker", "made-here", None)
 
 
@@ -142,7 +142,7 @@ async def test_two_people_who_change_a_rule_see_both_changes(pages: Pages, dashb
     await save.click()
     await expect(page.get_by_label("Their paused")).to_be_checked()
     await page.get_by_role("button", name="Save the merged rule").click()
-    await expect(page.get_by_role("heading", level=1, name="Rule contested")).to_be_visible()
+    await expect(page.get_by_role("heading", level=1, name="Rule contested", exact=True)).to_be_visible()
     rule = await stored(dashboard, "contested")
     assert (rule["limit"], rule["priority"], rule["queue"], rule["paused"]) == (9, 7, {"max_attempts": 2}, True)
     assert rule["match"] == {"claims": claims}, "integers of 64 bits are not rounded"
