@@ -28,7 +28,7 @@ OPTIONS = (
     # Other names than this machine's address resolve to nothing: a page works without the internet or not at all.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-ABOUT_API = re.compile(r"Failed to load resource: .*(status of [45]\d\d|ERR_CONNECTION_|ERR_INCOMPLETE_)")
+ABOUT_API = re.compile(r"Failed to load resource: .*(status of [45]\d\d|net::ERR_(CONNECTION|INCOMPLETE|EMPTY)_)")
 AXE_RUN = """async () => {
   const found = await axe.run(document, { resultTypes: ["violations"] });
   return found.violations.map(({ id, help, nodes }) => ({ id, help, at: nodes.map(({ target }) => target.join(" ")) }));
