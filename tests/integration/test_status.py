@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from app.admin.services.flow_index import FlowIndex
 from app.admin.services.paused import PausedCounts, PausedFlows
 from app.admin.services.status_gathering import StatusGathering
-from app.admin.services.stores import Stores
+from app.admin.services.stores import UNJOURNALED, Stores
 from app.clients import mongo_client, queue_scripts
 from app.process import heartbeat as module
 from app.process.heartbeat import ProcessHeartbeat, read_heartbeats
@@ -24,6 +24,7 @@ from app.rules.paused_rules import PausedRules
 from app.settings import Settings
 from tests.support.admin_in_process import Admin
 from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 
 async def test_a_process_is_known_by_its_heartbeats_until_it_ends(cache: Redis) -> None:
@@ -167,6 +168,27 @@ async def test_paused_rules_are_counted(admin: Admin) -> None:
             )
             rules = listed["rules"] + (following.json()["rules"] if listed["next"] else [])
             assert [rule["rule_id"] for rule in rules] == wanted
+
+
+async def test_a_mongodb_that_acknowledges_before_its_journal_is_a_problem(admin: Admin) -> None:
+    database = admin.rules.database.client.admin
+
+    async def configure(*, journal: bool) -> None:
+        config = (await database.command("replSetGetConfig"))["config"]
+        config |= {"version": config["version"] + 1, "writeConcernMajorityJournalDefault": journal}
+        await database.command({"replSetReconfig": config})
+
+    async def are(problems: list[str]) -> bool:
+        found = (await admin("GET", "/v1/status", role="viewer")).json()["problems"]
+        return [one["text"] for one in found if one["text"].startswith("mongodb")] == problems
+
+    assert await are([])
+    await configure(journal=False)
+    try:
+        await eventually(lambda: are([f"mongodb: {UNJOURNALED}."]), 10, "it is a problem")
+    finally:
+        await configure(journal=True)
+    await eventually(lambda: are([]), 10, "it is none any more")
 
 
 async def test_memory_and_disk_near_a_bound_are_problems(

@@ -23,6 +23,10 @@ FULL = 0.9
 FREE_MONGODB_BYTES = 1 << 30
 """With less free disk than this, MongoDB is nearly full."""
 
+UNJOURNALED = "its writeConcernMajorityJournalDefault is false, so it acknowledges changes that it may lose in a crash"
+_LEFT_OUT_OF_SERVER_STATUS = ("metrics", "wiredTiger", "tcmalloc", "locks", "opLatencies", "repl", "transactions")
+"""The large parts of what MongoDB says of itself, which nobody needs here."""
+
 StoreName = Literal["mongodb", "cache_redis", "queue_redis"]
 
 
@@ -49,7 +53,7 @@ class Stores:
         stats: Mapping[str, Any] = {}
         with suppress(OperationFailure):  # an account that may not ask for it
             stats = await self._database.command("dbStats")
-        free, problems = _disk_free(stats), []
+        free, problems = _disk_free(stats), await self._mongodb_persistence()
         if "setName" not in hello:
             problems.append("it is not a replica set, so sync cannot follow its changes")
         if free is not None and free < FREE_MONGODB_BYTES:
@@ -59,9 +63,22 @@ class Stores:
             reachable=True,
             version=str(build["version"]),
             disk_free_bytes=free,
-            disk_total_bytes=int(stats["fsTotalSize"]) if "fsTotalSize" in stats else None,
+            disk_total_bytes=None if free is None else int(stats["fsTotalSize"]),
             problems=problems,
         )
+
+    async def _mongodb_persistence(self) -> list[str]:
+        """What is wrong with how MongoDB keeps what it has acknowledged, as far as the account may ask."""
+        admin, problems = self._database.client.admin, []
+        with suppress(OperationFailure):
+            server = await admin.command({"serverStatus": 1} | dict.fromkeys(_LEFT_OUT_OF_SERVER_STATUS, 0))
+            if not server["storageEngine"]["persistent"]:
+                problems.append("it keeps its data in memory only")
+        with suppress(OperationFailure):  # also where it is no replica set
+            config = (await admin.command("replSetGetConfig"))["config"]
+            if not config.get("writeConcernMajorityJournalDefault", True):
+                problems.append(UNJOURNALED)
+        return problems
 
     async def _cache_redis(self) -> StoreStatus:
         info = await self._cache.info()
@@ -118,7 +135,8 @@ def _eviction(info: Mapping[str, Any]) -> list[str]:
 
 
 def _disk_free(stats: Mapping[str, Any]) -> int | None:
-    return int(stats["fsTotalSize"] - stats["fsUsedSize"]) if "fsTotalSize" in stats else None
+    """The free bytes of MongoDB's disk; None where it does not say, as of a database that has nothing yet."""
+    return int(stats["fsTotalSize"] - stats["fsUsedSize"]) if stats.get("fsTotalSize") else None
 
 
 async def _within(store: StoreName, look: Callable[[], Awaitable[StoreStatus]]) -> StoreStatus:
