@@ -7,7 +7,7 @@ type ButtonLinkProps = { href: string; kind?: "plain" | "primary"; children: Rea
 /** A link to another page that looks like a button, where it stands among buttons. */
 export function ButtonLink({ href, kind = "plain", children }: ButtonLinkProps) {
   return (
-    <Link href={href} className={`${styles.button} ${styles.link} ${styles[kind]}`}>
+    <Link href={href} className={`${styles.button} ${styles.link} ${styles[kind] ?? ""}`}>
       {children}
     </Link>
   );

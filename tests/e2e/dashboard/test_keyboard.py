@@ -74,7 +74,7 @@ async def test_a_flow_is_found_paused_and_resumed_by_keyboard(pages: Pages, dash
 
 async def test_a_dialog_keeps_the_focus_and_gives_it_back(pages: Pages, flow_id: str) -> None:
     page = await pages.page_as("operator", f"/flows/{flow_id}")
-    button = page.get_by_role("button", name=re.compile("Change the rate"))
+    button = page.get_by_role("button", name=re.compile("Change rate"))
     await button.click()
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_be_visible()
