@@ -71,7 +71,7 @@ def test_what_is_wrong_with_stores_and_rules_is_said() -> None:
         "mongodb: it has not answered.",
         "No rules are published.",
         "Sync is 30 s behind MongoDB.",
-        "2 documents in MongoDB are not valid rules.",
+        "Documents in MongoDB that are not valid rules: 2.",
     ]
 
 

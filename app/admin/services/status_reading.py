@@ -170,7 +170,7 @@ def _problems_of_rules(rules: RulesStatus) -> Iterator[str]:
     if rules.sync_lag_seconds is not None and rules.sync_lag_seconds > BEHIND_AFTER_S:
         yield f"Sync is {rules.sync_lag_seconds:.0f} s behind MongoDB."
     if rules.invalid_documents:
-        yield f"{rules.invalid_documents} documents in MongoDB are not valid rules."
+        yield f"Documents in MongoDB that are not valid rules: {rules.invalid_documents}."
 
 
 def _was_replaced(silent: ProcessStatus, processes: Iterable[ProcessStatus]) -> bool:
