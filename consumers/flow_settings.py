@@ -38,6 +38,8 @@ class FlowSettings:
         self._queue = queue
         self._settings: dict[str, FlowSetting] = {}
         self._of_flows = _Remembered(CACHE_SIZE)
+        self._temporary = False
+        """Whether anything is set for a while only. Otherwise an idle worker need not ask what is over."""
         self._version = 0
         self._unseen: set[str] = set()
         """What has changed and the flows were not looked at for, because the queue Redis went away."""
@@ -79,8 +81,10 @@ class FlowSettings:
                 self._heard.clear()
                 begun_s = monotonic()
                 try:
-                    await self._store.end_due()
                     await self.refresh()
+                    if self._temporary:
+                        await self._store.end_due()
+                        await self.refresh()
                 except (QueueUnavailable, RedisError) as error:
                     log.warning("flow_settings_not_read", error=str(error))
                     await asyncio.sleep(RETRY_S)
@@ -101,6 +105,7 @@ class FlowSettings:
 
     async def _read(self) -> None:
         self._settings = await self._store.all()
+        self._temporary = any(setting.temporary for setting in self._settings.values())
         self._of_flows = _Remembered(CACHE_SIZE)
 
     async def _listen(self) -> None:

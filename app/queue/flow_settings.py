@@ -75,7 +75,12 @@ class FlowSetting:
     @property
     def removed(self) -> bool:
         """Whether nothing is set any more."""
-        return not self.paused and self.rate is None and self.paused_until_ms is None and self.rate_until_ms is None
+        return not self.paused and self.rate is None and not self.temporary
+
+    @property
+    def temporary(self) -> bool:
+        """Whether any of it is there for a while only."""
+        return self.paused_until_ms is not None or self.rate_until_ms is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ PLACES = {
     "failed-job": ("/jobs/{failed_job_id}", "Job", "/pay/"),
     "dead-letters": ("/dead-letters", "Dead letters", "script"),
     "operations": ("/operations", "Operations", "nowhere"),
-    "operation": ("/operations/{operation_id}", "Operation", "nowhere"),
+    "operation": ("/operations/{operation_id}", "Delete dead letters", "nowhere"),
     "explain": (f"/explain?user={LONG}&path=/orders/1", "Explain", "Decision: defer"),
     "audit": ("/audit", "Audit", "rule.created"),
     "system": ("/system", "System", "edge"),

@@ -159,11 +159,11 @@ async def test_a_flow_is_purged_once_the_word_is_typed(pages: Pages, dashboard: 
 
 
 async def test_a_viewer_is_offered_nothing_that_would_be_refused(pages: Pages, dashboard: Dashboard) -> None:
-    await put_rule(dashboard, "viewed", "vic", paused=True)
-    flow = await deferred(dashboard, "vic", 2)
+    await put_rule(dashboard, "viewed", "vincent", paused=True)
+    flow = await deferred(dashboard, "vincent", 2)
     for path in ("/", "/flows?rule_id=viewed", f"/flows/{flow}"):
         page = await pages.page_as("viewer", path)
-        await expect(page.get_by_text("user:vic").first).to_be_visible()
+        await expect(page.get_by_text("user:vincent").first).to_be_visible()
         await expect(page.get_by_text(re.compile("Your role viewer may look; an operator can"))).to_be_visible()
         offered = page.get_by_role("main").get_by_role("button", name=re.compile("rate|Pause|Resume|Purge|Remove"))
         assert await offered.count() == 0
