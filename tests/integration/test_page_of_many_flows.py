@@ -18,14 +18,19 @@ from app.admin.services.flows_model import FlowOrder, FlowPage, FlowQuery
 from app.admin.services.paused import PausedFlows
 from app.rules.cache import RuleCache
 from app.settings import Settings
+from sync.publisher import Publisher
 from tests.benchmarks import queue_steps, stores
 from tests.benchmarks.cost_meter import CostMeter
 from tests.benchmarks.population import Population
+from tests.support.rules import publish_all
+from tests.support.sync_steps import following
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.plain  # tests/benchmarks/cost_meter.py says why
 
 FEW, MANY = 3_000, 100_000
 MOST_US = 5_000
+MOST_S = 0.1
 MOST_GROWTH = 3
 VERA = Operator("vera", Role.VIEWER)
 NOBODY = cast(Any, None)
@@ -73,8 +78,11 @@ async def test_a_page_among_very_many_flows_costs_what_one_among_few_does(
 ) -> None:
     monkeypatch.setattr("app.admin.services.flow_index.MAX_PAUSE_S", 0.0)
     async with stores.queue_only(tmp_path) as (url, _):
-        population, rules = Population.on(url), RuleCache(cache, settings)
-        few, many = await look(population, FEW, rules), await look(population, MANY, rules)
+        population = Population.on(url)
+        await publish_all(Publisher(cache), [queue_steps.user_rule().rule], 1)
+        async with following(settings) as rules:
+            await eventually(lambda: rules.has_rules, 10, "the rules are known")
+            few, many = await look(population, FEW, rules), await look(population, MANY, rules)
         await population.aclose()
     for page in many.pages:
         assert (len(page.flows), page.total, page.complete) == (100, MANY, True)
@@ -87,8 +95,10 @@ async def test_a_page_among_very_many_flows_costs_what_one_among_few_does(
     assert len(many.sweep_us) >= MANY / 50, "each call of a look at all flows is small"
     for costs in (many.sweep_us, in_pages):
         print(f"{len(costs)} calls: median {median(costs):.0f} us, longest {max(costs):.0f} us")
-        assert sorted(costs)[int(0.95 * len(costs))] < MOST_US, "a busy machine makes some calls longer"
+        assert sorted(costs)[int(0.99 * len(costs))] < MOST_US, "a busy machine makes some calls longer"
         assert median(costs) < MOST_US / 3
     for with_few, with_many in ((few.first_s, many.first_s), (few.next_s, many.next_s)):
         print(f"pages: {1000 * min(with_few):.0f} ms of CPU with few flows, {1000 * min(with_many):.0f} ms with many")
-        assert min(with_many) < MOST_GROWTH * min(with_few)
+        assert min(with_many) < MOST_S
+    # The first page sorts all flows, in the memory of the admin process; those behind it do not.
+    assert min(many.next_s) < MOST_GROWTH * min(few.next_s)
