@@ -107,11 +107,12 @@ def admin_parts_of(
     `http` is the client for the OpenID Connect issuer. Raises StartupError.
     """
     queue, queue_scripts = stores.queue, stores.queue_scripts
-    audit, key_headers = Audit(AuditLog(stores.database)), KeyHeaders(settings)
+    audit_log, key_headers = AuditLog(stores.database), KeyHeaders(settings)
+    audit = Audit(audit_log)
     rules = Rules(RuleStore(stores.database), RuleListing(stores.database), BulkWriter(stores.database), key_headers)
     operations = Operations(queue, queue_scripts, settings)
     dead_letters, batches = DeadLetters(queue, queue_scripts, settings), DeadLetterBatches(queue_scripts, settings)
-    operation_store = OperationStore(stores.database, AuditLog(stores.database))
+    operation_store = OperationStore(stores.database, audit_log)
     cancellation = JobCancellation.on(queue, queue_scripts, settings)
     kinds = operation_kinds(batches, JobPurge(queue_scripts, settings), cancellation, rules_in_force)
     runner = OperationRunner(operation_store, kinds)
@@ -133,7 +134,7 @@ def admin_parts_of(
         jobs=JobService.on(queue, queue_scripts, settings, audit),
         flows=flows,
         flow_settings=FlowSettingService(flow_settings, rules_in_force, operations, audit),
-        flow_setting_ends=FlowSettingEnds(flow_settings, AuditLog(stores.database)),
+        flow_setting_ends=FlowSettingEnds(flow_settings, audit_log),
         dashboard=DashboardFiles(BUILT, settings.admin_base_path),
         sign_in=_sign_in(settings, stores.cache, authenticator, http),
         addresses=ClientAddresses(settings.trusted_proxies),

@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -14,12 +13,10 @@ from app.errors import StartupError, Unavailable
 from app.local.dashboard_build import is_current
 from app.local.development_key import DevelopmentKey, token_claims, user_name
 from app.local.log_files import last_line
+from app.local.sign_in_link import SESSION, link_of
 from app.settings import Settings
 
 LOG_FILE = "dashboard.log"
-SESSION = timedelta(hours=8)
-"""How long the token of the link is valid."""
-
 END_TIMEOUT_S = 5.0
 NICENESS = 10
 """The build yields to the system that it runs beside."""
@@ -52,7 +49,7 @@ async def sign_in_link(settings: Settings, url: str) -> str:
         async with httpx.AsyncClient(trust_env=False) as client:
             answer = await client.post(f"{url}/v1/sign-in/tickets", headers={"Authorization": f"Bearer {token}"})
             answer.raise_for_status()
-            return f"{url}/sign-in#ticket={answer.json()['ticket']}"
+            return link_of(url, answer.json()["ticket"])
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise Unavailable(f"the admin process made no ticket: {error}") from error
 

@@ -9,9 +9,8 @@ from app.queue import keys
 from app.queue.reads import read
 
 PARTITIONS_AT_ONCE = 256
-
-
 RECENT_S = 600
+"""For how long a dead letter is a recent one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,7 +274,7 @@ class FlowIndex:
         """Note a flow; whether there is room for it. One that comes twice counts once."""
         if counts.flow not in self._begun:
             self._totals_of(own_rule_id(counts.flow)).add(counts)
-            self._begun_held += counts.hold_until_s > at_s
+            self._begun_held += counts.hold_until_s > at_s and not counts.parked  # what is paused is not held as well
         flow = self._flows.get(counts.flow)
         if flow is None:
             if len(self._begun) >= MAX_FLOWS:

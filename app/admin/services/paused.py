@@ -2,11 +2,10 @@
 
 import asyncio
 
+from app.admin.services.stores import ANSWER_WITHIN_S
 from app.errors import QueueUnavailable, RulesUnavailable
 from app.queue.flow_settings import FlowSettingStore
 from app.rules.paused_rules import PausedRules
-
-ANSWER_WITHIN_S = 2.0
 
 
 class PausedFlows:

@@ -12,13 +12,11 @@ from app.admin.services import status_reading as reading
 from app.admin.services.flow_index import FlowIndex
 from app.admin.services.paused import PausedCounts
 from app.admin.services.status_model import BacklogStatus, FlowsStatus, RulesStatus, Status
-from app.admin.services.stores import Stores
+from app.admin.services.stores import ANSWER_WITHIN_S, Stores
 from app.errors import QueueUnavailable
 from app.process.heartbeat import Heartbeat, read_heartbeats
 from app.queue.backlog import read_backlog
 from app.rules import keys
-
-ANSWER_WITHIN_S = 2.0
 
 
 class StatusGathering:

@@ -17,6 +17,8 @@ from app.settings import Settings
 from app.web.excerpt import one_line
 
 ANSWER_WITHIN_S = 2.0
+"""How long a store is waited for by whoever asks how the installation is."""
+
 FULL = 0.9
 """From this fraction of its memory on, a Redis is nearly full; so is the queue's at this fraction of its bound."""
 

@@ -1,5 +1,6 @@
 import { type ReactNode, useEffect, useEffectEvent, useId, useRef, useState } from "react";
 import styles from "./FilterBar.module.css";
+import { LabeledSelect } from "./LabeledSelect";
 
 /** The controls that filter a list, in a row that wraps. */
 export function FilterBar({ label, children }: { label: string; children: ReactNode }) {
@@ -57,23 +58,6 @@ export function TextFilter({ label, value, onChange, placeholder }: FilterProps 
 }
 
 /** A filter by one of several values; '' is no filter. */
-export function ChoiceFilter({
-  label,
-  value,
-  onChange,
-  choices,
-}: FilterProps & { choices: readonly (readonly [string, string])[] }) {
-  const id = useId();
-  return (
-    <div className={styles.filter}>
-      <label htmlFor={id}>{label}</label>
-      <select id={id} value={value} onChange={(event) => onChange(event.target.value)}>
-        {choices.map(([one, text]) => (
-          <option key={one} value={one}>
-            {text}
-          </option>
-        ))}
-      </select>
-    </div>
-  );
+export function ChoiceFilter(props: FilterProps & { choices: readonly (readonly [string, string])[] }) {
+  return <LabeledSelect {...props} className={styles.filter} />;
 }

@@ -2,11 +2,12 @@ import type { ReactNode } from "react";
 import { ApiProblem, messageOf, Unreachable } from "../api/problem";
 import type { Tone } from "./Badge";
 import styles from "./Notice.module.css";
+import tones from "./tones.module.css";
 
 /** A text that stands out. An error (`bad`) interrupts a screen reader; the others are read when it has time. */
 export function Notice({ tone, title, children }: { tone: Tone; title?: string; children?: ReactNode }) {
   return (
-    <div className={`${styles.notice} ${styles[tone]}`} role={tone === "bad" ? "alert" : "status"}>
+    <div className={`${styles.notice} ${tones[tone]}`} role={tone === "bad" ? "alert" : "status"}>
       {title && <strong>{title}</strong>}
       {children && <div>{children}</div>}
     </div>

@@ -1,5 +1,6 @@
 import { useId } from "react";
 import type { Schemas } from "../../api/client";
+import { LabeledSelect } from "../LabeledSelect";
 import styles from "./RateDialog.module.css";
 import { type Rate, type Target, WINDOWS } from "./rates";
 
@@ -93,23 +94,19 @@ function NumberField({ label, value, onChange }: FieldProps) {
 }
 
 function ChoiceField({
-  label,
+  choices,
   value,
   onChange,
-  choices,
+  ...rest
 }: FieldProps & { choices: readonly (readonly [number, string])[] }) {
-  const id = useId();
   return (
-    <div className={styles.field}>
-      <label htmlFor={id}>{label}</label>
-      <select id={id} value={value} onChange={(event) => onChange(Number(event.target.value))}>
-        {choices.map(([one, text]) => (
-          <option key={one} value={one}>
-            {text}
-          </option>
-        ))}
-      </select>
-    </div>
+    <LabeledSelect
+      {...rest}
+      className={styles.field}
+      value={String(value)}
+      choices={choices.map(([one, text]) => [String(one), text])}
+      onChange={(chosen) => onChange(Number(chosen))}
+    />
   );
 }
 
