@@ -1,22 +1,63 @@
-"""Reclaiming: jobs whose worker vanished return to their flows, or become dead letters after their last attempt."""
+"""Leases of jobs: a worker extends its own, and reclaims those that other workers let end."""
 
 import asyncio
+from time import monotonic
 
 import structlog
 
 from app.errors import QueueUnavailable
 from app.queue.flows import Flows
 from app.settings import Settings
+from consumers.delivery import Delivery
 from consumers.metrics import WorkerMetrics
 
 log = structlog.get_logger()
 
 
-async def reclaim_periodically(flows: Flows, settings: Settings, metrics: WorkerMetrics, consumer: str) -> None:
-    """Reclaim jobs of every partition each `reclaim_interval_s`; runs until cancelled."""
+class OwnLeases:
+    """Extends the leases of the jobs that this worker has in flight."""
+
+    def __init__(self, delivery: Delivery, lease_s: float, consumer: str) -> None:
+        self._delivery = delivery
+        self._lease_s = lease_s
+        self._consumer = consumer
+        self._extended_at_s = monotonic()
+
+    async def run(self) -> None:
+        """Extend all leases three times in the length of a lease; runs until cancelled."""
+        while True:
+            await asyncio.sleep(self._lease_s / 3)
+            try:
+                await self._extend()
+            except QueueUnavailable as error:
+                log.warning("leases_not_extended", error=str(error))
+
+    async def extend_if_late(self) -> None:
+        """Extend all leases if that is overdue, as after a time in which the process did not run.
+
+        A worker does so before it reclaims, so that it never takes its own jobs for those of a worker that went away.
+        Raises QueueUnavailable.
+        """
+        if monotonic() - self._extended_at_s > self._lease_s / 2:
+            await self._extend()
+
+    async def _extend(self) -> None:
+        started_s = monotonic()
+        await self._delivery.extend_leases(self._consumer)
+        self._extended_at_s = started_s
+
+
+async def reclaim_periodically(
+    flows: Flows, settings: Settings, metrics: WorkerMetrics, own: OwnLeases, consumer: str
+) -> None:
+    """Reclaim jobs of every partition each `reclaim_interval_s`; runs until cancelled.
+
+    Jobs whose worker went away return to their flows, or become dead letters after their last attempt.
+    """
     while True:
         for partition in range(settings.queue_partitions):
             try:
+                await own.extend_if_late()
                 returned, dead = await flows.reclaim(partition, consumer, settings.lease_s)
             except QueueUnavailable as error:
                 log.warning("reclaim_failed", partition=partition, error=str(error))

@@ -41,7 +41,7 @@ from consumers.intake import IntakeParts
 from consumers.job_places import JobPlaces
 from consumers.metrics import WorkerMetrics
 from consumers.place_waiting import PlaceWaiting
-from consumers.reclaimer import reclaim_periodically
+from consumers.reclaimer import OwnLeases, reclaim_periodically
 from consumers.rescheduler import Rescheduler
 from consumers.send_gate import SendGate
 from consumers.sender import Sender
@@ -63,6 +63,7 @@ async def run_worker(process: Process) -> None:
         gate = SendGate(upstream, AnswerBreaker())
         corrections = Corrections(counting, metrics.corrections_dropped)
         delivery = Delivery(flows, upstream, gate, identity, settings, metrics, corrections)
+        own_leases = OwnLeases(delivery, settings.lease_s, consumer)
         in_flight, concurrency_limit = InFlight(settings.max_in_flight), ConcurrencyLimit(settings.slot_grace_ms / 2000)
         BreakerMetrics(process.registry, upstream.breakers_open)
         metrics.answer_breaker_open.set_function(lambda: float(gate.answers_refuse))
@@ -115,9 +116,9 @@ async def run_worker(process: Process) -> None:
             flow_settings.run(),
             places.run(),
             place_waiting.listen(),
-            reclaim_periodically(flows, settings, metrics, consumer),
+            reclaim_periodically(flows, settings, metrics, own_leases, consumer),
             expire_periodically(flows, settings, metrics),
-            _extend_periodically(delivery, settings.lease_s / 3, consumer),
+            own_leases.run(),
             *(taking.listen(partition) for partition in partitions),
             run_intake(IntakeParts(cache, queue, queueing, rules, settings, process.registry)),
         )
@@ -159,12 +160,3 @@ async def _until_prepared(flows: Flows, flow_settings: FlowSettings) -> None:
         with trial:
             await flows.prepare()
             await flow_settings.load()
-
-
-async def _extend_periodically(delivery: Delivery, every_s: float, consumer: str) -> None:
-    while True:
-        await asyncio.sleep(every_s)
-        try:
-            await delivery.extend_leases(consumer)
-        except Unavailable as error:
-            log.warning("leases_not_extended", error=str(error))

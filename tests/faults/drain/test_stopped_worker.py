@@ -13,7 +13,8 @@ from tests.support.ledger import Client, Ledger
 from tests.support.system import Part, System, running
 from tests.support.waiting import eventually
 
-LEASE_S, RATE, DELAY_MS, JOBS = 1.0, 20, 600, 60
+LEASE_S, RATE, DELAY_MS, JOBS = 3.0, 20, 600, 60
+"""The lease is long enough that a worker keeps it that runs, but on a busy machine."""
 SHORT: Any = {"PENSTOCK_LEASE_S": str(LEASE_S), "PENSTOCK_RECLAIM_INTERVAL_S": "0.3"}
 
 
@@ -62,6 +63,27 @@ async def test_it_settles_nothing_that_another_took(settings: Settings, tmp_path
         }
         assert len(after.arrivals) == len(found.arrivals), "nor does it send what it had leased"
         after.assert_order()
+
+
+async def test_a_worker_that_did_not_run_does_not_reclaim_its_own_jobs(settings: Settings, tmp_path: Path) -> None:
+    async with running(settings, tmp_path, workers=0, **SHORT) as system:
+        worker = system.worker()
+        await system.ready(worker)
+        await system.put_rule("r", **RULE | {"drain": {"limit": RATE, "window_seconds": 1}})
+        await system.rule_is_known("r", "u")
+        ledger = Ledger(tmp_path / "promises.jsonl")
+        client = Client(system, "u", ledger)
+        for number in range(6):  # the first is within the limit and is answered at once
+            await client.send(number, f"/{{user}}/{{number}}?delay_ms={int(3000 * LEASE_S) if number else 0}")
+        await system.arrived(6)
+        for _ in range(2):
+            worker.kill(signal.SIGSTOP)
+            await asyncio.sleep(1.2 * LEASE_S)
+            worker.kill(signal.SIGCONT)
+            await asyncio.sleep(0.1 * LEASE_S)
+        found = await account(system, ledger)
+        assert (found.duplicates, found.statuses) == (0, {"succeeded": len(found.promised)})
+        assert await lost_leases(system, worker) == 0
 
 
 def ended(job: dict[str, Any]) -> tuple[Any, ...]:
