@@ -1,5 +1,7 @@
 """The FastAPI application that serves `/_penstock/` behind the gateway."""
 
+from typing import Any
+
 from fastapi import FastAPI
 
 from app.edge.routes import health, jobs, jwks, limits
@@ -18,6 +20,18 @@ class EdgeApi(DocumentedApi):
 
 def build_api(parts: ApiParts) -> FastAPI:
     """Build the application with all its routes."""
+    api = _api()
+    api.state.parts = parts
+    add_problem_handlers(api, parts.on_unavailable)
+    return api
+
+
+def edge_document() -> dict[str, Any]:
+    """Return the OpenAPI document, for which no store is needed."""
+    return _api().openapi()
+
+
+def _api() -> EdgeApi:
     api = EdgeApi(
         title="Penstock",
         docs_url=None,
@@ -25,8 +39,6 @@ def build_api(parts: ApiParts) -> FastAPI:
         openapi_url="/_penstock/openapi.json",
         redirect_slashes=False,
     )
-    api.state.parts = parts
     for router in (jobs.router, limits.router, health.router, jwks.router):
         api.include_router(router, prefix="/_penstock")
-    add_problem_handlers(api, parts.on_unavailable)
     return api

@@ -1,5 +1,6 @@
 """What both OpenAPI documents share: problem details, the headers of responses, and models of request bodies."""
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -12,12 +13,11 @@ Components = Mapping[str, Mapping[str, dict[str, Any]]]
 """By kind (`schemas`, `securitySchemes`), then by name."""
 
 REFERENCE = "#/components/schemas/{model}"
+CACHE_CONTROL = "Cache-Control"
 NO_STORE: dict[str, Any] = {
-    "Cache-Control": {
-        "description": "The response must not be cached.",
-        "schema": {"const": "no-store"},
-        "required": True,
-    }
+    "description": "The response must not be cached.",
+    "schema": {"const": "no-store"},
+    "required": True,
 }
 RETRY_AFTER: dict[str, Any] = {
     "Retry-After": {
@@ -87,7 +87,10 @@ CALLER_SCHEME: dict[str, Any] = {
 
 
 class DocumentedApi(FastAPI):
-    """Adds components that routes only refer to, and headers of all responses, to FastAPI's OpenAPI document."""
+    """Adds to FastAPI's OpenAPI document the components that routes only refer to, and what all routes answer with.
+
+    A problem that many routes answer with is described once, in `components/responses`.
+    """
 
     def more_components(self) -> Components:
         """The components that routes refer to by name."""
@@ -101,18 +104,37 @@ class DocumentedApi(FastAPI):
             components["schemas"] = components.get("schemas", {}) | schemas_of(Problem)
             for kind, named in self.more_components().items():
                 components[kind] = components.get(kind, {}) | named
+            components["headers"] = components.get("headers", {}) | {CACHE_CONTROL: NO_STORE}
             for operations in document["paths"].values():
                 for operation in operations.values():
-                    _add_server_problems(operation["responses"])
-                    for response in operation["responses"].values():
-                        response["headers"] = NO_STORE | response.get("headers", {})
+                    operation["responses"] = _complete(operation["responses"], components)
         return self.openapi_schema or {}
 
 
-def _add_server_problems(responses: dict[str, dict[str, Any]]) -> None:
-    for status, described in problems(*SERVER_PROBLEMS).items():
-        response = responses.setdefault(str(status), described)
-        response["content"] = described["content"] | response.get("content", {})
+def _complete(responses: dict[str, dict[str, Any]], components: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Add what every route answers with, and refer to what many have in common, which becomes a component."""
+    server_problems = {str(status): described for status, described in problems(*SERVER_PROBLEMS).items()}
+    completed = {}
+    for status in [*responses, *(status for status in server_problems if status not in responses)]:
+        response = responses.get(status, server_problems.get(status, {}))
+        if status in server_problems:
+            response["content"] = server_problems[status]["content"] | response.get("content", {})
+        completed[status] = _shared(status, _with_own_headers(response), components)
+    return completed
+
+
+def _with_own_headers(response: dict[str, Any]) -> dict[str, Any]:
+    own = {CACHE_CONTROL: {"$ref": f"#/components/headers/{CACHE_CONTROL}"}}
+    return response | {"headers": own | response.get("headers", {})}
+
+
+def _shared(status: str, response: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """A reference to the component, if a route answers with nothing but a problem; else the response itself."""
+    if not status.isdecimal() or response != _with_own_headers(problems(int(status))[int(status)]):
+        return response
+    name = re.sub(r"[^A-Za-z]", "", HTTPStatus(int(status)).phrase)
+    components.setdefault("responses", {})[name] = response
+    return {"$ref": f"#/components/responses/{name}"}
 
 
 def schemas_of(*models: type[BaseModel]) -> dict[str, dict[str, Any]]:
