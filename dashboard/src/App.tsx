@@ -1,8 +1,9 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { type ReactNode, useEffect, useState } from "react";
-import { Route, Router, Switch } from "wouter";
+import { Fragment, type ReactNode, useEffect, useState } from "react";
+import { Route, Switch } from "wouter";
 import { baseUrl } from "./api/client";
 import { ApiProblem } from "./api/problem";
+import { GuardedRouter } from "./drafts/GuardedRouter";
 import { Shell } from "./layout/Shell";
 import { LiveProvider } from "./live/LiveProvider";
 import { AuditPage } from "./pages/audit/AuditPage";
@@ -25,6 +26,7 @@ import { SystemPage } from "./pages/system/SystemPage";
 import { ToastProvider } from "./parts/ToastProvider";
 import { tokenOfArrival } from "./session/arrival";
 import { SessionProvider, useSession } from "./session/SessionProvider";
+import { SignInAgain } from "./session/SignInAgain";
 import { SignInPage } from "./session/SignInPage";
 import { TimeZoneProvider } from "./time/TimeZoneProvider";
 
@@ -36,7 +38,7 @@ export function App() {
       <SessionProvider>
         <TimeZoneProvider>
           <ToastProvider>
-            <Router base={baseUrl().pathname.replace(/\/$/, "")}>
+            <GuardedRouter base={baseUrl().pathname.replace(/\/$/, "")}>
               <SignedIn>
                 <LiveProvider>
                   <Shell>
@@ -44,7 +46,7 @@ export function App() {
                   </Shell>
                 </LiveProvider>
               </SignedIn>
-            </Router>
+            </GuardedRouter>
           </ToastProvider>
         </TimeZoneProvider>
       </SessionProvider>
@@ -69,7 +71,7 @@ function createQueries(): QueryClient {
 }
 
 function SignedIn({ children }: { children: ReactNode }) {
-  const { session, signIn } = useSession();
+  const { session, hasEnded, visit, signIn } = useSession();
   const [arriving, setArriving] = useState(true);
   const [error, setError] = useState<unknown>(null);
   useEffect(() => {
@@ -80,7 +82,15 @@ function SignedIn({ children }: { children: ReactNode }) {
   if (arriving) {
     return null;
   }
-  return session === null ? <SignInPage error={error} /> : children;
+  if (session === null) {
+    return <SignInPage error={error} />;
+  }
+  return (
+    <>
+      <Fragment key={visit}>{children}</Fragment>
+      {hasEnded && <SignInAgain />}
+    </>
+  );
 }
 
 let arrival: Promise<string | null> | undefined;

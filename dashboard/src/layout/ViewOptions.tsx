@@ -1,4 +1,5 @@
 import { useState } from "react";
+import { useLeave } from "../drafts/GuardedRouter";
 import { Button } from "../parts/Button";
 import { useSession } from "../session/SessionProvider";
 import { useTime, type Zone } from "../time/TimeZoneProvider";
@@ -10,6 +11,7 @@ const THEME_NAMES: Record<Theme, string> = { system: "System colours", light: "L
 /** How times and colours are shown, who is signed in, and the way out. */
 export function ViewOptions() {
   const { session, signOut } = useSession();
+  const leave = useLeave();
   const { zone, setZone } = useTime();
   const [theme, setTheme] = useState(storedTheme);
   return (
@@ -38,7 +40,7 @@ export function ViewOptions() {
           <span className={styles.operator} title={session.name}>
             {session.name} ({session.role})
           </span>
-          <Button onClick={() => signOut()}>Sign out</Button>
+          <Button onClick={() => leave(signOut)}>Sign out</Button>
         </>
       )}
     </div>

@@ -53,7 +53,7 @@ function wrapper({ children }: { children: ReactNode }) {
 }
 
 function renderLive() {
-  const hook = () => ({ live: useLive(), session: useSession().session, refetchMs: useRefetchInterval() });
+  const hook = () => ({ live: useLive(), hasEnded: useSession().hasEnded, refetchMs: useRefetchInterval() });
   return renderHook(hook, { wrapper }).result;
 }
 
@@ -138,7 +138,7 @@ test("a stream that is refused because the session has ended ends it here, too",
   refusal = Response.json({ title: "Unauthorized" }, { status: 401 });
   const result = renderLive();
   await pass(10);
-  expect(result.current.session).toBeNull();
+  expect([result.current.hasEnded, result.current.refetchMs]).toEqual([true, false]);
   await pass(60_000);
   expect(streams).toHaveLength(0);
 });

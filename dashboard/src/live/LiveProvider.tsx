@@ -49,7 +49,7 @@ type Received = { status: Status | null; history: readonly Sample[]; receivedAtM
 const NOTHING: Received = { status: null, history: [], receivedAtMs: null };
 
 function useStatusFeed(paused: boolean, intervalS: number) {
-  const { session, endSession } = useSession();
+  const { session, hasEnded, endSession } = useSession();
   const [connection, setConnection] = useState<Connection>("connecting");
   const [problem, setProblem] = useState("");
   const [shown, setShown] = useState(NOTHING);
@@ -62,8 +62,8 @@ function useStatusFeed(paused: boolean, intervalS: number) {
       setShown(NOTHING);
       return;
     }
-    if (paused) {
-      setConnection("paused");
+    if (paused || hasEnded) {
+      setConnection(paused ? "paused" : "connecting");
       return;
     }
     const stop = new AbortController();
@@ -87,7 +87,7 @@ function useStatusFeed(paused: boolean, intervalS: number) {
     setConnection("connecting");
     void keepFollowing(token, onStatus, onLost, stop.signal);
     return () => stop.abort();
-  }, [token, paused, endSession]);
+  }, [token, hasEnded, paused, endSession]);
 
   useEffect(() => {
     const timer = setInterval(() => setShown(received.current), intervalS * 1000);
@@ -109,8 +109,12 @@ export function useLive(): LiveState {
   return state;
 }
 
-/** How often queries that follow what happens are asked again, in milliseconds; false while the viewer has paused. */
+/**
+ * How often queries that follow what happens are asked again, in milliseconds; false while the viewer has paused, and
+ * while the session has ended.
+ */
 export function useRefetchInterval(): number | false {
   const { intervalS, paused } = useLive();
-  return paused ? false : intervalS * 1000;
+  const { hasEnded } = useSession();
+  return paused || hasEnded ? false : intervalS * 1000;
 }

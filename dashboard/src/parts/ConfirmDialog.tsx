@@ -1,6 +1,6 @@
 import { type ReactNode, useId, useState } from "react";
 import { Button } from "./Button";
-import { Dialog } from "./Dialog";
+import { Dialog, DialogActions } from "./Dialog";
 import styles from "./Dialog.module.css";
 import { ErrorNotice } from "./Notice";
 
@@ -74,7 +74,7 @@ export function ConfirmDialog({
           </p>
         )}
         <ErrorNotice error={error} doing={action.toLowerCase()} />
-        <div className={styles.actions}>
+        <DialogActions>
           <Button aria-disabled={busy} onClick={leave}>
             Leave it
           </Button>
@@ -86,7 +86,7 @@ export function ConfirmDialog({
           >
             {busy ? "Working…" : action}
           </Button>
-        </div>
+        </DialogActions>
       </form>
     </Dialog>
   );

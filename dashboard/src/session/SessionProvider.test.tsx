@@ -63,12 +63,38 @@ test("a token that is refused signs nobody in", async () => {
   expect([result.current.session.session, storedSession()]).toEqual([null, null]);
 });
 
-test("an answer 401 ends the session, and says so", async () => {
+test("an answer 401 ends the session, and who goes on by another token keeps what was asked", async () => {
   storeSession({ token: "expired", name: "vera", role: "viewer", expiresAt: null });
   const result = renderSession();
   await act(() => expect(result.current.api.GET("/v1/status")).rejects.toMatchObject({ status: 401 }));
-  expect([result.current.session.session, storedSession()]).toEqual([null, null]);
-  expect(result.current.session.reason).toContain("Sign in again");
+  expect([result.current.session.hasEnded, storedSession()]).toEqual([true, null]);
+  expect([result.current.session.session?.name, result.current.session.visit]).toEqual(["vera", 0]);
+  queries.setQueryData(["jobs"], "of vera");
+  await act(() => result.current.session.signIn("vera"));
+  expect([result.current.session.hasEnded, storedSession()?.token]).toEqual([false, "vera"]);
+  expect([result.current.session.visit, queries.getQueryData(["jobs"])]).toEqual([0, "of vera"]);
+});
+
+test.each([
+  ["somebody else", { name: "otto", role: "operator" }],
+  ["the same person with a lower role", { name: "olga", role: "admin" }],
+] as const)("%s who signs in after the end of a session begins anew", async (_, before) => {
+  storeSession({ token: "expired", expiresAt: null, ...before });
+  const result = renderSession();
+  act(() => result.current.session.endSession("expired"));
+  queries.setQueryData(["jobs"], "of another");
+  await act(() => result.current.session.signIn("olga"));
+  expect([result.current.session.session?.role, result.current.session.visit]).toEqual(["operator", 1]);
+  expect(queries.getQueryData(["jobs"])).toBeUndefined();
+});
+
+test("who signs out after the end of a session leaves nothing", async () => {
+  storeSession({ token: "expired", name: "vera", role: "viewer", expiresAt: null });
+  const result = renderSession();
+  act(() => result.current.session.endSession("expired"));
+  act(() => result.current.session.signOut());
+  expect([result.current.session.session, result.current.session.hasEnded]).toEqual([null, false]);
+  expect(sessionStorage).toHaveLength(0);
 });
 
 test("a late refusal of an earlier token does not end the session that has begun since", async () => {

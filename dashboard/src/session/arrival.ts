@@ -7,9 +7,7 @@ import { finishOidc, isCallback } from "./oidc";
  */
 export async function tokenOfArrival(): Promise<string | null> {
   if (isCallback()) {
-    const { token, returnTo } = await finishOidc();
-    history.replaceState(null, "", returnTo);
-    return token;
+    return finishOidc();
   }
   const ticket = new URLSearchParams(location.hash.slice(1)).get("ticket");
   if (ticket === null) {

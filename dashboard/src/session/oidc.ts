@@ -40,21 +40,25 @@ export async function startOidc(oidc: OidcOptions): Promise<void> {
   location.assign(address.href);
 }
 
-/** The token for the code that the issuer has sent, and where to go on. Rejects where the answer is not the one asked for. */
-export async function finishOidc(): Promise<{ token: string; returnTo: string }> {
+/**
+ * The token for the code that the issuer has sent. The address is that of the page again from which the browser has gone
+ * to the issuer. Rejects where the answer is not the one asked for.
+ */
+export async function finishOidc(): Promise<string> {
   const answer = new URLSearchParams(location.search);
   const pending = takePending();
-  history.replaceState(null, "", baseUrl());
+  const isOurs = pending !== null && answer.get("state") === pending.state;
+  history.replaceState(null, "", isOurs ? pending.returnTo : baseUrl());
   if (answer.get("error") !== null) {
     throw new Error(`The issuer answered: ${answer.get("error_description") ?? answer.get("error")}.`);
   }
   const code = answer.get("code");
-  if (pending === null || code === null || answer.get("state") !== pending.state) {
+  if (!isOurs || code === null) {
     throw new Error("This answer of the issuer belongs to no sign-in of this tab. Start again.");
   }
   const body = { code, code_verifier: pending.verifier, redirect_uri: redirectUri() };
   const { token } = await bodyOf(createApi(null).POST("/v1/sign-in/oidc", { body }));
-  return { token, returnTo: pending.returnTo };
+  return token;
 }
 
 function takePending(): Pending | null {

@@ -29,6 +29,11 @@ export function storeSession(session: Session | null): void {
   }
 }
 
+/** Whether who signs in anew is the same person and may still do what they could: then they go on where they were. */
+export function continues(session: Session, next: Session): boolean {
+  return next.name === session.name && includes(next.role, session.role);
+}
+
 /** Whether `role` includes `required`. */
 export function includes(role: Role, required: Role): boolean {
   return ROLES.indexOf(role) >= ROLES.indexOf(required);

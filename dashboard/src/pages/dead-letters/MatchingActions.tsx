@@ -1,11 +1,11 @@
-import { useState } from "react";
+import { useDraft } from "../../drafts/useDraft";
 import { Button } from "../../parts/Button";
 import { OperationDialog } from "../../parts/operations/OperationDialog";
 import type { DeadLetterFilter } from "./letterFilters";
 
 /** Replays or deletes all dead letters that the filters of the view find, on all its pages. */
 export function MatchingActions({ filter }: { filter: DeadLetterFilter }) {
-  const [asked, setAsked] = useState<"replay" | "delete" | null>(null);
+  const [asked, setAsked] = useDraft<"replay" | "delete" | null>("all that match", null);
   const close = () => setAsked(null);
   return (
     <>

@@ -1,20 +1,27 @@
-import { type FormEvent, type HTMLAttributes, type ReactNode, useEffect, useId, useState } from "react";
+import { type FormEvent, type HTMLAttributes, type ReactNode, useId, useState } from "react";
 import { messageOf } from "../../api/problem";
+import { useDraft } from "../../drafts/useDraft";
 import { Button } from "../../parts/Button";
 import type { Filters } from "../../urls/filters";
 import styles from "./ExplainForm.module.css";
-import { requestOf, type Typed, typedOf } from "./request";
+import { filtersOf, requestOf, type Typed, typedOf } from "./request";
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
 /** Asks who sends which request. It is filled from the address, as a link from a rule or a job has it. */
 export function ExplainForm({ filters, onAsk }: { filters: Filters; onAsk: (typed: Typed) => void }) {
-  const [typed, setTyped] = useState(() => typedOf(filters));
+  const [inAddress, setInAddress] = useDraft("request to explain", () => filtersOf(typedOf(filters)));
+  const [headers, setHeaders] = useState(""); // they may be credentials, so nothing keeps them
+  const typed = { ...typedOf(inAddress), headers };
   const [problem, setProblem] = useState("");
-  useEffect(() => setTyped((before) => ({ ...typedOf(filters), headers: before.headers })), [filters]);
+  const [shown, setShown] = useState(filters);
+  if (shown !== filters) {
+    setShown(filters);
+    setInAddress(filtersOf(typedOf(filters)));
+  }
   const field = (name: keyof Typed) => ({
     value: typed[name],
-    onValue: (value: string) => setTyped({ ...typed, [name]: value }),
+    onValue: (value: string) => setInAddress({ ...inAddress, [name]: value }),
   });
   const submit = (event: FormEvent) => {
     event.preventDefault();
@@ -45,7 +52,8 @@ export function ExplainForm({ filters, onAsk }: { filters: Filters; onAsk: (type
         <TextField label="Path" {...field("path")} placeholder="/" />
         <LinesField
           label="Headers"
-          {...field("headers")}
+          value={headers}
+          onValue={setHeaders}
           placeholder="X-Cost: 5"
           hint="Those by which rules count. They stay out of the address, as they may be credentials."
         />

@@ -1,8 +1,8 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { useState } from "react";
 import { Link } from "wouter";
 import { bodyOf, type Schemas } from "../../api/client";
 import { ApiProblem } from "../../api/problem";
+import { useDraft } from "../../drafts/useDraft";
 import { useRefetchInterval } from "../../live/LiveProvider";
 import { FlowActions } from "../../parts/flows/FlowActions";
 import { RateDialog } from "../../parts/flows/RateDialog";
@@ -26,7 +26,7 @@ export function FlowPage({ flowId }: { flowId: string }) {
     refetchInterval: useRefetchInterval(),
   });
   // The dialog stays when the flow becomes empty meanwhile; and it shows the flow as it was.
-  const [rated, setRated] = useState<Schemas["Flow"] | null>(null);
+  const [rated, setRated] = useDraft<Schemas["Flow"] | null>("flow to rate", null);
   const isGone = flow.error instanceof ApiProblem && flow.error.status === 404;
   return (
     <>

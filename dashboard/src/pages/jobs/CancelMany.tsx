@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useDraft } from "../../drafts/useDraft";
 import { Button } from "../../parts/Button";
 import { OperationDialog } from "../../parts/operations/OperationDialog";
 import type { Cancellation } from "./jobFilters";
@@ -6,7 +6,7 @@ import styles from "./jobs.module.css";
 
 /** Cancels all jobs that the filters of the view find and that wait to be sent, or says what is missing for that. */
 export function CancelMany({ cancellation }: { cancellation: Cancellation }) {
-  const [asking, setAsking] = useState(false);
+  const [asking, setAsking] = useDraft("cancel many", false);
   if ("why" in cancellation) {
     return <p className={styles.quiet}>{cancellation.why}</p>;
   }

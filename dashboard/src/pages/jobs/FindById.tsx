@@ -1,5 +1,6 @@
-import { useId, useState } from "react";
+import { useId } from "react";
 import { useLocation } from "wouter";
+import { useDraft } from "../../drafts/useDraft";
 import { Button } from "../../parts/Button";
 import { links } from "../../urls/links";
 import { jobIdIn } from "./jobFilters";
@@ -8,7 +9,7 @@ import styles from "./jobs.module.css";
 /** Goes straight to a job whose id, or address, somebody has. */
 export function FindById() {
   const id = useId();
-  const [text, setText] = useState("");
+  const [text, setText] = useDraft("job to find", "");
   const [, navigate] = useLocation();
   return (
     <form

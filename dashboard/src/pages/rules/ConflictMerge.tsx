@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import { writeJson } from "../../api/json";
+import { useDraft } from "../../drafts/useDraft";
 import { Button } from "../../parts/Button";
 import { Empty, ErrorNotice, Notice } from "../../parts/Notice";
 import { Section } from "../../parts/Page";
@@ -21,7 +22,7 @@ type ConflictMergeProps = {
 /** Shows what somebody else has changed meanwhile, field by field, and lets one choose what the rule shall have. */
 export function ConflictMerge({ conflict, onSave, onEdit }: ConflictMergeProps) {
   const { base, yours, theirs } = conflict;
-  const [rows, setRows] = useState(() => mergeRows(base, yours, theirs ?? base));
+  const [rows, setRows] = useDraft("merge", () => mergeRows(base, yours, theirs ?? base));
   const [error, setError] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
   const frame = useRef<HTMLDivElement>(null);

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
 import { useLocation } from "wouter";
+import { sameJson } from "../../api/json";
+import { useDraft, useUnsaved } from "../../drafts/useDraft";
 import { ButtonLink } from "../../parts/ButtonLink";
 import { ErrorNotice, Notice } from "../../parts/Notice";
 import { Page } from "../../parts/Page";
@@ -13,9 +14,8 @@ import { ConflictMerge } from "./ConflictMerge";
 import { type Conflict, conflictOf } from "./conflict";
 import { RuleForm } from "./form/RuleForm";
 import { type Schemas, useSchemas } from "./form/schema";
-import { editableFields, type Fields, readRule, replaceRule, type StoredRule } from "./rule";
+import { editableFields, type Fields, type Rule, readRule, replaceRule, type StoredRule } from "./rule";
 import { useRulesChanged } from "./useRule";
-import { useUnsaved } from "./useUnsaved";
 
 /** Edits a rule. It is read once, so that what is typed stays; what others change meanwhile is told when it is saved. */
 export function EditRulePage({ ruleId }: { ruleId: string }) {
@@ -37,12 +37,15 @@ export function EditRulePage({ ruleId }: { ruleId: string }) {
   );
 }
 
+/** The version of the rule that the draft began with; a null ETag: there was no rule any more. */
+type Known = { base: Fields; etag: string | null };
+
 function Editor({ stored, schemas }: { stored: StoredRule; schemas: Schemas }) {
   const ruleId = stored.rule.rule_id;
-  const [known, setKnown] = useState<{ base: Fields; etag: string | null }>({ base: stored.rule, etag: stored.etag });
-  const [draft, setDraft] = useState<Fields>(() => withoutId(stored.rule));
-  const [conflict, setConflict] = useState<Conflict | null>(null);
-  const leave = useUnsaved(draft, withoutId(stored.rule));
+  const [known, setKnown] = useDraft<Known>("known rule", { base: stored.rule, etag: stored.etag });
+  const [draft, setDraft] = useDraft<Fields>("rule", () => withoutId(stored.rule));
+  const [conflict, setConflict] = useDraft<Conflict | null>("conflict", null);
+  const saved = useUnsaved(!sameJson(draft, withoutId(known.base)) || conflict !== null);
   const api = useApi();
   const say = useSay();
   const changed = useRulesChanged();
@@ -50,7 +53,7 @@ function Editor({ stored, schemas }: { stored: StoredRule; schemas: Schemas }) {
   const save = (base: Fields, etag: string | null) => async (fields: Fields) => {
     try {
       const { rule } = await replaceRule(api, ruleId, fields, etag);
-      leave();
+      saved();
       say(`The rule ${ruleId} is saved as version ${rule.version}.`);
       navigate(links.rule(ruleId));
       void changed();
@@ -73,7 +76,7 @@ function Editor({ stored, schemas }: { stored: StoredRule; schemas: Schemas }) {
   }
   return (
     <>
-      <TemporaryNotice stored={stored} />
+      <TemporaryNotice rule={known.base} />
       <RuleForm
         schemas={schemas}
         draft={draft}
@@ -87,7 +90,7 @@ function Editor({ stored, schemas }: { stored: StoredRule; schemas: Schemas }) {
 }
 
 /** Says which of the values in the form are there for a while only. */
-function TemporaryNotice({ stored: { rule } }: { stored: StoredRule }) {
+function TemporaryNotice({ rule }: { rule: Pick<Rule, "temporary"> }) {
   return (rule.temporary ?? []).map((change) => {
     const names = Object.keys(change.previous).join(", ");
     return (

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useDraft, useUnsaved } from "../../drafts/useDraft";
 import { Button } from "../../parts/Button";
 import { ConfirmDialog } from "../../parts/ConfirmDialog";
 import { quotaInWords } from "../../parts/quota";
@@ -13,7 +13,7 @@ const TEN_MINUTES_S = 600;
 
 /** Gives a rule another limit for a while; then it has its previous one again. Nothing for rules without a limit. */
 export function LimitForAWhile({ stored }: { stored: StoredRule }) {
-  const [asked, setAsked] = useState(false);
+  const [asked, setAsked] = useDraft("limit for a while", false);
   const { rule } = stored;
   if (!rule.limit || rule.action === "block" || rule.action === "allow") {
     return null;
@@ -30,10 +30,11 @@ type LimitDialogProps = { stored: StoredRule; rule: Rule; onClose: () => void };
 
 /** The dialog keeps the rule as it was when it was opened, so that nobody changes what they have not seen. */
 function LimitDialog({ stored, rule, onClose }: LimitDialogProps) {
-  const [opened] = useState(stored);
-  const [limit, setLimit] = useState(String(rule.limit));
-  const [windowS, setWindowS] = useState(String(rule.window_seconds));
-  const [forSeconds, setForSeconds] = useState<number | undefined>(TEN_MINUTES_S);
+  const [opened] = useDraft("limited rule", stored);
+  const [limit, setLimit] = useDraft("limit", String(rule.limit));
+  const [windowS, setWindowS] = useDraft("window", String(rule.window_seconds));
+  const [forSeconds, setForSeconds] = useDraft<number | undefined>("limit for seconds", TEN_MINUTES_S);
+  useUnsaved(limit !== String(rule.limit) || windowS !== String(rule.window_seconds));
   const api = useApi();
   const say = useSay();
   const changed = useRulesChanged();

@@ -1,5 +1,6 @@
-import { useState } from "react";
 import { useLocation } from "wouter";
+import { sameJson } from "../../api/json";
+import { useDraft, useUnsaved } from "../../drafts/useDraft";
 import { ButtonLink } from "../../parts/ButtonLink";
 import { ErrorNotice } from "../../parts/Notice";
 import { Page } from "../../parts/Page";
@@ -11,7 +12,6 @@ import { RuleForm } from "./form/RuleForm";
 import { type Schemas, useSchemas } from "./form/schema";
 import { createRule, type Fields } from "./rule";
 import { useRulesChanged } from "./useRule";
-import { useUnsaved } from "./useUnsaved";
 
 const EMPTY: Fields = { key_type: "user", key_value: "*" };
 
@@ -29,15 +29,15 @@ export function NewRulePage() {
 }
 
 function Creator({ schemas }: { schemas: Schemas }) {
-  const [draft, setDraft] = useState<Fields>(EMPTY);
-  const leave = useUnsaved(draft, EMPTY);
+  const [draft, setDraft] = useDraft<Fields>("rule", EMPTY);
+  const saved = useUnsaved(!sameJson(draft, EMPTY));
   const api = useApi();
   const say = useSay();
   const changed = useRulesChanged();
   const [, navigate] = useLocation();
   const save = async (fields: Fields) => {
     const { rule } = await createRule(api, fields);
-    leave();
+    saved();
     say(`The rule ${rule.rule_id} is created.`);
     navigate(links.rule(rule.rule_id));
     void changed();

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useDraft, useUnsaved } from "../../drafts/useDraft";
 import { Button } from "../../parts/Button";
 import { ConfirmDialog } from "../../parts/ConfirmDialog";
 import { useSay } from "../../parts/ToastProvider";
@@ -9,7 +9,7 @@ import { useRulesChanged } from "./useRule";
 
 /** Pauses a rule, for a while or until it is resumed, or resumes it. */
 export function PauseRule({ stored }: { stored: StoredRule }) {
-  const [asked, setAsked] = useState<StoredRule | null>(null);
+  const [asked, setAsked] = useDraft<StoredRule | null>("pause rule", null);
   return (
     <>
       <Button onClick={() => setAsked(stored)}>{nameOf(stored)} draining…</Button>
@@ -23,7 +23,8 @@ function nameOf({ rule }: StoredRule): string {
 }
 
 function PauseDialog({ stored, onClose }: { stored: StoredRule; onClose: () => void }) {
-  const [forSeconds, setForSeconds] = useState<number | undefined>(undefined);
+  const [forSeconds, setForSeconds] = useDraft<number | undefined>("pause for seconds", undefined);
+  useUnsaved(forSeconds !== undefined);
   const api = useApi();
   const say = useSay();
   const changed = useRulesChanged();

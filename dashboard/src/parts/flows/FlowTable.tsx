@@ -1,5 +1,6 @@
-import { type ReactNode, useMemo, useState } from "react";
+import { type ReactNode, useMemo } from "react";
 import type { Schemas } from "../../api/client";
+import { useDraft } from "../../drafts/useDraft";
 import { useMay } from "../../session/SessionProvider";
 import { Requires } from "../Requires";
 import { type Column, Table } from "../Table";
@@ -21,8 +22,8 @@ type FlowTableProps = {
 export function FlowTable({ flows, ...rest }: FlowTableProps) {
   const may = useMay("operator");
   // The dialog belongs to the table, so that it stays when its flow leaves the list; and it shows the flow as it was.
-  const [rated, setRated] = useState<Flow | null>(null);
-  const columns = useMemo(() => (may ? [...FLOW_COLUMNS, actionsOf(setRated)] : FLOW_COLUMNS), [may]);
+  const [rated, setRated] = useDraft<Flow | null>("flow to rate", null);
+  const columns = useMemo(() => (may ? [...FLOW_COLUMNS, actionsOf(setRated)] : FLOW_COLUMNS), [may, setRated]);
   return (
     <>
       <Table {...rest} columns={columns} rows={flows} keyOf={(flow) => flow.id} />

@@ -1,7 +1,8 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
 import { bodyOf, type Schemas } from "../../api/client";
+import { sameJson } from "../../api/json";
 import { ApiProblem } from "../../api/problem";
+import { useDraft, useUnsaved } from "../../drafts/useDraft";
 import { useApi } from "../../session/SessionProvider";
 import { formatDuration } from "../../time/format";
 import { ConfirmDialog } from "../ConfirmDialog";
@@ -21,14 +22,18 @@ export function RateDialog({ flow, onClose }: { flow: Flow; onClose: () => void 
   return <LoadedRateDialog flow={flow} rule={rule} onClose={onClose} />;
 }
 
+const TEN_MINUTES_S = 600;
+
 type LoadedProps = { flow: Flow; rule: DrainRule | null; onClose: () => void };
 
 function LoadedRateDialog({ flow, rule, onClose }: LoadedProps) {
   const api = useApi();
   const queries = useQueryClient();
   const say = useSay();
-  const [target, setTarget] = useState<Target>("flow");
-  const [form, setForm] = useState(() => ({ ...rateNow(flow, rule, "flow"), forSeconds: 600 }));
+  const [target, setTarget] = useDraft<Target>("whose rate", "flow");
+  const atFirst = { ...rateNow(flow, rule, "flow"), forSeconds: TEN_MINUTES_S };
+  const [form, setForm] = useDraft("rate", atFirst);
+  useUnsaved(!sameJson(form, atFirst));
   const rate = { limit: form.limit, window_seconds: form.window_seconds };
   const whose = target === "flow" ? flow.caller : `all flows of ${flow.rule_id}`;
   const apply = async () => {

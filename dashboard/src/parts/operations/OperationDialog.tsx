@@ -1,7 +1,8 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useId, useState } from "react";
+import { useId } from "react";
 import { useLocation } from "wouter";
 import { bodyOf, type Schemas } from "../../api/client";
+import { useDraft, useUnsaved } from "../../drafts/useDraft";
 import { useApi } from "../../session/SessionProvider";
 import { links } from "../../urls/links";
 import { ConfirmDialog } from "../ConfirmDialog";
@@ -36,7 +37,8 @@ export function OperationDialog({ wanted, action, danger, typed, consequence, on
   const api = useApi();
   const queries = useQueryClient();
   const [, navigate] = useLocation();
-  const [ratePerS, setRatePerS] = useState(String(DEFAULT_RATE_PER_S));
+  const [ratePerS, setRatePerS] = useDraft("rate of the operation", String(DEFAULT_RATE_PER_S));
+  const saved = useUnsaved(ratePerS !== String(DEFAULT_RATE_PER_S));
   const count = useQuery({
     queryKey: ["dry-run", wanted],
     queryFn: async ({ signal }) => {
@@ -48,6 +50,7 @@ export function OperationDialog({ wanted, action, danger, typed, consequence, on
   const start = async () => {
     const body = { ...wanted, dry_run: false, rate_per_s: Number(ratePerS) } as Schemas["OperationRequest"];
     const started = await bodyOf(api.POST("/v1/operations", { body }));
+    saved();
     await queries.invalidateQueries({ queryKey: ["operations"] });
     if ("id" in started) {
       navigate(links.operation(started.id));

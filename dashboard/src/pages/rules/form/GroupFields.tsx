@@ -1,5 +1,5 @@
-import { useState } from "react";
 import { isRecord } from "../../../api/problem";
+import { useDraft } from "../../../drafts/useDraft";
 import { Badge } from "../../../parts/Badge";
 import type { Fields } from "../rule";
 import { CostField } from "./CostField";
@@ -23,7 +23,7 @@ type GroupFieldsProps = {
 /** A group of fields, which opens by itself where something in it is wrong. */
 export function GroupFields({ group, schema, draft, named, onChange }: GroupFieldsProps) {
   const { problems } = useForm();
-  const [open, setOpen] = useState(group.open === true);
+  const [open, setOpen] = useDraft(`group ${group.title}`, group.open === true);
   const wrong = Object.keys(problems).some((path) => isIn(group, path));
   const isSet = group.names.some((name) => draft[name] !== undefined && name !== "rule_id");
   const hidden = new Set(["key_value", ...(named ? ["rule_id"] : []), ...(mayBeSecret(draft) ? [] : ["secret"])]);

@@ -1,6 +1,7 @@
-import { useId, useState } from "react";
+import { useId } from "react";
 import { parseJson, sameJson, writeJson } from "../../../api/json";
 import { isRecord, messageOf } from "../../../api/problem";
+import { useDraft } from "../../../drafts/useDraft";
 import type { Fields } from "../rule";
 import fieldStyles from "./fields.module.css";
 import styles from "./form.module.css";
@@ -13,17 +14,16 @@ type JsonFormProps = {
 
 /** The draft as JSON, for who prefers that. Integers of any length stay as they are. */
 export function JsonForm({ draft, onChange }: JsonFormProps) {
-  const [text, setText] = useState(() => writeJson(draft, true));
-  const [problem, setProblem] = useState("");
+  const [text, setText] = useDraft("JSON of the rule", () => writeJson(draft, true));
   const id = useId();
   const read = readDraft(text);
+  const problem = typeof read === "string" ? read : "";
   if (typeof read !== "string" && !sameJson(read, draft)) {
     setText(writeJson(draft, true)); // it was changed elsewhere, such as by a merge
   }
   const type = (typed: string) => {
     const found = readDraft(typed);
     setText(typed);
-    setProblem(typeof found === "string" ? found : "");
     onChange(typeof found === "string" ? null : found);
   };
   return (

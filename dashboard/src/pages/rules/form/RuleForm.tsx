@@ -1,5 +1,6 @@
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { ApiProblem } from "../../../api/problem";
+import { useDraft } from "../../../drafts/useDraft";
 import { Button } from "../../../parts/Button";
 import { ErrorNotice, Notice } from "../../../parts/Notice";
 import { counted } from "../../../parts/numbers";
@@ -28,8 +29,8 @@ type RuleFormProps = {
 
 /** Edits a draft of a rule: by fields that are explained, or as JSON; previews it, and saves it. */
 export function RuleForm({ schemas, draft, onChange, ruleId, onSave, cancel }: RuleFormProps) {
-  const [asJson, setAsJson] = useState(false);
-  const [unreadable, setUnreadable] = useState(false);
+  const [asJson, setAsJson] = useDraft("rule as JSON", false);
+  const [unreadable, setUnreadable] = useDraft("rule is unreadable", false);
   const [previewed, setPreviewed] = useState<Fields | null>(null);
   const schema = schemas[ruleId === null ? "RuleFields" : "RuleFieldsWithoutId"] ?? {};
   const { form, problems, error, busy, submit, check } = useSubmission(schema, schemas, draft, onSave);
