@@ -58,6 +58,7 @@ def main() -> None:
 
     An error is one line. Set PENSTOCK_LOG_LEVEL to `debug` for the traceback of a bug.
     """
+    _leave_out_console_of_httpx()
     raise SystemExit(run_command(sys.argv[1:]))
 
 
@@ -77,6 +78,14 @@ def run_command(arguments: list[str]) -> int:
             print(f"penstock: {one_line(message, MAX_MESSAGE_LENGTH)}", file=sys.stderr)
         return code
     return result if isinstance(result, int) else 0
+
+
+def _leave_out_console_of_httpx() -> None:
+    """Let `import httpx` go without httpx's own command line, whose imports take as long as the rest of httpx.
+
+    httpx tries to import it, and does without it where that fails.
+    """
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None makes the import fail
 
 
 def _described(error: Exception) -> tuple[str, int]:
@@ -289,9 +298,9 @@ def _run(
 
 
 def _body(role: str) -> Any:  # noqa: ANN401 - an app.process.lifecycle.Body, which is not imported here
-    from importlib.metadata import entry_points
+    from importlib.metadata import distribution
 
-    (found,) = entry_points(group="penstock.processes", name=role)
+    (found,) = distribution("penstock").entry_points.select(group="penstock.processes", name=role)
     return found.load()
 
 

@@ -45,9 +45,9 @@ def _address(value: str) -> str:
 class Settings(BaseSettings):
     """All settings of all processes. docs/reference/settings.md is generated from this class."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="PENSTOCK_", extra="ignore", frozen=True, use_attribute_docstrings=True
-    )
+    # The texts below the settings stay in the source: to make them descriptions, pydantic would parse this file at each
+    # start, for which it takes as long as for the rest of it.
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", extra="ignore", frozen=True)
 
     # Stores
     mongodb_url: str = "mongodb://127.0.0.1:27017/?replicaSet=rs0"

@@ -3,10 +3,12 @@
 `scripts/docs` runs it. tests/unit/test_docs.py checks that the pages in the repository are current.
 """
 
+import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
@@ -108,19 +110,37 @@ def _cell(text: str) -> str:
 def _settings() -> Iterator[str]:
     """A table for each comment that begins a group of settings in the class."""
     groups: dict[str, list[tuple[str, ...]]] = {}
-    group = ""
-    for line in inspect.getsource(Settings).splitlines():
+    group, source = "", inspect.getsource(Settings)
+    meanings = _attribute_docstrings(source)
+    for line in source.splitlines():
         if comment := re.fullmatch(r"    # (.+)", line):
             group = comment[1]
         elif (field := re.match(r"    (\w+): ", line)) and field[1] in Settings.model_fields:
-            groups.setdefault(group, []).append(_setting(field[1], Settings.model_fields[field[1]]))
+            groups.setdefault(group, []).append(
+                _setting(field[1], Settings.model_fields[field[1]], meanings.get(field[1], ""))
+            )
     for title, rows in groups.items():
         yield f"## {title}"
         yield _table("setting", "meaning", "default", rows=rows)
 
 
-def _setting(name: str, field: FieldInfo) -> tuple[str, ...]:
-    meaning, allowed = field.description or "", _allowed(field)
+def _attribute_docstrings(source: str) -> dict[str, str]:
+    """The text below each attribute of a class.
+
+    Pydantic could read it, but would do so at each start of each process.
+    """
+    [of_class] = ast.parse(source).body
+    assert isinstance(of_class, ast.ClassDef)
+    found = {}
+    for attribute, text in pairwise(of_class.body):
+        match attribute, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(meaning))):
+                found[name] = inspect.cleandoc(meaning)
+    return found
+
+
+def _setting(name: str, field: FieldInfo, meaning: str) -> tuple[str, ...]:
+    allowed = _allowed(field, meaning)
     return (f"`PENSTOCK_{name.upper()}`", f"{meaning} Allowed: {allowed}." if allowed else meaning, _default(field))
 
 
@@ -140,10 +160,10 @@ def _default(field: FieldInfo) -> str:
     return f"{value:g}" if isinstance(value, float) else f"{value}" if isinstance(value, int) else f"`{value}`"
 
 
-def _allowed(field: FieldInfo) -> str:
+def _allowed(field: FieldInfo, meaning: str) -> str:
     if get_origin(field.annotation) is Literal:
         choices = [f"`{choice}`" for choice in get_args(field.annotation)]
-        explained = all(choice in (field.description or "") for choice in choices)
+        explained = all(choice in meaning for choice in choices)
         return "" if explained else ", ".join(choices)
     bounds = {
         name: getattr(one, name) for one in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(one, name)

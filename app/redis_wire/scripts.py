@@ -2,17 +2,15 @@
 
 import asyncio
 import fnmatch
-import re
-from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from typing import Any
 
 from redis.exceptions import NoScriptError
 
+from app.redis_wire.lua_parts import LuaPart, join_lua_parts, parse_lua_part
 from app.redis_wire.node import Node, Nodes
 from app.redis_wire.resp import Argument, array, bulk, bulks, command
 
@@ -21,11 +19,6 @@ __all__ = ["Argument", "Script", "Scripts", "source"]
 MAX_CACHED_ARGUMENTS = 64
 """The beginnings of calls with more keys and arguments than this are not cached."""
 
-_USES = re.compile(r"^-- USES +(.+)$", re.MULTILINE)
-_FUNCTION = re.compile(r"^local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
-_COMMENT = re.compile(r"--.*")
-_WORD = re.compile(r"\w+")
-
 
 @cache
 def source(package: str, name: str) -> str:
@@ -33,33 +26,31 @@ def source(package: str, name: str) -> str:
 
     Functions of parts that nothing calls are left out.
     """
-    texts: dict[str, str] = {}
-    _collect(files(package) / "lua", name, texts)
-    return _without_unused_functions("\n".join(texts.values()))
+    parts: dict[str, LuaPart] = {}
+    _collect(package, name, parts)
+    return join_lua_parts(parts.values())
 
 
-def _without_unused_functions(text: str) -> str:
-    """Every call of a script makes a closure of each of its functions, which takes longer than most commands."""
-    words = Counter(_WORD.findall(_COMMENT.sub("", text)))
-    shorter = _FUNCTION.sub(lambda function: function[0] if words[function[1]] > 1 else "", text)
-    return text if shorter == text else _without_unused_functions(shorter)
+def _collect(package: str, name: str, parts: dict[str, LuaPart]) -> None:
+    part = _part(package, name)
+    for pattern in part.uses:
+        for used in _parts(package, pattern):
+            if used not in parts:
+                _collect(package, used, parts)
+    parts[name] = part
 
 
-def _collect(folder: Traversable, name: str, texts: dict[str, str]) -> None:
-    text = (folder / f"{name}.lua").read_text(encoding="utf-8")
-    used = _USES.search(text)
-    for pattern in used[1].split() if used else ():
-        for part in _parts(folder, pattern):
-            if part not in texts:
-                _collect(folder, part, texts)
-    texts[name] = text
+@cache
+def _part(package: str, name: str) -> LuaPart:
+    """The file of this name, which several scripts may use."""
+    return parse_lua_part((files(package) / "lua" / f"{name}.lua").read_text(encoding="utf-8"))
 
 
-def _parts(folder: Traversable, pattern: str) -> list[str]:
+def _parts(package: str, pattern: str) -> list[str]:
     """The parts that a word after USES names: one, or, where it has a `*`, all that match, in alphabetical order."""
     if "*" not in pattern:
         return [pattern]
-    names = [file.name.removesuffix(".lua") for file in folder.iterdir()]
+    names = [file.name.removesuffix(".lua") for file in (files(package) / "lua").iterdir()]
     return sorted(fnmatch.filter(names, pattern))
 
 

@@ -17,7 +17,14 @@ from pathlib import Path
 from tests.support.processes import end_with_parent
 
 PENSTOCK_MAIN = "app.cli"
-PRELOADED = [PENSTOCK_MAIN, "app.main", "consumers.worker", "sync.watcher", "tests.support.app_server"]
+PRELOADED = [
+    PENSTOCK_MAIN,
+    "app.main",
+    "consumers.worker",
+    "sync.watcher",
+    "tests.support.app_server",
+    "tests.support.preloaded",
+]
 
 
 class ForkedProcess:

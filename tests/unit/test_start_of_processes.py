@@ -1,0 +1,36 @@
+"""What a process imports at its start."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+PROBE = """
+import json, sys
+import app.cli
+
+app.cli.run_command = lambda arguments: 0
+try:
+    app.cli.main()
+except SystemExit:
+    body = app.cli._body(sys.argv[1])
+import httpx
+imported = sorted(name for name, module in sys.modules.items() if module is not None)
+print(json.dumps([f"{body.__module__}:{body.__name__}", imported]))
+"""
+
+
+@pytest.mark.parametrize("role", ["edge", "admin", "worker", "sync", "issuer"])
+def test_a_process_does_not_import_the_command_line_of_httpx(role: str) -> None:
+    body, imported = started(role)
+    assert body.endswith(f":run_{role}")
+    assert "httpx" in imported
+    assert "httpx._main" not in imported
+
+
+def started(role: str) -> tuple[str, list[str]]:
+    """The body of a process, and all modules that have been imported when it begins."""
+    found = subprocess.run([sys.executable, "-c", PROBE, role], capture_output=True, text=True, check=True)
+    body, imported = json.loads(found.stdout)
+    return body, imported
