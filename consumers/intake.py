@@ -1,6 +1,6 @@
 """The interface of an intake: how a worker moves jobs from a broker into the flows."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,13 @@ from redis.asyncio import Redis
 from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
 from app.settings import Settings
+
+
+@dataclass(slots=True)
+class IntakeReport:
+    """What a worker says of its broker with each heartbeat: what `read` returns, which an intake sets."""
+
+    read: Callable[[], Mapping[str, Any]] = dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,7 @@ class IntakeParts:
     rules: RuleCache
     settings: Settings
     registry: CollectorRegistry
+    report: IntakeReport
 
 
 RunIntake = Callable[[IntakeParts], Coroutine[Any, Any, None]]

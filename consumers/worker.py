@@ -37,7 +37,7 @@ from consumers.draining import Draining
 from consumers.expiry import expire_periodically
 from consumers.flow_settings import FlowSettings
 from consumers.in_flight import InFlight
-from consumers.intake import IntakeParts
+from consumers.intake import IntakeParts, IntakeReport
 from consumers.job_places import JobPlaces
 from consumers.metrics import WorkerMetrics
 from consumers.place_waiting import PlaceWaiting
@@ -97,14 +97,16 @@ async def run_worker(process: Process) -> None:
                 await scripts.load()
         with suppress(Unavailable):
             await slots.prepare()
-        version_age = RulesVersionAge(rules)
+        version_age, of_broker = RulesVersionAge(rules), IntakeReport()
         heartbeat = ProcessHeartbeat(
             cache,
             "worker",
-            lambda: (
-                version_age.report()
-                | {"breakers_open": upstream.breakers_open(), "in_flight": settings.max_in_flight - in_flight.free}
-            ),
+            lambda: {
+                **version_age.report(),
+                **of_broker.read(),
+                "breakers_open": upstream.breakers_open(),
+                "in_flight": settings.max_in_flight - in_flight.free,
+            },
             metrics.attempts_by_outcome,
         )
         partitions = range(settings.queue_partitions)
@@ -120,7 +122,7 @@ async def run_worker(process: Process) -> None:
             expire_periodically(flows, settings, metrics),
             own_leases.run(),
             *(taking.listen(partition) for partition in partitions),
-            run_intake(IntakeParts(cache, queue, queueing, rules, settings, process.registry)),
+            run_intake(IntakeParts(cache, queue, queueing, rules, settings, process.registry, of_broker)),
         )
         async with background:
             process.ready.set()

@@ -59,8 +59,14 @@ def _store_row(store: dict[str, Any]) -> Sequence[str]:
     used, most, free = store["used_memory_bytes"], store["max_memory_bytes"], store["disk_free_bytes"]
     memory = "" if used is None else f"{used / MIB:.0f} MiB" + (f" of {most / MIB:.0f} MiB" if most else "")
     disk = "" if free is None else f"{free / GIB:.1f} GiB"
-    state = "; ".join(store["problems"]) or "ok"
+    state = "; ".join([*(store["problems"] or ["ok"]), *map(_topic, store.get("topics", ()))])
     return store["store"].replace("_", " "), store["version"] or "", memory, disk, state
+
+
+def _topic(topic: dict[str, Any]) -> str:
+    behind = "an unknown number of" if topic["lag"] is None else topic["lag"]
+    read = f"{topic['partitions_read']} of {topic['partitions'] or '?'} partitions are read"
+    return f"{behind} messages wait in {topic['topic']}, of which {read}"
 
 
 def _app_server_row(server: dict[str, Any]) -> Sequence[str]:

@@ -18,6 +18,7 @@ from app.web.excerpt import excerpt
 from consumers.kafka.admission import Admission
 from consumers.kafka.metrics import IntakeMetrics
 from consumers.kafka.reading import CarefulReader, is_undecodable
+from consumers.kafka.watch import KafkaWatch
 
 log = structlog.get_logger()
 
@@ -51,11 +52,14 @@ class Intake:
     A partition whose messages do not fit into the queue Redis is paused while the others are read on.
     """
 
-    def __init__(self, staging: Staging, admission: Admission, settings: Settings, metrics: IntakeMetrics) -> None:
+    def __init__(
+        self, staging: Staging, admission: Admission, settings: Settings, metrics: IntakeMetrics, watch: KafkaWatch
+    ) -> None:
         self._staging = staging
         self._admission = admission
         self._settings = settings
         self._metrics = metrics
+        self._watch = watch
         self._batch = asyncio.Lock()
         self._resume_at_s: dict[TopicPartition, float] = {}
         self._ends: dict[TopicPartition, _End] = {}
@@ -73,23 +77,33 @@ class Intake:
             self._reader = CarefulReader(partial(self._skipped, consumer))
             try:
                 consumer.subscribe([self._settings.kafka_topic], listener=_Handover(self._batch))
-                async with asyncio.timeout(ROUND_TIMEOUT_S):
-                    await consumer.start()
-                while True:
-                    async with asyncio.timeout(ROUND_TIMEOUT_S):
-                        await self._read_once(consumer)
+                await self._start(consumer)
+                async with self._watch.watching(consumer):
+                    while True:
+                        async with asyncio.timeout(ROUND_TIMEOUT_S):
+                            await self._read_once(consumer)
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("intake_interrupted", error=str(error) or type(error).__name__)
             finally:
                 await close_kafka(consumer)
             await asyncio.sleep(RETRY_DELAY_S)
 
+    async def _start(self, consumer: AIOKafkaConsumer) -> None:
+        try:
+            async with asyncio.timeout(ROUND_TIMEOUT_S):
+                await consumer.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            self._watch.failed(error)
+            raise
+
     async def _read_once(self, consumer: AIOKafkaConsumer) -> None:
         self._resume(consumer)
         found = await self._next_records(consumer)
+        self._watch.admitting(found)
         async with self._batch:
             for partition, records in found.items():
                 await self._admit(consumer, partition, records)
+        self._watch.admitting({})
         await self._check_progress(consumer)
 
     async def _next_records(self, consumer: AIOKafkaConsumer) -> Records:

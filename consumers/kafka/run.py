@@ -17,6 +17,7 @@ from consumers.kafka.dead_letters import publish_periodically
 from consumers.kafka.intake import Intake
 from consumers.kafka.metrics import IntakeMetrics
 from consumers.kafka.refill import Refill
+from consumers.kafka.watch import KafkaWatch
 
 log = structlog.get_logger()
 
@@ -26,13 +27,15 @@ RETRY_DELAY_S = 1.0
 async def run_kafka_intake(parts: IntakeParts) -> None:
     """Admit messages, refill flows and publish dead letters until cancelled. Raises StartupError."""
     settings, metrics = parts.settings, IntakeMetrics(parts.registry)
+    watch = KafkaWatch(settings.kafka_topic)
+    parts.report.read = watch.report
     retention_s = await prepare_topics(settings)
     require_retention(retention_s, await _longest_wait_s(parts.cache), settings)
     staging, producer = Staging(parts.queue, parts.scripts, settings), Producer(settings)
     admission = Admission(staging, parts.rules, producer, settings, metrics)
     await until_one_ends(
         producer.run(),
-        Intake(staging, admission, settings, metrics).run(),
+        Intake(staging, admission, settings, metrics, watch).run(),
         Refill(staging, settings, metrics).run(),
         publish_periodically(staging, producer, settings),
     )

@@ -26,7 +26,7 @@ from app.rules import keys
 from app.rules.active import encode_active
 from app.rules.cache import RuleCache
 from app.settings import Settings
-from consumers.intake import IntakeParts
+from consumers.intake import IntakeParts, IntakeReport
 from consumers.kafka.run import run_kafka_intake
 from tests.support.flow_steps import active
 from tests.support.waiting import eventually
@@ -48,11 +48,13 @@ class Kafka:
     """The metrics of each intake that ran."""
 
     @asynccontextmanager
-    async def intake(self) -> AsyncIterator[asyncio.Task[None]]:
-        """Run a worker's Kafka tasks."""
+    async def intake(self, report: IntakeReport | None = None) -> AsyncIterator[asyncio.Task[None]]:
+        """Run a worker's Kafka tasks, which say in `report` how Kafka is."""
         self.registries.append(CollectorRegistry(auto_describe=True))
         rules = RuleCache(self.cache, self.settings)
-        parts = IntakeParts(self.cache, self.redis, self.scripts, rules, self.settings, self.registries[-1])
+        parts = IntakeParts(
+            self.cache, self.redis, self.scripts, rules, self.settings, self.registries[-1], report or IntakeReport()
+        )
         running = asyncio.create_task(run_kafka_intake(parts))
         try:
             yield running

@@ -1096,7 +1096,7 @@ class AppServerStatus(_message.Message):
     def __init__(self, app_server: _Optional[str] = ..., breakers: _Optional[int] = ..., breakers_open: _Optional[int] = ...) -> None: ...
 
 class StoreStatus(_message.Message):
-    __slots__ = ("store", "reachable", "version", "used_memory_bytes", "max_memory_bytes", "disk_free_bytes", "disk_total_bytes", "problems")
+    __slots__ = ("store", "reachable", "version", "used_memory_bytes", "max_memory_bytes", "disk_free_bytes", "disk_total_bytes", "problems", "topics")
     STORE_FIELD_NUMBER: _ClassVar[int]
     REACHABLE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -1105,6 +1105,7 @@ class StoreStatus(_message.Message):
     DISK_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
     DISK_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
     PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    TOPICS_FIELD_NUMBER: _ClassVar[int]
     store: str
     reachable: bool
     version: str
@@ -1113,4 +1114,17 @@ class StoreStatus(_message.Message):
     disk_free_bytes: int
     disk_total_bytes: int
     problems: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, store: _Optional[str] = ..., reachable: _Optional[bool] = ..., version: _Optional[str] = ..., used_memory_bytes: _Optional[int] = ..., max_memory_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., disk_total_bytes: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
+    topics: _containers.RepeatedCompositeFieldContainer[TopicStatus]
+    def __init__(self, store: _Optional[str] = ..., reachable: _Optional[bool] = ..., version: _Optional[str] = ..., used_memory_bytes: _Optional[int] = ..., max_memory_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., disk_total_bytes: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ..., topics: _Optional[_Iterable[_Union[TopicStatus, _Mapping]]] = ...) -> None: ...
+
+class TopicStatus(_message.Message):
+    __slots__ = ("topic", "lag", "partitions", "partitions_read")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    LAG_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_READ_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    lag: int
+    partitions: int
+    partitions_read: int
+    def __init__(self, topic: _Optional[str] = ..., lag: _Optional[int] = ..., partitions: _Optional[int] = ..., partitions_read: _Optional[int] = ...) -> None: ...

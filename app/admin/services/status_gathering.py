@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from app.admin.services import status_reading as reading
 from app.admin.services.flow_index import FlowIndex
+from app.admin.services.kafka_reading import kafka_status
 from app.admin.services.paused import PausedCounts
 from app.admin.services.status_model import BacklogStatus, FlowsStatus, RulesStatus, Status
 from app.admin.services.stores import ANSWER_WITHIN_S, Stores
@@ -20,7 +21,10 @@ from app.rules import keys
 
 
 class StatusGathering:
-    """Reads heartbeats, stores and the queue's totals. What cannot be read is missing, and a problem says so."""
+    """Reads heartbeats, stores and the queue's totals. What cannot be read is missing, and a problem says so.
+
+    Of Kafka the workers say in their heartbeats how it is, so the admin process needs no client of it.
+    """
 
     def __init__(
         self, cache: Redis, queue: Redis, stores: Stores, partitions: int, index: FlowIndex, paused: PausedCounts
@@ -37,6 +41,7 @@ class StatusGathering:
         stores, (version, heartbeats), backlog, paused_flows, paused_rules = await asyncio.gather(
             self._stores.look(), self._said(), self._backlog(), self._paused.flows(), self._paused.rules()
         )
+        stores += kafka_status(heartbeats)
         processes = reading.process_statuses(heartbeats)
         rules = RulesStatus(
             version=version,

@@ -41,10 +41,21 @@ class AppServerStatus(BaseModel):
     breakers_open: int
 
 
-class StoreStatus(BaseModel):
-    """A store. What it does not say, or what cannot be asked, is null."""
+class TopicStatus(BaseModel):
+    """A topic of Kafka that workers read, and how far they are behind."""
 
-    store: Literal["mongodb", "cache_redis", "queue_redis"]
+    topic: str
+    lag: int | None = Field(
+        description="How many messages are not in their flows yet, in the partitions that are read; null: not known."
+    )
+    partitions: int | None = Field(description="How many partitions the topic has; null: not known.")
+    partitions_read: int = Field(description="How many of them a worker that has been heard of lately reads.")
+
+
+class StoreStatus(BaseModel):
+    """A store, or the broker before the queue. What it does not say, or what cannot be asked, is null."""
+
+    store: Literal["mongodb", "cache_redis", "queue_redis", "kafka"]
     reachable: bool
     version: str | None = None
     used_memory_bytes: int | None = None
@@ -52,6 +63,7 @@ class StoreStatus(BaseModel):
     disk_free_bytes: int | None = None
     disk_total_bytes: int | None = None
     problems: list[str] = []
+    topics: list[TopicStatus] = Field([], description="Of Kafka, which is only there where workers read it.")
 
 
 class RulesStatus(BaseModel):

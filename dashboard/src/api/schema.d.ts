@@ -2559,14 +2559,14 @@ export interface components {
         };
         /**
          * StoreStatus
-         * @description A store. What it does not say, or what cannot be asked, is null.
+         * @description A store, or the broker before the queue. What it does not say, or what cannot be asked, is null.
          */
         StoreStatus: {
             /**
              * Store
              * @enum {string}
              */
-            store: "mongodb" | "cache_redis" | "queue_redis";
+            store: "mongodb" | "cache_redis" | "queue_redis" | "kafka";
             /** Reachable */
             reachable: boolean;
             /** Version */
@@ -2587,6 +2587,12 @@ export interface components {
              * @default []
              */
             problems: string[];
+            /**
+             * Topics
+             * @description Of Kafka, which is only there where workers read it.
+             * @default []
+             */
+            topics: components["schemas"]["TopicStatus"][];
         };
         /**
          * StoredCaller
@@ -2715,6 +2721,29 @@ export interface components {
          * @enum {string}
          */
         TimelineEventKind: "accepted" | "attempt" | "succeeded" | "failed" | "canceled";
+        /**
+         * TopicStatus
+         * @description A topic of Kafka that workers read, and how far they are behind.
+         */
+        TopicStatus: {
+            /** Topic */
+            topic: string;
+            /**
+             * Lag
+             * @description How many messages are not in their flows yet, in the partitions that are read; null: not known.
+             */
+            lag: number | null;
+            /**
+             * Partitions
+             * @description How many partitions the topic has; null: not known.
+             */
+            partitions: number | null;
+            /**
+             * Partitions Read
+             * @description How many of them a worker that has been heard of lately reads.
+             */
+            partitions_read: number;
+        };
         /**
          * VariableCost
          * @description A cost that differs from request to request: the request states it, or the answer does, or both.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
@@ -23,6 +24,7 @@ from tests.support.broker import Broker, own_broker, with_kafka
 from tests.support.flow_steps import deferral
 from tests.support.kafka_in_process import kafka_parts
 from tests.support.ledger import Client, Ledger
+from tests.support.ports import free_port
 from tests.support.system import System, running
 from tests.support.waiting import eventually, forever
 
@@ -104,6 +106,42 @@ async def send_until(over: asyncio.Event, client: Client) -> None:
 
 async def grown(ledger: Ledger, length: int) -> bool:
     return len(ledger.read()) >= length
+
+
+async def test_the_status_says_that_the_broker_is_away_and_waits_for_nothing(
+    settings: Settings, tmp_path: Path, broker: Broker
+) -> None:
+    async with running(with_kafka(settings, broker.bootstrap), tmp_path, workers=2, **QUICK) as system:
+        await begun(system, USERS[0])
+        port = free_port()
+        await system.ready(system.spawn("admin", "--port", str(port)))
+        viewer = system.issuer.token("ops", aud="penstock-admin", penstock_role="viewer")
+
+        async def status() -> dict[str, Any]:
+            url, authorization = f"http://127.0.0.1:{port}/v1/status", {"Authorization": f"Bearer {viewer}"}
+            async with aiohttp.ClientSession(headers=authorization) as http, http.get(url) as answer:
+                found: dict[str, Any] = await answer.json()
+                return found
+
+        async def kafka_is(reachable: bool, lag: int | None) -> bool:
+            stores = {store["store"]: store for store in (await status())["stores"]}
+            if "kafka" not in stores:
+                return False
+            [topic] = stores["kafka"]["topics"]
+            return (stores["kafka"]["reachable"], topic["lag"]) == (reachable, lag)
+
+        await eventually(lambda: kafka_is(True, 0), 30, "it is reached, and nothing waits")
+        for fault, end in ((broker.kill, broker.restart), (broker.stop, broker.go_on)):
+            fault()
+            try:
+                await eventually(lambda: kafka_is(False, None), 60, "it is said to be away")
+                found = await status()
+            finally:
+                end()
+            assert [one["text"] for one in found["problems"] if "kafka: no worker can reach it" in one["text"]]
+            assert all(store["reachable"] for store in found["stores"] if store["store"] != "kafka")
+            assert not [one for one in found["processes"] if one["silent"]], "heartbeats go on"
+            await eventually(lambda: kafka_is(True, 0), 60, "it is reached again")
 
 
 async def test_a_request_refused_while_the_broker_hung_is_never_sent(

@@ -1,6 +1,6 @@
 import type { Status } from "../../live/events";
 import { Badge } from "../../parts/Badge";
-import { formatBytes } from "../../parts/numbers";
+import { counted, formatBytes } from "../../parts/numbers";
 import type { Column } from "../../parts/Table";
 import styles from "./system.module.css";
 
@@ -10,6 +10,7 @@ const NAMES: Record<Store["store"], readonly [string, string]> = {
   mongodb: ["MongoDB", "rules, history, audit"],
   cache_redis: ["cache Redis", "rules in force, counters"],
   queue_redis: ["queue Redis", "jobs and their flows"],
+  kafka: ["Kafka", "requests before their flows"],
 };
 
 /** The columns of the stores: whether each can be reached, how full it is, and what is wrong with it. */
@@ -46,9 +47,21 @@ function State({ store }: { store: Store }) {
         {store.problems.map((problem) => (
           <li key={problem}>{problem}</li>
         ))}
+        {store.topics?.map((topic) => (
+          <li key={topic.topic}>{lagOf(topic)}</li>
+        ))}
       </ul>
     </>
   );
+}
+
+type Topic = NonNullable<Store["topics"]>[number];
+
+/** How far workers are behind a topic, in words. */
+export function lagOf({ topic, lag, partitions, partitions_read: read }: Topic): string {
+  const messages = lag === null ? "an unknown number of messages" : counted(lag, "message", "messages");
+  const unread = partitions === null || read === partitions ? "" : `; ${read} of ${partitions} partitions are read`;
+  return `${messages} not yet taken from ${topic}${unread}`;
 }
 
 function Disk({ store }: { store: Store }) {
