@@ -22,6 +22,8 @@ PRELOADED = [
     "app.main",
     "consumers.worker",
     "sync.watcher",
+    "app.queue.kafka.queue",
+    "consumers.kafka.run",
     "tests.support.app_server",
     "tests.support.preloaded",
 ]
