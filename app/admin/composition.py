@@ -17,7 +17,6 @@ from app.admin.services.audit import Audit
 from app.admin.services.dead_letters import DeadLetterService
 from app.admin.services.drains import Drains
 from app.admin.services.explain import ExplainService
-from app.admin.services.flow_index import FlowIndex
 from app.admin.services.flow_rates import FlowRates
 from app.admin.services.flow_setting_ends import FlowSettingEnds
 from app.admin.services.flow_settings import FlowSettingService
@@ -127,7 +126,7 @@ def admin_parts_of(
         drains=Drains(rules, operations, audit),
         audit=audit,
         explain=ExplainService(rules_in_force, RedisLimiter(stores.counter_scripts), settings.no_rule),
-        status=StatusService(_status_gathering(settings, stores, flows.index, paused).gather, closing),
+        status=StatusService(_status_gathering(settings, stores, flows, paused).gather, closing),
         dead_letters=DeadLetterService(dead_letters, batches, rules_in_force, key_headers.names, audit),
         operations=OperationService(operation_store, kinds, runner.wake),
         operation_runner=runner,
@@ -149,8 +148,10 @@ def _sign_in(settings: Settings, cache: Redis, authenticator: OperatorAuthentica
 
 
 def _status_gathering(
-    settings: Settings, stores: AdminStores, index: FlowIndex, paused: PausedFlows
+    settings: Settings, stores: AdminStores, flows: FlowService, paused: PausedFlows
 ) -> StatusGathering:
     looked_at = Stores(stores.database, stores.cache, stores.queue, settings)
     counts = PausedCounts(paused, PausedRules(stores.database))
-    return StatusGathering(stores.cache, stores.queue, looked_at, settings.queue_partitions, index, counts)
+    return StatusGathering(
+        stores.cache, stores.queue, looked_at, settings.queue_partitions, flows.index, counts, flows.drain
+    )

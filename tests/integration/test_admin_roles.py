@@ -51,6 +51,7 @@ LEAST = {
     "GET /v1/jobs/{job_id}": "viewer",
     "DELETE /v1/jobs/{job_id}": "operator",
     "GET /v1/status": "viewer",
+    "GET /v1/status/history": "viewer",
     "GET /v1/events": "viewer",
     "GET /v1/operator": "viewer",
     "POST /v1/sign-in/tickets": "viewer",

@@ -11,8 +11,10 @@ from redis.asyncio import Redis
 from app.admin.services.flow_index import FlowIndex
 from app.admin.services.paused import PausedCounts, PausedFlows
 from app.admin.services.status_gathering import StatusGathering
+from app.admin.services.status_model import DrainStatus
 from app.admin.services.stores import UNJOURNALED, Stores
 from app.clients import mongo_client, queue_scripts
+from app.errors import QueueUnavailable
 from app.process import heartbeat as module
 from app.process.heartbeat import ProcessHeartbeat, read_heartbeats
 from app.queue import keys
@@ -101,6 +103,17 @@ async def test_the_status_says_what_is_there_and_what_is_missing(admin: Admin, c
     assert (status["flows"]["paused"], status["rules"]["paused"], status["decision_latency"]) == (0, 0, None)
 
 
+async def test_the_history_is_what_was_gathered(admin: Admin) -> None:
+    assert (await admin("GET", "/v1/status/history", role="viewer")).json() == {"samples": []}
+    status = (await admin("GET", "/v1/status", role="viewer")).json()
+    [sample] = (await admin("GET", "/v1/status/history", role="viewer")).json()["samples"]
+    assert status["drain"] == {"permitted_per_second": 0.0, "actual_per_second": 0.0}
+    assert sample == {
+        "at": status["at"], "decisions": status["rates"]["decisions"], "jobs": 0, "oldest_age_seconds": None,
+        "dead_letters": 0, **status["drain"]
+    }  # fmt: skip
+
+
 async def test_events_are_the_same_status(admin: Admin) -> None:
     answer = await admin("GET", "/v1/events", role="viewer")
     assert answer.headers["Content-Type"].startswith("text/event-stream")
@@ -120,7 +133,13 @@ async def test_what_cannot_be_reached_is_said_and_is_no_error(
     stores = Stores(mongo["nowhere"], gone, gone, settings)
     scripts = queue_scripts(settings.model_copy(update={"queue_redis_url": f"redis://127.0.0.1:{free_port()}"}))
     paused = PausedCounts(PausedFlows(FlowSettingStore(gone, scripts)), PausedRules(mongo["nowhere"]))
-    status = await StatusGathering(gone, gone, stores, 1, FlowIndex(FlowViews(scripts, settings)), paused).gather()
+    index = FlowIndex(FlowViews(scripts, settings))
+
+    async def drain() -> DrainStatus:
+        raise QueueUnavailable("The queue Redis is away.")
+
+    status = await StatusGathering(gone, gone, stores, 1, index, paused, drain).gather()
+    assert status.drain is None
     assert (status.flows.paused, status.rules.paused, status.flows.as_of) == (None, None, None)
     assert [store.reachable for store in status.stores] == [False, False, False]
     assert all(store.problems for store in status.stores)

@@ -8,11 +8,38 @@ import pytest
 
 from app.admin.operators import Operator, Role
 from app.admin.services import status as module
+from app.admin.services import status_history
 from app.admin.services.status import StatusService
-from app.admin.services.status_model import FlowsStatus, RateStatus, RulesStatus, Status
+from app.admin.services.status_model import (
+    DECISIONS,
+    BacklogStatus,
+    DrainStatus,
+    FlowsStatus,
+    RateStatus,
+    RulesStatus,
+    Status,
+)
 from app.errors import TooManyRequests
 
 VIEWER = Operator("vera", Role.VIEWER)
+
+
+def a_status(at: str, version: int = 1) -> Status:
+    return Status(
+        at=at,
+        problems=[],
+        rates=RateStatus(decisions=dict.fromkeys(DECISIONS, 12345.678), attempts=12345.678),
+        decision_latency=None,
+        backlog=BacklogStatus(
+            jobs=1_000_000, oldest_age_seconds=123_456.789, retrying=0, dead_letters=1_000_000, recent_dead_letters=0
+        ),
+        flows=FlowsStatus(total=0, held=0, paused=None, as_of=None),
+        drain=DrainStatus(permitted_per_second=12345.678, actual_per_second=12345.678),
+        rules=RulesStatus(version=version, sync_lag_seconds=None, invalid_documents=None, paused=None),
+        processes=[],
+        app_servers=[],
+        stores=[],
+    )
 
 
 class Gathering:
@@ -22,21 +49,7 @@ class Gathering:
     async def gather(self) -> Status:
         self.count += 1
         await asyncio.sleep(0.01)
-        rules = RulesStatus(version=self.count, sync_lag_seconds=None, invalid_documents=None, paused=None)
-        rates = RateStatus(decisions={}, attempts=0)
-        flows = FlowsStatus(total=0, held=0, paused=None, as_of=None)
-        return Status(
-            at="",
-            problems=[],
-            rates=rates,
-            decision_latency=None,
-            backlog=None,
-            flows=flows,
-            rules=rules,
-            processes=[],
-            app_servers=[],
-            stores=[],
-        )
+        return a_status(str(self.count), self.count)
 
 
 @pytest.fixture
@@ -129,3 +142,28 @@ async def test_who_leaves_ends_nobody_elses_gathering(gathering: Gathering, clos
     await asyncio.sleep(0)
     first.cancel()
     assert (await second).rules.version == 1
+
+
+async def test_the_history_has_each_status_once_and_the_last_ten_minutes(
+    gathering: Gathering, closing: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = StatusService(gathering.gather, closing)
+    assert service.history(VIEWER).samples == []
+    watched = [service.watch(VIEWER) for _ in range(3)]
+    await asyncio.gather(*(versions(one, 3) for one in watched))
+    kept = [sample.at for sample in service.history(VIEWER).samples]
+    assert kept == [str(number) for number in range(1, gathering.count + 1)]
+    for one in watched:
+        await one.aclose()
+    monkeypatch.setattr(status_history, "HISTORY_S", -1.0)
+    assert service.history(VIEWER).samples == []
+
+
+def test_the_history_is_bounded() -> None:
+    samples = status_history.StatusSamples()
+    status = a_status("2026-11-27T19:00:00.000Z")
+    for _ in range(status_history.MAX_SAMPLES + 5):
+        samples.add(status)
+    history = samples.history()
+    assert len(history.samples) == status_history.MAX_SAMPLES
+    assert len(history.model_dump_json()) < 200_000

@@ -956,7 +956,7 @@ class GetStatusResponse(_message.Message):
     def __init__(self, status: _Optional[_Union[Status, _Mapping]] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("at", "problems", "rates", "backlog", "rules", "processes", "app_servers", "stores", "decision_latency", "flows")
+    __slots__ = ("at", "problems", "rates", "backlog", "rules", "processes", "app_servers", "stores", "decision_latency", "flows", "drain")
     AT_FIELD_NUMBER: _ClassVar[int]
     PROBLEMS_FIELD_NUMBER: _ClassVar[int]
     RATES_FIELD_NUMBER: _ClassVar[int]
@@ -967,6 +967,7 @@ class Status(_message.Message):
     STORES_FIELD_NUMBER: _ClassVar[int]
     DECISION_LATENCY_FIELD_NUMBER: _ClassVar[int]
     FLOWS_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
     at: _timestamp_pb2.Timestamp
     problems: _containers.RepeatedCompositeFieldContainer[StatusProblem]
     rates: RateStatus
@@ -977,7 +978,16 @@ class Status(_message.Message):
     stores: _containers.RepeatedCompositeFieldContainer[StoreStatus]
     decision_latency: LatencyStatus
     flows: FlowsStatus
-    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., problems: _Optional[_Iterable[_Union[StatusProblem, _Mapping]]] = ..., rates: _Optional[_Union[RateStatus, _Mapping]] = ..., backlog: _Optional[_Union[BacklogStatus, _Mapping]] = ..., rules: _Optional[_Union[RulesStatus, _Mapping]] = ..., processes: _Optional[_Iterable[_Union[ProcessStatus, _Mapping]]] = ..., app_servers: _Optional[_Iterable[_Union[AppServerStatus, _Mapping]]] = ..., stores: _Optional[_Iterable[_Union[StoreStatus, _Mapping]]] = ..., decision_latency: _Optional[_Union[LatencyStatus, _Mapping]] = ..., flows: _Optional[_Union[FlowsStatus, _Mapping]] = ...) -> None: ...
+    drain: DrainStatus
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., problems: _Optional[_Iterable[_Union[StatusProblem, _Mapping]]] = ..., rates: _Optional[_Union[RateStatus, _Mapping]] = ..., backlog: _Optional[_Union[BacklogStatus, _Mapping]] = ..., rules: _Optional[_Union[RulesStatus, _Mapping]] = ..., processes: _Optional[_Iterable[_Union[ProcessStatus, _Mapping]]] = ..., app_servers: _Optional[_Iterable[_Union[AppServerStatus, _Mapping]]] = ..., stores: _Optional[_Iterable[_Union[StoreStatus, _Mapping]]] = ..., decision_latency: _Optional[_Union[LatencyStatus, _Mapping]] = ..., flows: _Optional[_Union[FlowsStatus, _Mapping]] = ..., drain: _Optional[_Union[DrainStatus, _Mapping]] = ...) -> None: ...
+
+class DrainStatus(_message.Message):
+    __slots__ = ("permitted_per_second", "actual_per_second")
+    PERMITTED_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    ACTUAL_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    permitted_per_second: float
+    actual_per_second: float
+    def __init__(self, permitted_per_second: _Optional[float] = ..., actual_per_second: _Optional[float] = ...) -> None: ...
 
 class StatusProblem(_message.Message):
     __slots__ = ("text", "about")

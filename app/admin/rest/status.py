@@ -1,4 +1,4 @@
-"""`/v1/status` and `/v1/events`: how the installation is, once and as server-sent events."""
+"""`/v1/status` and `/v1/events`: how the installation is, once and as server-sent events, and how it was lately."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 from app.admin.rest.auth import AsViewer
 from app.admin.rest.dependencies import AdminPartsOf
 from app.admin.services.status import StatusSnapshot
-from app.admin.services.status_model import Status
+from app.admin.services.status_model import Status, StatusHistory
 from app.web.head_requests import IS_HEAD
 from app.web.openapi import problems
 
@@ -22,6 +22,13 @@ router = APIRouter(tags=["status"])
 async def get_status(operator: AsViewer, parts: AdminPartsOf) -> Status:
     """Return how the installation is: processes, rules, stores, backlog, rates, app servers, and what is wrong."""
     return await parts.status.status(operator)
+
+
+@router.get("/status/history", responses=problems(400, 401, 403, 503))
+async def get_status_history(operator: AsViewer, parts: AdminPartsOf) -> StatusHistory:
+    """Return what charts show of the last ten minutes: a sample of each status that this process has gathered, at most
+    one a second. It gathers only while somebody watches or asks, so there are gaps."""
+    return parts.status.history(operator)
 
 
 @router.get(

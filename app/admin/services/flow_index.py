@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from heapq import nlargest
 from itertools import count
 from time import monotonic, time
 
@@ -26,6 +27,9 @@ log = structlog.get_logger()
 
 MAX_FLOWS = 200_000
 """How many flows are kept; the overview says that it is not complete where there are more."""
+
+DEEPEST = 100
+"""How many of the deepest flows are looked at for the drain rate."""
 
 MAX_RULES = 1_000
 OTHER = "other"
@@ -135,6 +139,7 @@ class FlowIndex:
         self._totals: dict[str, RuleTotals] = {}
         self._begun_totals: dict[str, RuleTotals] = {}
         self._held = self._begun_held = 0
+        self._deepest: list[str] | None = None
         self._as_of_s = 0.0
         self._complete = False
         self._looked_at_s = float("-inf")
@@ -188,6 +193,13 @@ class FlowIndex:
     def find(self, flow: str) -> IndexedFlow | None:
         """A flow by its name, if it was seen."""
         return self._flows.get(flow) or self._begun.get(flow)
+
+    def deepest(self) -> list[str]:
+        """The names of the flows with the most jobs at the last complete look. They are found once for each look."""
+        if self._deepest is None:
+            found = nlargest(DEEPEST, self._flows.values(), key=lambda flow: flow.counts.depth)
+            self._deepest = [flow.counts.flow for flow in found]
+        return self._deepest
 
     async def look(self) -> None:
         """Somebody looks: with few flows, wait for what is seen from now on; with many, go on with what there is."""
@@ -265,6 +277,7 @@ class FlowIndex:
                     await self._pause(took_s)
         self._flows, self._begun, self._totals = self._begun, {}, self._begun_totals
         self._as_of_s, self._complete, self._held = began_s, complete, self._begun_held
+        self._deepest = None
         async with self._swept:
             self._swept_count = self._sweeps_begun
             self._swept.notify_all()

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 
 from app.admin.operators import Operator, Role
 from app.admin.services.audit import Audit
+from app.admin.services.flow_drain import drain_of
 from app.admin.services.flow_index import FlowIndex, FlowSnapshot, IndexedFlow
 from app.admin.services.flow_rates import FlowRates
 from app.admin.services.flows_model import Flow, FlowOrder, FlowPage, FlowPurge, FlowQuery, FlowRateFields, FlowState
 from app.admin.services.paused import PausedFlows
+from app.admin.services.status_model import DrainStatus
 from app.errors import NotFound
 from app.queue.flow_name import caller_of, flow_id, flow_of_id, own_rule
 from app.queue.flow_settings import FlowSetting, FlowSettingStore, setting_names
@@ -67,6 +69,10 @@ class FlowService:
         if not found:
             raise NotFound("There is no such flow: it has no jobs.")
         return found[0]
+
+    async def drain(self) -> DrainStatus:
+        """How fast the deepest flows, as of the last look at all flows, may drain now and do."""
+        return drain_of(await self._flows(self._index.deepest()))
 
     async def purge(self, operator: Operator, flow: str, after: str | None = None) -> FlowPurge:
         """Cancel what waits in one flow, at most 20,000 jobs a call. Raises NotFound, and InvalidInput for `after`.

@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from app.admin.operators import Operator, Role
-from app.admin.services.status_model import Status
+from app.admin.services.status_history import StatusSamples
+from app.admin.services.status_model import Status, StatusHistory
 from app.errors import TooManyRequests
 
 GATHERING_INTERVAL_S = 1.0
@@ -33,7 +34,8 @@ class StatusSnapshot:
 class StatusService:
     """Gathers the status at most once a second, however many ask for it or watch it, and only while somebody does.
 
-    `closing` is set when the process is told to stop: then all watching ends.
+    It keeps what charts show of the last ten minutes. `closing` is set when the process is told to stop: then all
+    watching ends.
     """
 
     def __init__(self, gather: Gather, closing: asyncio.Event, max_viewers: int = MAX_VIEWERS) -> None:
@@ -42,12 +44,18 @@ class StatusService:
         self._max_viewers = max_viewers
         self._gathering: asyncio.Task[StatusSnapshot] | None = None
         self._begun_at_s = -GATHERING_INTERVAL_S
+        self._samples = StatusSamples()
         self.viewers = 0
 
     async def status(self, operator: Operator) -> Status:
         """Return how the installation is, as of a second ago at most. Raises Forbidden."""
         operator.require(Role.VIEWER)
         return (await self._current()).status
+
+    def history(self, operator: Operator) -> StatusHistory:
+        """Return what was gathered in the last ten minutes, as far as somebody watched. Raises Forbidden."""
+        operator.require(Role.VIEWER)
+        return self._samples.history()
 
     async def watch(self, operator: Operator) -> AsyncGenerator[StatusSnapshot]:
         """Yield the status once a second, until the token expires, MAX_WATCH_S have passed, or the process stops.
@@ -78,7 +86,9 @@ class StatusService:
         return await asyncio.shield(gathering)
 
     async def _snapshot(self) -> StatusSnapshot:
-        return StatusSnapshot(await self._gather())
+        status = await self._gather()
+        self._samples.add(status)
+        return StatusSnapshot(status)
 
     def _due_in_s(self) -> float:
         return self._begun_at_s + GATHERING_INTERVAL_S - time.monotonic()

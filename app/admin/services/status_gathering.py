@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from redis.asyncio import Redis
@@ -12,7 +12,7 @@ from app.admin.services import status_reading as reading
 from app.admin.services.flow_index import FlowIndex
 from app.admin.services.kafka_reading import kafka_status
 from app.admin.services.paused import PausedCounts
-from app.admin.services.status_model import BacklogStatus, FlowsStatus, RulesStatus, Status
+from app.admin.services.status_model import BacklogStatus, DrainStatus, FlowsStatus, RulesStatus, Status
 from app.admin.services.stores import ANSWER_WITHIN_S, Stores
 from app.errors import QueueUnavailable
 from app.process.heartbeat import Heartbeat, read_heartbeats
@@ -27,7 +27,14 @@ class StatusGathering:
     """
 
     def __init__(
-        self, cache: Redis, queue: Redis, stores: Stores, partitions: int, index: FlowIndex, paused: PausedCounts
+        self,
+        cache: Redis,
+        queue: Redis,
+        stores: Stores,
+        partitions: int,
+        index: FlowIndex,
+        paused: PausedCounts,
+        drain: Callable[[], Awaitable[DrainStatus]],
     ) -> None:
         self._cache = cache
         self._queue = queue
@@ -35,11 +42,17 @@ class StatusGathering:
         self._partitions = partitions
         self._index = index
         self._paused = paused
+        self._drain = drain
 
     async def gather(self) -> Status:
         """Return how the installation is now. It takes ANSWER_WITHIN_S at most, whichever store is away."""
-        stores, (version, heartbeats), backlog, paused_flows, paused_rules = await asyncio.gather(
-            self._stores.look(), self._said(), self._backlog(), self._paused.flows(), self._paused.rules()
+        stores, (version, heartbeats), backlog, drain, paused_flows, paused_rules = await asyncio.gather(
+            self._stores.look(),
+            self._said(),
+            self._backlog(),
+            self._drained(),
+            self._paused.flows(),
+            self._paused.rules(),
         )
         stores += kafka_status(heartbeats)
         processes = reading.process_statuses(heartbeats)
@@ -57,6 +70,7 @@ class StatusGathering:
             decision_latency=reading.decision_latency(heartbeats),
             backlog=backlog,
             flows=self._flows(paused_flows),
+            drain=drain,
             rules=rules,
             processes=processes,
             app_servers=app_servers,
@@ -85,6 +99,13 @@ class StatusGathering:
             dead_letters=found.dead_letters,
             recent_dead_letters=found.recent_dead_letters,
         )
+
+    async def _drained(self) -> DrainStatus | None:
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return await self._drain()
+        except (QueueUnavailable, TimeoutError):
+            return None
 
     def _flows(self, paused: int | None) -> FlowsStatus:
         as_of_s = self._index.as_of_s

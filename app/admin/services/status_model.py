@@ -117,6 +117,13 @@ class RateStatus(BaseModel):
     attempts: float
 
 
+class DrainStatus(BaseModel):
+    """How fast the 100 deepest flows may drain and do, together, in jobs a second. Paused flows may not."""
+
+    permitted_per_second: float
+    actual_per_second: float
+
+
 class Status(BaseModel):
     """How the installation is. `problems` says what is not as it should be."""
 
@@ -126,7 +133,26 @@ class Status(BaseModel):
     decision_latency: LatencyStatus | None = Field(description="Null while nothing is decided.")
     backlog: BacklogStatus | None = Field(description="Null while the queue Redis cannot be reached.")
     flows: FlowsStatus
+    drain: DrainStatus | None = Field(description="Null while the queue Redis cannot be reached.")
     rules: RulesStatus
     processes: list[ProcessStatus]
     app_servers: list[AppServerStatus]
     stores: list[StoreStatus]
+
+
+class StatusSample(BaseModel):
+    """What charts show of one status. What was not known is null."""
+
+    at: str = Field(json_schema_extra={"format": "date-time"})
+    decisions: dict[Decision, float]
+    jobs: int | None
+    oldest_age_seconds: float | None
+    dead_letters: int | None
+    permitted_per_second: float | None
+    actual_per_second: float | None
+
+
+class StatusHistory(BaseModel):
+    """The last ten minutes, oldest first: at most a sample a second, and none for the time in which nobody watched."""
+
+    samples: list[StatusSample]

@@ -649,6 +649,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/status/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Status History
+         * @description Return what charts show of the last ten minutes: a sample of each status that this process has gathered, at most
+         *     one a second. It gathers only while somebody watches or asks, so there are gaps.
+         */
+        get: operations["get_status_history_v1_status_history_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/events": {
         parameters: {
             query?: never;
@@ -978,6 +999,16 @@ export interface components {
              * @default null
              */
             concurrency: number | null;
+        };
+        /**
+         * DrainStatus
+         * @description How fast the 100 deepest flows may drain and do, together, in jobs a second. Paused flows may not.
+         */
+        DrainStatus: {
+            /** Permitted Per Second */
+            permitted_per_second: number;
+            /** Actual Per Second */
+            actual_per_second: number;
         };
         /**
          * DryRun
@@ -2536,6 +2567,8 @@ export interface components {
             /** @description Null while the queue Redis cannot be reached. */
             backlog: components["schemas"]["BacklogStatus"] | null;
             flows: components["schemas"]["FlowsStatus"];
+            /** @description Null while the queue Redis cannot be reached. */
+            drain: components["schemas"]["DrainStatus"] | null;
             rules: components["schemas"]["RulesStatus"];
             /** Processes */
             processes: components["schemas"]["ProcessStatus"][];
@@ -2543,6 +2576,14 @@ export interface components {
             app_servers: components["schemas"]["AppServerStatus"][];
             /** Stores */
             stores: components["schemas"]["StoreStatus"][];
+        };
+        /**
+         * StatusHistory
+         * @description The last ten minutes, oldest first: at most a sample a second, and none for the time in which nobody watched.
+         */
+        StatusHistory: {
+            /** Samples */
+            samples: components["schemas"]["StatusSample"][];
         };
         /**
          * StatusProblem
@@ -2556,6 +2597,31 @@ export interface components {
              * @enum {string}
              */
             about: "rules" | "processes" | "stores" | "app_servers";
+        };
+        /**
+         * StatusSample
+         * @description What charts show of one status. What was not known is null.
+         */
+        StatusSample: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Decisions */
+            decisions: {
+                [key: string]: number;
+            };
+            /** Jobs */
+            jobs: number | null;
+            /** Oldest Age Seconds */
+            oldest_age_seconds: number | null;
+            /** Dead Letters */
+            dead_letters: number | null;
+            /** Permitted Per Second */
+            permitted_per_second: number | null;
+            /** Actual Per Second */
+            actual_per_second: number | null;
         };
         /**
          * StoreStatus
@@ -5366,6 +5432,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Status"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["RequestEntityTooLarge"];
+            414: components["responses"]["RequestURITooLong"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            501: components["responses"]["NotImplemented"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    get_status_history_v1_status_history_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatusHistory"];
                 };
             };
             400: components["responses"]["BadRequest"];

@@ -32,7 +32,13 @@ class EventStream {
 let streams: EventStream[] = [];
 let refusal: Response | null = null;
 
-async function adminApi(_: URL, { signal }: { signal: AbortSignal }): Promise<Response> {
+/** What the admin process has gathered for others, or null where it does not say. */
+let gathered: { at: string }[] | null = null;
+
+async function adminApi(asked: URL | Request, { signal }: { signal: AbortSignal }): Promise<Response> {
+  if (asked instanceof Request) {
+    return gathered === null ? Response.json({}, { status: 404 }) : Response.json({ samples: gathered });
+  }
   if (refusal !== null) {
     return refusal;
   }
@@ -62,7 +68,7 @@ const pass = (ms: number) => act(() => vi.advanceTimersByTimeAsync(ms));
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
   vi.stubGlobal("fetch", adminApi);
-  [streams, refusal] = [[], null];
+  [streams, refusal, gathered] = [[], null, null];
   localStorage.clear();
   storeSession({ token: "t", name: "vera", role: "viewer", expiresAt: null });
 });
@@ -90,6 +96,22 @@ test("a status is shown, and a lost stream is told, kept on show and connected a
   await pass(2000);
   expect([result.current.live.connection, result.current.live.problem]).toEqual(["live", ""]);
   expect(result.current.live.history).toHaveLength(2);
+});
+
+test("what was gathered for others is there at once, and again after each connection", async () => {
+  const at = (second: number) => ({ at: new Date(second * 1000).toISOString() });
+  gathered = [at(1), at(2), at(3)];
+  const result = renderLive();
+  await pass(0);
+  streams[0]?.send(3);
+  await pass(10);
+  expect(result.current.live.history.map(({ atS }) => atS)).toEqual([1, 2, 3]);
+  gathered = [...gathered, at(4), at(5)];
+  streams[0]?.break();
+  await pass(1000);
+  streams[1]?.send(6);
+  await pass(10);
+  expect(result.current.live.history.map(({ atS }) => atS)).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
 test("a stream that is lost again and again is connected again ever more rarely", async () => {

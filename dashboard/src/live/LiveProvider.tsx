@@ -1,9 +1,9 @@
 import { createContext, type ReactNode, use, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { ApiProblem, messageOf } from "../api/problem";
 import { keepPreference, readPreference } from "../preferences";
-import { useSession } from "../session/SessionProvider";
+import { useApi, useSession } from "../session/SessionProvider";
 import type { Status } from "./events";
-import { type Sample, withSample } from "./history";
+import { type Sample, withGathered, withSample } from "./history";
 import { keepFollowing } from "./keepFollowing";
 
 /** The choices of how often what is shown is renewed, in seconds. */
@@ -50,6 +50,7 @@ const NOTHING: Received = { status: null, history: [], receivedAtMs: null };
 
 function useStatusFeed(paused: boolean, intervalS: number) {
   const { session, hasEnded, endSession } = useSession();
+  const api = useApi();
   const [connection, setConnection] = useState<Connection>("connecting");
   const [problem, setProblem] = useState("");
   const [shown, setShown] = useState(NOTHING);
@@ -77,6 +78,12 @@ function useStatusFeed(paused: boolean, intervalS: number) {
       setProblem("");
       setShown((before) => (before.status === null ? received.current : before));
     };
+    const onConnected = async () => {
+      const { data } = await api.GET("/v1/status/history", { signal: stop.signal });
+      const { history } = received.current;
+      received.current = { ...received.current, history: withGathered(history, data?.samples ?? []) };
+      setShown(received.current);
+    };
     const onLost = (error: unknown) => {
       if (error instanceof ApiProblem && error.status === 401) {
         endSession(token);
@@ -85,9 +92,10 @@ function useStatusFeed(paused: boolean, intervalS: number) {
       setProblem(messageOf(error));
     };
     setConnection("connecting");
-    void keepFollowing(token, onStatus, onLost, stop.signal);
+    const whenConnected = () => void onConnected().catch(() => {}); // charts begin with what comes
+    void keepFollowing(token, { onConnected: whenConnected, onStatus, onLost }, stop.signal);
     return () => stop.abort();
-  }, [token, hasEnded, paused, endSession]);
+  }, [token, hasEnded, paused, endSession, api]);
 
   useEffect(() => {
     const timer = setInterval(() => setShown(received.current), intervalS * 1000);

@@ -1,32 +1,48 @@
+import type { Schemas } from "../api/client";
 import type { Status } from "./events";
 
-/** What charts show of one status. Rates are per second. */
-export type Sample = {
-  atS: number;
-  decisions: Status["rates"]["decisions"];
-  attempts: number;
-  jobs: number | null;
-  oldestAgeS: number | null;
-  deadLetters: number | null;
-};
+/** What charts show of one status, at a moment in Unix seconds. */
+export type Sample = Omit<Schemas["StatusSample"], "at"> & { atS: number };
 
-/** How many samples are kept, one a second: ten minutes. */
+/** How much is kept, in seconds, and how many samples, of which there is one a second. */
+const HISTORY_S = 600;
 export const HISTORY_LENGTH = 600;
 
 /**
- * The history with one more sample, and the oldest dropped once it is full. Times rise: what has the same time, or a
- * later one of a process whose clock was ahead, makes room.
+ * The history with one more sample, and without what is too old. Times rise: what has the same time, or a later one of
+ * a process whose clock was ahead, makes room.
  */
-export function withSample(history: readonly Sample[], status: Status): readonly Sample[] {
+export function withSample(history: readonly Sample[], { at, rates, backlog, drain }: Status): readonly Sample[] {
   const sample: Sample = {
-    atS: Date.parse(status.at) / 1000,
-    decisions: status.rates.decisions,
-    attempts: status.rates.attempts,
-    jobs: status.backlog?.jobs ?? null,
-    oldestAgeS: status.backlog?.oldest_age_seconds ?? null,
-    deadLetters: status.backlog?.dead_letters ?? null,
+    atS: secondsOf(at),
+    decisions: rates.decisions,
+    jobs: backlog?.jobs ?? null,
+    oldest_age_seconds: backlog?.oldest_age_seconds ?? null,
+    dead_letters: backlog?.dead_letters ?? null,
+    permitted_per_second: drain?.permitted_per_second ?? null,
+    actual_per_second: drain?.actual_per_second ?? null,
   };
   const last = history.at(-1);
   const earlier = last && last.atS >= sample.atS ? history.filter((one) => one.atS < sample.atS) : history;
-  return [...earlier.slice(-(HISTORY_LENGTH - 1)), sample];
+  return latest([...earlier, sample]);
+}
+
+/** The history with what the admin process has gathered for others, such as before this tab was opened. */
+export function withGathered(
+  history: readonly Sample[],
+  gathered: readonly Schemas["StatusSample"][],
+): readonly Sample[] {
+  const samples = [...gathered.map(({ at, ...shown }) => ({ atS: secondsOf(at), ...shown })), ...history];
+  const byTime = new Map(samples.map((sample) => [sample.atS, sample]));
+  return latest([...byTime.values()].sort((one, other) => one.atS - other.atS));
+}
+
+function latest(samples: readonly Sample[]): readonly Sample[] {
+  const last = samples.at(-1);
+  const first = samples.findIndex((sample) => last && sample.atS > last.atS - HISTORY_S);
+  return samples.slice(Math.max(first, samples.length - HISTORY_LENGTH, 0));
+}
+
+function secondsOf(at: string): number {
+  return Date.parse(at) / 1000;
 }

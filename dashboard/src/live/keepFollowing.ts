@@ -4,19 +4,30 @@ import { followStatus, type Status } from "./events";
 const RECONNECT_MS = 1000;
 const MAX_RECONNECT_MS = 10_000;
 
-/** Follow the status until `signal` aborts, and connect again whenever the stream ends. `onLost` is told of errors. */
+type Follower = {
+  /** The first status of a connection has come. */
+  onConnected: () => void;
+  onStatus: (status: Status) => void;
+  onLost: (error: unknown) => void;
+};
+
+/** Follow the status until `signal` aborts, and connect again whenever the stream ends. */
 export async function keepFollowing(
   token: string,
-  onStatus: (status: Status) => void,
-  onLost: (error: unknown) => void,
+  { onConnected, onStatus, onLost }: Follower,
   signal: AbortSignal,
 ): Promise<void> {
   let waitMs = RECONNECT_MS;
-  const onEvent = (status: Status) => {
-    waitMs = RECONNECT_MS;
-    onStatus(status);
-  };
   while (!signal.aborted) {
+    let isConnected = false;
+    const onEvent = (status: Status) => {
+      waitMs = RECONNECT_MS;
+      onStatus(status);
+      if (!isConnected) {
+        isConnected = true;
+        onConnected();
+      }
+    };
     try {
       await followStatus(token, onEvent, signal);
     } catch (error) {

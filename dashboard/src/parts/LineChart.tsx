@@ -1,6 +1,7 @@
 import { useEffect, useId, useRef, useState } from "react";
 import { formatMoment } from "../time/format";
 import { useTime } from "../time/TimeZoneProvider";
+import { type Lines, withGaps } from "./gaps";
 import styles from "./LineChart.module.css";
 
 /** A line of a chart. `values` are as long as the times; null leaves a gap. */
@@ -47,12 +48,15 @@ function Swatch({ color }: { color: string }) {
   );
 }
 
+/** How far two samples may be apart, in seconds, before there is a gap between them. */
+const LONGEST_S = 5;
+
 function Canvas({ timesS, series }: LineChartProps) {
   const { zone } = useTime();
   const frame = useRef<HTMLDivElement>(null);
-  const data = useRef<[number[], ...(number | null)[][]]>([[]]);
-  const chart = useRef<{ setData: (data: [number[], ...(number | null)[][]]) => void } | null>(null);
-  data.current = [[...timesS], ...series.map((one) => [...one.values])];
+  const data = useRef<Lines>([[]]);
+  const chart = useRef<{ setData: (data: Lines) => void } | null>(null);
+  data.current = withGaps([[...timesS], ...series.map((one) => [...one.values])], LONGEST_S);
   const names = series.map((one) => `${one.label}|${one.color}`).join();
   useEffect(() => {
     const element = frame.current;

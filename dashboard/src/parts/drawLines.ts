@@ -1,8 +1,7 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Zone } from "../time/TimeZoneProvider";
-
-type Data = [number[], ...(number | null)[][]];
+import type { Lines } from "./gaps";
 
 const HEIGHT_PX = 180;
 
@@ -10,7 +9,7 @@ const HEIGHT_PX = 180;
 const SHORTEST_S = 60;
 
 /** Draw lines into an element, as wide as that is. `lines`: the label and the colour variable of each. */
-export function drawLines(element: HTMLElement, lines: readonly [string, string][], data: Data, zone: Zone) {
+export function drawLines(element: HTMLElement, lines: readonly [string, string][], data: Lines, zone: Zone) {
   const resolved = (name: string) => () => resolvedColor(element, name);
   const chart = new uPlot(
     {
@@ -52,7 +51,7 @@ export function drawLines(element: HTMLElement, lines: readonly [string, string]
   const redraw = () => chart.redraw();
   scheme.addEventListener("change", redraw);
   return {
-    setData: (changed: Data) => chart.setData(changed),
+    setData: (changed: Lines) => chart.setData(changed),
     end: () => {
       observer.disconnect();
       scheme.removeEventListener("change", redraw);

@@ -1,5 +1,6 @@
 """The overview and the system: what needs attention, and what they say while the admin process is away."""
 
+import json
 import re
 
 import pytest
@@ -7,6 +8,7 @@ from playwright.async_api import expect
 
 from tests.support.dashboard import PAGES, Dashboard
 from tests.support.pages import NARROW, WIDE, Pages
+from tests.support.waiting import eventually
 
 pytestmark = PAGES
 
@@ -46,6 +48,37 @@ async def test_the_admin_process_is_lost_and_comes_back(pages: Pages, dashboard:
         await dashboard.start_admin()
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
     await expect(alert).to_have_count(0)
+
+
+async def gathered(dashboard: Dashboard) -> int:
+    """How many samples the admin process has of the last ten minutes."""
+    return len((await dashboard.api("GET", "/v1/status/history", role="viewer")).json()["samples"])
+
+
+async def test_the_charts_of_a_new_tab_show_what_was_gathered_for_others(pages: Pages, dashboard: Dashboard) -> None:
+    first = await pages.page_as("viewer", "/system")
+    await expect(first.get_by_text("Live", exact=True)).to_be_visible()
+    await dashboard.system.request("GET", "/x", "alice")
+
+    async def has_some() -> bool:
+        return await gathered(dashboard) >= 5
+
+    await eventually(has_some, 15, "five samples while a tab watches")
+    status = (await dashboard.api("GET", "/v1/status")).json()
+    page = await pages.page_as("viewer", "/nowhere")
+    one_event = f"event: status\ndata: {json.dumps(status)}\n\n"
+    await page.route("**/v1/events", lambda route: route.fulfill(body=one_event, content_type="text/event-stream"))
+    await page.goto(dashboard.url + "/")
+    for name in ("Decisions a second", "Draining of the 100 deepest flows", "Jobs that wait"):
+        chart = page.get_by_role("figure", name=name)
+        await expect(chart.locator("canvas")).to_be_visible()
+        await chart.get_by_role("button", name="Show as a table").click()
+        rows = chart.get_by_role("row")
+        await expect(rows.nth(5)).to_be_visible()
+        assert (
+            await rows.nth(5).get_by_role("rowheader").inner_text()
+            < await rows.nth(1).get_by_role("rowheader").inner_text()
+        )
 
 
 @pytest.mark.parametrize("path", ["/", "/system"])

@@ -2,9 +2,10 @@ import { expect, test } from "vitest";
 import type { Sample } from "../../live/history";
 import { riseOf } from "./rise";
 
-function sample(atS: number, deadLetters: number | null): Sample {
+function sample(atS: number, dead_letters: number | null): Sample {
   const decisions = { forward: 0, reject: 0, defer: 0, block: 0 } as Sample["decisions"];
-  return { atS, decisions, attempts: 0, jobs: 0, oldestAgeS: null, deadLetters };
+  const unknown = { jobs: null, oldest_age_seconds: null, permitted_per_second: null, actual_per_second: null };
+  return { atS, decisions, dead_letters, ...unknown };
 }
 
 test("the rise is counted from the first number that is known", () => {

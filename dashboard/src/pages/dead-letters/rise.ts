@@ -5,10 +5,10 @@ export type Rise = { now: number; more: number; overS: number };
 
 /** How the number of dead letters has changed over the history; null while it is not known. */
 export function riseOf(history: readonly Sample[]): Rise | null {
-  const known = history.filter((sample) => sample.deadLetters !== null);
+  const known = history.filter((sample) => sample.dead_letters !== null);
   const [first, last] = [known[0], known.at(-1)];
-  if (first?.deadLetters == null || last?.deadLetters == null) {
+  if (first?.dead_letters == null || last?.dead_letters == null) {
     return null;
   }
-  return { now: last.deadLetters, more: last.deadLetters - first.deadLetters, overS: last.atS - first.atS };
+  return { now: last.dead_letters, more: last.dead_letters - first.dead_letters, overS: last.atS - first.atS };
 }

@@ -3,10 +3,9 @@ import { LineChart } from "../../parts/LineChart";
 import { formatCount, formatRate } from "../../parts/numbers";
 import { formatDuration } from "../../time/format";
 import styles from "./Charts.module.css";
-import type { DrainSample } from "./drain";
 
-/** How decisions, the backlog and the draining went since this tab was opened, ten minutes at most. */
-export function Charts({ drained }: { drained: readonly DrainSample[] }) {
+/** How decisions, the backlog and the draining went in the last ten minutes, as far as somebody watched. */
+export function Charts() {
   const { history } = useLive();
   const timesS = history.map((sample) => sample.atS);
   const decisions = (name: keyof (typeof history)[number]["decisions"]) =>
@@ -26,10 +25,10 @@ export function Charts({ drained }: { drained: readonly DrainSample[] }) {
       />
       <LineChart
         title="Draining of the 100 deepest flows"
-        timesS={drained.map((sample) => sample.atS)}
+        timesS={timesS}
         series={[
-          { label: "permitted", color: "--chart-4", values: drained.map((sample) => sample.permitted) },
-          { label: "actual", color: "--chart-1", values: drained.map((sample) => sample.actual) },
+          { label: "permitted", color: "--chart-4", values: history.map((sample) => sample.permitted_per_second) },
+          { label: "actual", color: "--chart-1", values: history.map((sample) => sample.actual_per_second) },
         ]}
         format={formatRate}
       />
@@ -42,7 +41,7 @@ export function Charts({ drained }: { drained: readonly DrainSample[] }) {
       <LineChart
         title="Age of the oldest job, in seconds"
         timesS={timesS}
-        series={[{ label: "oldest", color: "--chart-2", values: history.map((sample) => sample.oldestAgeS) }]}
+        series={[{ label: "oldest", color: "--chart-2", values: history.map((sample) => sample.oldest_age_seconds) }]}
         format={(seconds) => (seconds === null ? "–" : formatDuration(seconds))}
       />
     </div>

@@ -10,12 +10,10 @@ import { Charts } from "./Charts";
 import { Figures } from "./Figures";
 import { useDeepestFlows } from "./useDeepestFlows";
 
-const TOP = 5;
-
 /** How the installation is: what needs attention first, then numbers, and the deepest flows with what can be done. */
 export function OverviewPage() {
   const { status, problem } = useLive();
-  const { page, error, drained } = useDeepestFlows();
+  const { data: page, error } = useDeepestFlows();
   return (
     <Page title="Overview">
       <Section title="What needs attention">
@@ -30,13 +28,13 @@ export function OverviewPage() {
         {page && (
           <FlowTable
             caption="The flows with the most jobs"
-            flows={page.flows.slice(0, TOP)}
+            flows={page.flows}
             empty={<Empty title="Nothing waits.">Flows appear here when requests are deferred.</Empty>}
           />
         )}
       </Section>
       <Section title="The last minutes">
-        <Charts drained={drained} />
+        <Charts />
       </Section>
     </Page>
   );

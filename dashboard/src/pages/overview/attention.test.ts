@@ -5,6 +5,7 @@ import { attentionOf } from "./attention";
 const WELL: Status = {
   at: "2026-01-01T00:00:00Z",
   problems: [],
+  drain: null,
   rates: { decisions: { forward: 1, reject: 0, defer: 0, block: 0 }, attempts: 0 },
   decision_latency: null,
   backlog: { jobs: 3, oldest_age_seconds: 2, retrying: 0, dead_letters: 0, recent_dead_letters: 0 },
