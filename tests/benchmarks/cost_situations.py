@@ -1,7 +1,7 @@
 """Measures every script of the queue with few jobs and with very many, in each state that jobs can pile up in."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,18 +29,22 @@ MOST_IN_RINGS = 20_000
 """Flows in rings: they form by real calls, one flow at a time."""
 
 AT_ONCE = 500
+Situation = Callable[[Population, Actions, int], Awaitable[None]]
+
 MOST_US = 5_000
 MOST_GROWTH = 3.0
 
 
-async def measure(url: str, jobs: int) -> Costs:
-    """Measure all scripts on this Redis, which is emptied, with this many jobs in each situation."""
+async def measure(url: str, jobs: int, names: Collection[str] = ()) -> Costs:
+    """Measure scripts on this Redis, which is emptied, with this many jobs in each of these situations (or in all)."""
     population = Population.on(url)
     meter = CostMeter(population.node, "app.queue")
     actions = Actions(population, meter)
     try:
-        for situation in SITUATIONS:
-            await situation(population, actions, jobs)
+        for name in names or SITUATIONS:
+            actions.situation = name
+            log_progress(f"{jobs:,} jobs: {name}")
+            await SITUATIONS[name](population, actions, jobs)
         await population.redis.flushall(asynchronous=False)
     finally:
         await population.aclose()
@@ -51,7 +55,6 @@ async def _waiting(population: Population, actions: Actions, jobs: int) -> None:
     """The only flow of one owner."""
     await population.begin(queue_steps.user_rule())
     await population.multiply(await population.enqueue(), jobs + USED_UP)
-    _enter(actions, "waiting", jobs)
     await actions.clients()
     await actions.enqueue()
     await actions.work()
@@ -61,7 +64,6 @@ async def _waiting(population: Population, actions: Actions, jobs: int) -> None:
 async def _backing_off(population: Population, actions: Actions, jobs: int) -> None:
     await population.begin(queue_steps.user_rule())
     await population.multiply(await population.backing_off(FOREVER_S), jobs + USED_UP)
-    _enter(actions, "backing off", jobs)
     await actions.operators()
     await actions.clients()
     await actions.enqueue()
@@ -73,7 +75,6 @@ async def _returning(population: Population, actions: Actions, jobs: int) -> Non
     """All have backed off for long enough, and nobody has looked yet."""
     await population.begin(queue_steps.user_rule())
     await population.multiply(await population.backing_off(0.0), jobs + USED_UP)
-    _enter(actions, "returning", jobs)
     await actions.clients()  # before others end some of the jobs and bring others back
     await actions.work()
     await population.begin(queue_steps.user_rule())
@@ -85,7 +86,6 @@ async def _in_flight(population: Population, actions: Actions, jobs: int) -> Non
     await population.begin(queue_steps.user_rule())
     job = await population.leased()
     await population.multiply(job.id, jobs)
-    _enter(actions, "in flight", jobs)
     await actions.clients(can_cancel=False)
     await actions.enqueue()
     await actions.in_flight([replace(job, id=job_id) for job_id in population.ids])
@@ -95,7 +95,6 @@ async def _in_flight(population: Population, actions: Actions, jobs: int) -> Non
 async def _dead(population: Population, actions: Actions, jobs: int) -> None:
     await population.begin(queue_steps.user_rule())
     await population.multiply(await population.dead(), jobs)
-    _enter(actions, "dead", jobs)
     await actions.clients(can_cancel=False)
     await actions.enqueue()
     await actions.dead_letters()
@@ -108,7 +107,6 @@ async def _ended(population: Population, actions: Actions, jobs: int) -> None:
     await population.begin(queue_steps.user_rule())
     await population.ended(jobs + OUTCOMES_A_LOOK)
     await population.multiply(await population.enqueue(), USED_UP)
-    _enter(actions, "ended", jobs)
     await actions.outcomes()
 
 
@@ -116,7 +114,6 @@ async def _many_flows(population: Population, actions: Actions, jobs: int) -> No
     """One job in each of many flows of one rule."""
     await population.begin(queue_steps.user_rule(), jobs + USED_UP)
     await population.multiply(await population.enqueue(), jobs + USED_UP, in_flows=True)
-    _enter(actions, "a flow each", jobs)
     await actions.operators()
     await actions.clients()
     await actions.enqueue()
@@ -137,16 +134,14 @@ async def _rings(population: Population, actions: Actions, jobs: int) -> None:
     population.addresses = RINGS
     for first in range(0, flows, AT_ONCE):
         await asyncio.gather(*(population.enqueue() for _ in range(first, min(first + AT_ONCE, flows))))
-    _enter(actions, f"in {RINGS} rings", flows)
     await actions.take_turns()
 
 
-async def _expired(population: Population, actions: Actions, jobs: int, situation: str, *, in_flows: bool) -> None:
+async def _expired(population: Population, actions: Actions, jobs: int, *, in_flows: bool) -> None:
     """Jobs that have waited longer than their rule allows."""
     await population.begin(queue_steps.user_rule(max_wait_seconds=SOON_S), jobs if in_flows else 1)
     await population.multiply(await population.enqueue(), jobs + USED_UP, in_flows=in_flows)
     await asyncio.sleep(SOON_S)
-    _enter(actions, situation, jobs)
     await actions.clients()
     await actions.take()
     await actions.lease_expired()
@@ -157,7 +152,6 @@ async def _awaiting_kafka(population: Population, actions: Actions, jobs: int) -
     """Their messages have not been read from Kafka yet."""
     await population.begin(queue_steps.user_rule())
     await population.multiply(await population.record(), jobs + USED_UP)
-    _enter(actions, "messages not read yet", jobs)
     await actions.clients()
     await actions.intake()
 
@@ -169,7 +163,6 @@ async def _spilled(population: Population, actions: Actions, jobs: int) -> None:
         await population.record()
     await population.admit(population.ids)
     await population.multiply(population.ids[-1], jobs + USED_UP)
-    _enter(actions, "requests left on Kafka", jobs)
     await actions.clients()
     await actions.work()
     while leased := await population.lease(BATCH):
@@ -185,42 +178,34 @@ async def _unpublished(population: Population, actions: Actions, jobs: int) -> N
     [job] = await population.lease(1)
     await population.fail([job])
     await population.multiply(job.id, jobs)
-    _enter(actions, "dead letters to publish", jobs)
     await actions.publish()
 
 
-async def _never_produced(
-    population: Population, actions: Actions, jobs: int, situation: str, *, in_flows: bool
-) -> None:
+async def _never_produced(population: Population, actions: Actions, jobs: int, *, in_flows: bool) -> None:
     """The edge went away before it produced their messages."""
     await population.begin(queue_steps.user_rule(), jobs if in_flows else 1)
     await population.multiply(await population.record(), jobs, in_flows=in_flows)
-    _enter(actions, situation, jobs)
     await actions.sweep()
 
 
-SITUATIONS: tuple[Callable[[Population, Actions, int], Awaitable[None]], ...] = (
-    _waiting,
-    _backing_off,
-    _returning,
-    _in_flight,
-    _dead,
-    _ended,
-    _many_flows,
-    _rings,
-    partial(_expired, situation="expired, one flow", in_flows=False),
-    partial(_expired, situation="expired, a flow each", in_flows=True),
-    _awaiting_kafka,
-    _spilled,
-    _unpublished,
-    partial(_never_produced, situation="messages that never came", in_flows=False),
-    partial(_never_produced, situation="messages that never came, a flow each", in_flows=True),
-)
-
-
-def _enter(actions: Actions, situation: str, jobs: int) -> None:
-    actions.situation = situation
-    log_progress(f"{jobs:,} jobs: {situation}")
+SITUATIONS: dict[str, Situation] = {
+    "waiting": _waiting,
+    "backing off": _backing_off,
+    "returning": _returning,
+    "in flight": _in_flight,
+    "dead": _dead,
+    "ended": _ended,
+    "a flow each": _many_flows,
+    f"in {RINGS} rings": _rings,
+    "expired, one flow": partial(_expired, in_flows=False),
+    "expired, a flow each": partial(_expired, in_flows=True),
+    "messages not read yet": _awaiting_kafka,
+    "requests left on Kafka": _spilled,
+    "dead letters to publish": _unpublished,
+    "messages that never came": partial(_never_produced, in_flows=False),
+    "messages that never came, a flow each": partial(_never_produced, in_flows=True),
+}
+"""How jobs pile up, by the name that a step gives for it."""
 
 
 async def bench(place: Path, cores: Cores, plan: Plan) -> None:
