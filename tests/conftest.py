@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -38,6 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Make the folder that all processes of this run share, unless this is a worker of pytest-xdist."""
     load_profile()
+    # httpcore looks for this library at each request, and Python looks in all folders each time for what is not there.
+    sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # None makes the import fail at once
     if not is_xdist_worker(config):
         folder = Path(tempfile.mkdtemp(prefix="penstock-test-run-"))
         os.environ[RUN_FOLDER] = str(folder)
