@@ -169,7 +169,7 @@ async def _content(store: Redis, name: bytes) -> object:
 async def test_values_that_clients_make_up_leave_memory_bounded(system: System) -> None:
     """An edge remembers the last 20,000 checks, about 1 KiB each, and the rules of 1000 values; nothing else stays.
 
-    tests/unit/test_bounded_memory.py holds that memory does not grow once they are full.
+    tests/scale/test_bounded_memory.py holds that memory does not grow once they are full.
     """
     await system.put_rule("keys", key_type="header:x-api-key", key_value="*", limit=2, window_seconds=3600)
     await in_force(system, "keys", **{"X-Api-Key": "any"})

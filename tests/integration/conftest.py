@@ -1,41 +1,5 @@
 """Fixtures of tests that take a part's steps one by one."""
 
-from collections.abc import AsyncIterator
+from tests.support.step_fixtures import admin, flows, installation, records
 
-import pytest
-from redis.asyncio import Redis
-
-from app.queue.flows import Flows
-from app.queue.records import Records
-from app.redis_wire.scripts import Scripts
-from app.settings import Settings
-from tests.support.admin_in_process import Admin, admin_running
-from tests.support.operations import OperatedInstallation, operated_installation
-
-
-@pytest.fixture
-async def flows(queue: Redis, queueing: Scripts, settings: Settings) -> Flows:
-    flows = Flows(queue, queueing, settings)
-    await flows.prepare()
-    return flows
-
-
-@pytest.fixture
-def records(queue: Redis, queueing: Scripts, settings: Settings) -> Records:
-    return Records(queue, queueing, settings)
-
-
-@pytest.fixture
-async def admin(
-    settings: Settings, cache: Redis, queue: Redis, counting: Scripts, queueing: Scripts
-) -> AsyncIterator[Admin]:
-    async with admin_running(settings.mongodb_url, cache, queue, counting, queueing) as admin:
-        yield admin
-
-
-@pytest.fixture
-async def installation(
-    settings: Settings, cache: Redis, queue: Redis, queueing: Scripts, flows: Flows
-) -> AsyncIterator[OperatedInstallation]:
-    async with operated_installation(settings, cache, queue, queueing) as installation:
-        yield installation
+__all__ = ["admin", "flows", "installation", "records"]

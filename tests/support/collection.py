@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PHASES = ("parallel", "alone")
-FOLDERS = ("faults", "e2e", "integration", "unit")
+FOLDERS = ("faults", "scale", "e2e", "integration", "unit")
 """From the longest tests to the shortest, so that no worker starts a long one when the others have finished."""
 
 FAST_FOLDERS = {"integration", "unit"}
