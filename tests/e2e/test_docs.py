@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from app.admin.dashboard.files import BUILT
+from app.local.dashboard_build import is_current
 from tests.support.documents import Document, documents
 from tests.support.penstock_up import PATIENT
 from tests.support.ports import free_port
@@ -70,7 +73,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 
 def copy_repository(folder: Path) -> None:
-    """Copy what is committed or about to be."""
+    """Copy what is committed or about to be, and the dashboard, if it has been built from the same sources."""
     names = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
@@ -80,6 +83,8 @@ def copy_repository(folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((ROOT / name).read_bytes())
             target.chmod((ROOT / name).stat().st_mode)
+    if BUILT.is_dir() and is_current():
+        shutil.copytree(BUILT, folder / BUILT.relative_to(ROOT))
 
 
 def test_readme_has_a_tour_of_examples() -> None:

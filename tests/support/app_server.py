@@ -4,8 +4,8 @@
 
 `?status=N`, `?delay_ms=N`, `?retry_after=N` and `?used=N` (in `X-Tokens-Used`) say how to answer; `GET /-/arrivals` and
 `DELETE /-/arrivals` read and forget; `PUT /-/status/N` makes it answer N to everything, `PUT /-/status/0` as asked
-again. `PUT /-/strict/N/S` makes it answer 429 to what arrives above N in any window of S seconds, both ends included. A
-ledger is a file that gets a line of JSON when a request arrives and another when it has been answered
+again. `PUT /-/strict/NAME/N/S` makes it answer 429 to what arrives below `/NAME/` above N in any window of S seconds,
+both ends included. A ledger is a file that gets a line of JSON when a request arrives and another when it has been answered
 (tests/support/account.py reads it).
 """
 
@@ -18,29 +18,31 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+import orjson
 import uvloop
 from aiohttp import web
 
 
 class StrictLimit:
-    """Whether more than `limit` requests have arrived within the window that ends now; no limit at first."""
+    """Whether more than `limit` requests have arrived within the window that ends now."""
 
-    def __init__(self) -> None:
-        self.limit = 0
-        self.window_s = 0.0
+    def __init__(self, limit: int, window_s: float) -> None:
+        self.limit = limit
+        self.window_s = window_s
         self._arrived: deque[float] = deque()
 
     def refuses(self, at: float) -> bool:
         self._arrived.append(at)
         while at - self._arrived[0] > self.window_s:
             self._arrived.popleft()
-        return 0 < self.limit < len(self._arrived)
+        return self.limit < len(self._arrived)
 
 
 def build(ledger: Path) -> web.Application:
     arrivals: list[dict[str, Any]] = []
-    forced, strict = [0], StrictLimit()
-    lines = ledger.open("a", buffering=1)  # a line is with the kernel once it is written: it outlives a kill
+    forced: list[int] = [0]
+    strict: dict[str, StrictLimit] = {}
+    lines = ledger.open("ab", buffering=0)  # a line is with the kernel once it is written: it outlives a kill
     app = web.Application(client_max_size=64 << 20)
 
     async def answer(request: web.Request) -> web.Response:
@@ -55,12 +57,14 @@ def build(ledger: Path) -> web.Application:
             "headers": dict(request.headers),
         }
         arrivals.append(arrival)
-        status = 429 if strict.refuses(at) else forced[0] or int(request.query.get("status", "200"))
+        limit = strict.get(request.path.strip("/").partition("/")[0])
+        refused = limit is not None and limit.refuses(at)
+        status = 429 if refused else forced[0] or int(request.query.get("status", "200"))
         arrival["status"] = status
         number = len(arrivals)
         key = f"{os.getpid()}-{number}"
         named = {name: arrival[name] for name in ("at", "clock", "method", "target", "job", "attempt")}
-        lines.write(json.dumps({"key": key, "number": number} | named) + "\n")
+        lines.write(as_json({"key": key, "number": number} | named) + b"\n")
         arrival["body"] = (await request.read())[:500].decode("latin-1")
         if delay_ms := request.query.get("delay_ms"):
             await asyncio.sleep(int(delay_ms) / 1000)
@@ -69,11 +73,11 @@ def build(ledger: Path) -> web.Application:
             headers["Retry-After"] = retry_after
         if used := request.query.get("used"):
             headers["X-Tokens-Used"] = used
-        lines.write(json.dumps({"key": key, "answered": time.monotonic()}) + "\n")
+        lines.write(as_json({"key": key, "answered": time.monotonic()}) + b"\n")
         return web.Response(status=status, text=f"answer {number}", headers=headers)
 
     async def read(_: web.Request) -> web.Response:
-        return web.json_response(arrivals)
+        return web.Response(body=as_json(arrivals), content_type="application/json")
 
     async def count(_: web.Request) -> web.Response:
         return web.json_response(len(arrivals))
@@ -87,7 +91,8 @@ def build(ledger: Path) -> web.Application:
         return web.Response(status=204)
 
     async def limit_strictly(request: web.Request) -> web.Response:
-        strict.limit, strict.window_s = int(request.match_info["limit"]), float(request.match_info["window_s"])
+        named = request.match_info
+        strict[named["name"]] = StrictLimit(int(named["limit"]), float(named["window_s"]))
         return web.Response(status=204)
 
     app.add_routes(
@@ -96,11 +101,19 @@ def build(ledger: Path) -> web.Application:
             web.delete("/-/arrivals", forget),
             web.get("/-/count", count),
             web.put("/-/status/{status}", force),
-            web.put("/-/strict/{limit}/{window_s}", limit_strictly),
+            web.put("/-/strict/{name}/{limit}/{window_s}", limit_strictly),
             web.route("*", "/{rest:.*}", answer),
         ]
     )
     return app
+
+
+def as_json(value: object) -> bytes:
+    """Encode a value. Bytes that are no text, such as a header's, are surrogates in Python, which orjson refuses."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value).encode()
 
 
 def main() -> None:

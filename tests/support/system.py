@@ -55,6 +55,7 @@ class System:
     edge_port: int = field(default_factory=free_port)
     upstream_port: int = field(default_factory=free_port)
     parts: list[Part] = field(default_factory=list)
+    _tokens: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -150,7 +151,11 @@ class System:
             yield await self.request("GET", target, subject, headers={"Connection": "close"})
 
     def auth(self, subject: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.issuer.token(subject)}"}
+        """The header of a caller, who has one token as clients have: edges verify each token that is new to them."""
+        token = self._tokens.get(subject)
+        if token is None:
+            token = self._tokens[subject] = self.issuer.token(subject)
+        return {"Authorization": f"Bearer {token}"}
 
     async def request(self, method: str, target: str, subject: str | None = None, **more: Any) -> "Answer":  # noqa: ANN401
         headers = more.pop("headers", {}) | (self.auth(subject) if subject else {})
@@ -162,13 +167,16 @@ class System:
         return found
 
     async def ended(self, job_id: str, subject: str, within_s: float = 30.0) -> dict[str, Any]:
-        """Wait until a job is final."""
+        """Wait until a job is final, and return it."""
+        found: dict[str, Any] = {}
 
         async def final() -> bool:
-            return (await self.job(job_id, subject))["status"] in {"succeeded", "failed", "canceled"}
+            nonlocal found
+            found = await self.job(job_id, subject)
+            return found["status"] in {"succeeded", "failed", "canceled"}
 
         await eventually(final, within_s, f"job {job_id} is final")
-        return await self.job(job_id, subject)
+        return found
 
     async def arrivals(self) -> list[dict[str, Any]]:
         async with self.http.get(f"{self.upstream}/-/arrivals") as response:
