@@ -5,8 +5,8 @@
 `?status=N`, `?delay_ms=N`, `?retry_after=N` and `?used=N` (in `X-Tokens-Used`) say how to answer; `GET /-/arrivals` and
 `DELETE /-/arrivals` read and forget; `PUT /-/status/N` makes it answer N to everything, `PUT /-/status/0` as asked
 again. `PUT /-/strict/NAME/N/S` makes it answer 429 to what arrives below `/NAME/` above N in any window of S seconds,
-both ends included. A ledger is a file that gets a line of JSON when a request arrives and another when it has been answered
-(tests/support/account.py reads it).
+both ends included. A ledger is a file that gets a line of JSON when a request arrives and another when it has been
+answered (tests/support/account.py reads it).
 """
 
 import asyncio
