@@ -34,6 +34,21 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Replay:
+    """A replay of the job when it was a dead letter. Times are Unix milliseconds by the clock of the queue Redis.
+
+    `after_attempt` is the number of the last attempt before it, 0 where there was none. `failed_at_ms` and `code`: when
+    and why the job had failed. A replay is forgotten with the attempt before it; of several replays after one attempt
+    only the last is kept.
+    """
+
+    after_attempt: int
+    failed_at_ms: int
+    code: str
+    replayed_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class WaitingFlow:
     """The flow of a job that is not final. Times are Unix microseconds by the clock of the queue Redis.
 
@@ -58,13 +73,14 @@ class WaitingFlow:
 
 @dataclass(frozen=True, slots=True)
 class JobDetails:
-    """A job with its latest attempts, the oldest first. `flow` is None once the job is final.
+    """A job with its latest attempts and replays, the oldest first. `flow` is None once the job is final.
 
     `now_us`: when it was read, by the clock of the queue Redis.
     """
 
     job: Job
     attempts: Sequence[Attempt]
+    replays: Sequence[Replay]
     flow: WaitingFlow | None
     now_us: int
 
@@ -113,20 +129,26 @@ async def read_details(scripts: Scripts, job_id: str) -> JobDetails | None:
         return None
     view, past, worker, leased, took, now_us, *flow = reply
     job = job_of_view(view)
-    attempts = _past_attempts(past.decode())
+    attempts, replays = _past(past.decode())
     last = _last_attempt(job, attempts, worker.decode(), leased.decode(), took.decode())
-    return JobDetails(job, [*attempts, *([] if last is None else [last])], _flow(flow) if flow else None, int(now_us))
+    attempts += [] if last is None else [last]
+    return JobDetails(job, attempts, replays, _flow(flow) if flow else None, int(now_us))
 
 
-def _past_attempts(text: str) -> list[Attempt]:
-    """The attempts that were followed by a wait, as app/queue/lua/_records.lua writes them."""
-    if text == "-":
-        return []
-    fields = (attempt.split(",") for attempt in text.split(";"))
-    return [
-        Attempt(int(number), worker, int(started), int(ended), _optional(code), _optional_int(answer))
-        for number, worker, started, ended, code, answer in fields
-    ]
+def _past(text: str) -> tuple[list[Attempt], list[Replay]]:
+    """The attempts before the last one, and the replays, as app/queue/lua/_records.lua writes them."""
+    attempts: list[Attempt] = []
+    replays: list[Replay] = []
+    for entry in [] if text == "-" else text.split(";"):
+        number, worker, started, ended, code, answer, *replay = entry.split(",")
+        if number != "0":
+            attempts.append(
+                Attempt(int(number), worker, int(started), int(ended), _optional(code), _optional_int(answer))
+            )
+        if replay:
+            failed, reason, replayed = replay
+            replays.append(Replay(int(number), int(failed), reason, int(replayed)))
+    return attempts, replays
 
 
 def _last_attempt(job: Job, past: Sequence[Attempt], worker: str, leased: str, took: str) -> Attempt | None:

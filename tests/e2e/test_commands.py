@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -44,6 +45,11 @@ def rows(table: str) -> dict[str, list[str]]:
     """The rows of a printed table by their first cells."""
     lines = [line.strip("│").split("│") for line in table.splitlines() if line.startswith("│")]
     return {cells[0].strip(): [cell.strip() for cell in cells] for cells in lines}
+
+
+def job_shown(up: Up, job_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(up.penstock("jobs", "get", job_id, "--json"))
+    return found
 
 
 def limit_of(up: Up, user: str) -> str | None:
@@ -296,9 +302,25 @@ def test_dead_letters_and_purge(up: Up, tmp_path: Path) -> None:
     assert up.get(f"/_penstock/jobs/{jobs[0]}", "g").json()["status"] == "queued"
     assert up.penstock(*purge, "--rate", "5000") == "3 canceled\n"
     assert up.get(f"/_penstock/jobs/{jobs[0]}", "g").json()["status"] == "canceled"
+    of_all = [(event["event"], event["number"]) for event in job_shown(up, jobs[0])["timeline"]]
+    assert of_all == [("accepted", None), ("attempt", 1), ("failed", None), ("replayed", None), ("canceled", None)]
     up.penstock("drain", "resume", "user")
     another = up.get("/x?status=500", "g").json()["id"]
     wait_for(lambda: dead() == [another], WITHIN_S)
+    assert up.penstock("dead-letters", "replay", another) == "1 replayed\n"
+    wait_for(lambda: len(job_shown(up, another)["timeline"]) == 6, WITHIN_S)
+    shown = job_shown(up, another)
+    assert [(event["event"], event["number"], event["response_status"]) for event in shown["timeline"]] == [
+        ("accepted", None, None),
+        ("attempt", 1, 500),
+        ("failed", None, None),
+        ("replayed", None, None),
+        ("attempt", 2, 500),
+        ("failed", None, 500),
+    ]
+    assert (shown["attempts"], shown["earlier_attempts"]) == (1, 0)
+    printed = up.penstock("jobs", "get", another)
+    assert printed.index("attempt 1") < printed.index("replayed") < printed.index("attempt 2")
     assert up.penstock("dead-letters", "delete", another) == f"{another}: deleted\n"
     for wrong in (
         ["dead-letters", "get", another],

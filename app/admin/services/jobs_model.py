@@ -11,7 +11,7 @@ from app.admin.services.dead_letters_model import FailureReason, StoredRequestDo
 from app.errors import InvalidInput, NotFound
 from app.jobs.model import Job, JobStatus, owner_of
 from app.queue.flow_name import flow_id, flow_of_id, own_rule
-from app.queue.job_details import Attempt, JobContents, JobDetails
+from app.queue.job_details import Attempt, JobContents, JobDetails, Replay
 from app.queue.job_filter import JobFilter
 from app.queue.job_search import CURSOR
 from app.queue.waiting import Explanation, WaitReason, why_waiting
@@ -89,7 +89,7 @@ class JobSummary(BaseModel):
     flow_id: str = Field(description="Names its flow in addresses, while the flow has jobs.")
     owner: str | None
     status: JobStatus
-    attempts: int = Field(description="The attempts that count for `max_attempts`.")
+    attempts: int = Field(description="The attempts that count for `max_attempts`, since it was replayed last.")
     submitted_at: str | None
     started_at: str | None
     finished_at: str | None
@@ -117,13 +117,17 @@ class TimelineEventKind(StrEnum):
 
     ACCEPTED = "accepted"
     ATTEMPT = "attempt"
+    REPLAYED = "replayed"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
 
 
 class TimelineEvent(BaseModel):
-    """Something that happened to a job. Of an attempt, `at` is when the request was sent."""
+    """Something that happened to a job. Of an attempt, `at` is when the request was sent.
+
+    A job that was replayed had `failed` before, and its attempts are numbered on.
+    """
 
     event: TimelineEventKind
     at: str | None
@@ -229,7 +233,10 @@ def _summary(job: Job) -> dict[str, object]:
 def _timeline(details: JobDetails) -> list[TimelineEvent]:
     job = details.job
     events = [TimelineEvent(event=TimelineEventKind.ACCEPTED, at=timestamp_text(job.submitted_at_ms))]
-    events += map(_attempt, details.attempts)
+    replays = {replay.after_attempt: replay for replay in details.replays}
+    events += _replayed(replays.get(0))
+    for attempt in details.attempts:
+        events += [_attempt(attempt), *_replayed(replays.get(attempt.number))]
     if job.status.final:
         kind, at = TimelineEventKind(job.status.value), timestamp_text(job.finished_at_ms)
         events.append(TimelineEvent(event=kind, at=at, response_status=job.response_status, error_code=job.error_code))
@@ -248,6 +255,17 @@ def _attempt(attempt: Attempt) -> TimelineEvent:
         response_status=attempt.response_status,
         error_code=attempt.code,
     )
+
+
+def _replayed(replay: Replay | None) -> list[TimelineEvent]:
+    """The end of the job before its replay, and the replay."""
+    if replay is None:
+        return []
+    failed_at, at = timestamp_text(replay.failed_at_ms), timestamp_text(replay.replayed_at_ms)
+    return [
+        TimelineEvent(event=TimelineEventKind.FAILED, at=failed_at, error_code=replay.code),
+        TimelineEvent(event=TimelineEventKind.REPLAYED, at=at),
+    ]
 
 
 def _flow_of_id(text: str) -> str:

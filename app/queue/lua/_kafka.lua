@@ -34,6 +34,9 @@ local function make_resident(id, job, request, now)
   job.stream_id = call('XADD', P .. 'jobs', '*', 'id', id)
   job.bytes = #request
   call('SET', job_key(id), write_header(job) .. '\n' .. request)
+  if job.past ~= '-' then -- it was replayed: its state has its header too
+    save_state(id, job)
+  end
   call('HINCRBY', P .. 'totals', 'bytes', #request)
   call('HINCRBY', flow_key(job.flow), 'bytes', #request)
   call('ZADD', fifo_key(job.flow), job.seq, fifo_member(id, job.costs))

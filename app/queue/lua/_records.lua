@@ -16,6 +16,10 @@
 -- request took (took, milliseconds). past: the attempts before that, the last ones of them, each
 -- "number,worker,started,ended,code,answer" and separated by ';'. '-' for what there is not.
 --
+-- A dead letter that is replayed keeps its attempts: it has a state from then on, as if it had been leased, and the last of
+-- its past attempts has three fields more, "failed,code,replayed": when and why the job had failed, and when it was replayed.
+-- One that was never sent has for these an attempt of the number 0.
+--
 -- An earlier version wrote states without worker, leased and past, and final lines without took, worker and past. They are
 -- read as if they had '-' there.
 --

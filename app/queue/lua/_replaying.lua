@@ -1,5 +1,5 @@
--- Dead letters become jobs again, at the end of their flows: with the same id, owner and idempotency key, and all their
--- attempts.
+-- Dead letters become jobs again, at the end of their flows: with the same id, owner and idempotency key, and as many
+-- attempts as new jobs. Those before stay known.
 --
 -- USES _owners _registration _kafka _dead_letters
 
@@ -15,6 +15,21 @@ end
 local function request_of_dead(id, dead)
   local request = sub(after_line(call('GET', job_key(id))), dead.response_bytes + 1)
   return (request ~= '' or dead.place) and request or nil
+end
+
+-- The attempts of a dead letter as its state has them from now on: the last of them says that the job is replayed.
+local function past_when_replayed(dead, now_ms)
+  local job = { past = dead.past, worker = dead.worker }
+  if dead.took ~= '-' then
+    end_attempt(job, tonumber(dead.finished), dead.code, dead.took, dead.answer)
+  end
+  local past = job.past
+  if past == '-' then
+    past = concat({ '0', '-', dead.finished, dead.finished, '-', '-' }, ',')
+  end
+  local before, last = match(past, '^(.*;)([^;]+)$')
+  last = match(last or past, '^[^,]*,[^,]*,[^,]*,[^,]*,[^,]*,[^,]*') -- without the replay before this one
+  return (before or '') .. concat({ last, dead.finished, dead.code, int(now_ms) }, ',')
 end
 
 -- A request that is here stays here, before those of its flow that are on Kafka: Kafka may have forgotten it.
@@ -41,7 +56,7 @@ local function open_in_flow(job, rule, request_bytes)
   end
   call('HINCRBY', key, 'open', 1)
   call('HINCRBY', key, 'bytes', request_bytes)
-  call('HSET', key, 'mixed_waits', '1')
+  call('HSET', key, 'mixed_waits', '1', 'returned', '1')
   if job.costs ~= '-' then
     call('HSET', key, 'mixed', '1')
   end
@@ -57,11 +72,14 @@ local function replay_job(id, dead, request, rule, now)
     deadline = int(now / 1000 + tonumber(rule.max_wait)), max_attempts = rule.max_attempts, result_ttl = rule.result_ttl,
     dead_letter_ttl = rule.dead_letter_ttl, seq = int(call('HINCRBY', flow_key(dead.flow), 'seq', 1)),
     bytes = int(#request), costs = dead.costs, idem = dead.idem,
+    status = 'queued', lease = '-', attempts = 0, started = '-', retry_at = '-', code = '-', worker = '-', leased = '-',
+    past = past_when_replayed(dead, now / 1000), message = '',
   }
   if request ~= '' then
     job.stream_id = call('XADD', P .. 'jobs', '*', 'id', id)
   end
   call('SET', job_key(id), write_header(job) .. '\n' .. request)
+  save_state(id, job)
   call('ZREM', DEAD, id)
   call('ZREM', P .. 'outbox', id)
   if job.idem then

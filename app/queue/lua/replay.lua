@@ -1,5 +1,5 @@
--- A dead letter becomes a job again, at the end of its flow: with the same id, owner and idempotency key, and all its
--- attempts.
+-- A dead letter becomes a job again, at the end of its flow: with the same id, owner and idempotency key, and as many attempts
+-- as a new job. Those before stay known.
 --
 -- USES  _replaying
 -- KEYS  1 the partition's prefix

@@ -1427,7 +1427,7 @@ export interface components {
             status: components["schemas"]["JobStatus"];
             /**
              * Attempts
-             * @description The attempts that count for `max_attempts`.
+             * @description The attempts that count for `max_attempts`, since it was replayed last.
              */
             attempts: number;
             /** Submitted At */
@@ -1529,7 +1529,7 @@ export interface components {
             status: components["schemas"]["JobStatus"];
             /**
              * Attempts
-             * @description The attempts that count for `max_attempts`.
+             * @description The attempts that count for `max_attempts`, since it was replayed last.
              */
             attempts: number;
             /** Submitted At */
@@ -2754,6 +2754,8 @@ export interface components {
         /**
          * TimelineEvent
          * @description Something that happened to a job. Of an attempt, `at` is when the request was sent.
+         *
+         *     A job that was replayed had `failed` before, and its attempts are numbered on.
          */
         TimelineEvent: {
             event: components["schemas"]["TimelineEventKind"];
@@ -2786,7 +2788,7 @@ export interface components {
          * @description What happened to a job.
          * @enum {string}
          */
-        TimelineEventKind: "accepted" | "attempt" | "succeeded" | "failed" | "canceled";
+        TimelineEventKind: "accepted" | "attempt" | "replayed" | "succeeded" | "failed" | "canceled";
         /**
          * TopicStatus
          * @description A topic of Kafka that workers read, and how far they are behind.

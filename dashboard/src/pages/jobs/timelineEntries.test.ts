@@ -39,6 +39,24 @@ test("a gap counts from the end of the attempt before", () => {
   expect(timelineEntries([failed])[0]?.title).toBe("Failed: the last attempt failed");
 });
 
+test("a replay stands between the attempts before and after it, and no two entries have one key", () => {
+  const failed: JobEvent = { event: "failed", at: "2026-03-01T09:00:11.012Z", error_code: "attempts_exhausted" };
+  const replayed: JobEvent = { event: "replayed", at: "2026-03-01T09:10:11.012Z" };
+  const again = [failed, replayed, { ...ATTEMPT, number: 2 }];
+  const entries = timelineEntries([ACCEPTED, ATTEMPT, ...again, failed, replayed]);
+  expect(entries.map((entry) => entry.title.split(/[:,]/)[0])).toEqual([
+    "Accepted",
+    "Attempt 1",
+    "Failed",
+    "Replayed",
+    "Attempt 2",
+    "Failed",
+    "Replayed",
+  ]);
+  expect(entries[3]).toMatchObject({ tone: "accent", gapS: 600 });
+  expect(new Set(entries.map((entry) => entry.key)).size).toBe(entries.length);
+});
+
 test("a code that is not known here is shown as it is", () => {
   const entry = timelineEntries([{ event: "failed", at: null, error_code: "new_code" }])[0];
   expect(entry).toMatchObject({ title: "Failed: new_code", gapS: null });

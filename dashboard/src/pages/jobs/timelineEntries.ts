@@ -19,7 +19,7 @@ export type Entry = {
 /** The life of a job in words, the oldest event first. */
 export function timelineEntries(timeline: readonly JobEvent[]): Entry[] {
   return timeline.map((event, at) => ({
-    key: `${event.event}-${event.number ?? ""}`,
+    key: `${event.event}-${event.number ?? at}`,
     ...wordsOf(event),
     at: event.at,
     gapS: gapInSeconds(timeline[at - 1], event),
@@ -34,6 +34,8 @@ function wordsOf(event: JobEvent): Pick<Entry, "tone" | "title" | "details"> {
       return { tone: "good", title: "Succeeded", details: [] };
     case "canceled":
       return { tone: "quiet", title: "Canceled", details: [] };
+    case "replayed":
+      return { tone: "accent", title: "Replayed, with as many attempts as a new job", details: [] };
     case "failed":
       return { tone: "bad", title: `Failed: ${failureOf(event.error_code ?? "").words}`, details: codeOf(event) };
     case "attempt":
