@@ -1,6 +1,9 @@
 """Makes every client of Redis, MongoDB and HTTP; a broker's package makes its own. The caller closes what it gets."""
 
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
@@ -135,3 +138,30 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
         except OSError as error:
             raise StartupError(f"PENSTOCK_UPSTREAM_CA_FILE: {ca_file} holds no certificates: {error}") from error
     return context
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The clients that an edge and an admin process have. `counter_scripts` runs on the cache Redis."""
+
+    cache: Redis
+    queue: Redis
+    counter_scripts: Scripts
+    queue_scripts: Scripts
+    http: httpx.AsyncClient
+
+
+@asynccontextmanager
+async def open_clients(settings: Settings, counters_timeout_ms: float) -> AsyncIterator[Clients]:
+    """Make the clients, and close them in the end. A client connects when it is first used."""
+    clients = Clients(
+        cache=cache_redis(settings),
+        queue=queue_redis(settings),
+        counter_scripts=counter_scripts(settings, counters_timeout_ms),
+        queue_scripts=queue_scripts(settings),
+        http=http_client(),
+    )
+    async with AsyncExitStack() as stack:
+        for client in (clients.cache, clients.queue, clients.http, clients.counter_scripts, clients.queue_scripts):
+            stack.push_async_callback(client.aclose)
+        yield clients

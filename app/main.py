@@ -1,29 +1,13 @@
-"""Composes the edge and the admin process: builds their parts and runs them until the process is told to stop."""
+"""Starts the edge, which it composes of its parts, and the admin process, which app/admin/process.py composes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 
-import httpx
 from fastapi import FastAPI
-from redis.asyncio import Redis
 
-from app.admin.composition import AdminStores, admin_parts_of
-from app.admin.flow_metrics import FlowMetrics
-from app.admin.grpc.server import serve_grpc
-from app.admin.grpc.services import grpc_services
-from app.admin.rest.application import build_admin
-from app.clients import (
-    cache_redis,
-    counter_scripts,
-    http_client,
-    mongodb,
-    queue_redis,
-    queue_scripts,
-    upstream_pools,
-)
+from app.clients import Clients, open_clients, upstream_pools
 from app.edge.api import build_api
 from app.edge.deferral import JobSubmitter
 from app.edge.denial_cache import DenialCache
@@ -47,15 +31,12 @@ from app.process.lifecycle import Process, alongside
 from app.process.listen import Listen
 from app.process.rate_window import RateWindow
 from app.process.serving import serve
-from app.process.unavailability import TroubleLog, Unavailability
 from app.queue.brokers import build_job_queue
 from app.queue.checks import check_queue
 from app.queue.disk import Disk
 from app.queue.records import Records
-from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
 from app.rules.version_age import RulesVersionAge
-from app.settings import Settings
 from app.traffic.exchange import TrafficPublisher
 from app.traffic.samples import TrafficSamples
 from app.upstream.breaker_metrics import BreakerMetrics
@@ -65,9 +46,6 @@ from app.web.head_requests import HeadAsGetMiddleware
 from app.web.problem_handlers import OwnHeadersMiddleware
 
 EDGE_ADDRESS = Listen("127.0.0.1", 8080)
-ADMIN_ADDRESS = Listen("127.0.0.1", 8081)
-ADMIN_MONGODB_TIMEOUT_S = 3.0
-"""How long one call to MongoDB may take, so that an operator gets an answer within a few seconds."""
 
 
 async def run_edge(process: Process) -> None:
@@ -88,64 +66,10 @@ async def run_edge(process: Process) -> None:
 
 
 async def run_admin(process: Process) -> None:
-    """Run `penstock admin`: serve the admin API until the process is told to stop."""
-    settings = process.settings
-    async with AsyncExitStack() as stack:
-        mongo = mongodb(settings, ADMIN_MONGODB_TIMEOUT_S)
-        stack.callback(mongo.close)
-        clients = await stack.enter_async_context(open_clients(settings, settings.cache_timeout_ms))
-        rules = RuleCache(clients.cache, settings)
-        verifier = TokenVerifier(settings, clients.http, settings.admin_audience)
-        unavailability = Unavailability(process.registry, TroubleLog())
-        stores = AdminStores(
-            mongo[settings.mongodb_database],
-            clients.cache,
-            clients.queue,
-            clients.counter_scripts,
-            clients.queue_scripts,
-        )
-        parts = admin_parts_of(settings, stores, rules, verifier, clients.http, process.draining)
-        FlowMetrics(process.registry, parts.flows.index)
-        runner = parts.operation_runner
-        stack.push_async_callback(runner.finish)
-        heartbeat = ProcessHeartbeat(clients.cache, "admin", RulesVersionAge(rules).report)
-        working = (parts.flows.run(), parts.flow_setting_ends.run(), runner.run(process.stop))
-        background = (rules.run(process.stop), verifier.run(), *working, heartbeat.run())
-        await stack.enter_async_context(alongside(process, *background))
-        process.ready.set()
-        if process.grpc_listen is not None:
-            services = grpc_services(parts, unavailability.refused)
-            over_grpc = serve_grpc(services, process.grpc_listen, process.stop)
-            await stack.enter_async_context(alongside(process, over_grpc))
-        admin = as_application(build_admin(parts, unavailability.refused))
-        await serve(admin, process, process.listen or ADMIN_ADDRESS, unavailability.refused)
+    """Run `penstock admin`. Its modules are imported here, because an edge does without them."""
+    from app.admin.process import run_admin_process  # noqa: PLC0415
 
-
-@dataclass(frozen=True, slots=True)
-class Clients:
-    """The clients that both processes have. `counter_scripts` runs on the cache Redis."""
-
-    cache: Redis
-    queue: Redis
-    counter_scripts: Scripts
-    queue_scripts: Scripts
-    http: httpx.AsyncClient
-
-
-@asynccontextmanager
-async def open_clients(settings: Settings, counters_timeout_ms: float) -> AsyncIterator[Clients]:
-    """Make the clients, and close them in the end. A client connects when it is first used."""
-    clients = Clients(
-        cache=cache_redis(settings),
-        queue=queue_redis(settings),
-        counter_scripts=counter_scripts(settings, counters_timeout_ms),
-        queue_scripts=queue_scripts(settings),
-        http=http_client(),
-    )
-    async with AsyncExitStack() as stack:
-        for client in (clients.cache, clients.queue, clients.http, clients.counter_scripts, clients.queue_scripts):
-            stack.push_async_callback(client.aclose)
-        yield clients
+    await run_admin_process(process)
 
 
 class EdgeComposition:

@@ -20,6 +20,7 @@ PENSTOCK_MAIN = "app.cli"
 PRELOADED = [
     PENSTOCK_MAIN,
     "app.main",
+    "app.admin.process",
     "consumers.worker",
     "sync.watcher",
     "app.queue.kafka.queue",

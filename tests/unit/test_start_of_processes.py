@@ -21,12 +21,22 @@ print(json.dumps([f"{body.__module__}:{body.__name__}", imported]))
 """
 
 
-@pytest.mark.parametrize("role", ["edge", "admin", "worker", "sync", "issuer"])
-def test_a_process_does_not_import_the_command_line_of_httpx(role: str) -> None:
+NEEDLESS = {
+    "edge": {"app.admin", "app.local.stores", "grpc"},
+    "admin": {"app.edge", "app.local.stores"},
+    "worker": {"app.admin", "app.edge", "app.local.stores", "fastapi", "grpc", "starlette", "uvicorn"},
+    "sync": {"app.admin", "app.edge", "app.local.stores", "aiokafka", "fastapi", "grpc", "starlette", "uvicorn"},
+}
+"""What takes long to import, and a process of this kind never uses."""
+
+
+@pytest.mark.parametrize("role", NEEDLESS)
+def test_a_process_imports_nothing_heavy_that_it_does_not_need(role: str) -> None:
     body, imported = started(role)
     assert body.endswith(f":run_{role}")
+    assert NEEDLESS[role].isdisjoint(imported)
     assert "httpx" in imported
-    assert "httpx._main" not in imported
+    assert "httpx._main" not in imported, "httpx without its own command line"
 
 
 def started(role: str) -> tuple[str, list[str]]:
