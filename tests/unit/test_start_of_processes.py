@@ -23,7 +23,7 @@ print(json.dumps([f"{body.__module__}:{body.__name__}", imported]))
 
 NEEDLESS = {
     "edge": {"app.admin", "app.local.stores", "grpc"},
-    "admin": {"app.edge", "app.local.stores"},
+    "admin": {"app.local.stores"},
     "worker": {"app.admin", "app.edge", "app.local.stores", "fastapi", "grpc", "starlette", "uvicorn"},
     "sync": {"app.admin", "app.edge", "app.local.stores", "aiokafka", "fastapi", "grpc", "starlette", "uvicorn"},
 }
