@@ -1,45 +1,25 @@
 """Every setting, read from the environment (`PENSTOCK_*`) and validated before anything starts."""
 
-import base64
-import re
-from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    DirectoryPath,
-    Field,
-    FilePath,
-    HttpUrl,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import DirectoryPath, Field, FilePath, HttpUrl, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.errors import StartupError
 from app.queue_kind import QueueKind
-
-ASYMMETRIC_ALGORITHMS = frozenset(
-    {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA"}
+from app.setting_types import (
+    TOPIC,
+    Address,
+    Algorithms,
+    BasePath,
+    Brokers,
+    EnvelopeKeys,
+    HeaderNames,
+    Networks,
+    Origins,
+    Upstreams,
 )
-
-ADMIN_ROUTES = frozenset({"v1", "docs", "openapi.json", "assets"})
-"""The first segments of the admin process' own paths."""
-
-_HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([1-9][0-9]{0,4})")
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[1-9][0-9]{0,4})?")
-_BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
-_TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
-_ENVELOPE_KEY = re.compile(r"([A-Za-z0-9_-]{1,32}):([A-Za-z0-9_-]{43})=?")
-
-CommaSeparated = NoDecode  # lists are written as `a,b` rather than as JSON
-
-
-def _address(value: str) -> str:
-    return str(ip_address(value))
 
 
 class Settings(BaseSettings):
@@ -63,7 +43,7 @@ class Settings(BaseSettings):
     wait.
     """
 
-    envelope_keys: Annotated[dict[str, bytes], CommaSeparated] = Field(default_factory=dict, repr=False)
+    envelope_keys: EnvelopeKeys = Field(default_factory=dict, repr=False)
     """Keys that encrypt the requests of rules with `queue.keep_credentials`: `name:key,…`, each key 32 bytes in
     base64url. The first one encrypts, any of them decrypts.
     """
@@ -91,11 +71,11 @@ class Settings(BaseSettings):
     # The job queue, and Kafka
     queue: QueueKind = "redis"
     """How jobs reach their flows: `redis` stores the request in the queue Redis, `kafka` sends it through Kafka."""
-    kafka_bootstrap: Annotated[tuple[str, ...], CommaSeparated, Field(validate_default=True)] = ()
+    kafka_bootstrap: Annotated[Brokers, Field(validate_default=True)] = ()
     """Brokers, `host:port,…`. Required with `PENSTOCK_QUEUE=kafka`; `penstock up` starts a broker if it is not set."""
-    kafka_topic: str = Field("penstock-jobs", pattern=_TOPIC)
+    kafka_topic: str = Field("penstock-jobs", pattern=TOPIC)
     """The topic of jobs."""
-    kafka_dead_letter_topic: str = Field("penstock-dead-letters", pattern=_TOPIC)
+    kafka_dead_letter_topic: str = Field("penstock-dead-letters", pattern=TOPIC)
     """The topic of failed jobs and of messages that cannot be handled."""
     kafka_group: str = Field("penstock-intake", min_length=1, max_length=249)
     """The consumer group of the intake."""
@@ -144,7 +124,7 @@ class Settings(BaseSettings):
     """The `iss` that tokens must have."""
     jwt_audience: str = "penstock"
     """The `aud` that tokens of clients must have."""
-    jwt_algorithms: Annotated[tuple[str, ...], CommaSeparated] = ("ES256", "RS256", "EdDSA")
+    jwt_algorithms: Algorithms = ("ES256", "RS256", "EdDSA")
     """Signature algorithms that are accepted, separated by commas; asymmetric ones only."""
     jwt_leeway_s: int = Field(30, ge=0, le=30)
     """How far the clocks of issuer and edges may differ."""
@@ -152,7 +132,7 @@ class Settings(BaseSettings):
     """The `aud` that tokens of operators must have."""
     admin_role_claim: str = "penstock_role"
     """The claim that holds an operator's role: `viewer`, `operator` or `admin`."""
-    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], CommaSeparated] = ()
+    trusted_proxies: Networks = ()
     """Networks of your load balancers, separated by commas. `X-Forwarded-*` and `Forwarded` are believed from these
     only.
     """
@@ -171,7 +151,7 @@ class Settings(BaseSettings):
     """
 
     # Rules
-    key_headers: Annotated[tuple[str, ...], CommaSeparated] = ()
+    key_headers: HeaderNames = ()
     """The headers by which rules may count (`key_type: header:<name>`), separated by commas. Clients choose their
     values freely, unless app servers or a gateway check them. Sync, edges and the admin API need the same list.
     """
@@ -199,9 +179,9 @@ class Settings(BaseSettings):
     # Requests
     public_url: HttpUrl | None = None
     """What the addresses of jobs begin with. Default: scheme and host of the request."""
-    cors_origins: Annotated[tuple[str, ...], CommaSeparated] = ()
+    cors_origins: Origins = ()
     """Origins whose pages may read Penstock's own answers, such as a 429: `https://app.example,…`, or `*` for all."""
-    upstreams: Annotated[tuple[HttpUrl, ...], CommaSeparated] = ()
+    upstreams: Upstreams = ()
     """The app servers, separated by commas: `http` or `https` addresses, with a base path if needed. HTTPS
     certificates are always verified.
     """
@@ -282,7 +262,7 @@ class Settings(BaseSettings):
     """The longest backoff between two attempts."""
 
     # Operators
-    admin_base_path: str = ""
+    admin_base_path: BasePath = ""
     """The path of a reverse proxy below which the admin process serves the dashboard and the API, such as `/penstock`.
     It makes no difference whether the proxy leaves the path in what it forwards or takes it off.
     """
@@ -306,7 +286,7 @@ class Settings(BaseSettings):
     """The profile in `~/.config/penstock/config.toml` that commands use where `PENSTOCK_ADMIN_URL` is not set."""
     data_dir: Path = Path(".penstock")
     """Where `penstock up` keeps its data, and where commands look for the running installation."""
-    ops_host: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    ops_host: Address = "127.0.0.1"
     """The address on which every process serves its `/metrics` and `/healthz`. They have no password: use a network
     that only your monitoring reaches.
     """
@@ -327,28 +307,11 @@ class Settings(BaseSettings):
         """Read nothing but the environment. Asking sources that have no file takes as long as reading it."""
         return init_settings, env_settings
 
-    @field_validator("envelope_keys", mode="before")
-    @classmethod
-    def _parse_envelope_keys(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        keys: dict[str, bytes] = {}
-        for part in filter(None, (part.strip() for part in value.split(","))):
-            match = _ENVELOPE_KEY.fullmatch(part)
-            if match is None:
-                raise ValueError("must be name:key, where key is 32 bytes in base64url (43 characters)")
-            keys[match[1]] = base64.urlsafe_b64decode(match[2] + "=")
-        return keys
-
     @field_validator("kafka_bootstrap")
     @classmethod
-    def _check_brokers(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def _require_brokers(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if not value and info.data.get("queue") == "kafka":
             raise ValueError("PENSTOCK_QUEUE=kafka needs at least one broker, host:port")
-        for broker in value:
-            match = _HOST_PORT.fullmatch(broker)
-            if match is None or int(match[2]) > 65_535:
-                raise ValueError(f"{broker!r} is not host:port")
         return value
 
     @field_validator("kafka_dead_letter_topic")
@@ -365,66 +328,11 @@ class Settings(BaseSettings):
             raise ValueError("PENSTOCK_KAFKA_SECURITY with SASL needs PENSTOCK_KAFKA_USERNAME and a password")
         return value
 
-    @field_validator(
-        "jwt_algorithms",
-        "trusted_proxies",
-        "cors_origins",
-        "upstreams",
-        "kafka_bootstrap",
-        "key_headers",
-        mode="before",
-    )
-    @classmethod
-    def _split_commas(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-    @field_validator("key_headers")
-    @classmethod
-    def _check_key_headers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            if not _HEADER_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is not the name of a header")
-        return tuple(name.lower().replace("_", "-") for name in value)
-
-    @field_validator("admin_base_path")
-    @classmethod
-    def _check_base_path(cls, value: str) -> str:
-        segments = value.split("/")[1:]
-        if value and (not _BASE_PATH.fullmatch(value) or {".", ".."} & set(segments)):
-            raise ValueError("must be a path such as /penstock, without a slash at its end")
-        if segments and segments[0] in ADMIN_ROUTES:
-            raise ValueError(f"must not begin with /{segments[0]}, which is a route of the admin process")
-        return value
-
     @field_validator("admin_oidc_client_id")
     @classmethod
     def _require_oidc_client(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None and info.data.get("admin_oidc_issuer") is not None:
             raise ValueError("PENSTOCK_ADMIN_OIDC_ISSUER needs the id of a client")
-        return value
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        origins = tuple(origin.lower() for origin in value)
-        if origins != ("*",):
-            for origin in origins:
-                if not _ORIGIN.fullmatch(origin):
-                    raise ValueError(f"{origin!r} is no origin: scheme://host or scheme://host:port, without a path")
-        return origins
-
-    @field_validator("upstreams")
-    @classmethod
-    def _refuse_credentials_and_queries(cls, value: tuple[HttpUrl, ...]) -> tuple[HttpUrl, ...]:
-        if any(url.username or url.password or url.query or url.fragment for url in value):
-            raise ValueError("the address of an app server must not have a user, query or fragment")
-        return value
-
-    @field_validator("jwt_algorithms")
-    @classmethod
-    def _require_asymmetric(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or not set(value) <= ASYMMETRIC_ALGORITHMS:
-            raise ValueError(f"allowed are {', '.join(sorted(ASYMMETRIC_ALGORITHMS))}")
         return value
 
 
