@@ -58,7 +58,7 @@ def main() -> None:
 
     An error is one line. Set PENSTOCK_LOG_LEVEL to `debug` for the traceback of a bug.
     """
-    _leave_out_console_of_httpx()
+    _leave_out("httpx._main")  # httpx's own command line
     raise SystemExit(run_command(sys.argv[1:]))
 
 
@@ -80,12 +80,9 @@ def run_command(arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _leave_out_console_of_httpx() -> None:
-    """Let `import httpx` go without httpx's own command line, whose imports take as long as the rest of httpx.
-
-    httpx tries to import it, and does without it where that fails.
-    """
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None makes the import fail
+def _leave_out(module: str) -> None:
+    """Let libraries that import a module if they can do without it, where that makes the start of a process faster."""
+    sys.modules.setdefault(module, None)  # type: ignore[arg-type]  # None makes the import fail
 
 
 def _described(error: Exception) -> tuple[str, int]:
@@ -272,6 +269,7 @@ def _run(
     grpc_listen: Listen | None = None,
     drains: bool = False,
 ) -> None:
+    _leave_out("rich")  # structlog's colours: a process writes JSON
     import structlog
 
     from app.process.lifecycle import run
