@@ -46,3 +46,12 @@ test("a moment is shown in UTC or in the zone of the viewer, which is said", () 
 test("midnight is hour 00", () => {
   expect(formatMoment(new Date("2026-01-31T00:00:00Z"), "utc")).toBe("2026-01-31 00:00:00 UTC");
 });
+
+test.each(["2026-01-15T12:00:00Z", "2026-07-15T12:00:00Z", "2026-01-15T12:00:01Z"])(
+  "%s has the name of its zone",
+  (at) => {
+    const parts = new Intl.DateTimeFormat("en-CA", { timeZoneName: "short" }).formatToParts(new Date(at));
+    const name = parts.find(({ type }) => type === "timeZoneName")?.value ?? "";
+    expect(formatMoment(new Date(at), "local").slice("2026-01-15 12:00:00 ".length)).toBe(name);
+  },
+);

@@ -2,6 +2,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "wouter";
 import { bodyOf, type Schemas } from "../../api/client";
+import { useRefetchInterval } from "../../live/LiveProvider";
 import { Badge } from "../../parts/Badge";
 import { rateInWords } from "../../parts/flows/rates";
 import { Empty, ErrorNotice } from "../../parts/Notice";
@@ -14,7 +15,8 @@ import { RemoveSetting } from "./RemoveSetting";
 
 type Setting = Schemas["FlowSettings"];
 
-const EVERY_MS = 5000;
+/** How often they are asked again at most, in milliseconds. */
+const SHORTEST_INTERVAL_MS = 5000;
 
 const COLUMNS: readonly Column<Setting>[] = [
   {
@@ -79,12 +81,13 @@ export function FlowSettings() {
   const api = useApi();
   const may = useMay("operator");
   const [after, setAfter] = useState("");
+  const interval = useRefetchInterval();
   const settings = useQuery({
     queryKey: ["flow-settings", after],
     queryFn: ({ signal }) =>
       bodyOf(api.GET("/v1/flow-settings", { params: { query: after ? { after: Number(after) } : {} }, signal })),
     placeholderData: keepPreviousData,
-    refetchInterval: EVERY_MS,
+    refetchInterval: interval === false ? false : Math.max(interval, SHORTEST_INTERVAL_MS),
   });
   return (
     <>
