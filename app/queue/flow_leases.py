@@ -62,10 +62,8 @@ class FlowLeases(FlowOutcomes):
         `next_us`: after how long the job behind them may be sent. One call leases no more than `MAX_LEASED_AT_ONCE`.
         """
         n = min(n, MAX_LEASED_AT_ONCE)
-        unit: tuple[Argument, ...] = (flow.name, flow.token, keep_us, next_us, 1)
-        return await self._lease(
-            self._partition_of(flow), consumer, _LeaseRequest(n, (*unit, flow.name, n, flow.head.costs, -1, "", 0, ""))
-        )
+        unit: tuple[Argument, ...] = (flow.name, flow.token, keep_us, next_us, 0, n, flow.head.costs)
+        return await self._lease(self._partition_of(flow), consumer, _LeaseRequest(n, unit))
 
     async def lease_turns(
         self, ring: TakenRing, turns: Sequence[Turn], *, consumer: str, keep_us: int, next_us: int = 0

@@ -200,7 +200,10 @@ class RingMachine(FlowMachine):
         for priority in await self.members("priorities"):
             for unit in await self.members(f"due:{priority}"):
                 await self.redis.zadd(f"{PREFIX}due:{priority}", {unit: 1}, xx=True)
-                await self.redis.hset(PREFIX + "flow:" + unit, "held", 1)
+                lease = await self.redis.get(PREFIX + "held:" + unit)
+                if lease is not None:
+                    token, priority, _, *rest = lease.split(b" ")
+                    await self.redis.set(PREFIX + "held:" + unit, b" ".join([token, priority, b"1", *rest]))
 
     # -------------------------------------------------------------------------------------------------- what must hold
 

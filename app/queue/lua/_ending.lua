@@ -18,10 +18,13 @@ end
 local function close_flows(flows, due)
   local keys = {}
   for i, flow in ipairs(flows) do
-    keys[i] = flow_key(flow)
+    keys[2 * i - 1], keys[2 * i] = flow_key(flow), held_key(flow)
   end
   update_due({}, due)
   call('ZREM', P .. 'expiry', unpack(flows))
+  if call('EXISTS', P .. 'rescheduled') == 1 then
+    call('SREM', P .. 'rescheduled', unpack(flows))
+  end
   call('DEL', unpack(keys))
   unregister_flows(flows)
 end
@@ -81,8 +84,8 @@ local function new_ending(now)
 end
 
 -- What of a header its job's end needs: kind, deadline, stream_id, bytes, result_ttl, dead_letter_ttl, submitted, costs,
--- idem, owner, flow.
-local HEADER_AT_END = '^(%a) (%d+) %d+ (%S+) %d+ (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) ([^\n]+)'
+-- idem, owner, and where the flow begins, which is the last.
+local HEADER_AT_END = '^(%a) (%d+) %d+ (%S+) %d+ (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) ()'
 
 -- A dead letter: where its request is on Kafka, '-' for nowhere; and the request that is here. Only a dead letter may be
 -- sent again.
@@ -126,12 +129,13 @@ end
 
 -- A job reaches its end: its record is what is kept of it, for as long as its rule said.
 --
--- header: a text in which its header begins at `from`; code, answer: '-' for none; stored: whether the answer is kept (1 or
+-- header: a text that ends with its header, which begins at `from`; code, answer: '-' for none; stored: whether the answer is kept (1 or
 -- 0), and how long the request took ('-' where none was sent); response: '' for none; worker, past: as its state has them
 local function end_job(ending, id, header, from, attempts, started, status, code, message, answer, stored, response, worker,
   past)
-  local kind, deadline, stream_id, bytes, result_ttl, dead_letter_ttl, submitted, costs, idem, owner, flow =
+  local kind, deadline, stream_id, bytes, result_ttl, dead_letter_ttl, submitted, costs, idem, owner, flow_at =
     match(header, HEADER_AT_END, from)
+  local flow = sub(header, flow_at)
   local now_ms, ttl, place, request = ending.now_ms, result_ttl, '-', ''
   if status == 'failed' then
     ttl = dead_letter_ttl

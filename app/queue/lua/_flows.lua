@@ -3,7 +3,7 @@
 -- A flow that has waiting jobs stands in `due`, or in the ring of the counter that it waits for where other open flows are
 -- charged for that counter too (_rings.lua).
 --
--- USES _names _records
+-- USES _names _records _flow_leases
 
 local function due_key(unit)
   return P .. 'due:' .. (call('HGET', flow_key(unit), 'priority') or '0')
@@ -43,25 +43,35 @@ local function describe(flow, mixed, kafka, look)
   return depth, here, '-'
 end
 
--- A lease notes its token and the last job of a flow that it gave out (`unsent`), until the worker says that all of them
+-- A lease notes the last job of a flow that it gave out, until the worker says that all of them
 -- were sent or have returned. A worker that was stopped for longer than its flow lease may still have some in hand, and
 -- nobody may send those behind them before they return. It sends in order: once the last one has an outcome, none is left.
-local function is_unsent_by_another(unsent, token)
-  local space = unsent and find(unsent, ' ', 1, true)
-  if not space or sub(unsent, 1, space - 1) == token then
+local function is_unsent_by_another(lease, token)
+  local last, of = unsent_of(lease)
+  if not last or of == token then
     return false
   end
-  local state = call('HGET', P .. 'state', sub(unsent, space + 1))
+  local state = call('HGET', P .. 'state', last)
   return state and sub(state, 1, 8) == 'running '
 end
 
--- The same for a flow whose hash was not read; nil where another worker may have jobs of it in hand.
-local function look_at(flow, look, token)
-  local mixed, kafka, unsent = unpack(call('HMGET', flow_key(flow), 'mixed', 'kafka', 'unsent'))
-  if is_unsent_by_another(unsent, token) then
-    return nil
-  end
+-- The same for a flow whose hash was not read.
+local function look_at(flow, look)
+  local mixed, kafka = unpack(call('HMGET', flow_key(flow), 'mixed', 'kafka'))
   return describe(flow, mixed, kafka, look)
+end
+
+-- Which of these flows another worker may have jobs in hand of, by their places in the list.
+local function unsent_by_others(flows, token)
+  local keys = {}
+  for i, flow in ipairs(flows) do
+    keys[i] = held_key(flow)
+  end
+  local found = #keys > 0 and call('MGET', unpack(keys)) or {}
+  for i, lease in ipairs(found) do
+    found[i] = lease and is_unsent_by_another(lease, token)
+  end
+  return found
 end
 
 -- Appends a flow to a reply, which is flat: Redis sends each table of a reply by itself.
@@ -73,6 +83,11 @@ end
 -- A flow or a ring gets another priority. due: the time at which it is due, nil or false where it is not
 local function set_priority(unit, old, priority, due)
   call('HSET', flow_key(unit), 'priority', priority)
+  local lease = call('GET', held_key(unit))
+  if lease and lease_of(unit) then
+    local changed = string.gsub(lease, ' %S+', ' ' .. priority, 1)
+    call('SET', held_key(unit), changed)
+  end
   if due then
     call('ZREM', P .. 'due:' .. old, unit)
     call('ZADD', P .. 'due:' .. priority, due, unit)
@@ -105,10 +120,10 @@ end
 -- A flow has a waiting job: it is due at `at`, unless it is due, parked, held by a worker or in a ring already. What its
 -- app server asked for is waited for.
 local function make_due(flow, at)
-  local priority, parked, ring, hold_until, held = unpack(
-    call('HMGET', flow_key(flow), 'priority', 'parked', 'ring', 'hold_until', 'held'))
+  local priority, parked, ring, hold_until = unpack(
+    call('HMGET', flow_key(flow), 'priority', 'parked', 'ring', 'hold_until'))
   if not parked and not ring then
-    make_all_due({ [priority or '0'] = { int(math.max(at, hold_until or 0, held or 0)), flow } })
+    make_all_due({ [priority or '0'] = { int(math.max(at, hold_until or 0, lease_of(flow) or 0)), flow } })
   end
 end
 
@@ -116,7 +131,6 @@ end
 local function return_to_place(id, job)
   call('ZADD', fifo_key(job.flow), job.seq, fifo_member(id, job.costs))
   call('ZADD', P .. 'expiry', 'LT', int(job.deadline), job.flow)
-  call('HSET', flow_key(job.flow), 'returned', '1')
 end
 
 local function return_to_flow(id, job, now)
@@ -148,28 +162,32 @@ local function return_retries(now)
   return #ids == RETURNED_AT_ONCE
 end
 
--- When a unit that stands in `due` may go on. While a worker holds it, its time there is the end of the flow lease, and it
--- goes on now unless a lease said when.
-local function goes_on_at(due, held, next, now)
-  return tonumber(held) == tonumber(due) and (next or now) or due
+-- How long it is until a unit that stands in `due` may go on. While a worker holds it, its time there is the end of the flow
+-- lease, and it goes on now unless a lease said when.
+local function wait_of(unit, due, now)
+  local at = tonumber(due)
+  if at > now then
+    local until_us, next_us = lease_of(unit)
+    at = until_us == at and (next_us or now) or at
+  end
+  return math.max(0, at - now)
 end
 
 -- When a flow's first waiting job may be sent, nil where that is not known; and how long each job takes after it: as the limit
 -- says for which the flow waited last, and in a ring as long as a turn of all others. Nil where only the flow's own rule says
 -- it. Both in microseconds.
 --
--- priority, ring, held, next, interval: these fields of its hash
-local function pace_of(flow, priority, ring, held, next, interval, now)
+-- priority, ring, interval: these fields of its hash
+local function pace_of(flow, priority, ring, interval, now)
   if not ring then
     local due = call('ZSCORE', P .. 'due:' .. (priority or '0'), flow)
-    return due and math.max(0, goes_on_at(due, held, next, now) - now), tonumber(interval or nil)
+    return due and wait_of(flow, due, now), tonumber(interval or nil)
   end
   local unit = '~' .. ring
-  local ring_interval, ring_held, ring_next, ring_priority = unpack(
-    call('HMGET', flow_key(unit), 'interval', 'held', 'next', 'priority'))
+  local ring_interval, ring_priority = unpack(call('HMGET', flow_key(unit), 'interval', 'priority'))
   interval = tonumber(ring_interval or 0)
   local due = call('ZSCORE', P .. 'due:' .. (ring_priority or '0'), unit)
-  local first_wait = due and math.max(0, goes_on_at(due, ring_held, ring_next, now) - now) or 0
+  local first_wait = due and wait_of(unit, due, now) or 0
   local rank = call('ZRANK', ring_key(ring), flow) or 0
   return first_wait + rank * interval, interval * call('ZCARD', ring_key(ring))
 end

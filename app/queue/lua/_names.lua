@@ -9,19 +9,21 @@
 --   flow:<flow>           hash: open (jobs that are not final), bytes (of their requests), seq (the last number given to
 --                         a job), priority, revision, parked (what is paused: flow or rule), ring, waits_for, hold_until,
 --                         hold_code, refusals, mixed (1: not all jobs cost the same), max_wait (of its rule), mixed_waits
---                         (1: not all jobs may wait for as long), returned (1: it has had jobs back that were leased),
---                         kafka (1: it has had jobs from Kafka), backing_off (jobs that stand in `retry`); and while a
---                         worker has it: token, held (until when), next (when it may go on), unsent, rescheduled (1: a rule
---                         that it is charged for, or what is set for it, has changed meanwhile)
+--                         (1: not all jobs may wait for as long), kafka (1: it has had jobs from Kafka), backing_off
+--                         (jobs that stand in `retry`)
 --   flow:<flow>:jobs      sorted set: the FIFO. "<id>" or "<id> <costs>" by number in the flow, the next to be sent first
 --   flow:<flow>:spilled   sorted set: behind those, jobs whose requests stay on Kafka's disk, by number in the flow
 --   flow:<flow>:awaiting  sorted set: behind those, jobs whose message was not read from Kafka yet, by number in the flow
 --   counters              hash: "<rule id>|<descriptor>" to the number of open flows that are charged for it
 --   ring:<counter>        sorted set: flows that wait for a counter which several share, by the turns that they have had
---   flow:~<counter>       hash: priority, token, held, next, interval, rescheduled of a ring, which is due and taken as one;
---                         and how many of its flows have a priority (at:<priority>)
+--   flow:~<counter>       hash: priority and interval of a ring, which is due and taken as one; and how many of its flows have
+--                         a priority (at:<priority>)
 --   rings                 set: the counters that have a ring
 --   due:<priority>        sorted set: flows, and rings as "~<counter>", by the time at which they are worth a look
+--   held:<flow>           string: which worker has a flow, or a ring (~<counter>), and what it may have in hand of it
+--                         (_flow_leases.lua)
+--   rescheduled           set: flows and rings for which a rule that they are charged for, or what is set for them, has changed
+--                         while a worker had them
 --   priorities            sorted set: the priorities in use
 --   retry                 sorted set: jobs that back off, by the time at which they return to their flow
 --   expiry                sorted set: flows by the time (milliseconds) at which a waiting job may have waited too long
@@ -120,6 +122,10 @@ end
 
 local function awaiting_key(flow)
   return P .. 'flow:' .. flow .. ':awaiting'
+end
+
+local function held_key(unit)
+  return P .. 'held:' .. unit
 end
 
 local function ring_key(counter)

@@ -41,10 +41,11 @@ local function prune_after(set, ends, now)
 end
 
 -- An owner's list lasts for as long as the last record in it may, and a minute longer, so that not every job has to
--- lengthen it. That is decided when a job is enqueued, and again where one ends after its time.
-local function keep_owned(owner, at_least_ms, now)
+-- lengthen it. That is decided when a job is enqueued, and again where one ends after its time. is_new: the list was made in
+-- this call
+local function keep_owned(owner, at_least_ms, now, is_new)
   local owned = P .. 'owner:' .. owner
-  if call('PTTL', owned) < at_least_ms then
+  if is_new or call('PTTL', owned) < at_least_ms then
     call('PEXPIREAT', owned, int(now / 1000 + at_least_ms + 60000))
   end
 end

@@ -56,7 +56,8 @@ local function leave_ring(flow, counter)
   call('HDEL', key, 'ring')
   if call('EXISTS', ring) == 0 then
     call('ZREM', due_key(unit), unit)
-    call('DEL', flow_key(unit))
+    call('DEL', flow_key(unit), held_key(unit))
+    call('SREM', P .. 'rescheduled', unit)
     call('SREM', P .. 'rings', counter)
   else
     remove_priority_from_ring(unit, call('HGET', key, 'priority') or '0')
@@ -85,7 +86,7 @@ local function join_ring(flow, counter, due, interval)
   if interval then
     call('HSET', flow_key(unit), 'interval', interval)
   end
-  if due and call('HEXISTS', flow_key(unit), 'token') == 0 then
+  if due and not lease_of(unit) then
     call('ZADD', due_key(unit), 'LT', int(due), unit)
   end
 end
@@ -111,7 +112,7 @@ local SOON_US = 1000000
 -- When a unit is worth a look that says to wait until `due` for a counter. A rule that changed while a worker held the unit,
 -- or that the worker knows in an earlier revision than the flows do, says something else: it is looked at again.
 --
--- revision: of the counter's rule as the worker knows it, '' where that does not matter; rescheduled: this field of its hash
+-- revision: of the counter's rule as the worker knows it, '' where that does not matter; rescheduled: whether it changed
 local function believable_due(counter, due, now, revision, rescheduled)
   if rescheduled then
     return now

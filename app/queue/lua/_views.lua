@@ -7,9 +7,9 @@ local seen_flows = {}
 local function seen_flow(name, now)
   local flow = seen_flows[name]
   if not flow then
-    local priority, ring, held, next, of_flow, parked, kafka, waits_for = unpack(call('HMGET', flow_key(name),
-      'priority', 'ring', 'held', 'next', 'interval', 'parked', 'kafka', 'waits_for'))
-    local first_wait, interval = pace_of(name, priority, ring, held, next, of_flow, now)
+    local priority, ring, of_flow, parked, kafka, waits_for = unpack(call('HMGET', flow_key(name),
+      'priority', 'ring', 'interval', 'parked', 'kafka', 'waits_for'))
+    local first_wait, interval = pace_of(name, priority, ring, of_flow, now)
     if kafka and not first_wait and not parked then
       first_wait = 0 -- the flow is due as soon as a request is here
     end

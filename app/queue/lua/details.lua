@@ -24,11 +24,11 @@ end
 local open, bytes, parked, hold_until, hold_code, ring = unpack(
   call('HMGET', flow_key(job.flow), 'open', 'bytes', 'parked', 'hold_until', 'hold_code', 'ring'))
 local unit = ring and '~' .. ring or job.flow
-local token, held = unpack(call('HMGET', flow_key(unit), 'token', 'held'))
+local held_until = lease_of(unit)
 local due = call('ZSCORE', due_key(unit), unit)
 push(reply, open or '0', bytes or '0')
 push(reply, parked or '', hold_until or '')
 push(reply, hold_code or '', ring or '')
-push(reply, ring and int(call('ZCARD', ring_key(ring))) or '', token and held or '')
+push(reply, ring and int(call('ZCARD', ring_key(ring))) or '', held_until and int(held_until) or '')
 push(reply, due and int(tonumber(due)) or '')
 return reply

@@ -69,24 +69,41 @@ end
 -- rests: it is not to be made due
 local function look_at_pace(name, flow, revision, kafka)
   flow.waiting = kafka and waiting(name) or call('ZCARD', fifo_key(name))
-  local priority, ring, next, interval, parked, hold_until, held = unpack(
-    call('HMGET', flow_key(name), 'priority', 'ring', 'next', 'interval', 'parked', 'hold_until', 'held'))
+  local priority, ring, interval, parked, hold_until = unpack(
+    call('HMGET', flow_key(name), 'priority', 'ring', 'interval', 'parked', 'hold_until'))
   local first_wait
   if flow.waiting > 0 then
-    first_wait, flow.interval = pace_of(name, priority, ring, held, next, interval, now)
+    first_wait, flow.interval = pace_of(name, priority, ring, interval, now)
   end
+  local rests = parked or ring or first_wait
   return {
-    revision = revision, kafka = kafka, priority = priority, not_before = math.max(hold_until or 0, held or 0),
-    first_wait = first_wait, rests = parked or ring or first_wait, parked = parked,
+    revision = revision, kafka = kafka, priority = priority, first_wait = first_wait, rests = rests, parked = parked,
+    not_before = rests and 0 or math.max(hold_until or 0, lease_of(name) or 0),
   }
 end
+
+-- Whether there is any of the flows. Mostly there are many jobs of few flows, or each is the only one of its own.
+local function knows_any_flow()
+  local keys, is_named = {}, {}
+  for at = 8 + rule_count * RULE_FIELDS, #ARGV, JOB_FIELDS do
+    local name = ARGV[at]
+    if not is_named[name] then
+      is_named[name], keys[#keys + 1] = true, flow_key(name)
+    end
+  end
+  return call('EXISTS', unpack(keys)) > 0
+end
+local has_known_flows = knows_any_flow()
 
 -- A flow as it was before this call, to which this call adds. waiting: how many jobs; interval: how long each takes, nil where
 -- that is not known; known: nil for a new flow
 local flows = {}
 local function look_up(name)
-  local revision, open, bytes, seq, max_wait, kafka = unpack(
-    call('HMGET', flow_key(name), 'revision', 'open', 'bytes', 'seq', 'max_wait', 'kafka'))
+  local revision, open, bytes, seq, max_wait, kafka
+  if has_known_flows then
+    revision, open, bytes, seq, max_wait, kafka = unpack(
+      call('HMGET', flow_key(name), 'revision', 'open', 'bytes', 'seq', 'max_wait', 'kafka'))
+  end
   local flow = {
     open = tonumber(open or 0), bytes = tonumber(bytes or 0), seq = tonumber(seq or 0), max_wait = max_wait, waiting = 0,
     rule = nil, due_in = nil, added = nil, interval = nil, own_interval = nil, mixed = nil, mixed_waits = nil, known = nil,
@@ -135,7 +152,8 @@ local function add_to_owner(owner, id, keep_ms, number)
   kept_ms[owner] = math.max(kept_ms[owner], keep_ms)
 end
 
-local accepted = 0
+-- records: keys and values
+local accepted, records = 0, {}
 local function enqueue(rule_number, id, name, owner, costs, request, due_in, interval, idem, fingerprint)
   if idem ~= '' then
     local known, known_id, awaits_message = known_job(idem, fingerprint)
@@ -160,7 +178,7 @@ local function enqueue(rule_number, id, name, owner, costs, request, due_in, int
   else
     stream_id = call('XADD', JOBS, '*', 'id', id)
   end
-  call('SET', JOB .. id, new_record(rule.first, rule.second, stream_id, seq, int(size), costs, idem == '' and '-' or idem,
+  push(records, JOB .. id, new_record(rule.first, rule.second, stream_id, seq, int(size), costs, idem == '' and '-' or idem,
     owner, name, request))
   if idem ~= '' then
     call('SET', P .. 'idem:' .. idem, id .. ' ' .. fingerprint)
@@ -224,6 +242,19 @@ local function write_flow(name, flow)
   end
 end
 
+-- A list that is new lasts for as long as its jobs may, and the others no shorter.
+local function write_owners()
+  local keys = {}
+  for owner in pairs(owned) do
+    keys[#keys + 1] = P .. 'owner:' .. owner
+  end
+  local has_lists = #keys > 0 and call('EXISTS', unpack(keys)) > 0
+  for owner, list in pairs(owned) do
+    call('ZADD', P .. 'owner:' .. owner, unpack(list))
+    keep_owned(owner, kept_ms[owner], now, not has_lists)
+  end
+end
+
 local function write_flows()
   for name, flow in pairs(flows) do
     if flow.rule then
@@ -249,11 +280,9 @@ for at = 6 + rule_count * RULE_FIELDS, #ARGV, JOB_FIELDS do
   reply[n + 1], reply[n + 2], reply[n + 3] = enqueue(unpack(ARGV, at, at + JOB_FIELDS - 1))
 end
 if accepted > 0 then
+  call('MSET', unpack(records))
   write_flows()
-  for owner, list in pairs(owned) do
-    call('ZADD', P .. 'owner:' .. owner, unpack(list))
-    keep_owned(owner, kept_ms[owner], now)
-  end
+  write_owners()
   call('HSET', P .. 'totals', 'jobs', int(jobs), 'bytes', int(bytes), 'spare', int(spare), 'looked', int(tonumber(looked)))
 end
 return reply

@@ -12,9 +12,9 @@ local now = now_us()
 local reply = { now }
 
 local function push_details(flow)
-  local priority, ring, held, next, interval, parked, waits_for, hold_code, kafka = unpack(call('HMGET',
-    flow_key(flow), 'priority', 'ring', 'held', 'next', 'interval', 'parked', 'waits_for', 'hold_code', 'kafka'))
-  local first_wait, each = pace_of(flow, priority, ring, held, next, interval, now)
+  local priority, ring, interval, parked, waits_for, hold_code, kafka = unpack(call('HMGET',
+    flow_key(flow), 'priority', 'ring', 'interval', 'parked', 'waits_for', 'hold_code', 'kafka'))
+  local first_wait, each = pace_of(flow, priority, ring, interval, now)
   if kafka and not first_wait and not parked then
     first_wait = 0 -- the flow is due as soon as a request is here
   end

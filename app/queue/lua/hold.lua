@@ -34,7 +34,7 @@ save_state(id, job)
 call('XACK', P .. 'jobs', 'workers', job.stream_id)
 return_to_place(id, job)
 call('HSET', key, 'refusals', refusals, 'hold_until', int(hold_until), 'hold_code', code)
-call('HDEL', key, 'token', 'held', 'next')
+end_flow_lease(job.flow)
 local parked, ring = unpack(call('HMGET', key, 'parked', 'ring'))
 if ring then
   leave_ring(job.flow, ring)

@@ -8,74 +8,59 @@
 -- KEYS  1 the partition's prefix
 -- ARGV  1 lease, unique to this call   2 consumer   3 look: how many jobs of a flow to look at
 --       4 turns: how many flows of a ring to name
---       then for each unit five: name, token, keep_us, next_us until it may go on after these jobs, how many flows; for
---       each of these flows seven: name, n, the costs that slots were acquired for, wait_us (-1: its wait is the ring's), the
---       counter that it waits for (or ''), interval_us of that counter, the revision of its rule that the caller knows (or '')
+--       then for each unit five: name, token, keep_us, next_us until it may go on after these jobs, how many flows of a ring
+--       take a turn. For a flow by itself two follow: n, the costs that slots were acquired for; for each flow of a ring
+--       seven: name, n, costs, wait_us (-1: its wait is the ring's), the counter that it waits for (or ''), interval_us of
+--       that counter, the revision of its rule that the caller knows (or '')
 -- RETURN now_us, then for each unit 'lost', or 1 if a flow must take turns from now on, else 0; how many jobs, for each
 --        five: id, its flow, attempt, max_attempts, request; how many flows, of a ring its next ones, for each four: name,
 --        depth, same_cost, costs (describe in _flows.lua)
 -- COST  O(log n) a job, 128 jobs of 128 units a call at most; ends at most 63 jobs whose time is over
 
 local lease, consumer, look, turns = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local UNIT_FIELDS, FLOW_FIELDS = 5, 7
+local UNIT_FIELDS, OWN_FIELDS, FLOW_FIELDS = 5, 2, 7
 -- How many jobs are read at once; and from how many ended ones on no more are, since an end costs more than a lease.
 local READ_AT_ONCE, EXPIRED_AT_ONCE = 32, 32
-local FEW = 4 -- ZPOPMIN is one command where the others may be two, but it tells each job's score
 
 local now = now_us()
 local now_ms = int(now / 1000)
-local has_rings = call('EXISTS', P .. 'rings') == 1
+local has_rings, has_kafka = call('EXISTS', P .. 'rings') == 1, call('EXISTS', P .. 'kafka') == 1
 local worker = sub(consumer, 1, WORKER_BYTES)
 local first_attempt = first_state(lease, now_ms, worker)
 local states, streams, emptied, ending = {}, {}, {}, new_ending(now)
 
--- The next n members of a FIFO, which leave it. Where these are all of them, it goes with those of other flows.
-local function pop(want, n)
-  local fifo = fifo_key(want.name)
-  if n <= FEW and n < tonumber(want.open or 0) then
-    local found = call('ZPOPMIN', fifo, int(n))
-    local members = { found[1] }
-    for i = 3, #found, 2 do
-      push(members, found[i])
-    end
+-- The ids of the first n members of a FIFO, as far as they are of these costs. Mostly all jobs of a flow cost a unit each, and
+-- their members are their ids.
+local function ids_of(members, n, costs)
+  if costs == '-' and not find(concat(members), ' ', 1, true) then
+    members[n + 1] = nil
     return members
   end
-  local members = call('ZRANGE', fifo, 0, int(n))
-  if #members > n then
-    members[n + 1] = nil
-    call('ZREMRANGEBYRANK', fifo, 0, int(n - 1))
-  else
-    want.is_empty = true
-    emptied[#emptied + 1] = fifo
-  end
-  return members
-end
-
--- The next n jobs of these costs, of a flow whose jobs don't all cost the same.
-local function pop_mixed(fifo, n, costs)
   local ids = {}
-  for i, member in ipairs(call('ZRANGE', fifo, 0, n - 1)) do
-    local id, of_member = parse_member(member)
+  for i = 1, math.min(n, #members) do
+    local id, of_member = parse_member(members[i])
     if of_member ~= costs then
       break
     end
     ids[i] = id
   end
-  if #ids > 0 then
-    call('ZREMRANGEBYRANK', fifo, 0, #ids - 1)
-  end
   return ids
 end
 
--- The next jobs that a flow is wanted to give, at most n; what it has no jobs for is wanted no more. The FIFO of an empty
--- flow still has its jobs until all have been leased, and is not read again.
+-- The next jobs that a flow is wanted to give, at most n, which leave its FIFO; what it has no jobs for is wanted no more.
+-- The FIFO of an empty flow still has its jobs until all have been leased, when it goes with those of other flows; it is not
+-- read again.
 local function pop_jobs(want, n)
   n = math.min(n, want.n)
-  local ids = {}
-  if want.mixed then
-    ids = pop_mixed(fifo_key(want.name), n, want.costs)
-  elseif want.costs == '-' then
-    ids = pop(want, n)
+  local fifo = fifo_key(want.name)
+  local members = call('ZRANGE', fifo, 0, int(n))
+  local waiting = #members
+  local ids = ids_of(members, n, want.costs)
+  if #ids == waiting then
+    want.is_empty = true
+    emptied[#emptied + 1] = fifo
+  elseif #ids > 0 then
+    call('ZREMRANGEBYRANK', fifo, 0, int(#ids - 1))
   end
   want.n = #ids == n and not want.is_empty and want.n - n or 0
   return ids
@@ -132,20 +117,6 @@ local function pop_some(wants, first)
   return ids, of, at
 end
 
--- The states of those jobs whose flows have had jobs back that were leased.
-local function states_of(ids, of)
-  local returned, state_of = {}, {}
-  for i, want in ipairs(of) do
-    if want.returned then
-      returned[#returned + 1] = ids[i]
-    end
-  end
-  for i, state in ipairs(#returned > 0 and call('HMGET', P .. 'state', unpack(returned)) or {}) do
-    state_of[returned[i]] = state
-  end
-  return state_of
-end
-
 local function lease_job(id, text, state, want)
   local is_leased
   if state then
@@ -158,20 +129,27 @@ local function lease_job(id, text, state, want)
   end
 end
 
+-- Those that were leased before and have returned have a state.
+local function lease_some(ids, of)
+  local keys, state_of = {}, call('HMGET', P .. 'state', unpack(ids))
+  for i, id in ipairs(ids) do
+    keys[i] = job_key(id)
+  end
+  for i, text in ipairs(call('MGET', unpack(keys))) do
+    lease_job(ids[i], text, state_of[i], of[i])
+  end
+end
+
 -- Leases jobs of many flows. Those whose time is over end, and the ones after them take their places.
 --
 -- wants: {name: of the flow, n, costs, jobs: where they are put as the reply has them, last: the last of these, is_empty:
--- whether no job waits here any more, as far as that is known; mixed, returned, open: these fields of its hash}
+-- whether no job waits here any more, as far as that is known}
 local function lease_jobs(wants)
   local first = 1
   while first <= #wants and #ending.ids < EXPIRED_AT_ONCE do
     local ids, of, last = pop_some(wants, first)
-    local state_of, keys = states_of(ids, of), {}
-    for i, id in ipairs(ids) do
-      keys[i] = job_key(id)
-    end
-    for i, text in ipairs(#keys > 0 and call('MGET', unpack(keys)) or {}) do
-      lease_job(ids[i], text, state_of[ids[i]], of[i])
+    if #ids > 0 then
+      lease_some(ids, of)
     end
     while first <= last and wants[first].n == 0 do
       first = first + 1
@@ -183,14 +161,10 @@ local function lease_jobs(wants)
 end
 
 -- An empty flow is due no more; what comes meanwhile waits until the last slot has passed all the same.
-local due, due_no_more = {}, {}
+local due, due_no_more, texts = {}, {}, {}
 local function keep(unit, is_empty)
-  local until_us, next_us = int(now + unit.keep_us), int(now + unit.next_us)
-  if unit.last then
-    call('HSET', unit.key, 'held', until_us, 'next', next_us, 'unsent', unit.token .. ' ' .. unit.last)
-  else
-    call('HSET', unit.key, 'held', until_us, 'next', next_us)
-  end
+  local until_us = int(now + unit.keep_us)
+  push(texts, held_key(unit.name), write_flow_lease(unit.token, unit.priority, until_us, int(now + unit.next_us), unit.last or unsent_of(unit.lease) or '-'))
   if is_empty then
     push(list_of(due_no_more, unit.priority), unit.name)
   else
@@ -198,17 +172,15 @@ local function keep(unit, is_empty)
   end
 end
 
--- A unit as in ARGV, with the fields that its hash has; nil where its token does not hold any more. A flow is what lease_jobs
--- wants. Tables with room for more than 16 fields take Lua twice as long.
-local function read_unit(at)
-  local name, token, keep_us, next_us, _, _, n, costs = unpack(ARGV, at, at + UNIT_FIELDS + 2)
-  local key = flow_key(name)
-  local held, priority, mixed, kafka, returned, open = unpack(
-    call('HMGET', key, 'token', 'priority', 'mixed', 'kafka', 'returned', 'open'))
-  return held == token and {
-    name = name, key = key, token = token, keep_us = keep_us, next_us = next_us, n = tonumber(n), costs = costs,
-    priority = priority or '0', mixed = mixed, kafka = kafka, returned = returned, open = open,
-    jobs = { nil, nil, nil, nil, nil }, last = nil, is_empty = nil,
+-- A unit as in ARGV; false where its token does not hold any more. A flow is what lease_jobs wants. Tables with room for
+-- more than 16 fields take Lua twice as long.
+local function read_unit(at, text)
+  local name, token, keep_us, next_us, _, n, costs = unpack(ARGV, at, at + UNIT_FIELDS + OWN_FIELDS - 1)
+  local priority = held_priority(text, token)
+  return priority and {
+    name = name, token = token, keep_us = keep_us, next_us = next_us, n = tonumber(n), costs = costs,
+    priority = priority, lease = text, jobs = { nil, nil, nil, nil, nil }, last = nil, is_empty = nil,
+    turns = nil,
   }
 end
 
@@ -221,11 +193,7 @@ local function read_turns(unit, wants, first, count)
     if call('ZSCORE', ring_key(counter), flow) then
       local slots, want = tonumber(n), nil
       if slots > 0 then
-        local mixed, returned, open = unpack(call('HMGET', flow_key(flow), 'mixed', 'returned', 'open'))
-        want = {
-          name = flow, n = slots, costs = costs, jobs = unit.jobs, mixed = mixed, returned = returned, open = open,
-          last = nil, is_empty = nil,
-        }
+        want = { name = flow, n = slots, costs = costs, jobs = unit.jobs, last = nil, is_empty = nil }
         push(wants, want)
         count_turns(flow, counter, slots)
       end
@@ -248,8 +216,8 @@ end
 
 local function keep_flow(unit)
   local depth, same_cost, costs = 0, 0, '-'
-  if not unit.is_empty or unit.kafka then
-    depth, same_cost, costs = describe(unit.name, unit.mixed, unit.kafka, look)
+  if not unit.is_empty or has_kafka then
+    depth, same_cost, costs = look_at(unit.name, look)
   end
   keep(unit, same_cost == 0)
   push_jobs(unit, has_rings and contended_counter(unit.name) and 1 or 0)
@@ -261,13 +229,13 @@ local function keep_ring(unit)
   local counter = sub(unit.name, 2)
   for _, turn in ipairs(unit.turns) do
     if turn.want and turn.want.last then
-      call('HSET', flow_key(turn.flow), 'unsent', unit.token .. ' ' .. turn.want.last)
+      call('SET', held_key(turn.flow), write_in_hand(unit.token, turn.want.last))
     end
     if call('EXISTS', fifo_key(turn.flow)) == 0 then
       leave_ring(turn.flow, counter)
     elseif turn.wait_us >= 0 and turn.waits_for ~= counter then
       leave_ring(turn.flow, counter)
-      local rescheduled = call('HDEL', flow_key(turn.flow), 'rescheduled') == 1
+      local rescheduled = call('SREM', P .. 'rescheduled', turn.flow) == 1
       local at = believable_due(turn.waits_for, now + turn.wait_us, now, turn.revision, rescheduled)
       if not wait_for(turn.flow, turn.waits_for, at, turn.interval) then
         call('ZADD', due_key(turn.flow), int(at), turn.flow)
@@ -277,31 +245,39 @@ local function keep_ring(unit)
   push_jobs(unit, 0)
   local count_at = #reply + 1
   reply[count_at] = 0
-  for _, flow in ipairs(call('ZRANGE', ring_key(counter), 0, turns - 1)) do
-    local depth, same_cost, costs = look_at(flow, look, unit.token)
-    if depth then
-      reply[count_at] = reply[count_at] + 1
-      push_flow(reply, flow, depth, same_cost, costs)
-    else
+  local next_flows = call('ZRANGE', ring_key(counter), 0, turns - 1)
+  local unsent = unsent_by_others(next_flows, unit.token)
+  for i, flow in ipairs(next_flows) do
+    if unsent[i] then
       stand_aside(flow, counter, now)
+    else
+      reply[count_at] = reply[count_at] + 1
+      push_flow(reply, flow, look_at(flow, look))
     end
   end
   if reply[count_at] > 0 then
-    unit.priority = call('HGET', unit.key, 'priority') -- those that left it may have had the highest
+    unit.priority = call('HGET', flow_key(unit.name), 'priority') -- those that left it may have had the highest
     keep(unit, false)
   end
 end
 
-local units, wants, at = {}, {}, 5
+-- Where in ARGV the units begin, and the keys of their flow leases.
+local places, held_keys, at = {}, {}, 5
 while at <= #ARGV do
-  local unit, count = read_unit(at), tonumber(ARGV[at + UNIT_FIELDS - 1])
+  local n = #places + 1
+  places[n], held_keys[n] = at, held_key(ARGV[at])
+  at = at + UNIT_FIELDS + (is_ring(ARGV[at]) and ARGV[at + UNIT_FIELDS - 1] * FLOW_FIELDS or OWN_FIELDS)
+end
+local held = call('MGET', unpack(held_keys))
+local units, wants = {}, {}
+for i, at in ipairs(places) do
+  local unit = read_unit(at, held[i])
   if unit and is_ring(unit.name) then
-    unit.turns = read_turns(unit, wants, at + UNIT_FIELDS, count)
+    unit.turns = read_turns(unit, wants, at + UNIT_FIELDS, tonumber(ARGV[at + UNIT_FIELDS - 1]))
   elseif unit then
     wants[#wants + 1] = unit
   end
-  units[#units + 1] = unit
-  at = at + UNIT_FIELDS + count * FLOW_FIELDS
+  units[i] = unit
 end
 lease_jobs(wants)
 for _, unit in ipairs(units) do
@@ -314,6 +290,9 @@ for _, unit in ipairs(units) do
   end
 end
 update_due(due, due_no_more)
+if #texts > 0 then
+  call('MSET', unpack(texts))
+end
 if #states > 0 then
   call('HSET', P .. 'state', unpack(states))
   local words = { P .. 'jobs', 'workers', consumer, 0, unpack(streams) }

@@ -8,8 +8,8 @@
 
 local now, due = now_us(), 0
 for _, unit in ipairs(ARGV) do
-  local token, hold_until = unpack(call('HMGET', flow_key(unit), 'token', 'hold_until'))
-  if not token then
+  if not lease_of(unit) then
+    local hold_until = call('HGET', flow_key(unit), 'hold_until')
     due = due + call('ZADD', due_key(unit), 'XX', 'LT', 'CH', int(math.max(now, hold_until or 0)), unit)
   end
 end

@@ -10,13 +10,14 @@
 
 local flow, token, revision, version = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local key = flow_key(flow)
-local own_token, known_revision, ring = unpack(call('HMGET', key, 'token', 'revision', 'ring'))
-local holds = own_token == token or ring and call('HGET', flow_key('~' .. ring), 'token') == token
+local known_revision, ring = unpack(call('HMGET', key, 'revision', 'ring'))
+local holds = held_priority(call('GET', held_key(flow)), token)
+  or ring and held_priority(call('GET', held_key('~' .. ring)), token)
 if not holds then
   return 0
 end
 rest(flow)
-call('HDEL', key, 'token', 'held', 'next')
+end_flow_lease(flow)
 local is_behind_others
 if version ~= '' then
   is_behind_others = tonumber(version) < tonumber(call('GET', P .. 'settings_applied') or 0)

@@ -1,6 +1,6 @@
 -- All jobs of these flows that were leased with a token were sent or have returned.
 --
--- USES  _names
+-- USES  _flow_leases
 -- KEYS  1 the partition's prefix
 -- ARGV  1 token   2 ... the flows
 -- RETURN of how many it was not known
@@ -9,10 +9,9 @@
 local token = ARGV[1]
 local told = 0
 for at = 2, #ARGV do
-  local key = flow_key(ARGV[at])
-  local unsent = call('HGET', key, 'unsent')
-  if unsent and find(unsent, token, 1, true) == 1 then
-    told = told + call('HDEL', key, 'unsent')
+  local last, of = unsent_of(call('GET', held_key(ARGV[at])))
+  if last and of == token then
+    told = told + call('DEL', held_key(ARGV[at]))
   end
 end
 return told

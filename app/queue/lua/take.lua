@@ -31,10 +31,10 @@ local function sooner(score)
   end
 end
 
-local due, due_no_more, is_taken = {}, {}, {}
+local due, due_no_more, is_taken, leases = {}, {}, {}, {}
 local function hold(priority, unit)
   push(list_of(due, priority), held, unit)
-  call('HSET', flow_key(unit), 'token', token, 'held', held)
+  push(leases, held_key(unit), write_flow_lease(token, priority, held, '-', '-'))
 end
 
 -- A flow that is due joins the ring of a counter for which others wait: it would pass them otherwise.
@@ -53,12 +53,14 @@ local function push_unit(due_at, ring, size, flows)
   reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = now - due_at, ring, size, flows
 end
 
-local function take_flow(priority, flow, due_at)
+local function take_flow(priority, flow, due_at, is_unsent)
   looked_at = looked_at + 1
-  local depth, same_cost, costs = look_at(flow, look, token)
-  if not depth then
+  if is_unsent then
     push(list_of(due, priority), int(now + LOOK_AGAIN_US), flow)
-  elseif same_cost == 0 then
+    return
+  end
+  local depth, same_cost, costs = look_at(flow, look)
+  if same_cost == 0 then
     push(list_of(due_no_more, priority), flow)
   elseif not joins_a_ring(flow) then
     hold(priority, flow)
@@ -67,18 +69,26 @@ local function take_flow(priority, flow, due_at)
   end
 end
 
+local function take_flow_of_ring(flows, flow, counter, is_unsent)
+  looked_at = looked_at + 1
+  if is_unsent then
+    stand_aside(flow, counter, now)
+    return
+  end
+  local depth, same_cost, costs = look_at(flow, look)
+  if same_cost == 0 then
+    leave_ring(flow, counter)
+  else
+    push_flow(flows, flow, depth, same_cost, costs)
+  end
+end
+
 local function take_ring(_, unit, due_at)
   local counter, flows = sub(unit, 2), {}
-  for _, flow in ipairs(call('ZRANGE', ring_key(counter), 0, turns - 1)) do
-    looked_at = looked_at + 1
-    local depth, same_cost, costs = look_at(flow, look, token)
-    if not depth then
-      stand_aside(flow, counter, now)
-    elseif same_cost == 0 then
-      leave_ring(flow, counter)
-    else
-      push_flow(flows, flow, depth, same_cost, costs)
-    end
+  local next_flows = call('ZRANGE', ring_key(counter), 0, turns - 1)
+  local unsent = unsent_by_others(next_flows, token)
+  for i, flow in ipairs(next_flows) do
+    take_flow_of_ring(flows, flow, counter, unsent[i])
   end
   local flow, size = flows[1], call('ZCARD', ring_key(counter))
   if not flow then
@@ -98,22 +108,36 @@ local function take_ring(_, unit, due_at)
   end
 end
 
+-- The units that are due at a priority, and since when.
+local function due_units(priority)
+  local left, units, times = max_units - taken, {}, {}
+  local found = left > 0
+    and call('ZRANGEBYSCORE', P .. 'due:' .. priority, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, left) or {}
+  for at = 1, #found, 2 do
+    local n = #units + 1
+    units[n], times[n] = found[at], found[at + 1]
+  end
+  return units, times
+end
+
 local priorities = call('ZREVRANGE', P .. 'priorities', 0, -1)
 for _, priority in ipairs(priorities) do
-  local left = max_units - taken
-  local units = left > 0
-    and call('ZRANGEBYSCORE', P .. 'due:' .. priority, '-inf', int(now), 'WITHSCORES', 'LIMIT', 0, left) or {}
-  for at = 1, #units, 2 do
+  local units, times = due_units(priority)
+  local unsent = unsent_by_others(units, token)
+  for i, unit in ipairs(units) do
     if looked_at >= MOST_LOOKED_AT then
       break
     end
-    local take = is_ring(units[at]) and take_ring or take_flow
-    if not is_taken[units[at]] then -- a ring whose priority fell meanwhile comes again
-      take(priority, units[at], units[at + 1])
+    local take = is_ring(unit) and take_ring or take_flow
+    if not is_taken[unit] then -- a ring whose priority fell meanwhile comes again
+      take(priority, unit, times[i], unsent[i])
     end
   end
 end
 update_due(due, due_no_more)
+if #leases > 0 then
+  call('MSET', unpack(leases))
+end
 for _, priority in ipairs(priorities) do
   sooner(call('ZRANGE', P .. 'due:' .. priority, 0, 0, 'WITHSCORES')[2])
 end
