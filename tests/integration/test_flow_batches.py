@@ -1,15 +1,16 @@
 """What one script does for many jobs is what it would do for each, on a real Redis."""
 
 import asyncio
+from dataclasses import replace
 
 from redis.asyncio import Redis
 
 from app.jobs.model import JobStatus, StoredResponse
 from app.queue import keys
 from app.queue.flows import Flows
-from app.queue.model import Settlement
+from app.queue.model import FrozenCharge, Settlement
 from app.queue.records import Records
-from tests.support.flow_steps import REQUEST_BYTES, accepted, active, deferral, ids, lease, pending, take
+from tests.support.flow_steps import REQUEST_BYTES, accepted, active, deferral, give_back, ids, lease, pending, take
 
 OK = StoredResponse(200, [], b"fine")
 
@@ -74,3 +75,43 @@ async def test_what_is_past_its_time_makes_room_for_others_in_the_same_lease(
     assert [job.error_code for job in found if job] == ["expired", "expired"]
     assert (await pending(queue), await _totals(queue)) == (3, (3, 3 * REQUEST_BYTES))
     assert (leased.head.same_cost, leased.head.depth) == (0, 0)
+
+
+async def _commands(queue: Redis) -> int:
+    """How many commands this Redis has executed, without the calls of scripts and those of this function."""
+    stats = await queue.info("commandstats")
+    return sum(stat["calls"] for name, stat in stats.items() if name not in ("cmdstat_evalsha", "cmdstat_info"))
+
+
+async def test_flows_of_one_job_are_taken_leased_and_given_back_with_few_commands_each(
+    flows: Flows, queue: Redis
+) -> None:
+    """What is known of the leases of many flows is read, written and removed at once."""
+    users = [f"u{number}" for number in range(64)]
+    await asyncio.gather(*(accepted(flows, deferral(user=user)) for user in users))
+    before = await _commands(queue)
+    taken = await take(flows)
+    leases = await asyncio.gather(*(lease(flows, flow, 1) for flow in taken))
+    await asyncio.gather(*(give_back(flows, flow) for flow in taken))
+    assert [len(one.jobs) for one in leases] == [1] * len(users)
+    assert await _commands(queue) - before <= 4 * len(users)
+
+
+async def test_a_flow_that_a_worker_has_moves_with_its_priority(flows: Flows, queue: Redis) -> None:
+    for number in range(2):
+        await accepted(flows, deferral(number))
+    [flow] = await take(flows)
+    await flows.reschedule("r", active(revision=2, priority=7))
+    for left in (1, 0):
+        assert len((await lease(flows, flow, 1)).jobs) == 1
+        due = [await queue.zcard(f"{keys.prefix(0)}due:{priority}") for priority in (0, 7)]
+        assert due == [0, left], "it stands in one place as long as it has jobs"
+
+
+async def test_a_job_of_other_costs_that_comes_while_a_worker_has_the_flow_is_leased_by_itself(flows: Flows) -> None:
+    first = await accepted(flows, deferral(0))
+    [flow] = await take(flows)
+    dear = await accepted(flows, deferral(1, charges=(FrozenCharge("r", "user:u", 3),)))
+    leased = await lease(flows, flow, 2)
+    assert (ids(leased.jobs), leased.head.same_cost, leased.head.costs) == ([first], 1, "3")
+    assert ids((await lease(flows, replace(flow, head=leased.head), 2)).jobs) == [dear]

@@ -202,8 +202,9 @@ class RingMachine(FlowMachine):
                 await self.redis.zadd(f"{PREFIX}due:{priority}", {unit: 1}, xx=True)
                 lease = await self.redis.get(PREFIX + "held:" + unit)
                 if lease is not None:
-                    token, priority, _, *rest = lease.split(b" ")
-                    await self.redis.set(PREFIX + "held:" + unit, b" ".join([token, priority, b"1", *rest]))
+                    words = lease.split(b" ")
+                    words[2] = b"1"  # until when
+                    await self.redis.set(PREFIX + "held:" + unit, b" ".join(words))
 
     # -------------------------------------------------------------------------------------------------- what must hold
 

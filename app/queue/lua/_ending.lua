@@ -129,8 +129,9 @@ end
 
 -- A job reaches its end: its record is what is kept of it, for as long as its rule said.
 --
--- header: a text that ends with its header, which begins at `from`; code, answer: '-' for none; stored: whether the answer is kept (1 or
--- 0), and how long the request took ('-' where none was sent); response: '' for none; worker, past: as its state has them
+-- header: a text that ends with its header, which begins at `from`; code, answer: '-' for none; stored: whether the answer is
+-- kept (1 or 0), and how long the request took ('-' where none was sent); response: '' for none; worker, past: as its state
+-- has them
 local function end_job(ending, id, header, from, attempts, started, status, code, message, answer, stored, response, worker,
   past)
   local kind, deadline, stream_id, bytes, result_ttl, dead_letter_ttl, submitted, costs, idem, owner, flow_at =

@@ -17,7 +17,7 @@
 --         'known', id, 1 if it awaits its message; 'conflict', id, 0: the idempotency key stands for that job
 --         'full', 'depth' or 'bytes' or 'wait', retry_us: the flow takes no more
 --         'full', 'memory', 0: the queue takes no more
--- COST  O(log n) a job, for 64 jobs a call at most; 2 commands a job, 3 to 5 a flow, 2 or 3 an owner
+-- COST  O(log n) a job, for 64 jobs a call at most; a command a job, 2 to 6 a flow, 2 or 3 an owner
 
 -- Looking at the memory in use costs as much as ten commands, so it is done less often the further away the limit is, but
 -- for every large request.
