@@ -89,3 +89,16 @@ async def test_dead_letters_and_results_are_kept(
     await dead_letters.replay(dead.job_id, rule)
     again = await first_job(flows)
     assert (again.id, again.attempt, again.request.body) == (dead.job_id, 1, b"body 0")
+
+
+async def test_a_flow_that_a_worker_of_the_earlier_version_had_goes_on(flows: Flows, queue: Redis) -> None:
+    """It noted in the flow's hash which worker had the flow, and what it had in hand."""
+    waiting = [await accepted(flows, deferral(number)) for number in range(2)]
+    fields = {"token": "t", "held": "1", "next": "1", "unsent": f"t {waiting[0]}", "returned": "1", "rescheduled": "1"}
+    await queue.hset("{q0}:flow:r|user:u", mapping=fields)
+    [flow] = await take(flows)
+    leased = (await lease(flows, flow, 2)).jobs
+    assert ids(leased) == waiting
+    await give_back(flows, flow)
+    assert await flows.settle([Settlement(job, JobStatus.SUCCEEDED) for job in leased]) == [True, True]
+    assert await queue.keys("{q0}:flow:*") == await queue.keys("{q0}:held:*") == []
