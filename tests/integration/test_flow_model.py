@@ -111,17 +111,20 @@ class OneFlowMachine(FlowMachine):
 
     def _take(self) -> None:
         units = self.run(self.flows.take(0, 10, LONG_US))[1]
-        if self.taken is not None or self.parked or not self.model.waiting:
+        if self.taken is not None or self.parked:
             assert units == []
             return
-        if self.unsent is not None and self.model.jobs[self.unsent[1]].state == "running":
-            assert units == [], "those before them may not have been sent"
-            self.run(self.redis.zadd(PREFIX + "due:0", {FLOW: 1}, xx=True))
+        if not self.model.waiting or self._may_be_unsent():
+            assert units == [], "none waits, or those before them may not have been sent"
+            self.run(self.redis.zadd(PREFIX + "due:0", {FLOW: 1}, xx=True))  # not only after the while for which it rests
             return
         [unit] = units
         assert isinstance(unit, TakenFlow)
         self.taken = unit
         self._has_head(unit)
+
+    def _may_be_unsent(self) -> bool:
+        return self.unsent is not None and self.model.jobs[self.unsent[1]].state == "running"
 
     def _has_head(self, unit: TakenFlow) -> None:
         waiting = self.model.waiting
