@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from app.jobs.model import JobStatus, StoredResponse
 from app.queue import keys
 from app.queue.flows import Flows
-from app.queue.model import FrozenCharge, Settlement
+from app.queue.model import FrozenCharge, Settlement, Wait
 from app.queue.records import Records
 from tests.support.flow_steps import REQUEST_BYTES, accepted, active, deferral, give_back, ids, lease, pending, take
 
@@ -115,3 +115,13 @@ async def test_a_job_of_other_costs_that_comes_while_a_worker_has_the_flow_is_le
     leased = await lease(flows, flow, 2)
     assert (ids(leased.jobs), leased.head.same_cost, leased.head.costs) == ([first], 1, "3")
     assert ids((await lease(flows, replace(flow, head=leased.head), 2)).jobs) == [dear]
+
+
+async def test_a_worker_that_says_that_all_was_sent_has_its_flow_still(flows: Flows) -> None:
+    for number in range(2):
+        await accepted(flows, deferral(number))
+    [flow] = await take(flows)
+    for _ in range(2):
+        assert len((await lease(flows, flow, 1)).jobs) == 1
+        await flows.sent([flow.name], flow.token)
+    assert await flows.give_back(flow, Wait(0))

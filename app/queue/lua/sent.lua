@@ -9,9 +9,16 @@
 local token = ARGV[1]
 local told = 0
 for at = 2, #ARGV do
-  local last, of = unsent_of(call('GET', held_key(ARGV[at])))
+  local key = held_key(ARGV[at])
+  local text = call('GET', key)
+  local last, of = unsent_of(text)
   if last and of == token then
-    told = told + call('DEL', held_key(ARGV[at]))
+    told = told + 1
+    if held_priority(text, token) then
+      call('SET', key, match(text, '^.* ') .. '-')
+    else
+      call('DEL', key)
+    end
   end
 end
 return told
