@@ -116,7 +116,7 @@ class OneFlowMachine(FlowMachine):
             return
         if not self.model.waiting or self._may_be_unsent():
             assert units == [], "none waits, or those before them may not have been sent"
-            self.run(self.redis.zadd(PREFIX + "due:0", {FLOW: 1}, xx=True))  # not only after the while for which it rests
+            self.run(self.redis.zadd(PREFIX + "due:0", {FLOW: 1}, xx=True))  # or it would rest for a while
             return
         [unit] = units
         assert isinstance(unit, TakenFlow)
