@@ -95,7 +95,8 @@ async def test_a_flow_that_a_worker_of_the_earlier_version_had_goes_on(flows: Fl
     """It noted in the flow's hash which worker had the flow, and what it had in hand."""
     waiting = [await accepted(flows, deferral(number)) for number in range(2)]
     fields = {"token": "t", "held": "1", "next": "1", "unsent": f"t {waiting[0]}", "returned": "1", "rescheduled": "1"}
-    await queue.hset("{q0}:flow:r|user:u", mapping=fields)
+    for name, value in fields.items():
+        await queue.hset("{q0}:flow:r|user:u", name, value)
     [flow] = await take(flows)
     leased = (await lease(flows, flow, 2)).jobs
     assert ids(leased) == waiting

@@ -200,7 +200,7 @@ class RingMachine(FlowMachine):
         for priority in await self.members("priorities"):
             for unit in await self.members(f"due:{priority}"):
                 await self.redis.zadd(f"{PREFIX}due:{priority}", {unit: 1}, xx=True)
-                lease = await self.redis.get(PREFIX + "held:" + unit)
+                lease = cast("bytes | None", await self.redis.get(PREFIX + "held:" + unit))
                 if lease is not None:
                     words = lease.split(b" ")
                     words[2] = b"1"  # until when
