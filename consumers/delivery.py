@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from time import monotonic
 
@@ -107,10 +107,13 @@ class Delivery:
         except QueueUnavailable as error:
             log.error("outcome_not_stored", job=job.id, error=str(error))
 
-    async def extend_leases(self, consumer: str) -> None:
-        """Extend the leases of all jobs that are in flight. Raises QueueUnavailable."""
+    async def extend_leases(self, consumer: str, unsent: Iterable[LeasedJob] = ()) -> None:
+        """Extend the leases of all jobs that are in flight, and of `unsent`, which wait for their slots.
+
+        Raises QueueUnavailable.
+        """
         by_partition: dict[str, list[LeasedJob]] = {}
-        for job in self._in_flight.values():
+        for job in (*self._in_flight.values(), *unsent):
             by_partition.setdefault(job.id.partition("-")[0], []).append(job)
         for jobs in by_partition.values():
             await self._flows.extend(jobs, consumer)

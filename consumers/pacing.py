@@ -58,6 +58,11 @@ class Pacer:
             self._sending = asyncio.create_task(self._send_all())
 
     @property
+    def unsent(self) -> Sequence[LeasedJob]:
+        """The jobs that wait for their slots, in order."""
+        return self._jobs
+
+    @property
     def is_idle(self) -> bool:
         """Whether every job was sent."""
         return not self._jobs and (self._sending is None or self._sending.done())

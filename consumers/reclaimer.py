@@ -10,15 +10,20 @@ from app.queue.flows import Flows
 from app.settings import Settings
 from consumers.delivery import Delivery
 from consumers.metrics import WorkerMetrics
+from consumers.sender import Sender
 
 log = structlog.get_logger()
 
 
 class OwnLeases:
-    """Extends the leases of the jobs that this worker has in flight."""
+    """Extends the leases of the jobs that this worker has in flight, and of those that wait for their slots.
 
-    def __init__(self, delivery: Delivery, lease_s: float, consumer: str) -> None:
+    With a slow disk jobs are leased up to some seconds before their slots, which may be longer than their lease.
+    """
+
+    def __init__(self, delivery: Delivery, sender: Sender, lease_s: float, consumer: str) -> None:
         self._delivery = delivery
+        self._sender = sender
         self._lease_s = lease_s
         self._consumer = consumer
         self._extended_at_s = monotonic()
@@ -43,7 +48,7 @@ class OwnLeases:
 
     async def _extend(self) -> None:
         started_s = monotonic()
-        await self._delivery.extend_leases(self._consumer)
+        await self._delivery.extend_leases(self._consumer, self._sender.unsent)
         self._extended_at_s = started_s
 
 

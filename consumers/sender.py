@@ -2,8 +2,9 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import chain
 from time import monotonic
 
 from app.process.lifecycle import cancel
@@ -45,18 +46,24 @@ class Sender:
         self._metrics = metrics
         self._grace_s = grace_s
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pacers: set[Pacer] = set()
 
     def begin(self, flow: str) -> Pacer:
         """A pacer that sends jobs of one flow in their order."""
         self._gate.begin_drain(flow)
-        return Pacer(self._send, self._grace_s, partial(self._gate.may_send, flow), self._upstream.preconnect)
+        pacer = Pacer(self._send, self._grace_s, partial(self._gate.may_send, flow), self._upstream.preconnect)
+        self._pacers.add(pacer)
+        return pacer
 
     async def end(self, flow: str, pacer: Pacer) -> bool:
         """Wait until all slots have passed, and return the jobs that were not sent; whether there were any.
 
         Raises QueueUnavailable.
         """
-        unsent = await pacer.finish()
+        try:
+            unsent = await pacer.finish()
+        finally:
+            self._pacers.discard(pacer)
         self._gate.end_drain(flow)
         if pacer.late_slots:  # a slot at which nothing might be sent says nothing about this worker
             self._metrics.missed_slots.inc(pacer.late_slots)
@@ -73,6 +80,11 @@ class Sender:
             for job in jobs:
                 self._job_places.end(job)
                 self._in_flight.release(job.flow)
+
+    @property
+    def unsent(self) -> Iterable[LeasedJob]:
+        """The jobs of all flows that were leased and wait for their slots."""
+        return chain.from_iterable(pacer.unsent for pacer in self._pacers)
 
     def is_in_flight(self, flow: str) -> bool:
         """Whether jobs of a flow were sent and have no outcome yet."""

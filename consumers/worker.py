@@ -63,7 +63,6 @@ async def run_worker(process: Process) -> None:
         gate = SendGate(upstream, AnswerBreaker())
         corrections = Corrections(counting, metrics.corrections_dropped)
         delivery = Delivery(flows, upstream, gate, identity, settings, metrics, corrections)
-        own_leases = OwnLeases(delivery, settings.lease_s, consumer)
         in_flight, concurrency_limit = InFlight(settings.max_in_flight), ConcurrencyLimit(settings.slot_grace_ms / 2000)
         BreakerMetrics(process.registry, upstream.breakers_open)
         metrics.answer_breaker_open.set_function(lambda: float(gate.answers_refuse))
@@ -84,6 +83,7 @@ async def run_worker(process: Process) -> None:
             metrics,
             settings.slot_grace_ms / 1000,
         )
+        own_leases = OwnLeases(delivery, sender, settings.lease_s, consumer)
         flow_lease_us = int(settings.flow_lease_ms * 1000)
         how_to_drain = (flows, slots, sender, in_flight, job_places, place_waiting, flow_lease_us, consumer)
         draining, turn_taking = Draining(*how_to_drain), TurnTaking(*how_to_drain)

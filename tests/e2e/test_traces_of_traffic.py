@@ -48,6 +48,7 @@ async def system(module_settings: Settings, tmp_path_factory: pytest.TempPathFac
         tmp_path_factory.mktemp("traces"),
         PENSTOCK_RETRY_BASE_S="0.1",
         PENSTOCK_RULE_CACHE_SIZE="1000",
+        PENSTOCK_RULES_TIMEOUT_MS="10000",  # a busy machine is no cache Redis that is away
         PENSTOCK_TRUSTED_PROXIES="127.0.0.0/8",
     ) as system:
         await system.put_rule("every", **DEFERS, key_value="*", drain=DRAIN, queue={"result_ttl_seconds": 60})

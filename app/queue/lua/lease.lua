@@ -164,7 +164,8 @@ end
 local due, due_no_more, texts = {}, {}, {}
 local function keep(unit, is_empty)
   local until_us = int(now + unit.keep_us)
-  push(texts, held_key(unit.name), write_flow_lease(unit.token, unit.priority, until_us, int(now + unit.next_us), unit.last or unsent_of(unit.lease) or '-'))
+  local last = unit.last or unsent_of(unit.lease) or '-'
+  push(texts, held_key(unit.name), write_flow_lease(unit.token, unit.priority, until_us, int(now + unit.next_us), last))
   if is_empty then
     push(list_of(due_no_more, unit.priority), unit.name)
   else
