@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 PHASES = ("parallel", "alone")
-FOLDERS = ("faults", "scale", "e2e", "integration", "unit")
+FOLDERS = ("faults", "e2e", "scale", "integration", "unit")
 """From the longest tests to the shortest, so that no worker starts a long one when the others have finished."""
 
 FAST_FOLDERS = {"integration", "unit"}
+BESIDE_NOTHING_TIMED = {"scale"} | FAST_FOLDERS
+"""Tests that keep a core busy, and those that bear it; what injects faults and has deadlines runs before them."""
 SLOW = "not fast"
 """The marks that `scripts/test --slow` asks for."""
 
@@ -59,8 +61,13 @@ def mark_fast(items: Sequence[pytest.Item], tests: Path) -> None:
 
 
 def order_by_length(items: list[pytest.Item], tests: Path) -> None:
-    """Put the long tests first, and first of all those that run one after the other because they share a system."""
-    items.sort(key=lambda item: (item.get_closest_marker("xdist_group") is None, _folder_rank(item, tests)))
+    """Put the long tests first, and before them those that run one after the other because they share a system."""
+
+    def place(item: pytest.Item) -> tuple[bool, bool, int]:
+        is_late = _folder(item.path, tests) in BESIDE_NOTHING_TIMED
+        return is_late, item.get_closest_marker("xdist_group") is None, _folder_rank(item, tests)
+
+    items.sort(key=place)
 
 
 def _folder_rank(item: pytest.Item, tests: Path) -> int:
