@@ -101,7 +101,7 @@ def check(system: System, found: Account, kills: int) -> None:
     found.assert_order()
 
 
-@pytest.mark.alone  # the slower the disk, the more jobs are leased ahead of their slots, and in hand when the queue goes
+@pytest.mark.alone  # the slower the disk, the more jobs are leased ahead of their slots, and in hand then
 @pytest.mark.parametrize("how", ["killed", "hung", "silent", "reset", "refused"])
 async def test_away_and_back(settings: Settings, tmp_path: Path, how: str) -> None:
     with own_queue(tmp_path / "queue", tmp_path / "queue.log") as queue:
