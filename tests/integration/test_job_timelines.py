@@ -5,30 +5,15 @@ from redis.asyncio import Redis
 from app.jobs.model import JobStatus, StoredResponse
 from app.queue.flows import Flows
 from app.queue.job_details import JobDetails, read_details
-from app.queue.model import LeasedJob, Settlement
+from app.queue.model import Settlement
 from app.redis_wire.scripts import Scripts
-from tests.support.flow_steps import accepted, active, deferral, give_back, lease, take
-from tests.support.waiting import eventually
+from tests.support.flow_steps import accepted, active, deferral, leased
 
 
 async def details_of(queueing: Scripts, job_id: str) -> JobDetails:
     found = await read_details(queueing, job_id)
     assert found is not None
     return found
-
-
-async def leased(flows: Flows) -> LeasedJob:
-    """The first job that may be leased, as soon as there is one."""
-    found: list[LeasedJob] = []
-
-    async def look() -> bool:
-        for flow in await take(flows):
-            found.extend((await lease(flows, flow, 1)).jobs)
-            await give_back(flows, flow)
-        return bool(found)
-
-    await eventually(look, 5.0, "a job may be leased")
-    return found[0]
 
 
 async def test_each_attempt_is_kept_with_worker_start_end_and_status(flows: Flows, queueing: Scripts) -> None:

@@ -61,10 +61,10 @@ async def test_jobs_that_wait_for_their_slots_are_nobody_elses(
     assert ids(pacer.unsent) == expected
 
 
-async def test_jobs_that_were_returned_are_extended_no_more(
+async def test_jobs_that_missed_their_slots_are_in_hand_no_more(
     flows: Flows, sender_and_leases: tuple[Sender, OwnLeases]
 ) -> None:
-    sender, own_leases = sender_and_leases
+    sender, _ = sender_and_leases
     await accepted(flows, deferral(0))
     [flow] = await take(flows, LONG_US)
     [job] = (await lease(flows, flow, 1, LONG_US)).jobs
@@ -73,7 +73,3 @@ async def test_jobs_that_were_returned_are_extended_no_more(
     assert list(sender.unsent) == [job]
     assert await sender.end(flow.name, pacer)
     assert list(sender.unsent) == []
-    await asyncio.sleep(LEASE_S)
-    await own_leases.extend_if_late()
-    [again] = (await lease(flows, flow, 1, LONG_US)).jobs
-    assert (again.id, again.attempt) == (job.id, 1)

@@ -17,28 +17,14 @@ from app.queue.flows import Flows
 from app.queue.job_details import JobDetails, read_details
 from app.queue.kafka.model import IntakeMessage, MessageLocation
 from app.queue.kafka.staging import Staging
-from app.queue.model import Enqueued, LeasedJob, Settlement
+from app.queue.model import Enqueued, Settlement
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
-from tests.support.flow_steps import accepted, active, deferral, give_back, lease, take
+from tests.support.flow_steps import accepted, active, deferral, leased
 from tests.support.waiting import eventually
 
 ONE_WAY, ANOTHER_WAY = "one by one", "by a filter"
 FAILED = ("failed", "attempts_exhausted")
-
-
-async def leased(flows: Flows) -> LeasedJob:
-    """The first job that may be leased, as soon as there is one."""
-    found: list[LeasedJob] = []
-
-    async def look() -> bool:
-        for flow in await take(flows):
-            found.extend((await lease(flows, flow, 1)).jobs)
-            await give_back(flows, flow)
-        return bool(found)
-
-    await eventually(look, 5.0, "a job may be leased")
-    return found[0]
 
 
 async def fails(flows: Flows, attempts: int = 2) -> None:

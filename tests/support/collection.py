@@ -13,8 +13,8 @@ FOLDERS = ("faults", "e2e", "scale", "integration", "unit")
 """From the longest tests to the shortest, so that no worker starts a long one when the others have finished."""
 
 FAST_FOLDERS = {"integration", "unit"}
-BESIDE_NOTHING_TIMED = {"scale"} | FAST_FOLDERS
-"""Tests that keep a core busy, and those that bear it; what injects faults and has deadlines runs before them."""
+LATE_FOLDERS = {"scale"} | FAST_FOLDERS
+"""They run last: tests of scale keep a core busy, which tests with deadlines and injected faults do not tolerate."""
 SLOW = "not fast"
 """The marks that `scripts/test --slow` asks for."""
 
@@ -64,7 +64,7 @@ def order_by_length(items: list[pytest.Item], tests: Path) -> None:
     """Put the long tests first, and before them those that run one after the other because they share a system."""
 
     def place(item: pytest.Item) -> tuple[bool, bool, int]:
-        is_late = _folder(item.path, tests) in BESIDE_NOTHING_TIMED
+        is_late = _folder(item.path, tests) in LATE_FOLDERS
         return is_late, item.get_closest_marker("xdist_group") is None, _folder_rank(item, tests)
 
     items.sort(key=place)

@@ -12,6 +12,7 @@ from app.queue.flows import Flows
 from app.queue.model import Deferral, Enqueued, FrozenCharge, Lease, LeasedJob, TakenFlow, TakenRing, Wait
 from app.rules.active import ActiveRule
 from app.rules.model import parse_rule
+from tests.support.waiting import eventually
 
 LEASE_US = 200_000
 
@@ -54,6 +55,20 @@ async def lease(flows: Flows, flow: TakenFlow, n: int, keep_us: int = LEASE_US) 
 
 async def give_back(flows: Flows, flow: TakenFlow, due_in_us: int = 0) -> None:
     await flows.give_back(flow, Wait(due_in_us))
+
+
+async def leased(flows: Flows) -> LeasedJob:
+    """The first job that may be leased, as soon as there is one."""
+    found: list[LeasedJob] = []
+
+    async def look() -> bool:
+        for flow in await take(flows):
+            found.extend((await lease(flows, flow, 1)).jobs)
+            await give_back(flows, flow)
+        return bool(found)
+
+    await eventually(look, 5.0, "a job may be leased")
+    return found[0]
 
 
 def ids(jobs: Iterable[LeasedJob]) -> list[str]:

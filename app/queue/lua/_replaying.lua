@@ -56,7 +56,7 @@ local function open_in_flow(job, rule, request_bytes)
   end
   call('HINCRBY', key, 'open', 1)
   call('HINCRBY', key, 'bytes', request_bytes)
-  call('HSET', key, 'mixed_waits', '1', 'returned', '1')
+  call('HSET', key, 'mixed_waits', '1')
   if job.costs ~= '-' then
     call('HSET', key, 'mixed', '1')
   end
