@@ -7,7 +7,7 @@ from contextlib import suppress
 from time import monotonic
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from app.errors import MalformedRequest, PenstockError, QueueUnavailable, UpstreamCut, UpstreamError
 from app.identity.identity_token import IdentityTokens
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 
 class Delivery:
-    """Sends jobs, stores their outcomes, and extends the leases of jobs that are in flight."""
+    """Sends jobs and stores their outcomes, and knows which jobs are in flight."""
 
     def __init__(
         self,
@@ -57,7 +57,6 @@ class Delivery:
         self._gate = gate
         self._identity = identity
         self._max_response_bytes = settings.max_stored_response_bytes
-        self._lease_s = settings.lease_s
         self._backoff = Backoff(settings.retry_base_s, settings.retry_max_s)
         self._corrections = corrections
         self._lost_leases = metrics.lost_leases
@@ -89,8 +88,6 @@ class Delivery:
                 self._lost_leases.inc()
             elif isinstance(outcome, Exhausted | FlowHeld):
                 _log_trouble(job, outcome)
-        except QueueUnavailable as error:  # the job is reclaimed when its lease ends
-            log.error("outcome_not_stored", job=job.id, error=str(error))
         except asyncio.CancelledError:
             await self._store_interrupted(job, _took_ms(begun_s))
             raise
@@ -107,16 +104,10 @@ class Delivery:
         except QueueUnavailable as error:
             log.error("outcome_not_stored", job=job.id, error=str(error))
 
-    async def extend_leases(self, consumer: str, unsent: Iterable[LeasedJob] = ()) -> None:
-        """Extend the leases of all jobs that are in flight, and of `unsent`, which wait for their slots.
-
-        Raises QueueUnavailable.
-        """
-        by_partition: dict[str, list[LeasedJob]] = {}
-        for job in (*self._in_flight.values(), *unsent):
-            by_partition.setdefault(job.id.partition("-")[0], []).append(job)
-        for jobs in by_partition.values():
-            await self._flows.extend(jobs, consumer)
+    @property
+    def in_flight(self) -> Iterable[LeasedJob]:
+        """The jobs that were sent and whose outcomes are not stored yet."""
+        return self._in_flight.values()
 
     async def _outcome(
         self, job: LeasedJob, begun: UpstreamResponse | PenstockError, sent: Callable[[], None] | None
@@ -180,18 +171,18 @@ class Delivery:
         return True
 
     async def _stored(self, job: LeasedJob, outcome: Outcome, took_ms: int) -> bool:
-        """Store an outcome, retrying for as long as the lease lasts: a lost outcome would cause a duplicate."""
+        """Store an outcome, retrying until the queue has it: a lost outcome would cause a duplicate.
+
+        The job counts as in flight until then, so no more outcomes wait than jobs may be in flight.
+        """
         with suppress(QueueUnavailable):
             return await self._store(job, outcome, took_ms)
         async for store_attempt in AsyncRetrying(
-            retry=retry_if_exception_type(QueueUnavailable),
-            wait=wait_random_exponential(multiplier=0.1, max=1),
-            stop=stop_after_delay(self._lease_s),
-            reraise=True,
+            retry=retry_if_exception_type(QueueUnavailable), wait=wait_random_exponential(multiplier=0.1, max=1)
         ):
             with store_attempt:
                 return await self._store(job, outcome, took_ms)
-        raise AssertionError("unreachable: tenacity returns or raises")
+        raise AssertionError("unreachable: tenacity goes on until a call succeeds")
 
 
 def _took_ms(begun_s: float) -> int:

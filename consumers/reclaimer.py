@@ -1,6 +1,7 @@
 """Leases of jobs: a worker extends its own, and reclaims those that other workers let end."""
 
 import asyncio
+import math
 from time import monotonic
 
 import structlog
@@ -21,20 +22,34 @@ class OwnLeases:
     With a slow disk jobs are leased up to some seconds before their slots, which may be longer than their lease.
     """
 
-    def __init__(self, delivery: Delivery, sender: Sender, lease_s: float, consumer: str) -> None:
+    def __init__(self, flows: Flows, delivery: Delivery, sender: Sender, lease_s: float, consumer: str) -> None:
+        self._flows = flows
         self._delivery = delivery
         self._sender = sender
         self._lease_s = lease_s
         self._consumer = consumer
         self._extended_at_s = monotonic()
+        self._in_time_since_s = -math.inf
+
+    @property
+    def all_are_kept(self) -> bool:
+        """Whether all workers that run have surely extended their leases, so that one that has ended is abandoned.
+
+        That is so once this worker has extended its own leases in time for as long as one lasts. After an outage of
+        the queue, or a time in which the machine did not run, the others may have had no chance to do so.
+        """
+        return monotonic() - self._in_time_since_s >= self._lease_s
 
     async def run(self) -> None:
         """Extend all leases three times in the length of a lease; runs until cancelled."""
+        pause_s = self._lease_s / 3
         while True:
-            await asyncio.sleep(self._lease_s / 3)
+            await asyncio.sleep(pause_s)
             try:
                 await self._extend()
+                pause_s = self._lease_s / 3
             except QueueUnavailable as error:
+                pause_s = self._lease_s / 12  # soon after its return, before others take the jobs for abandoned ones
                 log.warning("leases_not_extended", error=str(error))
 
     async def extend_if_late(self) -> None:
@@ -43,13 +58,22 @@ class OwnLeases:
         A worker does so before it reclaims, so that it never takes its own jobs for those of a worker that went away.
         Raises QueueUnavailable.
         """
-        if monotonic() - self._extended_at_s > self._lease_s / 2:
+        if self._is_late(monotonic()):
             await self._extend()
 
     async def _extend(self) -> None:
         started_s = monotonic()
-        await self._delivery.extend_leases(self._consumer, self._sender.unsent)
+        try:
+            await self._flows.extend((*self._delivery.in_flight, *self._sender.unsent), self._consumer)
+        except QueueUnavailable:
+            self._in_time_since_s = math.inf
+            raise
+        if self._is_late(started_s) or self._in_time_since_s == math.inf:
+            self._in_time_since_s = started_s
         self._extended_at_s = started_s
+
+    def _is_late(self, now_s: float) -> bool:
+        return now_s - self._extended_at_s > self._lease_s / 2
 
 
 async def reclaim_periodically(
@@ -57,12 +81,15 @@ async def reclaim_periodically(
 ) -> None:
     """Reclaim jobs of every partition each `reclaim_interval_s`; runs until cancelled.
 
-    Jobs whose worker went away return to their flows, or become dead letters after their last attempt.
+    Jobs whose worker went away return to their flows, or become dead letters after their last attempt. While
+    workers may have been unable to extend their leases, none is taken for such a job.
     """
     while True:
         for partition in range(settings.queue_partitions):
             try:
                 await own.extend_if_late()
+                if not own.all_are_kept:
+                    continue
                 returned, dead = await flows.reclaim(partition, consumer, settings.lease_s)
             except QueueUnavailable as error:
                 log.warning("reclaim_failed", partition=partition, error=str(error))

@@ -83,7 +83,7 @@ async def run_worker(process: Process) -> None:
             metrics,
             settings.slot_grace_ms / 1000,
         )
-        own_leases = OwnLeases(delivery, sender, settings.lease_s, consumer)
+        own_leases = OwnLeases(flows, delivery, sender, settings.lease_s, consumer)
         flow_lease_us = int(settings.flow_lease_ms * 1000)
         how_to_drain = (flows, slots, sender, in_flight, job_places, place_waiting, flow_lease_us, consumer)
         draining, turn_taking = Draining(*how_to_drain), TurnTaking(*how_to_drain)

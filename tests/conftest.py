@@ -25,7 +25,7 @@ from tests.support.collection import PHASES, has_nothing_to_run, mark_fast, mark
 from tests.support.examples import load_profile
 from tests.support.ports import free_port
 from tests.support.report import PhaseReport
-from tests.support.stores import emptied, started
+from tests.support.stores import emptied, quick_folder, started
 
 RUN_FOLDER = "PENSTOCK_TEST_RUN_FOLDER"
 TESTS = Path(__file__).parent
@@ -114,10 +114,11 @@ def cache_url(session_dir: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def queue_url(session_dir: Path) -> Iterator[str]:
-    store = queue_store(session_dir / "queue", free_port())
-    with started(store, session_dir / "queue.log"):
-        asyncio.run(redis_is_ready(store.url))
-        yield store.url
+    with quick_folder(session_dir / "queue") as folder:
+        store = queue_store(folder, free_port())
+        with started(store, session_dir / "queue.log"):
+            asyncio.run(redis_is_ready(store.url))
+            yield store.url
 
 
 @pytest.fixture(scope="session")

@@ -77,11 +77,15 @@ class FlowOutcomes:
         return bool(await self._call("hold", partition_of_job(job.id), arguments))
 
     async def extend(self, jobs: Sequence[LeasedJob], consumer: str) -> None:
-        """Keep the leases of one partition's jobs that take long."""
-        for first in range(0, len(jobs), MAX_EXTENDED_AT_ONCE):
-            some = jobs[first : first + MAX_EXTENDED_AT_ONCE]
-            pairs = [argument for job in some for argument in (job.id, job.lease)]
-            await self._call("extend", partition_of_job(jobs[0].id), [consumer, *pairs])
+        """Keep the leases of jobs that take long. Without any it makes sure that the queue answers."""
+        by_partition: dict[int, list[LeasedJob]] = {} if jobs else {0: []}
+        for job in jobs:
+            by_partition.setdefault(partition_of_job(job.id), []).append(job)
+        for partition, of_partition in by_partition.items():
+            for first in range(0, max(1, len(of_partition)), MAX_EXTENDED_AT_ONCE):
+                some = of_partition[first : first + MAX_EXTENDED_AT_ONCE]
+                pairs = [argument for job in some for argument in (job.id, job.lease)]
+                await self._call("extend", partition, [consumer, *pairs])
 
     async def _call(self, name: str, partition: int, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
         return await self._scripts.call(name, [keys.prefix(partition)], arguments)

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from app.settings import Settings
-from tests.support.bounds import assert_in_order
+from tests.support.bounds import as_read, assert_in_order
 from tests.support.broker import with_kafka
 from tests.support.granted_slots import assert_sent_at_slots
 from tests.support.stores import emptied
@@ -106,7 +106,7 @@ async def test_order_and_rate_hold_and_each_job_is_sent_once(system: System) -> 
         own = [arrival for arrival in drained if arrival["what"] != "first"]
         assert sorted(arrival["job"] for arrival in own) == sorted(ids[user]), "each once"
         assert {arrival["body"] for arrival in own} == {"body"}
-        assert_in_order([(int(arrival["what"]), arrival["at"]) for arrival in own])
+        assert_in_order(as_read((int(arrival["what"]) for arrival in own), own))
         assert_sent_at_slots([arrival["clock"] for arrival in drained], system.granted(f"user:{user}"), 40, 1)
 
 

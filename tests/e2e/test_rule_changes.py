@@ -5,6 +5,7 @@ import statistics
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -12,6 +13,7 @@ from redis.asyncio import Redis
 from app.queue.operations import Operations
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
+from tests.support.bounds import assert_arrived_in_order
 from tests.support.granted_slots import assert_sent_at_slots
 from tests.support.system import System, running
 from tests.support.waiting import eventually, settled
@@ -99,15 +101,15 @@ async def test_workers_obey_a_paused_resumed_and_deleted_rule(settings: Settings
 
         assert await eventually(forwarded, 30, "the deleted rule is gone") < HICCUP_S
 
-        async def drained() -> list[str]:
+        async def drained() -> list[dict[str, Any]]:
             """But for the probes, which may have been deferred while the rule was there."""
-            return [a["target"] for a in await system.arrivals() if a["job"] and a["target"] != "/live"]
+            return [a for a in await system.arrivals() if a["job"] and a["target"] != "/live"]
 
         async def all_drained() -> bool:
             return len(await drained()) == 299
 
         await eventually(all_drained, 60, "all jobs are sent")
-        assert await drained() == [f"/{number}" for number in range(1, 300)]
+        assert_arrived_in_order([f"/{number}" for number in range(1, 300)], await drained())
 
 
 @pytest.mark.parametrize("how", ["deleted", "disabled"])
@@ -155,8 +157,8 @@ async def test_a_rule_that_goes_while_it_is_paused_stays_paused(
         assert not any(arrival["job"] for arrival in await system.arrivals())
         assert await Operations(queue, queueing, settings).set_paused("r", paused=False)
         assert (await system.ended(answers[-1].json()["id"], "u"))["status"] == "succeeded"
-        drained = [arrival["target"] for arrival in await system.arrivals() if arrival["job"]]
-        assert [target for target in drained if target != "/live"] == [f"/{number}" for number in range(1, 20)]
+        drained = [a for a in await system.arrivals() if a["job"] and a["target"] != "/live"]
+        assert_arrived_in_order([f"/{number}" for number in range(1, 20)], drained)
 
 
 async def nothing_arrives(system: System) -> None:

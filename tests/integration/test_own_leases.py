@@ -1,17 +1,21 @@
 """A worker keeps the leases of all jobs that it has in hand, also while they wait for their slots."""
 
 import asyncio
+from collections.abc import Sequence
 from time import monotonic
+from typing import cast
 
 import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from app.errors import QueueUnavailable
 from app.identity.identity_token import IdentityTokens
 from app.limiter.corrections import Corrections
 from app.limiter.places import Places
 from app.queue import keys
 from app.queue.flows import Flows
+from app.queue.model import LeasedJob
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from app.upstream.upstream import Upstream
@@ -21,32 +25,35 @@ from consumers.delivery import Delivery
 from consumers.in_flight import InFlight
 from consumers.job_places import JobPlaces
 from consumers.metrics import WorkerMetrics
-from consumers.reclaimer import OwnLeases
+from consumers.reclaimer import OwnLeases, reclaim_periodically
 from consumers.send_gate import SendGate
 from consumers.sender import Sender
 from tests.support.flow_machine import LONG_US
-from tests.support.flow_steps import accepted, deferral, ids, lease, take
+from tests.support.flow_steps import accepted, deferral, ids, lease, leased, pending, take
+from tests.support.waiting import eventually
 
 LEASE_S = 0.5
 CONSUMER = "c"
 
 
 @pytest.fixture
-def sender_and_leases(flows: Flows, settings: Settings, counting: Scripts) -> tuple[Sender, OwnLeases]:
+def sending(flows: Flows, settings: Settings, counting: Scripts) -> tuple[Sender, Delivery]:
     metrics, upstream = WorkerMetrics(CollectorRegistry()), Upstream([])
     gate = SendGate(upstream, AnswerBreaker())
     corrections = Corrections(counting, metrics.corrections_dropped)
     delivery = Delivery(flows, upstream, gate, IdentityTokens(None), settings, metrics, corrections)
     places = JobPlaces(Places(counting))
-    sender = Sender(flows, delivery, upstream, gate, InFlight(10), places, ConcurrencyLimit(0.01), metrics, 0.02)
-    return sender, OwnLeases(delivery, sender, LEASE_S, CONSUMER)
+    return Sender(
+        flows, delivery, upstream, gate, InFlight(10), places, ConcurrencyLimit(0.01), metrics, 0.02
+    ), delivery
 
 
 async def test_jobs_that_wait_for_their_slots_are_nobody_elses(
-    flows: Flows, queue: Redis, sender_and_leases: tuple[Sender, OwnLeases]
+    flows: Flows, queue: Redis, sending: tuple[Sender, Delivery]
 ) -> None:
     """With a slow disk jobs are leased seconds before their slots, which may be longer than a lease."""
-    sender, own_leases = sender_and_leases
+    sender, delivery = sending
+    own_leases = OwnLeases(flows, delivery, sender, LEASE_S, CONSUMER)
     expected = [await accepted(flows, deferral(number)) for number in range(3)]
     [flow] = await take(flows, LONG_US)
     jobs = (await lease(flows, flow, 3, LONG_US)).jobs
@@ -61,10 +68,8 @@ async def test_jobs_that_wait_for_their_slots_are_nobody_elses(
     assert ids(pacer.unsent) == expected
 
 
-async def test_jobs_that_missed_their_slots_are_in_hand_no_more(
-    flows: Flows, sender_and_leases: tuple[Sender, OwnLeases]
-) -> None:
-    sender, _ = sender_and_leases
+async def test_jobs_that_missed_their_slots_are_in_hand_no_more(flows: Flows, sending: tuple[Sender, Delivery]) -> None:
+    sender, _ = sending
     await accepted(flows, deferral(0))
     [flow] = await take(flows, LONG_US)
     [job] = (await lease(flows, flow, 1, LONG_US)).jobs
@@ -73,3 +78,46 @@ async def test_jobs_that_missed_their_slots_are_in_hand_no_more(
     assert list(sender.unsent) == [job]
     assert await sender.end(flow.name, pacer)
     assert list(sender.unsent) == []
+
+
+async def test_after_an_outage_other_workers_have_the_time_of_a_lease_to_extend_theirs(
+    flows: Flows, queue: Redis, settings: Settings, sending: tuple[Sender, Delivery]
+) -> None:
+    class Outage:
+        """Flows that cannot be reached, although another worker has a job of theirs in hand."""
+
+        is_over = False
+
+        async def extend(self, jobs: Sequence[LeasedJob], consumer: str) -> None:
+            if not self.is_over:
+                raise QueueUnavailable("away")
+            await flows.extend(jobs, consumer)
+
+        async def reclaim(self, partition: int, consumer: str, min_idle_s: float) -> tuple[int, int]:
+            if not self.is_over:
+                raise QueueUnavailable("away")
+            return await flows.reclaim(partition, consumer, min_idle_s)
+
+    outage, (sender, delivery) = Outage(), sending
+    away = cast(Flows, outage)
+    await accepted(flows, deferral())
+    await leased(flows)
+    own = OwnLeases(away, delivery, sender, LEASE_S, CONSUMER)
+    often = settings.model_copy(update={"lease_s": LEASE_S, "reclaim_interval_s": 0.01})
+    reclaiming = asyncio.create_task(
+        reclaim_periodically(away, often, WorkerMetrics(CollectorRegistry()), own, CONSUMER)
+    )
+    extending = asyncio.create_task(own.run())
+    try:
+        await asyncio.sleep(1.2 * LEASE_S)
+        outage.is_over, over_at_s = True, monotonic()
+
+        async def is_reclaimed() -> bool:
+            return await pending(queue) == 0
+
+        await eventually(is_reclaimed, 20, "what nobody has extended is reclaimed")
+        assert monotonic() - over_at_s >= LEASE_S
+    finally:
+        for task in (reclaiming, extending):
+            task.cancel()
+        await asyncio.gather(reclaiming, extending, return_exceptions=True)

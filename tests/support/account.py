@@ -36,8 +36,15 @@ class Arrival:
     at: float
     clock: float
     """The same on the machine's clock, which slots are granted by."""
+    idle_at: float
+    """When the app server last had nothing left to read."""
     answered: float
     via: str
+
+    @property
+    def as_read(self) -> tuple[int, float, float]:
+        """What `assert_in_order` needs to know of it."""
+        return self.number, self.at, self.idle_at
 
 
 @dataclass(frozen=True)
@@ -67,12 +74,12 @@ class Account:
 
     def assert_order(self) -> None:
         """Within a flow, retries and reclaimed jobs aside: those are not at their first attempt."""
-        by_user: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        by_user: dict[str, list[Arrival]] = defaultdict(list)
         for arrival in self.arrivals:
             if arrival.attempt == 1:
-                by_user[arrival.user].append((arrival.number, arrival.at))
+                by_user[arrival.user].append(arrival)
         for of_user in by_user.values():
-            assert_in_order(of_user)
+            assert_in_order(arrival.as_read for arrival in of_user)
 
     def assert_rate(
         self,
@@ -183,8 +190,6 @@ def arrivals_of(file: Path) -> list[Arrival]:
         if line.get("job"):
             *via, user, number = line["target"].partition("?")[0].strip("/").split("/")
             ended = answered.get(line["key"], line["at"])
-            attempt = int(line["attempt"])
-            found.append(
-                Arrival(line["job"], user, int(number), attempt, line["at"], line["clock"], ended, "/".join(via))
-            )
+            times = (line["at"], line["clock"], line["idle_at"], ended)
+            found.append(Arrival(line["job"], user, int(number), int(line["attempt"]), *times, "/".join(via)))
     return sorted(found, key=lambda arrival: arrival.at)

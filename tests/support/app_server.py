@@ -7,11 +7,15 @@
 again. `PUT /-/strict/NAME/N/S` makes it answer 429 to what arrives below `/NAME/` above N in any window of S seconds,
 both ends included. A ledger is a file that gets a line of JSON when a request arrives and another when it has been
 answered (tests/support/account.py reads it).
+
+Each arrival says when the server last had nothing left to read (`idle_at`). What it reads from several connections
+without a pause may have come in any order: a process that a busy machine does not run for a while finds it all at once.
 """
 
 import asyncio
 import json
 import os
+import selectors
 import sys
 import time
 from collections import deque
@@ -19,8 +23,22 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import uvloop
 from aiohttp import web
+
+
+class IdleNotes(selectors.DefaultSelector):
+    """Notes when the event loop last had nothing to do and nothing to read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle_at = time.monotonic()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        self.idle_at = time.monotonic()
+        return super().select(timeout)
 
 
 class StrictLimit:
@@ -38,7 +56,7 @@ class StrictLimit:
         return self.limit < len(self._arrived)
 
 
-def build(ledger: Path) -> web.Application:
+def build(ledger: Path, notes: IdleNotes) -> web.Application:
     arrivals: list[dict[str, Any]] = []
     forced: list[int] = [0]
     strict: dict[str, StrictLimit] = {}
@@ -50,6 +68,7 @@ def build(ledger: Path) -> web.Application:
         arrival = {
             "at": at,
             "clock": time.time(),
+            "idle_at": notes.idle_at,
             "method": request.method,
             "target": request.raw_path,
             "job": request.headers.get("Penstock-Job-Id"),
@@ -63,7 +82,7 @@ def build(ledger: Path) -> web.Application:
         arrival["status"] = status
         number = len(arrivals)
         key = f"{os.getpid()}-{number}"
-        named = {name: arrival[name] for name in ("at", "clock", "method", "target", "job", "attempt")}
+        named = {name: arrival[name] for name in ("at", "clock", "idle_at", "method", "target", "job", "attempt")}
         lines.write(as_json({"key": key, "number": number} | named) + b"\n")
         arrival["body"] = (await request.read())[:500].decode("latin-1")
         if delay_ms := request.query.get("delay_ms"):
@@ -118,8 +137,9 @@ def as_json(value: object) -> bytes:
 
 def main() -> None:
     own_ledger = Path(sys.argv[2] if len(sys.argv) > 2 else os.devnull)
-    port, loop = int(sys.argv[1]), uvloop.new_event_loop()
-    web.run_app(build(own_ledger), host="127.0.0.1", port=port, print=None, access_log=None, loop=loop)
+    port, notes = int(sys.argv[1]), IdleNotes()
+    loop = asyncio.SelectorEventLoop(notes)
+    web.run_app(build(own_ledger, notes), host="127.0.0.1", port=port, print=None, access_log=None, loop=loop)
 
 
 if __name__ == "__main__":

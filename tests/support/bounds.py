@@ -1,6 +1,7 @@
 """Guarantee 3 as an assertion on what arrived."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 SEND_DELAY_S = 0.15
 """How much later than its slot a request may arrive here: the slot grace, the network, two busy cores."""
@@ -32,10 +33,25 @@ def _assert_bounded(times_s: Sequence[float], rate_per_s: float, allowance: floa
         )
 
 
-def assert_in_order(arrivals: Sequence[tuple[int, float]], together_s: float = 0.05) -> None:
-    """Numbers, and when they arrived: none after a higher one, but for what came all but at once."""
+def assert_in_order(arrivals: Iterable[tuple[int, float, float]], together_s: float = 0.05) -> None:
+    """Numbers, when they arrived, and when the app server last had nothing left to read: none after a higher one.
+
+    Two may change places if they came all but at once, or if the app server read them without a pause in between.
+    """
     highest, at_s = -1, 0.0
-    for number, arrived_s in sorted(arrivals, key=lambda arrival: arrival[1]):
-        assert number > highest or arrived_s - at_s < together_s, f"{number} came after {highest}"
+    for number, arrived_s, idle_s in sorted(arrivals, key=lambda arrival: arrival[1]):
+        assert number > highest or arrived_s - at_s < together_s or idle_s < at_s, f"{number} came after {highest}"
         if number > highest:
             highest, at_s = number, arrived_s
+
+
+def as_read(numbers: Iterable[int], arrivals: Iterable[Mapping[str, Any]]) -> list[tuple[int, float, float]]:
+    """What `assert_in_order` needs to know, of arrivals as an app server tells them."""
+    return [(number, arrival["at"], arrival["idle_at"]) for number, arrival in zip(numbers, arrivals, strict=True)]
+
+
+def assert_arrived_in_order(targets: Sequence[str], arrivals: Sequence[Mapping[str, Any]]) -> None:
+    """Exactly these requests arrived, each once, in the order of `targets`, as far as `assert_in_order` can tell."""
+    places = {target: place for place, target in enumerate(targets)}
+    assert sorted(places) == sorted(arrival["target"] for arrival in arrivals)
+    assert_in_order(as_read((places[arrival["target"]] for arrival in arrivals), arrivals))

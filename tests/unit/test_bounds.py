@@ -21,6 +21,10 @@ def test_a_rate_slightly_too_high_is_found() -> None:
 
 
 def test_what_came_too_late_is_out_of_order() -> None:
-    assert_in_order([(1, 0.0), (3, 1.0), (2, 1.01), (4, 2.0)])
+    assert_in_order([(1, 0.0, 0.0), (3, 1.0, 0.9), (2, 1.01, 1.005), (4, 2.0, 1.9)])
     with pytest.raises(AssertionError, match="2 came after 3"):
-        assert_in_order([(1, 0.0), (3, 1.0), (2, 1.2)])
+        assert_in_order([(1, 0.0, 0.0), (3, 1.0, 0.9), (2, 1.2, 1.1)])
+
+
+def test_what_was_read_without_a_pause_may_have_come_in_any_order() -> None:
+    assert_in_order([(1, 0.0, 0.0), (3, 1.0, 0.9), (2, 1.2, 0.9), (4, 2.0, 1.9)])

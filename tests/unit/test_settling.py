@@ -1,6 +1,7 @@
-"""Outcomes are stored even if storing earlier ones failed, and the leases of all jobs in flight are extended."""
+"""Outcomes are stored even if storing earlier ones failed, and a job is in flight until its outcome is stored."""
 
 import asyncio
+from time import monotonic
 from typing import Any, cast
 
 import pytest
@@ -20,6 +21,7 @@ from consumers.delivery import Delivery
 from consumers.metrics import WorkerMetrics
 from consumers.send_gate import SendGate
 from consumers.settling import Settling
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.plain  # compiled code accepts no substitute for Flows
 
@@ -50,11 +52,10 @@ async def test_a_batch_that_fails_does_not_block_the_next(failure: Exception) ->
 
 
 class Holding:
-    """Flows that store a retry only when they are told to, and that remember whose leases were extended."""
+    """Flows that store a retry only when they are told to."""
 
     def __init__(self) -> None:
         self.may_store: dict[str, asyncio.Event] = {}
-        self.extended: list[str] = []
         self.both = asyncio.Event()
 
     async def retry(self, job: LeasedJob, *_: Any, **__: Any) -> bool:  # noqa: ANN401
@@ -64,16 +65,41 @@ class Holding:
         await allowed.wait()
         return False
 
-    async def extend(self, jobs: list[LeasedJob], _: str) -> None:
-        self.extended = [job.lease for job in jobs]
+
+def delivery_to(flows: object) -> Delivery:
+    upstream, metrics = Upstream([]), WorkerMetrics(CollectorRegistry())
+    gate = SendGate(upstream, AnswerBreaker())
+    corrections = Corrections(counter_scripts(Settings(), 1000), metrics.corrections_dropped)
+    settings = Settings(lease_s=0.1)
+    return Delivery(cast(Flows, flows), upstream, gate, IdentityTokens(None), settings, metrics, corrections)
+
+
+async def test_an_outcome_is_kept_for_longer_than_a_lease_until_the_queue_is_back() -> None:
+    class Away:
+        def __init__(self) -> None:
+            self.back_at_s = monotonic() + 0.5
+            self.refused = 0
+
+        async def retry(self, *_: Any, **__: Any) -> bool:  # noqa: ANN401
+            if monotonic() < self.back_at_s:
+                self.refused += 1
+                raise QueueUnavailable("away")
+            return True
+
+    flows = Away()
+    delivery = delivery_to(flows)
+    job = leased("0-a")
+    attempt = asyncio.create_task(delivery.attempt(job, UpstreamCut("cut"), lambda: None))
+    await eventually(lambda: flows.refused, 5, "the outcome could not be stored")
+    assert list(delivery.in_flight) == [job]
+    await asyncio.wait_for(attempt, 20)
+    assert monotonic() >= flows.back_at_s
+    assert list(delivery.in_flight) == []
 
 
 async def test_a_job_that_is_leased_again_while_its_first_outcome_is_stored_keeps_its_new_lease() -> None:
-    flows, upstream = Holding(), Upstream([])
-    metrics = WorkerMetrics(CollectorRegistry())
-    gate = SendGate(upstream, AnswerBreaker())
-    corrections = Corrections(counter_scripts(Settings(), 1000), metrics.corrections_dropped)
-    delivery = Delivery(cast(Flows, flows), upstream, gate, IdentityTokens(None), Settings(), metrics, corrections)
+    flows = Holding()
+    delivery = delivery_to(flows)
 
     async def attempt(lease: str) -> None:
         await delivery.attempt(leased("0-a", lease), UpstreamCut("cut"), lambda: None)
@@ -83,9 +109,7 @@ async def test_a_job_that_is_leased_again_while_its_first_outcome_is_stored_keep
         await flows.both.wait()
     flows.may_store["first"].set()
     await first
-    await delivery.extend_leases("worker")
-    assert flows.extended == ["second"]
+    assert [job.lease for job in delivery.in_flight] == ["second"]
     flows.may_store["second"].set()
     await second
-    await delivery.extend_leases("worker")
-    assert flows.extended == ["second"], "no job is in flight any more"
+    assert list(delivery.in_flight) == []

@@ -19,7 +19,7 @@ ORDINARY = "canary-ordinary"
 
 async def test_credentials_are_written_nowhere(settings: Settings, tmp_path: Path) -> None:
     """Whatever becomes of the job: it succeeds, fails for good, is canceled; and the logs say all that they can."""
-    with own_queue(tmp_path / "queue", tmp_path / "queue.log") as queue:
+    with own_queue(tmp_path / "queue.log", tmp_path / "queue") as queue:
         own: Any = settings.model_copy(update={"queue_redis_url": queue.url})
         debug: Any = {"PENSTOCK_LOG_LEVEL": "debug", "PENSTOCK_RETRY_BASE_S": "0.1", "PENSTOCK_RETRY_MAX_S": "0.1"}
         async with running(own, tmp_path, **debug) as system:

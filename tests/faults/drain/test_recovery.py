@@ -21,7 +21,7 @@ BEGUN = 800
 @pytest.mark.alone
 @pytest.mark.parametrize("away", ["queue", "workers"])
 async def test_recovery_is_never_faster_than_permitted(settings: Settings, tmp_path: Path, away: str) -> None:
-    with own_queue(tmp_path / "queue", tmp_path / "queue.log") as queue:
+    with own_queue(tmp_path / "queue.log") as queue:
         await redis_is_ready(queue.url)
         own = settings.model_copy(update={"queue_redis_url": queue.url})
         async with running(own, tmp_path, edges=2, workers=0, record_slots=True, **SHORT) as system:
@@ -37,7 +37,9 @@ async def test_recovery_is_never_faster_than_permitted(settings: Settings, tmp_p
             print(f"{away} away: {len(found.promised)} jobs of {FLOWS} flows, {found.duplicates} sent twice")
             assert len(found.promised) == FLOWS * EACH
             assert set(found.statuses) == {"succeeded"}
-            assert found.duplicates <= FLOWS * RATE, "at most what was in flight"
+            assert found.duplicates <= (0 if away == "queue" else FLOWS * RATE), (
+                "at most what killed workers had in flight"
+            )
             found.assert_slots(system, RATE, 1)
             found.assert_order()
 

@@ -23,7 +23,7 @@ from app.rules.active import ActiveRule
 from app.rules.model import parse_rule
 from app.settings import Settings
 from tests.support.account import arrivals_of
-from tests.support.bounds import assert_in_order
+from tests.support.bounds import as_read, assert_in_order
 from tests.support.granted_slots import assert_sent_at_slots
 from tests.support.kafka_in_process import Kafka, kafka_parts
 from tests.support.ledger import Client, Ledger
@@ -70,7 +70,7 @@ async def test_a_flood_stays_in_kafka_and_delays_no_other_flow(kafka_settings: S
 
     The other flows drain at their rates.
     """
-    with own_queue(tmp_path / "queue", tmp_path / "queue.log") as store:
+    with own_queue(tmp_path / "queue.log") as store:
         await redis_is_ready(store.url)
         changed = {"queue_redis_url": store.url, "kafka_partitions": 1, "kafka_held_bytes": HELD_BYTES}
         settings = kafka_settings.model_copy(update=changed)
@@ -100,7 +100,7 @@ async def flood(settings: Settings, tmp_path: Path, redis: Redis, cache: Redis) 
         arrivals = await system.arrived(others, within_s=60)
         for number in range(OTHERS):
             own = [a for a in arrivals if a["target"].startswith(f"/other{number}/")]
-            assert_in_order([(int(a["target"].split("/")[2]), a["at"]) for a in own])
+            assert_in_order(as_read((int(a["target"].split("/")[2]) for a in own), own))
             assert_sent_at_slots([a["clock"] for a in own], system.granted(f"user:other{number}"), RATE, 1)
             took_s = own[-1]["at"] - own[0]["at"]
             assert took_s < 4 * JOBS_OF_OTHERS / RATE, f"a flow behind the flood drained in {took_s:.1f} s"
@@ -164,7 +164,7 @@ async def test_order_and_rate_hold_while_members_join_and_leave(kafka_settings: 
     assert len(found) == len(promised), "each once"
     for user in users:
         own = [arrival for arrival in found if arrival.user == user]
-        assert_in_order([(arrival.number, arrival.at) for arrival in own])
+        assert_in_order(arrival.as_read for arrival in own)
         assert_sent_at_slots([arrival.clock for arrival in own], system.granted(f"user:{user}"), RATE // 2, 1)
 
 
