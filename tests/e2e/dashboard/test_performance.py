@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from playwright.async_api import CDPSession, Page, Route, expect
 
 from tests.support.dashboard import PAGES, Dashboard
@@ -43,6 +44,7 @@ async def rendering_ms(debugger: CDPSession) -> float:
     return 1000 * sum(float(one["value"]) for one in metrics if one["name"] in parts)
 
 
+@pytest.mark.alone
 async def test_a_page_of_100_rows_is_rendered_at_once(pages: Pages, dashboard: Dashboard) -> None:
     page = await pages.page_as("viewer", "/system")
     body = json.dumps({"entries": [audited(number) for number in range(ROWS)], "next": "more"})

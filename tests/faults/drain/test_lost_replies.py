@@ -80,7 +80,6 @@ def number_of(request: bytes) -> int:
     return int(number)
 
 
-@pytest.mark.alone  # a starved app server reads what was sent within a tenth of a second in another order
 @pytest.mark.parametrize("script", ["take", "lease", "settle"])
 async def test_of_a_worker(settings: Settings, tmp_path: Path, script: str) -> None:
     """Not one is sent twice: what was leased unheard of had not been sent, what was settled unheard of is final."""

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 from app.settings import Settings
+from tests.support.bounds import assert_arrived_in_order
 from tests.support.draining import RULE
 from tests.support.system import running
 
@@ -29,6 +30,4 @@ async def test_the_order_holds(settings: Settings, tmp_path: Path) -> None:
             await asyncio.sleep(STOP_S)
             worker.kill(signal.SIGCONT)
         drained = [arrival for arrival in await system.arrived(JOBS + 1, within_s=120) if arrival["job"]]
-    numbers = [int(arrival["target"].removeprefix("/")) for arrival in drained]
-    assert len(numbers) == JOBS, "each was sent once"
-    assert numbers == sorted(numbers)
+    assert_arrived_in_order([f"/{number}" for number in range(1, JOBS + 1)], drained)
