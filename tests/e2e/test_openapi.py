@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import schemathesis
 
@@ -102,7 +103,9 @@ async def test_schemathesis_finds_nothing(apis: Apis, tmp_path: Path, api: str) 
 
 async def _schemathesis(folder: Path, document: str, *options: str) -> tuple[str, int]:
     always = ["--exclude-checks", NOT_IN_A_SCHEMA, "--max-examples", "10", "--request-timeout", "10"]
-    always += ["--generation-database", "none", "--continue-on-failure", "--no-color"]
+    always += ["--continue-on-failure", "--no-color"]
+    is_same = hypothesis.settings().derandomize  # as the examples of other tests (tests/support/examples.py)
+    always += ["--generation-deterministic"] if is_same else ["--generation-database", "none"]
     process = await asyncio.create_subprocess_exec(
         *(str(SCHEMATHESIS), "--config-file", str(OUR_CHECKS), "run", document, *always, *options),
         cwd=folder,
