@@ -62,8 +62,11 @@ class Draining:
             await self._lease_while_due(drained, rule, pacer, stopping)
         finally:
             missed = await self._sender.end(flow.name, pacer)
+            given_back = await self._give_back_unused(drained, pacer)
         wait_us = int((drained.ask_at_s - monotonic()) * 1e6)
-        if missed and wait_us <= 0:  # its slot was missed, and not its turn
+        if given_back:
+            wait_us = int(BUSY_WAIT_S * 1e6)
+        elif missed and wait_us <= 0:  # its slot was missed, and not its turn
             wait_us = int((flow.due_at_s - monotonic()) * 1e6)
         if drained.may_gain and self._in_flight.holds(flow.name):
             wait_us = min(wait_us, LOOK_FOR_UNITS_US)
@@ -74,6 +77,12 @@ class Draining:
         if drained.emptied_at_us and not missed and not drained.lost:
             shared = place_markers(flow.name, drained.place_counters)
             await self._slots.clear_markers([(flow.name, rule)], drained.emptied_at_us, shared)
+
+    async def _give_back_unused(self, drained: "_Drained", pacer: Pacer) -> bool:
+        """Give back the last slot if nothing was sent at it, so that a flow need not wait an hour for another."""
+        if drained.last_grant is None or not (drained.is_unused or pacer.missed_last_slot):
+            return False
+        return await self._slots.give_back(drained.last_grant)
 
     async def _lease_while_due(
         self, drained: "_Drained", rule: ActiveRule, pacer: Pacer, stopping: Callable[[], bool]
@@ -110,6 +119,7 @@ class Draining:
                     drained.lost = True
                     return
                 leased = lease.jobs
+                drained.is_unused = not leased
             finally:
                 self._in_flight.release(flow.name, reserved - len(leased))
                 if grant is not None:
@@ -154,6 +164,7 @@ class _Drained:
 
     `rests`: nothing of it can be leased now. `may_gain`: answers may give units back. `emptied_at_us`: when it was seen
     without any job, by the queue's clock. `place_counters`: where its jobs have places while they are in flight.
+    `last_grant`: the last one with slots; `is_unused`: no job was leased for it.
     """
 
     __slots__ = (
@@ -161,6 +172,8 @@ class _Drained:
         "asked_at_s",
         "emptied_at_us",
         "flow",
+        "is_unused",
+        "last_grant",
         "lost",
         "may_gain",
         "place_counters",
@@ -178,11 +191,15 @@ class _Drained:
         self.rests = False
         self.may_gain = False
         self.place_counters: tuple[str, ...] = ()
+        self.last_grant: Grant | None = None
+        self.is_unused = False
 
     def observe_grant(self, grant: Grant) -> None:
         """Note when to ask for the slots after these, and what the flow waits for until then."""
         self.ask_at_s, self.asked_at_s, self.wait = grant.ask_at_s, grant.asked_at_s, grant.wait
         self.may_gain, self.place_counters = bool(grant.corrected), grant.place_counters
+        if grant.slots_s:
+            self.last_grant, self.is_unused = grant, True
 
     def observe(self, lease: Lease) -> None:
         """Note what the flow has after a lease; jobs on Kafka wait there without being due."""

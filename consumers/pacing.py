@@ -49,6 +49,7 @@ class Pacer:
         self._waits_for_slot = False
         self.late_slots = 0
         """How many slots were missed because they had passed, not because `may_send` was false."""
+        self.missed_last_slot = False
 
     def add(self, jobs: Sequence[LeasedJob], slots: Sequence[float]) -> None:
         """Add jobs, and at least as many slots: times of `time.monotonic`, in order."""
@@ -97,7 +98,8 @@ class Pacer:
                 consecutive = 1
                 await asyncio.sleep(max(TIMER_RESOLUTION_S, ahead_s))
             self._waits_for_slot = False
-            if monotonic() - slot > self._grace_s:
-                self.late_slots += 1
-            elif self._may_send():
+            is_late = monotonic() - slot > self._grace_s
+            self.late_slots += is_late
+            self.missed_last_slot = is_late or not self._may_send()
+            if not self.missed_last_slot:
                 await self._send(self._jobs.popleft(), slot)

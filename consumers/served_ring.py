@@ -20,6 +20,7 @@ class ServedTurn:
     """What came of a flow's turn: slots, or nothing; `rejects`: its jobs are to end, since their rule was deleted.
 
     `reserved`: for how many jobs it asks for slots. `waits_elsewhere`: for another counter than the ring's, if so.
+    `is_unused`: no job was leased for its slots.
     """
 
     head: FlowHead
@@ -28,6 +29,7 @@ class ServedTurn:
     grant: Grant | None = None
     rejects: bool = False
     waits_elsewhere: Wait | None = None
+    is_unused: bool = True
 
     @property
     def slots(self) -> int:
@@ -55,9 +57,11 @@ class ServedRing:
         "ask_at_s",
         "asked_at_s",
         "at_us",
+        "last_turn",
         "lost",
         "mark_again_at_s",
         "may_gain",
+        "missed",
         "ring",
         "wait",
     )
@@ -74,10 +78,26 @@ class ServedRing:
         self.may_gain = False
         """Whether answers may give units back."""
         self.mark_again_at_s = 0.0
+        self.last_turn: ServedTurn | None = None
+        """The turn that got the last slot, where it was the only one that was granted at once."""
+        self.missed: set[str] = set()
+        """The flows that ended last and sent nothing at their last slot."""
+
+    @property
+    def unused_grant(self) -> Grant | None:
+        """The grant of the last slot if nothing was sent at it."""
+        turn = self.last_turn
+        return turn.grant if turn is not None and (turn.is_unused or turn.head.name in self.missed) else None
 
     def see(self, lease: Lease) -> None:
         """Note which flows are next after a lease."""
         self.ring, self.at_us = replace(self.ring, heads=lease.heads), lease.at_us
+
+    def note_last_slot(self, turns: Sequence[ServedTurn]) -> None:
+        """Note whose the last slot is, if one alone was granted."""
+        granted = [turn for turn in turns if turn.slots]
+        if granted:
+            self.last_turn = granted[0] if sum(turn.slots for turn in granted) == 1 else None
 
     def look_ahead(self, turns: Sequence[ServedTurn], lead_us: int) -> None:
         """Ask again when the ring's counter has its next slot, as the last flow that was asked for found it."""
@@ -113,5 +133,7 @@ class ServedRing:
         return await self._end(list(self._pacers))
 
     async def _end(self, flows: Sequence[str]) -> list[str]:
-        await asyncio.gather(*(self._sender.end(flow, self._pacers.pop(flow)) for flow in flows))
+        ended = {flow: self._pacers.pop(flow) for flow in flows}
+        await asyncio.gather(*(self._sender.end(flow, pacer) for flow, pacer in ended.items()))
+        self.missed = {flow for flow, pacer in ended.items() if pacer.missed_last_slot}
         return [flow for flow in flows if self._sender.is_in_flight(flow)]

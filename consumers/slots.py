@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import NamedTuple
 
-from app.errors import RulesUnavailable
+from app.errors import CountersUnavailable, RulesUnavailable
 from app.limiter.keys import backlog_of, live_counter
 from app.limiter.limiter import Limiter
 from app.limiter.places import Places
@@ -35,6 +35,9 @@ WAITING_MARKER_S = 1.0
 """How long a counter is marked, beyond the next slot, as one that flows wait for."""
 
 CLOCK_LOOKS = 5
+FAR_S = 1.0
+"""A slot that was missed is given back only if the next one is further away. Nearer ones cost no more than a pause."""
+
 MAX_CLEARED_AT_ONCE = 128
 
 
@@ -76,7 +79,8 @@ class Grant:
     counter the flow waits then. `waits`: the same for each counter that its jobs are charged for, by itself.
     `asked_at_s`: when the slots were asked for. `places`: what each slot's place among those in flight is called, which
     it has at all `place_counters`.
-    `corrected`: what a job was charged, where its answer may state what it has really cost.
+    `corrected`: what a job was charged, where its answer may state what it has really cost. `charges` and `answer`:
+    what was asked of the limiter, and its answer.
     """
 
     slots_s: tuple[float, ...]
@@ -89,6 +93,8 @@ class Grant:
     place_counters: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
     corrected: tuple[Charge, ...] = ()
+    charges: Sequence[Charge] = ()
+    answer: Slots | None = None
 
     def jobs_of(self, jobs: Sequence[LeasedJob]) -> Sequence[LeasedJob]:
         """The jobs that are sent at these slots, with what their answers may correct."""
@@ -204,6 +210,8 @@ class SlotSource:
             place_counters,
             places,
             tuple([charge for charge in charges if charge.stated_in is not None]),
+            charges,
+            slots,
         )
 
     async def _charges(self, head: FlowHead, rule: ActiveRule) -> tuple[list[ChargedLimit], list[Charge]]:
@@ -223,6 +231,18 @@ class SlotSource:
                 charges += [charge_for(live_counter(*other), each, cost, active.stated_in) for each in active.policies]
                 charged += [ChargedLimit(other, active.revision)] * len(active.policies)
         return charged, charges
+
+    async def give_back(self, grant: Grant) -> bool:
+        """Give back the only slot of a grant, at which nothing was sent, if the next one is far away.
+
+        False if it is lost, as it is where a counter that lets the flow wait has granted something since.
+        """
+        if grant.answer is None or len(grant.slots_s) != 1 or grant.next_wait_us < FAR_S * 1e6:
+            return False
+        try:
+            return await self._limiter.give_back(grant.charges, grant.answer)
+        except CountersUnavailable:
+            return False
 
     async def mark_waiting(self, flow: str, wait: Wait, at_us: int) -> None:
         """Say that a flow waits for a counter that other callers share, so that no live request of theirs passes it.

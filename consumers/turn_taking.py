@@ -16,7 +16,7 @@ from app.queue.flow_name import charged_rules
 from app.queue.flows import Flows
 from app.queue.model import FlowHead, Lease, LeasedJob, TakenRing, Wait
 from consumers.charges import place_markers
-from consumers.draining import LOOK_FOR_UNITS_US
+from consumers.draining import BUSY_WAIT_S, LOOK_FOR_UNITS_US
 from consumers.in_flight import InFlight
 from consumers.job_places import JobPlaces
 from consumers.place_waiting import PlaceWaiting
@@ -59,8 +59,10 @@ class TurnTaking:
                 await asyncio.sleep(served.ask_at_s - monotonic())
         finally:
             await self._tell_sent(served, await served.finish())
+            unused = served.unused_grant
+            given_back = unused is not None and await self._slots.give_back(unused)
         if not served.lost:
-            wait_us = int((served.ask_at_s - monotonic()) * 1e6)
+            wait_us = int((BUSY_WAIT_S if given_back else served.ask_at_s - monotonic()) * 1e6)
             if served.may_gain and self._awaits_answers(ring.counter):
                 wait_us = min(wait_us, LOOK_FOR_UNITS_US)
             if served.wait.for_place and not self._place_waiting.add(ring.name, ring.counter, served.asked_at_s):
@@ -114,6 +116,7 @@ class TurnTaking:
         finally:
             for turn in asking:
                 self._in_flight.release(turn.head.name, turn.reserved - turn.slots)
+        served.note_last_slot(turns)
         served.look_ahead(turns, self._slots.lead_time.request_us)
         return turns
 
@@ -161,6 +164,7 @@ class TurnTaking:
                 self._in_flight.release(turn.head.name, max(0, turn.slots - leased[turn.head.name]))
                 if turn.grant is not None:
                     of_flow = [job for job in lease.jobs if job.flow == turn.head.name] if lease is not None else []
+                    turn.is_unused = not of_flow
                     self._job_places.assign(turn.grant, of_flow)
         return lease
 

@@ -55,6 +55,13 @@ class Limiter(Protocol):
         """
         ...
 
+    async def give_back(self, charges: Sequence[Charge], slots: Slots) -> bool:
+        """For a worker: give back the only slot of an answer, at which nothing was sent, to the quotas that ran out by it.
+
+        False if none took it back: each has granted something since, or was changed.
+        """
+        ...
+
     async def now_us(self) -> int:
         """The time in microseconds by the counters' clock."""
         ...

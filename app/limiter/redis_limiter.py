@@ -14,6 +14,7 @@ from app.limiter.script_calls import (
     decide_call,
     decide_reply,
     fits_decide_script,
+    give_back_slot_call,
     marker_value,
 )
 from app.process.lru_cache import TwoGenerationLRUCache
@@ -99,6 +100,15 @@ class RedisLimiter:
         packed = acquire_turns_call(self._acquire_turns, turns, (most, horizon_us, lead_us, markers_at_us, place))
         reply = await self._scripts.run(self._acquire_turns, turns[0].charges[0].counter, packed)
         return acquire_turns_reply(turns, reply)
+
+    async def give_back(self, charges: Sequence[Charge], slots: Slots) -> bool:
+        """For a worker: give back the only slot of an answer, at which nothing was sent, to the quotas that ran out by it.
+
+        False if none took it back: each has granted something since, or was changed.
+        """
+        script = self._scripts.script("give_back_slot")
+        packed = give_back_slot_call(script, charges, slots)
+        return bool(await self._scripts.run(script, charges[0].counter, packed))
 
     async def now_us(self) -> int:
         """The time in microseconds by the clock of the counters' Redis."""

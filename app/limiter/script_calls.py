@@ -105,6 +105,23 @@ def correct_call(script: Script, sender: str, batch: int, ttl_ms: int, correctio
     return script.head(len(names), 2 + len(parameters)) + bulks((*names, batch, ttl_ms, *parameters))
 
 
+def give_back_slot_call(script: Script, charges: Sequence[Charge], slots: Slots) -> bytes:
+    """A call of give_back_slot.lua for the only one of `slots`, for what was charged and lets the next one wait.
+
+    Quotas that have units left keep it: it delays nobody. Places in flight are given back by themselves.
+    """
+    counters = [
+        (charge, wait_us)
+        for charge, wait_us in zip(charges, slots.quota_waits_us, strict=True)
+        if wait_us > 0 and not charge.holds_place
+    ]
+    names = [charge.counter for charge, _ in counters]
+    parameters: list[Argument] = [slots.given_us + slots.waits_us[0]]
+    for charge, wait_us in counters:
+        parameters += [*_counter_parameters(charge), charge.cost, slots.given_us + wait_us]
+    return script.head(len(names), len(parameters)) + bulks((*names, *parameters))
+
+
 def acquire_turns_reply(turns: Sequence[TurnRequest], reply: list[int]) -> list[Slots]:
     """Read the reply of acquire_turns.lua."""
     now_us, at = reply[0], 1

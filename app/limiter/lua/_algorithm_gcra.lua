@@ -47,6 +47,15 @@ function algorithms.gcra()
     end
   end
 
+  -- A tat that lets the next request wait for as long as it did after the slot has not moved since. Both are rounded.
+  local function give_back(quota, _, next)
+    if math.abs(earliest(quota) - next) > 2 then
+      return false
+    end
+    quota.tat = quota.tat - quota.interval * quota.cost
+    return true
+  end
+
   local function remaining(quota)
     return floor((quota.tau - max(0, quota.tat) + ROUNDING_US) / quota.interval)
   end
@@ -62,7 +71,7 @@ function algorithms.gcra()
   local function forget() end -- the counter is all that GCRA keeps, and another algorithm's takes its place
 
   return {
-    load = load, owed = owed, take_over = take_over, earliest = earliest, spend = spend, correct = correct, remaining = remaining,
-    reset = reset, save = save, forget = forget,
+    load = load, owed = owed, take_over = take_over, earliest = earliest, spend = spend, correct = correct,
+    give_back = give_back, remaining = remaining, reset = reset, save = save, forget = forget,
   }
 end

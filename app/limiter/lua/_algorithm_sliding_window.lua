@@ -98,6 +98,18 @@ function algorithms.sliding_window()
     end
   end
 
+  -- Its units are the last ones in the log if nothing was granted since.
+  local function give_back(quota, slot)
+    local first = quota.length - quota.cost + 1
+    if first < 1 or at(quota, first) ~= slot or at(quota, quota.length) ~= slot then
+      return false
+    end
+    call('LTRIM', quota.log, 0, -quota.cost - 1)
+    quota.length = first - 1
+    quota.expired = min(quota.expired, quota.length)
+    return true
+  end
+
   local function remaining(quota)
     return quota.units - owed(quota)
   end
@@ -134,7 +146,7 @@ function algorithms.sliding_window()
   end
 
   return {
-    load = load, owed = owed, take_over = take_over, earliest = earliest, spend = spend, remaining = remaining, reset = reset,
-    save = save, forget = forget,
+    load = load, owed = owed, take_over = take_over, earliest = earliest, spend = spend, give_back = give_back,
+    remaining = remaining, reset = reset, save = save, forget = forget,
   }
 end

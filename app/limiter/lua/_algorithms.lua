@@ -7,6 +7,8 @@
 --   earliest(quota, horizon)   when a request of the quota's cost conforms; after the horizon if it never does
 --   spend(quota, slot, place)  charge a request that is sent at this time; `place` names it among those in flight
 --   correct(quota, units)      charge so many more units, or give them back; an algorithm need not have it
+--   give_back(quota, slot, next)  undo the spending of a slot, unless something was spent since; `next`: when the next one
+--                              would have been granted. Returns whether it did so
 --   remaining(quota)           how many units are left
 --   reset(quota)               when all units will be free again
 --   save(quota)                write its state to Redis
@@ -15,7 +17,8 @@
 -- A quota is a table: key (its counter), interval, units, window and parameters ("interval units window revision") as the caller
 -- gave them, revision, cost, changed (whether it must be saved), and what the algorithm keeps there. All times are relative to now.
 --
--- `concurrency` keeps no text and knows no other algorithm's counter: it has no `owed`, `take_over` and `forget`.
+-- `concurrency` keeps no text and knows no other algorithm's counter: it has no `owed`, `take_over`, `give_back`
+-- and `forget`.
 --
 -- The text of a counter tells which algorithm keeps it: "tat parameters" is GCRA's, and every other one writes "time
 -- parameters name" with a time of 16 digits, so that decide.lua can read either.
