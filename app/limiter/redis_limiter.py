@@ -102,7 +102,7 @@ class RedisLimiter:
         return acquire_turns_reply(turns, reply)
 
     async def give_back(self, charges: Sequence[Charge], slots: Slots) -> bool:
-        """For a worker: give back the only slot of an answer, at which nothing was sent, to the quotas that ran out by it.
+        """For a worker: give back an only slot, at which nothing was sent, to the quotas that had no other.
 
         False if none took it back: each has granted something since, or was changed.
         """

@@ -73,7 +73,7 @@ class GivingBack(RuleBasedStateMachine):
         is_last = grant is self.grants[-1]
         ran_out = grant.reply.states[0].wait_us > 0
         taken_back = self.send_back(grant)
-        assert taken_back == (is_last and ran_out) or ran_out and self.is_like_the_last(grant)
+        assert taken_back == (is_last and ran_out) or (ran_out and self.is_like_the_last(grant))
         if taken_back:
             self.grants.remove(grant)
             self.compare_with_never_granted(saturated=grant.reply.waits_us[0] > grant.lead_us)
