@@ -5,8 +5,7 @@ import pytest
 from app.queue.flows import Flows
 from app.queue.model import Enqueued, FrozenCharge, Full, FullReason, TakenRing, Turn, Wait
 from app.queue.records import Records
-from tests.support.flow_machine import LONG_US
-from tests.support.flow_steps import accepted, active, deferral, give_back, take, take_units
+from tests.support.flow_steps import LONG_US, accepted, active, deferral, give_back, take, take_units
 
 SHARED = "ip:0.0.0.0/0"
 INTERVAL_S = 100.0

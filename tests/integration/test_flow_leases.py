@@ -11,8 +11,7 @@ from app.queue import keys
 from app.queue.flow_leases import MAX_LEASED_AT_ONCE
 from app.queue.flows import Flows
 from app.queue.model import Enqueued, FrozenCharge, Settlement, TakenFlow, TakenRing, Turn, Wait
-from tests.support.flow_machine import LONG_US
-from tests.support.flow_steps import accepted, active, deferral, give_back, ids, lease, take, take_units
+from tests.support.flow_steps import LONG_US, accepted, active, deferral, give_back, ids, lease, take, take_units
 
 FLOW = "r|user:u"
 DUE = keys.prefix(0) + "due:0"

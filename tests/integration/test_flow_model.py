@@ -24,9 +24,9 @@ from app.queue.model import (
     Wait,
 )
 from app.settings import Settings
-from tests.support.flow_machine import CHOICES, LONG_US, PREFIX, Choices, FlowMachine, run_machine
+from tests.support.flow_machine import CHOICES, PREFIX, Choices, FlowMachine, run_machine
 from tests.support.flow_model import MAX_ATTEMPTS, ModelFlow
-from tests.support.flow_steps import active, deferral, ids
+from tests.support.flow_steps import LONG_US, active, deferral, ids
 
 MAX_DEPTH = 8
 INTERVAL_S = 0.1

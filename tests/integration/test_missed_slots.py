@@ -34,9 +34,8 @@ from consumers.sender import Sender
 from consumers.slots import SlotSource
 from consumers.turn_taking import TurnTaking
 from sync.publisher import Publisher
-from tests.support.flow_machine import LONG_US
 from tests.support.flow_settings import no_flow_settings
-from tests.support.flow_steps import accepted, active, deferral, take, take_units
+from tests.support.flow_steps import LONG_US, accepted, active, deferral, take, take_units
 from tests.support.raw_app_server import RawServer, listening
 from tests.support.rules import publish_all
 from tests.support.waiting import eventually

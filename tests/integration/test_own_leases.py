@@ -28,8 +28,7 @@ from consumers.metrics import WorkerMetrics
 from consumers.reclaimer import OwnLeases, reclaim_periodically
 from consumers.send_gate import SendGate
 from consumers.sender import Sender
-from tests.support.flow_machine import LONG_US
-from tests.support.flow_steps import accepted, deferral, ids, lease, leased, pending, take
+from tests.support.flow_steps import LONG_US, accepted, deferral, ids, lease, leased, pending, take
 from tests.support.waiting import eventually
 
 LEASE_S = 0.5

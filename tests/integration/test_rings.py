@@ -10,8 +10,7 @@ from app.queue.model import FrozenCharge, Lease, TakenRing, Turn, Wait
 from app.redis_wire.scripts import Scripts
 from app.rules.active import ActiveRule
 from app.settings import Settings
-from tests.support.flow_machine import LONG_US
-from tests.support.flow_steps import accepted, active, deferral, take, take_units
+from tests.support.flow_steps import LONG_US, accepted, active, deferral, take, take_units
 
 SHARED = "ip:0.0.0.0/0"
 

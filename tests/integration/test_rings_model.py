@@ -11,8 +11,8 @@ from app.jobs.model import JobStatus
 from app.queue.model import Enqueued, FrozenCharge, LeasedJob, Settlement, TakenFlow, TakenRing, Turn, Wait
 from app.rules.active import ActiveRule
 from app.settings import Settings
-from tests.support.flow_machine import CHOICES, LONG_US, PREFIX, Choices, FlowMachine, run_machine
-from tests.support.flow_steps import active, deferral
+from tests.support.flow_machine import CHOICES, PREFIX, Choices, FlowMachine, run_machine
+from tests.support.flow_steps import LONG_US, active, deferral
 
 USERS = ("ann", "bob", "cleo", "dan")
 SHARED = "r|ip:0.0.0.0/0"

@@ -20,8 +20,6 @@ from tests.support.examples import scaled
 T = TypeVar("T")
 
 PREFIX = keys.prefix(0)
-LONG_US = 600_000_000
-"""A flow lease that never ends by itself while a machine runs."""
 
 
 class Choices:

@@ -15,6 +15,10 @@ from app.rules.model import parse_rule
 from tests.support.waiting import eventually
 
 LEASE_US = 200_000
+"""A flow lease for tests that wait for its end."""
+
+LONG_US = 600_000_000
+"""A flow lease that lasts for all of a test, however slow the machine is."""
 
 
 def active(revision: int = 1, **fields: Any) -> ActiveRule:  # noqa: ANN401
@@ -39,15 +43,15 @@ async def accepted(flows: Flows, it: Deferral) -> str:
     return answer.job.id
 
 
-async def take(flows: Flows, lease_us: int = LEASE_US) -> list[TakenFlow]:
+async def take(flows: Flows, lease_us: int = LONG_US) -> list[TakenFlow]:
     return [unit for unit in await take_units(flows, lease_us) if isinstance(unit, TakenFlow)]
 
 
-async def take_units(flows: Flows, lease_us: int = LEASE_US) -> list[TakenFlow | TakenRing]:
+async def take_units(flows: Flows, lease_us: int = LONG_US) -> list[TakenFlow | TakenRing]:
     return (await flows.take(0, 100, lease_us))[1]
 
 
-async def lease(flows: Flows, flow: TakenFlow, n: int, keep_us: int = LEASE_US) -> Lease:
+async def lease(flows: Flows, flow: TakenFlow, n: int, keep_us: int = LONG_US) -> Lease:
     answer = await flows.lease(flow, n, consumer="c", keep_us=keep_us)
     assert answer is not None
     return answer
