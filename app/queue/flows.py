@@ -51,6 +51,7 @@ class Flows(FlowLeases):
     def __init__(self, redis: Redis, scripts: Scripts, settings: Settings) -> None:
         super().__init__(scripts, settings)
         self._redis = redis
+        self._timeout_us = int(settings.queue_timeout_ms * 1000)
         self._limits = enqueue_limits(
             -(-settings.queue_max_jobs // settings.queue_partitions),
             -(-settings.queue_max_bytes // settings.queue_partitions),
@@ -129,13 +130,19 @@ class Flows(FlowLeases):
     ) -> tuple[int, int]:
         """Reclaim jobs whose worker went away: how many returned to their flows, and how many ended as dead letters."""
         idle_ms: list[Argument] = [int(min_idle_s * 1000), int(forgotten_after_s * 1000)]
-        cursor, returned, dead = b"0-0", 0, 0
+        cursor, returned, dead, now_us = b"0-0", 0, 0, await self._now_us()
         while True:
             arguments: list[Argument] = [consumer, idle_ms[0], cursor, RECLAIMED_AT_ONCE, idle_ms[1]]
-            cursor, now_returned, now_dead = await self._call("reclaim", partition, arguments)
+            arguments.append(now_us + self._timeout_us)
+            cursor, now_returned, now_dead, now_us = await self._call("reclaim", partition, arguments)
             returned, dead = returned + now_returned, dead + now_dead
             if cursor == b"0-0":
                 return returned, dead
+
+    async def _now_us(self) -> int:
+        """The time by the clock of the queue Redis."""
+        seconds, microseconds = await read(self._redis.time())
+        return int(seconds) * 1_000_000 + int(microseconds)
 
     async def expire(self, partition: int) -> int:
         """End the jobs that have waited for too long; how many there were."""

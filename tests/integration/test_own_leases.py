@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from app.clients import queue_redis, queue_scripts
 from app.errors import QueueUnavailable
 from app.identity.identity_token import IdentityTokens
 from app.limiter.corrections import Corrections
@@ -28,6 +29,7 @@ from consumers.metrics import WorkerMetrics
 from consumers.reclaimer import OwnLeases, reclaim_periodically
 from consumers.send_gate import SendGate
 from consumers.sender import Sender
+from tests.support.fault_proxy import Fault, proxied
 from tests.support.flow_steps import LONG_US, accepted, deferral, ids, lease, leased, pending, take
 from tests.support.waiting import eventually
 
@@ -77,6 +79,39 @@ async def test_jobs_that_missed_their_slots_are_in_hand_no_more(flows: Flows, se
     assert list(sender.unsent) == [job]
     assert await sender.end(flow.name, pacer)
     assert list(sender.unsent) == []
+
+
+async def test_a_call_to_reclaim_that_a_redis_which_hung_gets_late_takes_nothing(
+    flows: Flows, queue: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await accepted(flows, deferral())
+    await leased(flows)
+    async with proxied(settings.queue_redis_url) as (url, proxy):
+        behind = settings.model_copy(update={"queue_redis_url": url, "queue_timeout_ms": 300.0})
+        scripts, redis = queue_scripts(behind), queue_redis(behind)
+        held_back = Flows(redis, scripts, behind)
+        assert await held_back.reclaim(0, "another", 3600) == (0, 0)
+        now_us = held_back._now_us
+
+        async def then_it_hangs() -> int:
+            now = await now_us()
+            await proxy.set(Fault.HANG)
+            return now
+
+        monkeypatch.setattr(held_back, "_now_us", then_it_hangs)
+        with pytest.raises(QueueUnavailable):
+            await held_back.reclaim(0, "another", 0.0)
+        calls = (await queue.info("commandstats"))["cmdstat_evalsha"]["calls"]
+        await proxy.set(Fault.NONE)
+
+        async def was_called() -> bool:
+            return bool((await queue.info("commandstats"))["cmdstat_evalsha"]["calls"] > calls)
+
+        await eventually(was_called, 10, "what was held back has come")
+        assert await pending(queue) == 1
+        await scripts.aclose()
+        await redis.aclose()
+    assert await flows.reclaim(0, "another", 0.0) == (1, 0)
 
 
 async def test_after_an_outage_other_workers_have_the_time_of_a_lease_to_extend_theirs(

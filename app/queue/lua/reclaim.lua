@@ -1,13 +1,21 @@
 -- Jobs whose worker went away return to their places in their flows, or end as dead letters at their last attempt.
 --
+-- A call that a Redis which hung, or a network, has held back does nothing: leases may have ended meanwhile though their
+-- workers live.
+--
 -- USES  _flows _ending
 -- KEYS  1 the partition's prefix
 -- ARGV  1 consumer   2 min_idle_ms   3 cursor   4 count   5 after how many idle ms a consumer without jobs is forgotten
--- RETURN {next cursor, returned, dead}
+--       6 until_us: when the call is too old, in microseconds of TIME
+-- RETURN {next cursor, returned, dead, now_us}
 -- COST  O(log n) a job, 25 jobs a call at most
 
 local consumer, min_idle, cursor, count, forgotten_after = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local until_us = tonumber(ARGV[6])
 local now = now_us()
+if now > until_us then
+  return { '0-0', 0, 0, now }
+end
 local reply = call('XAUTOCLAIM', P .. 'jobs', 'workers', consumer, min_idle, cursor, 'COUNT', count)
 local returned, dead = 0, new_ending(now)
 for _, found in ipairs(reply[2]) do
@@ -42,4 +50,4 @@ if reply[1] == '0-0' then
     end
   end
 end
-return { reply[1], returned, #dead.ids }
+return { reply[1], returned, #dead.ids, now }
