@@ -1,5 +1,6 @@
 """Flows as operators see them, through the admin API and on a real Redis."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -21,9 +22,11 @@ async def rules_in_force(cache: Redis) -> None:
 
 
 async def filled(flows: Flows, **depths: int) -> None:
+    """So many jobs of each user; those of one are older than those of the next, by milliseconds."""
     for user, depth in depths.items():
         for number in range(depth):
             await accepted(flows, deferral(number, user=user))
+        await asyncio.sleep(0.002)
 
 
 async def listed(admin: Admin, query: str = "") -> dict[str, Any]:
