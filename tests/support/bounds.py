@@ -51,7 +51,7 @@ def as_read(numbers: Iterable[int], arrivals: Iterable[Mapping[str, Any]]) -> li
 
 
 def assert_arrived_in_order(targets: Sequence[str], arrivals: Sequence[Mapping[str, Any]]) -> None:
-    """Exactly these requests arrived, each once, in the order of `targets`, as far as `assert_in_order` can tell."""
+    """Exactly these requests arrived, each once, in the order of `targets`, but for what was read without a pause."""
     places = {target: place for place, target in enumerate(targets)}
     assert sorted(places) == sorted(arrival["target"] for arrival in arrivals)
-    assert_in_order(as_read((places[arrival["target"]] for arrival in arrivals), arrivals))
+    assert_in_order(as_read((places[arrival["target"]] for arrival in arrivals), arrivals), together_s=0.0)
