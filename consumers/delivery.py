@@ -81,6 +81,7 @@ class Delivery:
         lease = (job.lease, job.id)
         self._in_flight[lease] = job
         begun_s = monotonic()
+        outcome: Outcome | None = None
         try:
             outcome = await self._outcome(job, begun, sent)
             self._attempts[type(outcome)] += 1
@@ -89,18 +90,20 @@ class Delivery:
             elif isinstance(outcome, Exhausted | FlowHeld):
                 _log_trouble(job, outcome)
         except asyncio.CancelledError:
-            await self._store_interrupted(job, _took_ms(begun_s))
+            await self._store_at_stop(job, outcome, _took_ms(begun_s))
             raise
         finally:
             if sent is not None:
                 sent()
             del self._in_flight[lease]
 
-    async def _store_interrupted(self, job: LeasedJob, took_ms: int) -> None:
-        """Store that the worker stopped before the answer came; the attempt is used, as the request may have worked."""
+    async def _store_at_stop(self, job: LeasedJob, outcome: Outcome | None, took_ms: int) -> None:
+        """Try once more to store the outcome, as the worker stops.
+
+        Without one, the answer has not come; the attempt is used, as the request may have worked.
+        """
         try:
-            message = "The worker was stopped."
-            await self._flows.retry(job, 0, "worker_stopped", message, give_back=False, took_ms=took_ms)
+            await self._store(job, outcome or Retry(0, "worker_stopped", "The worker was stopped.", None), took_ms)
         except QueueUnavailable as error:
             log.error("outcome_not_stored", job=job.id, error=str(error))
 

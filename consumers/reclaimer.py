@@ -30,13 +30,14 @@ class OwnLeases:
         self._consumer = consumer
         self._extended_at_s = monotonic()
         self._in_time_since_s = -math.inf
+        """Since when every extension has succeeded, and in time; infinity: the last one failed."""
 
     @property
-    def all_are_kept(self) -> bool:
-        """Whether all workers that run have surely extended their leases, so that one that has ended is abandoned.
+    def may_reclaim(self) -> bool:
+        """Whether a lease that has ended shows that its worker is gone.
 
-        That is so once this worker has extended its own leases in time for as long as one lasts. After an outage of
-        the queue, or a time in which the machine did not run, the others may have had no chance to do so.
+        After an outage of the queue, or a time in which the machine did not run, the other workers may have had no
+        chance to extend their leases. They have had it once this worker has done so in time for as long as one lasts.
         """
         return monotonic() - self._in_time_since_s >= self._lease_s
 
@@ -49,7 +50,7 @@ class OwnLeases:
                 await self._extend()
                 pause_s = self._lease_s / 3
             except QueueUnavailable as error:
-                pause_s = self._lease_s / 12  # soon after its return, before others take the jobs for abandoned ones
+                pause_s = self._lease_s / 12  # so that it succeeds soon after the queue is back
                 log.warning("leases_not_extended", error=str(error))
 
     async def extend_if_late(self) -> None:
@@ -88,7 +89,7 @@ async def reclaim_periodically(
         for partition in range(settings.queue_partitions):
             try:
                 await own.extend_if_late()
-                if not own.all_are_kept:
+                if not own.may_reclaim:
                     continue
                 returned, dead = await flows.reclaim(partition, consumer, settings.lease_s)
             except QueueUnavailable as error:

@@ -36,7 +36,7 @@ WAITING_MARKER_S = 1.0
 
 CLOCK_LOOKS = 5
 FAR_S = 1.0
-"""A slot that was missed is given back only if the next one is further away. Nearer ones cost no more than a pause."""
+"""An unused slot is given back only if the next one is further away than this: the flow can wait for a nearer one."""
 
 MAX_CLEARED_AT_ONCE = 128
 

@@ -56,9 +56,9 @@ class Limiter(Protocol):
         ...
 
     async def give_back(self, charges: Sequence[Charge], slots: Slots) -> bool:
-        """For a worker: give back an only slot, at which nothing was sent, to the quotas that had no other.
+        """For a worker: give back the single slot of an answer, because nothing was sent at it.
 
-        False if none took it back: each has granted something since, or was changed.
+        A quota takes it back if it has granted nothing since; one that has units left keeps it. False if none did.
         """
         ...
 

@@ -106,9 +106,9 @@ def correct_call(script: Script, sender: str, batch: int, ttl_ms: int, correctio
 
 
 def give_back_slot_call(script: Script, charges: Sequence[Charge], slots: Slots) -> bytes:
-    """A call of give_back_slot.lua for the only one of `slots`, for what was charged and lets the next one wait.
+    """A call of give_back_slot.lua for the single slot of an answer, and the quotas whose next slot has to wait.
 
-    Quotas that have units left keep it: it delays nobody. Places in flight are given back by themselves.
+    A quota that has units left keeps it, as it delays nobody. Places in flight are given back separately.
     """
     counters = [
         (charge, wait_us)

@@ -25,7 +25,7 @@ from app.queue.flow_leases import FlowLeases
 from app.queue.flow_name import own_rule
 from app.queue.flow_settings import setting_names
 from app.queue.model import Deferral, Enqueued, Full, FullReason
-from app.queue.reads import as_glob, read
+from app.queue.reads import as_glob, now_us, read
 from app.queue.records import view
 from app.queue.rescheduling import reschedule
 from app.redis_wire.scripts import Argument, Scripts
@@ -130,19 +130,14 @@ class Flows(FlowLeases):
     ) -> tuple[int, int]:
         """Reclaim jobs whose worker went away: how many returned to their flows, and how many ended as dead letters."""
         idle_ms: list[Argument] = [int(min_idle_s * 1000), int(forgotten_after_s * 1000)]
-        cursor, returned, dead, now_us = b"0-0", 0, 0, await self._now_us()
+        cursor, returned, dead, at_us = b"0-0", 0, 0, await now_us(self._redis)
         while True:
             arguments: list[Argument] = [consumer, idle_ms[0], cursor, RECLAIMED_AT_ONCE, idle_ms[1]]
-            arguments.append(now_us + self._timeout_us)
-            cursor, now_returned, now_dead, now_us = await self._call("reclaim", partition, arguments)
+            arguments.append(at_us + self._timeout_us)
+            cursor, now_returned, now_dead, at_us = await self._call("reclaim", partition, arguments)
             returned, dead = returned + now_returned, dead + now_dead
             if cursor == b"0-0":
                 return returned, dead
-
-    async def _now_us(self) -> int:
-        """The time by the clock of the queue Redis."""
-        seconds, microseconds = await read(self._redis.time())
-        return int(seconds) * 1_000_000 + int(microseconds)
 
     async def expire(self, partition: int) -> int:
         """End the jobs that have waited for too long; how many there were."""

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable
 from typing import Any
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.errors import QueueUnavailable
@@ -11,6 +12,12 @@ from app.errors import QueueUnavailable
 def as_glob(text: str) -> str:
     """A pattern of Redis that this text alone matches."""
     return "".join(f"\\{char}" if char in "*?[]\\" else char for char in text)
+
+
+async def now_us(redis: Redis) -> int:
+    """The time in microseconds by the clock of the queue Redis. Raises QueueUnavailable."""
+    seconds, microseconds = await read(redis.time())
+    return int(seconds) * 1_000_000 + int(microseconds)
 
 
 async def read(reply: Awaitable[Any]) -> Any:  # noqa: ANN401 - redis-py's replies are untyped

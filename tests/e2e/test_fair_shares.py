@@ -164,7 +164,9 @@ async def test_a_caller_who_comes_later_gets_a_third_within_a_second(waiting: Wa
     order = [tenant for tenant, job in leased if (job.started_at_ms or 0) >= accepted_ms]
     first = order.index("late")
     assert first <= PER_S, "the first job of a new caller had to wait for more than a second of slots"
-    for share in shares_of_each_turn(order[first : first + 2 * TURN], TURN):
+    shares = shares_of_each_turn(order[first : first + 2 * TURN], TURN)
+    assert len(shares) == 2
+    for share in shares:
         assert all(9 <= share[tenant] <= 11 for tenant in ("first", "second", "late")), share
 
 

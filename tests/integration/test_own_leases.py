@@ -17,6 +17,7 @@ from app.limiter.places import Places
 from app.queue import keys
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob
+from app.queue.reads import now_us
 from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from app.upstream.upstream import Upstream
@@ -91,14 +92,13 @@ async def test_a_call_to_reclaim_that_a_redis_which_hung_gets_late_takes_nothing
         scripts, redis = queue_scripts(behind), queue_redis(behind)
         held_back = Flows(redis, scripts, behind)
         assert await held_back.reclaim(0, "another", 3600) == (0, 0)
-        now_us = held_back._now_us
 
-        async def then_it_hangs() -> int:
-            now = await now_us()
+        async def then_it_hangs(redis: Redis) -> int:
+            now = await now_us(redis)
             await proxy.set(Fault.HANG)
             return now
 
-        monkeypatch.setattr(held_back, "_now_us", then_it_hangs)
+        monkeypatch.setattr("app.queue.flows.now_us", then_it_hangs)
         with pytest.raises(QueueUnavailable):
             await held_back.reclaim(0, "another", 0.0)
         calls = (await queue.info("commandstats"))["cmdstat_evalsha"]["calls"]

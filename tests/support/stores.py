@@ -1,5 +1,6 @@
 """Processes of stores for tests: emptied, ended, killed and started again."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,8 @@ from tests.support.processes import end, start
 
 MEMORY_DISK = Path("/dev/shm")
 ENOUGH_BYTES = 4 << 30
+FOLDERS = "penstock-tests-"
+"""Folders on the memory disk are named so; the process that made one, and something random, follow."""
 
 
 def emptied(url: str) -> str:
@@ -44,7 +47,10 @@ def quick_folder(otherwise: Path) -> Iterator[Path]:
     if not MEMORY_DISK.is_dir() or shutil.disk_usage(MEMORY_DISK).free < ENOUGH_BYTES:
         yield otherwise
         return
-    folder = Path(tempfile.mkdtemp(prefix="penstock-test-", dir=MEMORY_DISK))
+    for left in MEMORY_DISK.glob(f"{FOLDERS}*"):  # by a process that was killed
+        if not Path("/proc", left.name.removeprefix(FOLDERS).partition("-")[0]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDERS}{os.getpid()}-", dir=MEMORY_DISK))
     try:
         yield folder
     finally:

@@ -97,6 +97,30 @@ async def test_an_outcome_is_kept_for_longer_than_a_lease_until_the_queue_is_bac
     assert list(delivery.in_flight) == []
 
 
+async def test_a_worker_that_stops_while_the_queue_is_away_tries_to_store_what_it_knows() -> None:
+    class Back:
+        def __init__(self) -> None:
+            self.is_away = True
+            self.stored: list[str] = []
+            self.refused = 0
+
+        async def retry(self, _: LeasedJob, __: float, code: str, *___: Any, **____: Any) -> bool:  # noqa: ANN401
+            if self.is_away:
+                self.refused += 1
+                raise QueueUnavailable("away")
+            self.stored.append(code)
+            return True
+
+    flows = Back()
+    attempt = asyncio.create_task(delivery_to(flows).attempt(leased("0-a"), UpstreamCut("cut"), lambda: None))
+    await eventually(lambda: flows.refused, 5, "the outcome could not be stored")
+    flows.is_away = False
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+    assert flows.stored == ["upstream_cut"], "not that the worker was stopped before it knew"
+
+
 async def test_a_job_that_is_leased_again_while_its_first_outcome_is_stored_keeps_its_new_lease() -> None:
     flows = Holding()
     delivery = delivery_to(flows)

@@ -5,6 +5,8 @@
 function algorithms.gcra()
   local max, min, ceil, floor = math.max, math.min, math.ceil, math.floor
 
+  local GIVE_BACK_PRECISION_US = 2
+
   local function begin(quota, tat)
     quota.tat = tat
     quota.tau = quota.interval * quota.units
@@ -47,9 +49,9 @@ function algorithms.gcra()
     end
   end
 
-  -- A tat that lets the next request wait for as long as it did after the slot has not moved since. Both are rounded.
+  -- Whatever is granted after the slot moves the tat, and so the time of the next slot. Both times are rounded.
   local function give_back(quota, _, next)
-    if math.abs(earliest(quota) - next) > 2 then
+    if math.abs(earliest(quota) - next) > GIVE_BACK_PRECISION_US then
       return false
     end
     quota.tat = quota.tat - quota.interval * quota.cost

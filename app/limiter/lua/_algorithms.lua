@@ -7,8 +7,8 @@
 --   earliest(quota, horizon)   when a request of the quota's cost conforms; after the horizon if it never does
 --   spend(quota, slot, place)  charge a request that is sent at this time; `place` names it among those in flight
 --   correct(quota, units)      charge so many more units, or give them back; an algorithm need not have it
---   give_back(quota, slot, next)  undo the spending of a slot, unless something was spent since; `next`: when the next one
---                              would have been granted. Returns whether it did so
+--   give_back(quota, slot, next)  give a slot back, unless something was spent since; `next`: when the next one was to be
+--                              granted. Returns whether it was given back
 --   remaining(quota)           how many units are left
 --   reset(quota)               when all units will be free again
 --   save(quota)                write its state to Redis

@@ -1,14 +1,14 @@
 -- Gives back a slot at which nothing was sent, to each counter that has granted nothing since: then the counter is as if the
 -- slot had never been granted. What was granted later was paced by this slot, so the other counters keep it.
 --
--- A call must not be sent again, because a slot of another flow may be at the same time.
+-- A call must not be repeated, because another flow may have a slot at the same time, which would be given back then.
 --
 -- USES   _acquiring
--- KEYS   the counters that the slot was charged to and that let the next one wait, but those of places in flight
+-- KEYS   the counters that the slot was charged to, without places in flight and without those that have units left
 -- ARGV   1 slot_us  the slot, in microseconds of TIME
 --        then for each counter seven:
---          algorithm, interval_us, units, window, revision, cost (as in acquire.lua), next_us: when it would have granted the
---          next slot, in microseconds of TIME, as acquire.lua or acquire_turns.lua have said
+--          algorithm, interval_us, units, window, revision, cost (as in acquire.lua), next_us: when it was to grant the next
+--          slot, in microseconds of TIME, by the reply that granted this one
 -- RETURN how many counters took it back
 -- COST   O(1) for each counter; for a sliding window O(cost)
 

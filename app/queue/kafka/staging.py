@@ -26,7 +26,7 @@ from app.queue.kafka.model import (
     SpilledJob,
 )
 from app.queue.model import Deferral, Enqueued, Full, FullReason
-from app.queue.reads import read
+from app.queue.reads import now_us, read
 from app.queue.records import view
 from app.redis_wire.scripts import Argument, Scripts
 from app.settings import Settings
@@ -137,8 +137,7 @@ class Staging:
 
     async def now_ms(self) -> int:
         """The time of the queue Redis, whose clock sets the times of jobs, in Unix milliseconds."""
-        seconds, microseconds = await read(self._redis.time())
-        return int(seconds) * 1000 + int(microseconds) // 1000
+        return await now_us(self._redis) // 1000
 
     async def sweep(self, kafka_partitions: int, margin_s: float) -> int:
         """Cancel the jobs whose edge failed before it produced their message, and return how many there were.
