@@ -98,8 +98,8 @@ async def test_a_call_to_reclaim_that_a_redis_which_hung_gets_late_takes_nothing
             await proxy.set(Fault.HANG)
             return now
 
-        monkeypatch.setattr("app.queue.flows.now_us", then_it_hangs)
-        with pytest.raises(QueueUnavailable):
+        with monkeypatch.context() as patch, pytest.raises(QueueUnavailable):
+            patch.setattr("app.queue.flows.now_us", then_it_hangs)
             await held_back.reclaim(0, "another", 0.0)
         calls = (await queue.info("commandstats"))["cmdstat_evalsha"]["calls"]
         await proxy.set(Fault.NONE)
