@@ -1,7 +1,7 @@
 """Ends temporary values of rules: it gives a rule its previous values back once their time is over.
 
 What is due is in the documents of MongoDB, so it is done whoever set the value has ended, and after any restart. Of
-several sync workers one does it, because a rule is replaced only if it is still what was read.
+several sync workers one does it, because a rule is replaced only if it is still what was read, and was due then.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from app.errors import Conflict, InvalidRule, Unavailable
 from app.rules.in_force import reverted
 from app.rules.model import Rule
 from app.rules.store import COLLECTION, RuleStore
+from app.rules.temporary import due
 
 log = structlog.get_logger()
 
@@ -68,6 +69,8 @@ class TemporaryValues:
         rule = stored.document.rule if stored.document else None
         if rule is None:  # it is reported as an invalid document, and stays as it is
             return False
+        if not any(due(rule.temporary or (), now)):  # another sync worker, or an operator, has ended them meanwhile
+            return True
         try:
             new, action = reverted(rule, now), "rule.reverted"
         except InvalidRule as error:

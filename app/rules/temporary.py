@@ -4,7 +4,7 @@ A change of the same fields ends a temporary one; a change of other fields leave
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -79,7 +79,7 @@ def begun(temporary: Temporary, old: Values, new: Values, named: Collection[str]
     return (*going_on, *new_ones)
 
 
-def due(temporary: Temporary, at: datetime) -> Iterator[TemporaryChange]:
+def due(temporary: Iterable[TemporaryChange], at: datetime) -> Iterator[TemporaryChange]:
     """Return the temporary changes that are over."""
     return (change for change in temporary if change.until <= at)
 

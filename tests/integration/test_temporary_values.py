@@ -76,6 +76,27 @@ async def test_a_temporary_value_is_over_in_time_and_the_audit_says_so(
     assert (first[0], second[0], third) == ("ops", "ops", ("penstock", "process", "rule.reverted"))
 
 
+async def test_a_value_that_another_sync_worker_ends_first_is_ended_once(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await admin("POST", "/v1/rules", RULE)
+    await admin("PUT", "/v1/rules/r/drain?for_seconds=600", FAST)
+    await make_due(admin)
+    first, second = TemporaryValues(admin.rules.database), TemporaryValues(admin.rules.database)
+    find = RuleStore.find
+
+    async def after_the_first(store: RuleStore, rule_id: str) -> StoredRule:
+        """The second worker has seen that the rule is due, and reads it once the first is done."""
+        monkeypatch.setattr(RuleStore, "find", find)
+        await first.end_due()
+        return await store.find(rule_id)
+
+    monkeypatch.setattr(RuleStore, "find", after_the_first)
+    await second.end_due()
+    assert (await shown(admin))["version"] == 3
+    assert [action for _, _, action in await audited(admin)].count("rule.reverted") == 1
+
+
 async def test_what_was_due_while_nothing_ran_is_over_once_sync_runs(
     admin: Admin, settings: Settings, cache: Redis
 ) -> None:
