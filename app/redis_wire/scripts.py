@@ -61,7 +61,8 @@ class Script:
         self._load = command("SCRIPT", "LOAD", text)
         self._evalsha = bulk("EVALSHA") + bulk(sha1(text.encode(), usedforsecurity=False).hexdigest())
         self._heads: dict[tuple[int, int], bytes] = {}
-        self._loading: asyncio.Future[Any] | None = None
+        self.last_load: asyncio.Future[Any] | None = None
+        """The latest attempt to load it; it may have ended."""
 
     def head(self, keys: int, arguments: int) -> bytes:
         """The encoded beginning of a call with so many keys and arguments, up to the first key."""
@@ -72,11 +73,16 @@ class Script:
                 self._heads[keys, arguments] = head
         return head
 
-    async def load(self, node: Node) -> None:
-        """Load the script into Redis. Concurrent callers share one round trip."""
-        if self._loading is None or self._loading.done():
-            self._loading = node.call(self._load)
-        await asyncio.shield(self._loading)
+    async def load(self, node: Node, load_before: asyncio.Future[Any] | None) -> None:
+        """Load the script into Redis, unless that has been begun since `last_load` was `load_before`.
+
+        All calls that Redis refused because the script was unknown share one load in this way, also those whose refusal
+        arrives together with its reply.
+        """
+        load = self.last_load
+        if load is None or load is load_before:
+            load = self.last_load = node.call(self._load)
+        await asyncio.shield(load)
 
 
 class Scripts:
@@ -103,7 +109,8 @@ class Scripts:
         node = self._nodes.node_for("")
         for file in sorted((files(self._package) / "lua").iterdir(), key=lambda file: file.name):
             if not file.name.startswith("_"):
-                await self.script(file.name.removesuffix(".lua")).load(node)
+                script = self.script(file.name.removesuffix(".lua"))
+                await script.load(node, script.last_load)
 
     async def call(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:  # noqa: ANN401 - whatever the script returns
         """Call a script. All calls of one iteration of the event loop are sent together."""
@@ -113,10 +120,11 @@ class Scripts:
     async def run(self, script: Script, key: str, packed: bytes) -> Any:  # noqa: ANN401 - whatever the script returns
         """Call a script with an encoded call, whose first key is `key`."""
         node = self._nodes.node_for(key)
+        load_before = script.last_load
         try:
             return await node.call(packed)
         except NoScriptError:  # nothing was executed, so it is safe to call again
-            await script.load(node)
+            await script.load(node, load_before)
         try:
             return await node.call(packed)
         except NoScriptError as error:

@@ -15,7 +15,7 @@ from cryptography import x509
 from redis.asyncio import Redis
 
 from app.errors import CountersUnavailable
-from app.limiter.policy import Charge, Policy
+from app.limiter.policy import Charge, Policy, Verdict
 from app.limiter.redis_limiter import RedisLimiter
 from app.local.stores import StoreProcess, cache_store, redis_is_ready
 from app.redis_wire.address import RedisAddress
@@ -193,6 +193,27 @@ async def test_scripts_that_redis_has_lost_are_loaded_again_once(counting: Scrip
     verdicts = await asyncio.gather(*(limiter.decide((charge,)) for _ in range(100)))
     assert sorted(verdict.states[0].remaining for verdict in verdicts) == list(range(899, 999)), "each counted once"
     stats = await cache.info("commandstats")
+    assert stats["cmdstat_script"]["calls"] == 1
+
+
+async def test_a_call_that_is_sent_just_before_a_script_is_loaded_does_not_load_it_again(
+    counting: Scripts, cache: Redis
+) -> None:
+    """The reply to the later call, that the script is unknown, then arrives together with the reply to the load."""
+    limiter = RedisLimiter(counting)
+    charge = Charge("counter:{x}", Policy(1000, 3600, 1000, 1))
+
+    async def decide_after_a_reply() -> Verdict:
+        await counting.execute("", "ECHO", "is answered together with the first call")
+        return await limiter.decide((charge,))
+
+    await limiter.decide((charge,))
+    await cache.script_flush()
+    await cache.config_resetstat()
+    verdicts = await asyncio.gather(decide_after_a_reply(), limiter.decide((charge,)))
+    assert sorted(verdict.states[0].remaining for verdict in verdicts) == [997, 998], "each counted once"
+    stats = await cache.info("commandstats")
+    assert stats["cmdstat_evalsha"]["calls"] == 4, "both calls were sent before the script was loaded"
     assert stats["cmdstat_script"]["calls"] == 1
 
 
