@@ -29,6 +29,8 @@ from tests.support.stores import emptied, quick_folder, started
 
 RUN_FOLDER = "PENSTOCK_TEST_RUN_FOLDER"
 TESTS = Path(__file__).parent
+PATIENT_MS = 10_000.0
+"""How long the clients of fixtures wait for a Redis: a busy machine is no store that is away."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -171,14 +173,14 @@ def _with_own_database(settings: Settings, **urls: str) -> Settings:
 
 @pytest.fixture
 async def cache(settings: Settings) -> AsyncIterator[Redis]:
-    client = cache_redis(settings)
+    client = cache_redis(settings.model_copy(update={"cache_timeout_ms": PATIENT_MS}))
     yield client
     await client.aclose()
 
 
 @pytest.fixture
 async def queue(settings: Settings) -> AsyncIterator[Redis]:
-    client = queue_redis(settings)
+    client = queue_redis(settings.model_copy(update={"queue_timeout_ms": PATIENT_MS}))
     yield client
     await client.aclose()
 

@@ -117,7 +117,7 @@ async def test_five_thousand_rules_take_five_requests(admin: Admin) -> None:
 async def test_a_request_outlives_an_election(admin: Admin) -> None:
     """A client that repeats a 503 gets its rules written, all of them once."""
     database = admin.rules.database
-    step_down = {"replSetStepDown": 1, "secondaryCatchUpPeriodSecs": 0, "force": True}
+    step_down = {"replSetStepDown": 5, "secondaryCatchUpPeriodSecs": 0, "force": True}
     await database.client.admin.command(step_down)
     body = {"rules": [named(f"r{i}") for i in range(100)]}
 

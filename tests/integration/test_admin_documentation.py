@@ -13,6 +13,7 @@ import uvicorn
 from tests.support.admin_in_process import Admin
 from tests.support.needs import missing
 from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 ORIGIN = "http://admin"
 REFERENCES = re.compile(r"""(?:src|href|action)\s*=\s*["']?([^"'\s>]+)""")
@@ -72,7 +73,12 @@ async def test_a_browser_shows_the_routes_and_reports_no_violation(admin: Admin,
     port = free_port()
     app = admin.client._transport.app  # type: ignore[attr-defined]
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, lifespan="off"))
+
+    async def is_started() -> bool:
+        return server.started
+
     serving = asyncio.create_task(server.serve())
+    await eventually(is_started, 30, "the server listens")
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--enable-logging=stderr"]
     # Names other than the server's address resolve to nothing, so the page works without the internet or not at all.
     offline = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--virtual-time-budget=20000", "--dump-dom"]

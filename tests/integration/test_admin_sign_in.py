@@ -306,16 +306,18 @@ async def test_a_configuration_that_is_not_usable_is_said_so(oidc: Oidc, changed
 
 async def test_an_issuer_that_is_away_is_asked_at_most_once_a_second(oidc: Oidc) -> None:
     admin = await oidc.admin()
+    provider = admin.parts.sign_in._oidc
+    assert provider is not None
+    now_s = 0.0
+    provider._clock = lambda: now_s
     url, oidc.issuer.url = oidc.issuer.url, "http://another"
     answers = await asyncio.gather(*(admin("GET", "/v1/sign-in", role=None) for _ in range(20)))
     assert {answer.status_code for answer in answers} == {502}
     assert oidc.issuer.asked == [CONFIGURATION]
     oidc.issuer.url = url
-    provider = admin.parts.sign_in._oidc
-    assert provider is not None
-    provider._fetched_at_s -= 1
+    now_s += 1
     assert (await admin("GET", "/v1/sign-in", role=None)).status_code == 200
-    provider._fetched_at_s -= 3600
+    now_s += 3600
     oidc.issuer.close()
     assert (await admin("GET", "/v1/sign-in", role=None)).status_code == 200, "what was known before stays"
     refused = await redeemed(admin, "c")

@@ -1,5 +1,6 @@
 """Which rules apply to a request and what they count, asked of a real edge."""
 
+import time
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from typing import Any
@@ -157,18 +158,20 @@ async def test_a_request_costs_what_its_rule_says(edge: Edge) -> None:
 
 async def test_a_sliding_window_counts_exactly_and_forgets(edge: Edge) -> None:
     rule = {"rule_id": "exact", "key_type": "user", "key_value": "*", "algorithm": "sliding_window"}
-    await publish(edge, {**rule, "limit": 3, "window_seconds": 2})
+    await publish(edge, {**rule, "limit": 3, "window_seconds": 5})
     who = edge.bearer("u")
+    started = time.monotonic()
     assert await statuses(edge, 3, who) == [200] * 3
     refused = await edge.get("/", who)
-    assert (refused.status, refused.headers["retry-after"] in {"1", "2"}) == (429, True)
+    assert (refused.status, 1 <= int(refused.headers["retry-after"]) <= 5) == (429, True)
     ttls = [await edge.cache.pttl(key) async for key in edge.cache.scan_iter("*exact*")]
     assert ttls and all(0 < ttl <= 60_000 for ttl in ttls), "no key without a TTL"
 
     async def again() -> bool:
         return (await edge.get("/", who)).status == 200
 
-    assert await eventually(again, 30, "the window has passed") > 1
+    await eventually(again, 30, "the window has passed")
+    assert time.monotonic() - started >= 5
 
 
 async def test_a_shadow_rule_counts_and_never_enforces(edge: Edge) -> None:

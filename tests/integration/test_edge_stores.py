@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from app.rules import keys
 from app.settings import Settings
 from tests.support.edge_in_process import EVERY_ADDRESS, EVERY_USER, Edge, edge_running, in_force
+from tests.support.fault_proxy import Fault, proxied
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
@@ -68,13 +69,17 @@ async def test_no_rule_may_mean_no(settings: Settings, cache: Redis) -> None:
 async def test_counters_that_cannot_be_read(
     settings: Settings, cache: Redis, on_store_failure: str, status: int
 ) -> None:
-    async with edge_running(settings, cache, counters_timeout_ms=500) as edge:
+    async with (
+        proxied(settings.cache_redis_url) as (url, proxy),
+        edge_running(settings, cache, cache_redis_url=url, counters_timeout_ms=500) as edge,
+    ):
         await edge.rule("one", **EVERY_ADDRESS, limit=9, window_seconds=60, on_store_failure=on_store_failure)
         await in_force(edge, "one")
-        await cache.execute_command("CLIENT", "PAUSE", "1500", "ALL")  # type: ignore[no-untyped-call]
+        await proxy.set(Fault.HANG)
         answer = await edge.get("/")
         assert answer.status == status
         assert ("retry-after" in answer.headers) == (status == 503)
+        await proxy.set(Fault.NONE)
 
         async def back() -> bool:
             return (await edge.get("/")).headers.get("ratelimit", "").startswith('"one";r=')

@@ -38,8 +38,8 @@ async def test_a_flow_that_was_taken_goes_on_at_once(flows: Flows, records: Reco
 
 async def test_a_flow_of_which_jobs_are_leased_goes_on_at_its_next_slot(flows: Flows, records: Records) -> None:
     jobs = [await accepted(flows, deferral(i, RULE)) for i in range(3)]
-    [flow] = await take(flows, 200_000)
-    assert await flows.lease(flow, 1, consumer="c", keep_us=200_000, next_us=int(INTERVAL_S * 1e6))
+    [flow] = await take(flows, LONG_US)
+    assert await flows.lease(flow, 1, consumer="c", keep_us=LONG_US, next_us=int(INTERVAL_S * 1e6))
     assert INTERVAL_S - SLACK_S < await eta(records, jobs[1]) <= INTERVAL_S
     assert 2 * INTERVAL_S - SLACK_S < await eta(records, jobs[2]) <= 2 * INTERVAL_S
     assert 3 * INTERVAL_S - SLACK_S < await eta_of_another(flows) <= 3 * INTERVAL_S
@@ -51,8 +51,8 @@ async def test_who_would_wait_for_too_long_is_refused_while_jobs_are_leased(flow
     rule = active(drain={"limit": 1, "window_seconds": 100}, queue={"max_wait_seconds": 250})
     for i in range(3):
         await accepted(flows, deferral(i, rule))
-    [flow] = await take(flows, 200_000)
-    assert await flows.lease(flow, 1, consumer="c", keep_us=200_000, next_us=100_000_000)
+    [flow] = await take(flows, LONG_US)
+    assert await flows.lease(flow, 1, consumer="c", keep_us=LONG_US, next_us=100_000_000)
     answer = await flows.enqueue(deferral(3, rule))
     assert isinstance(answer, Full)
     assert answer.reason is FullReason.WAIT
@@ -75,12 +75,12 @@ async def test_flows_of_a_ring_that_is_held_go_on_at_its_next_slot(flows: Flows,
         ]
     for flow in sorted(await take(flows, LONG_US), key=lambda flow: flow.name):
         await flows.give_back(flow, Wait(0, f"r|{SHARED}", int(INTERVAL_S * 1e6)))
-    [ring] = await take_units(flows, 200_000)
+    [ring] = await take_units(flows, LONG_US)
     assert isinstance(ring, TakenRing)
     assert await eta(records, jobs["ann"][0]) == 0
     assert await eta(records, jobs["bob"][0]) == pytest.approx(INTERVAL_S)
     turns = [Turn(ring.heads[0].name, 1, "-")]
     next_us = int(INTERVAL_S * 1e6)
-    assert await flows.lease_turns(ring, turns, consumer="c", keep_us=200_000, next_us=next_us)
+    assert await flows.lease_turns(ring, turns, consumer="c", keep_us=LONG_US, next_us=next_us)
     assert INTERVAL_S - SLACK_S < await eta(records, jobs["bob"][0]) <= INTERVAL_S
     assert 2 * INTERVAL_S - SLACK_S < await eta(records, jobs["ann"][1]) <= 2 * INTERVAL_S

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from app.queue.flows import Flows
 from app.settings import Settings
 from tests.support.edge_in_process import EVERY_ADDRESS, EVERY_USER, Edge, edge_running, in_force
+from tests.support.fault_proxy import Fault, proxied
 from tests.support.job_steps import JOBS, Client, answered, edge_for_jobs, leased
 from tests.support.waiting import eventually
 
@@ -152,11 +153,14 @@ async def test_idempotency_keys_of_what_is_always_deferred(edge: Edge, flows: Fl
 async def test_without_counters_it_is_deferred_all_the_same(
     settings: Settings, cache: Redis, on_store_failure: str, status: int
 ) -> None:
-    async with edge_for_jobs(settings, cache, counters_timeout_ms=500) as edge:
+    async with (
+        proxied(settings.cache_redis_url) as (url, proxy),
+        edge_for_jobs(settings, cache, cache_redis_url=url, counters_timeout_ms=500) as edge,
+    ):
         alice = await always_deferred(edge, "alice", on_store_failure=on_store_failure)
         await edge.rule("wall", **EVERY_ADDRESS, action="block", match={"path_prefix": "/admin"})
         await in_force(edge, "wall", edge.bearer("alice"), path="/admin")
-        await cache.execute_command("CLIENT", "PAUSE", "2000", "ALL")  # type: ignore[no-untyped-call]
+        await proxy.set(Fault.HANG)
         asked = [alice.ask("POST", f"/work/{number}") for number in range(4)]
         answers = await asyncio.gather(*asked, alice.ask("POST", "/admin"))
         assert [answer.status for answer in answers] == [status] * 4 + [403], "to block needs no counters"

@@ -132,7 +132,7 @@ def said(raw: bytes) -> Said:
 async def edge_running(settings: Settings, cache: Redis, **changed: Any) -> AsyncIterator[Edge]:  # noqa: ANN401
     """An edge with no rules yet, which is not the same as one whose rules are not known.
 
-    It waits long for the cache Redis, because a busy machine is no store that is away.
+    It waits long for both Redis servers, because a busy machine is no store that is away.
     """
     issuer, app_server = Issuer(), AppServer()
     server = await asyncio.start_server(app_server.serve, "127.0.0.1", 0, backlog=2048)
@@ -143,6 +143,8 @@ async def edge_running(settings: Settings, cache: Redis, **changed: Any) -> Asyn
         "jwt_issuer": "test",
         "counters_timeout_ms": 5000.0,
         "cache_timeout_ms": 5000.0,
+        "rules_timeout_ms": 5000.0,
+        "queue_timeout_ms": 10_000.0,
     }
     port = free_port()
     process = Process(

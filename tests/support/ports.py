@@ -11,7 +11,7 @@ from typing import IO
 from app.local.ports import is_free
 
 FIRST_PORT = 10_000
-BLOCK_PORTS = 200
+BLOCK_PORTS = 400
 EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
