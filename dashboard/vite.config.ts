@@ -28,5 +28,8 @@ export default defineConfig({
     restoreMocks: true,
     pool: "threads",
     isolate: false,
+    setupFiles: ["src/test.setup.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,5 +47,8 @@ def ticks_in(stat: str) -> int:
 def _with_children(pid: int) -> Iterator[int]:
     yield pid
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
+        children: list[str] = []
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
+            children = (task / "children").read_text().split()
+        for child in children:
             yield from _with_children(int(child))

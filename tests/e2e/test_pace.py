@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.settings import Settings
-from tests.support.bounds import as_read, assert_in_order, assert_within_rate
+from tests.support.bounds import as_read, assert_in_order, assert_within_rate, times_of
 from tests.support.system import Answer, System, running
 
 USERS = [f"user_{i}" for i in range(5)]
@@ -44,13 +44,13 @@ async def test_the_rate_and_the_order_hold_over_many_processes(
             if own_drain_rate:
                 # Live requests may pass the backlog; the backlog keeps its own order and its own rate.
                 assert_in_order(as_read((a["number"] for a in drained), drained))
-                assert_within_rate([a["at"] for a in drained], DRAIN, 1)
-                assert_within_rate([a["at"] for a in arrivals[user] if not a["job"]], LIMIT, BURST)
+                assert_within_rate(times_of(drained), DRAIN, 1)
+                assert_within_rate(times_of(a for a in arrivals[user] if not a["job"]), LIMIT, BURST)
             else:
                 # A starved app server reads what arrived on two connections at once in either order.
                 assert_in_order(as_read(numbers, arrivals[user]))
                 assert 200 in statuses[statuses.index(202) :], "once the flow is empty, live requests pass again"
-                assert_within_rate([a["at"] for a in arrivals[user]], LIMIT, BURST)
+                assert_within_rate(times_of(arrivals[user]), LIMIT, BURST)
         await every_job_succeeded(system, answers)
 
 

@@ -47,13 +47,13 @@ class Arrival:
         return self.number, self.at, self.idle_at
 
 
-@dataclass(frozen=True)
+@dataclass
 class Kill:
-    """`until`: when what was killed is surely back; what can't be settled before that is in flight still."""
+    """`until`: when outcomes can be stored again, for the queue; what was answered before that is in flight still."""
 
     at: float
     name: str
-    until: float
+    until: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ class Account:
         bounds = [float("-inf"), *sorted(counters_lost_at), float("inf")]
         ahead = rate_per_s * send_delay_s if counters_lost_at else 0
         for user in {arrival.user for arrival in self.arrivals}:
-            times = [arrival.at for arrival in self.arrivals if arrival.user == user]
+            times = [(arrival.idle_at, arrival.at) for arrival in self.arrivals if arrival.user == user]
             for first, last in pairwise(bounds):
-                within = [at for at in times if first < at <= last]
+                within = [(idle_at, at) for idle_at, at in times if first < at <= last]
                 assert_within_rate(within, rate_per_s, burst + ahead, send_delay_s)
 
     def assert_slots(

@@ -10,10 +10,21 @@ SLOT_PRECISION_S = 2e-6
 
 
 def assert_within_rate(
-    times_s: Sequence[float], rate_per_s: float, burst: float, send_delay_s: float = SEND_DELAY_S
+    arrivals: Iterable[tuple[float, float]], rate_per_s: float, burst: float, send_delay_s: float = SEND_DELAY_S
 ) -> None:
-    """Every stretch of T seconds holds at most burst + rate * (T + J) + 1 arrivals."""
-    _assert_bounded(times_s, rate_per_s, burst + rate_per_s * send_delay_s + 1)
+    """Every stretch of T seconds holds at most burst + rate * (T + J) + 1 arrivals.
+
+    Of each: when the app server last had nothing left to read, and when it noted the arrival. It came in between, which
+    is the same moment but where the app server did not run. The bound is exceeded if it is for all such times; GCRA,
+    with each at its earliest permitted time, finds some that are within it if there are any.
+    """
+    interval_s, allowance = 1 / rate_per_s, burst + rate_per_s * send_delay_s + 1
+    next_s = float("-inf")  # GCRA's theoretical arrival time
+    for number, (idle_s, noted_s) in enumerate(sorted(arrivals, key=lambda arrival: arrival[1])):
+        came_s = max(min(idle_s, noted_s), next_s - (allowance - 1) * interval_s)
+        early_ms = (came_s - noted_s) * 1000
+        assert early_ms <= 1e-3, f"arrival {number} is {early_ms:.1f} ms too early: {allowance:.1f} over a stretch"
+        next_s = max(next_s, came_s) + interval_s
 
 
 def assert_slots_within_rate(slots_s: Sequence[float], rate_per_s: float, burst: float) -> None:
@@ -48,6 +59,11 @@ def assert_in_order(arrivals: Iterable[tuple[int, float, float]], together_s: fl
 def as_read(numbers: Iterable[int], arrivals: Iterable[Mapping[str, Any]]) -> list[tuple[int, float, float]]:
     """What `assert_in_order` needs to know, of arrivals as an app server tells them."""
     return [(number, arrival["at"], arrival["idle_at"]) for number, arrival in zip(numbers, arrivals, strict=True)]
+
+
+def times_of(arrivals: Iterable[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """What `assert_within_rate` needs to know, of arrivals as an app server tells them."""
+    return [(arrival["idle_at"], arrival["at"]) for arrival in arrivals]
 
 
 def assert_arrived_in_order(targets: Sequence[str], arrivals: Sequence[Mapping[str, Any]]) -> None:

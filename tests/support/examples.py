@@ -8,6 +8,7 @@
 import os
 
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
 LOCAL_EXAMPLES = 100
 
@@ -18,7 +19,21 @@ def load_profile() -> None:
     local = settings.get_profile("local")
     settings.register_profile("ci", local, max_examples=LOCAL_EXAMPLES // 2, derandomize=True)
     settings.register_profile("soak", local, max_examples=10 * LOCAL_EXAMPLES)
-    settings.load_profile(os.environ.get("PENSTOCK_TEST_EXAMPLES") or ("ci" if os.environ.get("CI") else "local"))
+    profile = os.environ.get("PENSTOCK_TEST_EXAMPLES") or ("ci" if os.environ.get("CI") else "local")
+    settings.load_profile(profile)
+    if profile == "ci":
+        _draw_no_constants_of_the_code()
+
+
+def _draw_no_constants_of_the_code() -> None:
+    """Make the examples the same in each run.
+
+    Hypothesis also draws constants that it finds in those modules of the project that are imported at the moment, which
+    depends on what the process has tested before and shifts all later draws. No setting switches that off.
+    """
+    none_of_the_code = providers._local_constants
+    assert callable(providers._get_local_constants), "another version of Hypothesis looks for constants in another way"
+    providers._get_local_constants = lambda: none_of_the_code
 
 
 def scaled(examples: int) -> int:

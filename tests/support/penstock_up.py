@@ -15,7 +15,11 @@ from tests.support.system import PENSTOCK
 from tests.support.waiting import wait_for
 
 START_S, STOP_S = 120.0, 30.0
-PATIENT = {"PENSTOCK_COUNTERS_TIMEOUT_MS": "2000"}
+PATIENT = {
+    "PENSTOCK_COUNTERS_TIMEOUT_MS": "2000",
+    "PENSTOCK_RULES_TIMEOUT_MS": "20000",
+    "PENSTOCK_CACHE_TIMEOUT_MS": "10000",
+}
 """A busy machine is no store that is away."""
 
 

@@ -1,5 +1,6 @@
 """The whole system under the supervisor of `penstock up`, for tests that kill any part of it."""
 
+import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
@@ -7,16 +8,22 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
 from app.local.process_spec import ProcessSpec
 from app.local.stores import StoreProcess, cache_store, mongodb_is_ready, queue_store, redis_is_ready, rules_store
-from app.local.supervisor import MAX_RESTART_DELAY_S, SupervisedProcess, Supervisor
+from app.local.supervisor import SupervisedProcess, Supervisor
 from app.settings import Settings
-from tests.support.account import Kill
+from tests.support.account import QUEUE, Kill
 from tests.support.ports import free_port
+from tests.support.stores import quick_folder
 from tests.support.system import PENSTOCK, System, running
+from tests.support.waiting import eventually
 
 END_WITHIN_S = 15.0
-STORE_STARTS_WITHIN_S = 1.0
+LONGEST_PAUSE_S = 1.0
+"""A worker that could not store an outcome tries again after so long at most."""
 HOST = "127.0.0.1"
 SMALL_AOF = ("--auto-aof-rewrite-min-size", "1mb")
 """So that the queue Redis is killed while it rewrites its file, too."""
@@ -30,6 +37,7 @@ class Supervised:
         self.children = children
         self.kills: list[Kill] = []
         self._randomness = randomness
+        self._returning: list[asyncio.Task[None]] = []
 
     def pause_s(self, mean_s: float) -> float:
         return self._randomness.expovariate(1 / mean_s)
@@ -44,8 +52,26 @@ class Supervised:
         [child] = self._randomness.choices(running, chances)
         assert child.process is not None
         child.process.kill()
-        at = time.monotonic()
-        self.kills.append(Kill(at, child.spec.name, at + MAX_RESTART_DELAY_S + STORE_STARTS_WITHIN_S))
+        kill = Kill(time.monotonic(), child.spec.name)
+        self.kills.append(kill)
+        if kill.name == QUEUE:
+            self._returning.append(asyncio.create_task(self._note_return(kill)))
+
+    async def queue_has_returned(self) -> None:
+        """Wait until it is known of each kill of the queue when that was over."""
+        await asyncio.gather(*self._returning)
+
+    async def _note_return(self, kill: Kill) -> None:
+        async with Redis.from_url(self.system.settings.queue_redis_url, socket_timeout=30) as queue:
+
+            async def answers() -> bool:
+                try:
+                    return bool(await queue.ping())
+                except (RedisError, OSError):
+                    return False
+
+            await eventually(answers, 120, "the queue is back")
+        kill.until = time.monotonic() + LONGEST_PAUSE_S
 
 
 @asynccontextmanager
@@ -61,23 +87,24 @@ async def supervised(
     log_dir = folder / "supervised"
     log_dir.mkdir()
     supervisor = Supervisor(log_dir, lambda _: None)
-    try:
-        settings, children = await _stores(folder, supervisor)
-        async with running(settings, folder, syncs=0, edges=0, workers=0, **environment) as system:
-            system.edge_port = free_port()
-            own = [await supervisor.start(spec) for spec in _specs(system, edges, workers)]
-            await supervisor.ready(*own)
-            yield Supervised(system, children + own, randomness)
-    finally:
-        await supervisor.end(None, END_WITHIN_S)
+    with quick_folder(folder / "queue") as queue_folder:
+        try:
+            settings, children = await _stores(folder, queue_folder, supervisor)
+            async with running(settings, folder, syncs=0, edges=0, workers=0, **environment) as system:
+                system.edge_port = free_port()
+                own = [await supervisor.start(spec) for spec in _specs(system, edges, workers)]
+                await supervisor.ready(*own)
+                yield Supervised(system, children + own, randomness)
+        finally:
+            await supervisor.end(None, END_WITHIN_S)
 
 
-async def _stores(folder: Path, supervisor: Supervisor) -> tuple[Settings, list[SupervisedProcess]]:
+async def _stores(folder: Path, queue_folder: Path, supervisor: Supervisor) -> tuple[Settings, list[SupervisedProcess]]:
     port = free_port()
     stores = {
         "mongodb": rules_store(folder / "mongodb", port),
         "cache-redis": cache_store(folder / "cache", free_port()),
-        "queue-redis": _with(queue_store(folder / "queue", free_port()), SMALL_AOF),
+        "queue-redis": _with(queue_store(queue_folder, free_port()), SMALL_AOF),
     }
     children = [await supervisor.start(ProcessSpec(role, 0, store.command)) for role, store in stores.items()]
     await mongodb_is_ready(port)

@@ -258,6 +258,8 @@ async def running(
                 "PENSTOCK_DRAIN_S": "0",
                 # Two busy cores: what is about rates must not fall back to local counting.
                 "PENSTOCK_COUNTERS_TIMEOUT_MS": "2000",
+                "PENSTOCK_RULES_TIMEOUT_MS": "20000",
+                "PENSTOCK_CACHE_TIMEOUT_MS": "10000",
                 **_kafka(settings),
                 **environment,
             }

@@ -17,11 +17,12 @@ What takes long is asked for less often: to ask costs CPU time, which all tests 
 async def eventually(condition: Callable[[], Any], within_s: float, what: str) -> float:
     """Poll until `condition()` holds, which may be awaitable; how long it took. Fails after `within_s`."""
     start = time.monotonic()
-    while not await _value(condition):
-        passed_s = time.monotonic() - start
+    while True:
+        passed_s = time.monotonic() - start  # before the condition, so that it is looked at after the last moment too
+        if await _value(condition):
+            return time.monotonic() - start
         assert passed_s < within_s, f"not within {within_s} s: {what}"
         await asyncio.sleep(min(max(SHORTEST_PAUSE_S, PAUSE_SHARE * passed_s), LONGEST_PAUSE_S))
-    return time.monotonic() - start
 
 
 async def settled(value: Callable[[], Any], still_s: float, within_s: float, what: str) -> Any:  # noqa: ANN401
@@ -46,8 +47,11 @@ async def forever() -> NoReturn:
 
 def wait_for(condition: Callable[[], bool], within_s: float) -> None:
     until = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until, f"not within {within_s} s"
+    while True:
+        is_over = time.monotonic() >= until  # before the condition, so that it is looked at after the last moment too
+        if condition():
+            return
+        assert not is_over, f"not within {within_s} s"
         time.sleep(0.05)
 
 

@@ -125,12 +125,17 @@ async def be_too_busy_to_read() -> None:
     loop = asyncio.get_running_loop()
     (ours, theirs), (busy, trigger) = socket.socketpair(), socket.socketpair()
     _, it = await loop.create_connection(lambda: RedisConnection(0.05, CountersUnavailable, lambda *_: None), sock=ours)
-    other, _ = await loop.create_connection(lambda: Busy(lambda: theirs.send(b":1\r\n")), sock=busy)
-    answer = it.call(command("PING"))
-    await turns()
+    answers: asyncio.Queue[asyncio.Future[Any]] = asyncio.Queue()
+
+    def call_and_reply() -> None:
+        answers.put_nowait(it.call(command("PING")))
+        it._write()  # the time that the call may take begins here, and nothing comes between it and the reply
+        theirs.send(b":1\r\n")
+
+    other, _ = await loop.create_connection(lambda: Busy(call_and_reply), sock=busy)
     trigger.send(b"x")
     try:
-        assert await answer == 1
+        assert await (await answers.get()) == 1
     finally:
         it.close(ConnectionError("over"))
         other.abort()

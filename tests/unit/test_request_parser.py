@@ -1,5 +1,6 @@
 """How requests are parsed that arrive together."""
 
+import gc
 import time
 
 import pytest
@@ -12,6 +13,8 @@ from app.http1.server.request_parser import RequestParser
 from app.settings import Settings
 
 FEW_BYTES, MANY_BYTES = 32 << 10, 256 << 10
+MOST_TRIES = 50
+"""What other processes do makes parsing slower and never faster: the quickest one counts."""
 LIMITS = ServerLimits.from_settings(Settings())
 OFFER = b"Upgrade: h2c\r\nConnection: upgrade\r\n"
 PIPELINED = {
@@ -45,9 +48,15 @@ class Counted(ConnectionInterface):
 def cpu_s(request: bytes, count: int) -> float:
     connection = Counted()
     parser = RequestParser(connection, LIMITS)
-    began_s = time.process_time()
-    parser.feed(request * count)
-    took_s = time.process_time() - began_s
+    data = request * count
+    gc.collect()
+    gc.disable()  # a collection costs what the whole test process has allocated
+    try:
+        began_s = time.thread_time()
+        parser.feed(data)
+        took_s = time.thread_time() - began_s
+    finally:
+        gc.enable()
     assert connection.requests == count
     return took_s
 
@@ -56,8 +65,13 @@ def cpu_s(request: bytes, count: int) -> float:
 def test_many_requests_at_once_cost_time_in_proportion_to_their_size(request_bytes: bytes) -> None:
     """What a client sends at once may hold ten thousand requests, and nobody else is served while they are parsed."""
     few, many = FEW_BYTES // len(request_bytes), MANY_BYTES // len(request_bytes)
-    cost_of_few, cost_of_many = (min(cpu_s(request_bytes, count) for _ in range(3)) for count in (few, many))
-    assert cost_of_many < 3 * cost_of_few * many / few
+    cost_of_few = cost_of_many = float("inf")
+    for _ in range(MOST_TRIES):
+        cost_of_few = min(cost_of_few, cpu_s(request_bytes, few))
+        cost_of_many = min(cost_of_many, cpu_s(request_bytes, many))
+        if cost_of_many < 3 * cost_of_few * many / few:
+            return
+    pytest.fail(f"{few} requests cost {cost_of_few:.4f} s, {many} cost {cost_of_many:.4f} s")
 
 
 @pytest.mark.parametrize("protocol", [b"RTSP/1.0", b"ICE/1.0"])

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
+from tenacity import wait_fixed
 
 from app.clients import counter_scripts
 from app.errors import QueueUnavailable, UpstreamCut
@@ -22,6 +23,10 @@ from consumers.metrics import WorkerMetrics
 from consumers.send_gate import SendGate
 from consumers.settling import Settling
 from tests.support.waiting import eventually
+
+LEASE_S = 0.1
+REFUSED_BEFORE_A_PAUSE = 2
+"""An outcome is stored at once, and again by what pauses between its attempts."""
 
 pytestmark = pytest.mark.plain  # compiled code accepts no substitute for Flows
 
@@ -66,54 +71,52 @@ class Holding:
         return False
 
 
+class Away:
+    """Flows that are away until they are told to be back."""
+
+    def __init__(self) -> None:
+        self.is_away = True
+        self.stored: list[str] = []
+        self.refused = 0
+
+    async def retry(self, _: LeasedJob, __: float, code: str, *___: Any, **____: Any) -> bool:  # noqa: ANN401
+        if self.is_away:
+            self.refused += 1
+            raise QueueUnavailable("away")
+        self.stored.append(code)
+        return True
+
+
 def delivery_to(flows: object) -> Delivery:
     upstream, metrics = Upstream([]), WorkerMetrics(CollectorRegistry())
     gate = SendGate(upstream, AnswerBreaker())
     corrections = Corrections(counter_scripts(Settings(), 1000), metrics.corrections_dropped)
-    settings = Settings(lease_s=0.1)
+    settings = Settings(lease_s=LEASE_S)
     return Delivery(cast(Flows, flows), upstream, gate, IdentityTokens(None), settings, metrics, corrections)
 
 
 async def test_an_outcome_is_kept_for_longer_than_a_lease_until_the_queue_is_back() -> None:
-    class Away:
-        def __init__(self) -> None:
-            self.back_at_s = monotonic() + 0.5
-            self.refused = 0
-
-        async def retry(self, *_: Any, **__: Any) -> bool:  # noqa: ANN401
-            if monotonic() < self.back_at_s:
-                self.refused += 1
-                raise QueueUnavailable("away")
-            return True
-
     flows = Away()
     delivery = delivery_to(flows)
     job = leased("0-a")
     attempt = asyncio.create_task(delivery.attempt(job, UpstreamCut("cut"), lambda: None))
-    await eventually(lambda: flows.refused, 5, "the outcome could not be stored")
+    await eventually(lambda: flows.refused, 30, "the outcome could not be stored")
+    since_s = monotonic()
+    await eventually(lambda: flows.refused > 3 and monotonic() - since_s > 5 * LEASE_S, 30, "five leases have passed")
     assert list(delivery.in_flight) == [job]
+    flows.is_away = False
     await asyncio.wait_for(attempt, 20)
-    assert monotonic() >= flows.back_at_s
+    assert flows.stored == ["upstream_cut"]
     assert list(delivery.in_flight) == []
 
 
-async def test_a_worker_that_stops_while_the_queue_is_away_tries_to_store_what_it_knows() -> None:
-    class Back:
-        def __init__(self) -> None:
-            self.is_away = True
-            self.stored: list[str] = []
-            self.refused = 0
-
-        async def retry(self, _: LeasedJob, __: float, code: str, *___: Any, **____: Any) -> bool:  # noqa: ANN401
-            if self.is_away:
-                self.refused += 1
-                raise QueueUnavailable("away")
-            self.stored.append(code)
-            return True
-
-    flows = Back()
+async def test_a_worker_that_stops_while_the_queue_is_away_tries_to_store_what_it_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("consumers.delivery.wait_random_exponential", lambda **_: wait_fixed(3600))
+    flows = Away()
     attempt = asyncio.create_task(delivery_to(flows).attempt(leased("0-a"), UpstreamCut("cut"), lambda: None))
-    await eventually(lambda: flows.refused, 5, "the outcome could not be stored")
+    await eventually(lambda: flows.refused == REFUSED_BEFORE_A_PAUSE, 30, "it pauses until it tries again")
     flows.is_away = False
     attempt.cancel()
     with pytest.raises(asyncio.CancelledError):

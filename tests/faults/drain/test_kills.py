@@ -52,6 +52,7 @@ async def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path) -
         over.set()
         await sending
         found = await account(killing.system, ledger)
+        await killing.queue_has_returned()
 
     refused = sum((client.refused for client in clients), Counter())
     bound = found.assert_only_in_flight_was_repeated(killing.kills)

@@ -67,7 +67,7 @@ test("it counts first, and starts the operation at the rate that is wanted", asy
   fireEvent.change(screen.getByLabelText("At most so many a second:"), { target: { value: "7" } });
   type("delete");
   await act(async () => fireEvent.click(confirm()));
-  await vi.waitFor(() => expect(onClose).toHaveBeenCalled());
+  await vi.waitFor(() => expect(onClose).toHaveBeenCalled(), 30_000);
   expect(asked.at(-1)).toMatchObject({ dry_run: false, rate_per_s: 7, filter: { rule_id: "a" } });
   expect(location.pathname).toBe("/operations/op-1");
 });
