@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.errors import QueueUnavailable
+from app.process.lifecycle import cancel
 from app.process.lru_cache import TwoGenerationLRUCache
 from app.queue import keys
 from app.queue.flow_settings import FIRST, FlowSetting, FlowSettingStore, setting_names
@@ -90,7 +91,7 @@ class FlowSettings:
                     await asyncio.sleep(RETRY_S)
                 await asyncio.sleep(min(LOOK_AGAIN_S, PAUSE_PER_READ * (monotonic() - begun_s)))
         finally:
-            listening.cancel()
+            await cancel({listening})
 
     async def refresh(self) -> None:
         """Read what has changed, and let the flows be looked at that obey it. Raises QueueUnavailable."""

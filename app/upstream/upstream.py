@@ -84,7 +84,7 @@ class Upstream:
             try:
                 await answer.receive_head(sent)
             except UpstreamRefused:
-                if not any(server.breaker.is_closed for server in self._servers):
+                if self.all_open:
                     raise
             else:
                 return answer

@@ -99,7 +99,7 @@ async def installation(tmp_path: Path) -> AsyncIterator[Installation]:
             queue_redis_url=queue.url,
         )
         try:
-            async with running(settings, tmp_path, edges=0) as system:
+            async with running(settings, tmp_path, edges=0, PENSTOCK_CACHE_TIMEOUT_MS="1000") as system:
                 admin_port = free_port()
                 await system.ready(system.spawn("admin", "--port", str(admin_port)))
                 found = Installation(system, f"http://127.0.0.1:{admin_port}", stores)

@@ -16,6 +16,7 @@ from app.errors import QueueUnavailable
 from app.limiter.keys import descriptor
 from app.limiter.places import Places
 from app.limiter.redis_limiter import RedisLimiter
+from app.process.lifecycle import cancel
 from app.queue import keys
 from app.queue.flow_name import flow_id
 from app.queue.flow_settings import FlowRate, FlowSetting, FlowSettingStore
@@ -154,7 +155,7 @@ async def test_workers_hear_of_changes(admin: Admin, known: FlowSettings) -> Non
         return known.paused(FLOW)
 
     await eventually(heard, 5, "the worker knows that the flow is paused")
-    following.cancel()
+    await cancel({following})
 
 
 @pytest.mark.usefixtures("rule_in_force")
@@ -199,7 +200,7 @@ async def test_a_worker_reads_all_settings_for_a_small_part_of_its_time(
         return len(began_s) > 4
 
     await eventually(read_often, 10, "the settings are read again and again")
-    following.cancel()
+    await cancel({following})
     assert min(later - earlier for earlier, later in pairwise(began_s)) >= 4 * took_s
 
 
@@ -348,7 +349,7 @@ async def test_a_rate_for_a_while_ends_by_the_workers_and_the_audit_says_so_once
     assert [one.rate and one.rate.limit for one in known.of(FLOW)] == [2]
     following = asyncio.create_task(known.run())
     await eventually(lambda: known.of(FLOW)[0].rate == FlowRate(50, 600), 10, "it has its former rate again")
-    following.cancel()
+    await cancel({following})
 
     ends = admin.parts.flow_setting_ends
     with monkeypatch.context() as patched, pytest.raises(QueueUnavailable):

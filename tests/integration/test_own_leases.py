@@ -14,6 +14,7 @@ from app.errors import QueueUnavailable
 from app.identity.identity_token import IdentityTokens
 from app.limiter.corrections import Corrections
 from app.limiter.places import Places
+from app.process.lifecycle import cancel
 from app.queue import keys
 from app.queue.flows import Flows
 from app.queue.model import LeasedJob
@@ -152,6 +153,4 @@ async def test_after_an_outage_other_workers_have_the_time_of_a_lease_to_extend_
         await eventually(is_reclaimed, 20, "what nobody has extended is reclaimed")
         assert monotonic() - over_at_s >= LEASE_S
     finally:
-        for task in (reclaiming, extending):
-            task.cancel()
-        await asyncio.gather(reclaiming, extending, return_exceptions=True)
+        await cancel({reclaiming, extending})

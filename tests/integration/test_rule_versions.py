@@ -1,6 +1,7 @@
 """Versions never repeat, whoever writes a rule: the history has each of them once, and as many as the setting says."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,8 @@ from tests.support.sync_steps import caller, document, following, syncing, until
 from tests.support.waiting import eventually
 
 Entry = tuple[int, int | None]
+NOW = int(time.time()) << 20
+"""A revision of this second: MongoDB removes entries of the history that are too old."""
 
 
 @pytest.fixture
@@ -54,11 +57,16 @@ async def test_direct_writes_get_versions_of_their_own(
     database: MongoDatabase, cache: Redis, settings: Settings
 ) -> None:
     store, rules = RuleStore(database), database["rules"]
+
+    async def marked(version: int) -> bool:
+        return (await store.get("r")).version == version
+
     async with syncing(database, cache, settings), following(settings) as cached:
         await store.put(rule(5), OPS)
         await becomes(database, [(1, 5)])
         await rules.update_one({"_id": "r"}, {"$set": {"limit": 6}})
         await becomes(database, [(1, 5), (2, 6)])
+        await eventually(lambda: marked(2), 20, "the document has its version, which is written last")
         assert (await store.put(rule(7), OPS)).version == 3
         await becomes(database, [(1, 5), (2, 6), (3, 7)])
         await rules.replace_one({"_id": "r"}, document(8))
@@ -68,11 +76,7 @@ async def test_direct_writes_get_versions_of_their_own(
         await rules.insert_one({"_id": "r"} | document(5))
         await until(cached, caller(), {"r": 5})
         await becomes(database, [(1, 5), (2, 6), (3, 7), (4, 8), (4, None), (5, 5)])
-
-        async def marked() -> bool:
-            return (await store.get("r")).version == 5
-
-        await eventually(marked, 20, "the document has its version")
+        await eventually(lambda: marked(5), 20, "the document has its version")
         await store.remove(await store.find("r"), OPS)
         assert (await store.put(rule(9), OPS)).version == 6
         assert (await store.version("r", 2)).limit == 6
@@ -98,8 +102,8 @@ async def test_the_history_keeps_as_many_versions_as_the_setting_says(database: 
     await RuleStore(database).setup()
     async with Archive(database, ResumeToken(database), history_versions=10) as archive:
         for version in range(1, 31):
-            await archive.add([RuleChange("r", version, rule(version, version))], None)
-        await archive.add([RuleChange("other", 99, parse_rule(RULE | {"rule_id": "other"}))], None)
+            await archive.add([RuleChange("r", NOW + version, rule(version, version))], None)
+        await archive.add([RuleChange("other", NOW + 99, parse_rule(RULE | {"rule_id": "other"}))], None)
         await archive.recorded()
     assert await history(database) == [(version, version) for version in range(21, 31)]
     assert await database[HISTORY].count_documents({}) == 11
@@ -111,10 +115,10 @@ async def test_how_long_the_history_is_kept_can_change(database: MongoDatabase) 
         (index,) = [one async for one in database[HISTORY].list_indexes() if "expireAfterSeconds" in one]
         assert (index["expireAfterSeconds"], list(index["key"])) == (days * 86_400, ["at"])
     async with Archive(database, ResumeToken(database)) as archive:
-        await archive.add([RuleChange("r", 1 << 20, rule(5))], None)
+        await archive.add([RuleChange("r", NOW, rule(5))], None)
         await archive.recorded()
     (entry,) = [one async for one in database[HISTORY].find()]
-    assert entry["at"] == datetime.fromtimestamp(1, UTC)
+    assert entry["at"] == datetime.fromtimestamp(NOW >> 20, UTC)
 
 
 CHANGES = st.lists(st.tuples(st.none() | st.integers(1, 3), st.integers(1, 4), st.booleans()), max_size=20)

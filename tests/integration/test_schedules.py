@@ -21,17 +21,25 @@ from sync.publisher import Publisher
 from sync.reconcile import advanced_time, changes_now
 from tests.support.rules import RULE
 from tests.support.sync_steps import caller, following, syncing, until
+from tests.support.waiting import eventually
 
 
-def soon(begins_s: float, ends_s: float, limit: int = 7, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def soon(
+    begins_s: float, ends_s: float, limit: int = 7, now: datetime | None = None, **fields: object
+) -> dict[str, Any]:
     """A window that begins and ends so many seconds from now."""
-    begin, end = (datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (begins_s, ends_s))
+    begin, end = ((now or datetime.now(UTC)) + timedelta(seconds=seconds) for seconds in (begins_s, ends_s))
     window = {"from": f"{begin:%H:%M:%S}", "to": f"{end:%H:%M:%S}", "limit": {"limit": limit, "window_seconds": 60}}
     return window | fields
 
 
 def document(*windows: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in RULE.items() if name != "rule_id"} | {"_id": "r", "schedule": [*windows]}
+
+
+def far() -> dict[str, Any]:
+    """A window that begins after every test."""
+    return soon(7200, 10_800)
 
 
 async def revision_of(rules: Any) -> int:  # noqa: ANN401 - a RuleCache
@@ -49,20 +57,21 @@ async def test_a_window_that_begins_in_two_seconds_is_in_force_then_and_until_it
         for _ in range(2):
             await stack.enter_async_context(syncing(database, cache, settings))
         rules = await stack.enter_async_context(following(settings))
-        begins = datetime.now(UTC) + timedelta(seconds=2)
-        await database["rules"].insert_one(document(soon(2, 6)))
+        await database["rules"].insert_one(document(far()))
         await until(rules, caller(), {"r": 5})
-        before = await revision_of(rules)
+        before, now = await revision_of(rules), datetime.now(UTC)
+        begins = now.replace(microsecond=0) + timedelta(seconds=2)
+        await database["rules"].update_one({"_id": "r"}, {"$set": {"schedule": [soon(2, 6, now=now)]}})
         await until(rules, caller(), {"r": 7})
-        assert datetime.now(UTC) >= begins.replace(microsecond=0)
+        assert datetime.now(UTC) >= begins
         during = await revision_of(rules)
         (match,) = await rules.applicable(caller(), "GET", ("/",))
         found = describe(match.rule.whole_rule(), datetime.now(UTC))
         assert (found.source, found.rule.limit) == ("schedule", 7)
-        assert found.until == begins.replace(microsecond=0) + timedelta(seconds=4)
+        assert found.until == begins + timedelta(seconds=4)
         await until(rules, caller(), {"r": 5})
         assert before < during < await revision_of(rules), "counters convert what is owed when the rate changes"
-        assert await database["rules_history"].count_documents({}) == 1, "a window is no new version"
+        assert await database["rules_history"].count_documents({}) == 2, "a window is no new version"
     client.close()
 
 
@@ -89,8 +98,10 @@ async def test_a_window_begins_while_no_sync_runs_and_is_in_force_once_one_does(
     database = client[settings.mongodb_database]
     async with following(settings) as rules:
         async with syncing(database, cache, settings):
-            await database["rules"].insert_one(document(soon(2, 3600)))
+            await database["rules"].insert_one(document(far()))
             await until(rules, caller(), {"r": 5})
+        await database["rules"].update_one({"_id": "r"}, {"$set": {"schedule": [soon(1, 3600)]}})
+        await asyncio.sleep(1)
         async with syncing(database, cache, settings):
             await until(rules, caller(), {"r": 7})
     client.close()
@@ -102,8 +113,14 @@ async def test_the_last_good_version_follows_its_schedule_while_the_document_is_
     client = mongo_client(settings.mongodb_url)
     database = client[settings.mongodb_database]
     async with syncing(database, cache, settings), following(settings) as rules:
-        await database["rules"].insert_one(document(soon(3, 3600)))
+        await database["rules"].insert_one(document(far()))
         await until(rules, caller(), {"r": 5})
+        await database["rules"].update_one({"_id": "r"}, {"$set": {"schedule": [soon(3, 3600)]}})
+
+        async def recorded() -> bool:
+            return await database["rules_history"].count_documents({}) == 2
+
+        await eventually(recorded, 20, "the schedule is part of the last good version")
         await database["rules"].update_one({"_id": "r"}, {"$set": {"cost": 50}}, bypass_document_validation=True)
         await until(rules, caller(), {"r": 7})
     client.close()
@@ -126,8 +143,9 @@ async def test_a_window_that_begins_while_the_cache_is_away_is_in_force_afterwar
 
     monkeypatch.setattr(Publisher, "publish", away_at_first)
     async with syncing(database, cache, settings), following(settings) as rules:
-        await database["rules"].insert_one(document(soon(2, 3600)))
+        await database["rules"].insert_one(document(far()))
         await until(rules, caller(), {"r": 5})
+        await database["rules"].update_one({"_id": "r"}, {"$set": {"schedule": [soon(2, 3600)]}})
         await until(rules, caller(), {"r": 7})
     assert refused == 1
     client.close()

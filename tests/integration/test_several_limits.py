@@ -1,6 +1,7 @@
 """Rules with several limits: 10 a second and 1,000 a day in one rule, asked of a real edge and of a worker's slots."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -121,9 +122,11 @@ async def test_an_eta_is_that_of_the_limit_that_refuses(edge: Edge) -> None:
     await edge.rule("quick", **EVERY_USER, **fields, limits=[{"limit": 1000, "window_seconds": DAY_S}])
     who = edge.bearer("quick")
     await in_force(edge, "quick", who)
+    began_s = time.monotonic()
     answers = await asyncio.gather(*(edge.get("/", who) for _ in range(30)))
+    freed = 10 * (time.monotonic() - began_s)
     etas = sorted([answer.json()["eta_seconds"] for answer in answers if answer.status == 202])
-    assert len(etas) >= 15
+    assert len(etas) >= max(1, 20 - freed)
     assert etas[-1] <= len(etas) / 10 + 1
     await edge.rule("slow", **EVERY_USER, **fields, limits=[{"limit": 20, "window_seconds": DAY_S, "burst": 1}])
     who = edge.bearer("slow")

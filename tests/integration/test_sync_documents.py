@@ -92,6 +92,11 @@ async def test_the_last_good_version_stays_while_a_document_cannot_be_read(
         async with syncing(database, cache, settings) as metrics, following(settings) as rules:
             await until(rules, caller(), {"r": 5})
             if not restarted:
+
+                async def recorded() -> bool:
+                    return await database[RECORDS].count_documents({"_id": "r", "rule.limit": 5}) == 1
+
+                await eventually(recorded, OBEYED_WITHIN_S, "the last good version is recorded")
                 date = {"$set": {"updated_at": DatetimeMS(10**17), "limit": 9}}
                 await database.command(
                     "update", "rules", updates=[{"q": {"_id": "r"}, "u": date}], bypassDocumentValidation=True

@@ -206,6 +206,7 @@ async def test_what_could_not_end_is_not_looked_at_all_the_time(admin: Admin, mo
         return await find(store, rule_id)
 
     monkeypatch.setattr(RuleStore, "find", counted)
+    monkeypatch.setattr("sync.temporary_values.RETRY_INTERVAL_S", 3600.0)
     values = TemporaryValues(admin.rules.database)
     for _ in range(4):
         await values.end_due()

@@ -15,6 +15,7 @@ from app.admin.composition import AdminParts, AdminStores, admin_parts_of
 from app.admin.rest.application import build_admin
 from app.clients import MongoClient, MongoDatabase, http_client, mongo_client
 from app.identity.tokens import TokenVerifier
+from app.process.lifecycle import cancel
 from app.redis_wire.scripts import Scripts
 from app.rules.cache import RuleCache
 from app.settings import Settings
@@ -98,7 +99,7 @@ async def admin_running(
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
             yield Admin(client, issuer, database["rules"], parts)
-        looking.cancel()
+        await cancel({looking})
         _IDLE_APPLICATIONS[settings.admin_base_path].append(app)
     mongo.close()
     issuer.close()

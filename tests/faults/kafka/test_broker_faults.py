@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from app.errors import QueueUnavailable
 from app.jobs.model import JobStatus
+from app.process.lifecycle import cancel
 from app.queue.kafka.clients import kafka_producer
 from app.queue.kafka.producer import Producer
 from app.queue.kafka.queue import KafkaQueue
@@ -219,7 +220,7 @@ async def test_a_job_whose_append_was_not_acknowledged_is_never_sent(
                 await unlucky.enqueue(deferral(0, idempotency_key="k"))
         finally:
             broker.go_on()
-            keeping.cancel()
+            await cancel({keeping})
         [message] = await kafka.written(hasty.kafka_topic, 1)
         job_id = dict(message.headers)["penstock-job"].decode()
         assert (await kafka.job(job_id)).status is JobStatus.CANCELED, "its message was appended"

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from app.upstream.upstream import Upstream
 from tests.support.ports import free_port
 from tests.support.raw_app_server import HEADERS, Asked, RawServer, body_of, listening
 
+SHORTEST_BACKOFF_S = 0.35
+"""No probe comes sooner after the one before, nor after the breaker has opened."""
 BUSY = b"HTTP/1.1 503 Busy\r\nRetry-After: 3600\r\nContent-Length: 4\r\n\r\nbusy"
 
 
@@ -150,15 +152,23 @@ async def test_a_server_that_only_resets_connections_is_avoided_after_a_while() 
                 failed += 1
             await asyncio.sleep(0.02)
         assert failed > 10
-        before = at.counts()
-        for _ in range(100):
-            try:
-                await at.get()
-            except UpstreamError:
-                failed += 1
-        after = at.counts()
-        assert after[0] - before[0] <= 1, "nothing but a probe"
-        assert after[1] - before[1] >= 99
+        probed_at = await probed(at)
+        before, sent = at.counts(), 0
+        while sent < 100 and loop.time() - probed_at < SHORTEST_BACKOFF_S:
+            assert await at.get() == 200
+            sent += 1
+        assert at.counts() == [before[0], before[1] + sent], "nothing until the next probe"
+
+
+async def probed(at: Servers) -> float:
+    """Send requests until the first server gets one; when that was begun, by the event loop's clock."""
+    while True:
+        met_at, met = asyncio.get_running_loop().time(), at.counts()[0]
+        with suppress(UpstreamError):
+            await at.get()
+        if at.counts()[0] > met:
+            return met_at
+        await asyncio.sleep(0.02)
 
 
 async def test_the_resets_of_one_endpoint_open_nothing_while_another_is_answered() -> None:
