@@ -80,7 +80,7 @@ class Draining:
 
     async def _give_back_unused(self, drained: "_Drained", pacer: Pacer) -> bool:
         """Give back the last slot if nothing was sent at it, so that a flow need not wait an hour for another."""
-        if drained.last_grant is None or not (drained.is_unused or pacer.missed_last_slot):
+        if drained.last_grant is None or not (drained.is_unused or pacer.is_last_slot_unused):
             return False
         return await self._slots.give_back(drained.last_grant)
 

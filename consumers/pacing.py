@@ -49,7 +49,7 @@ class Pacer:
         self._waits_for_slot = False
         self.late_slots = 0
         """How many slots were missed because they had passed, not because `may_send` was false."""
-        self.missed_last_slot = False
+        self._missed_last_slot = False
 
     def add(self, jobs: Sequence[LeasedJob], slots: Sequence[float]) -> None:
         """Add jobs, and at least as many slots: times of `time.monotonic`, in order."""
@@ -68,6 +68,11 @@ class Pacer:
         """Whether every job was sent."""
         return not self._jobs and (self._sending is None or self._sending.done())
 
+    @property
+    def is_last_slot_unused(self) -> bool:
+        """Whether all slots have passed, and nothing was sent at the last one."""
+        return self._missed_last_slot and not self._slots and not self._waits_for_slot
+
     def take_missed(self) -> list[LeasedJob]:
         """Take back the jobs that have no slot any more, because some were missed: the last ones, in order."""
         missed: list[LeasedJob] = []
@@ -76,10 +81,14 @@ class Pacer:
         missed.reverse()
         return missed
 
-    async def finish(self) -> list[LeasedJob]:
-        """Wait until all slots have passed, and return the jobs that were not sent, in order."""
+    async def wait_for_slots(self) -> None:
+        """Wait until all slots have passed."""
         if self._sending is not None:
             await self._sending
+
+    async def finish(self) -> list[LeasedJob]:
+        """Wait until all slots have passed, and return the jobs that were not sent, in order."""
+        await self.wait_for_slots()
         left = list(self._jobs)
         self._jobs.clear()
         return left
@@ -100,6 +109,6 @@ class Pacer:
             self._waits_for_slot = False
             is_late = monotonic() - slot > self._grace_s
             self.late_slots += is_late
-            self.missed_last_slot = is_late or not self._may_send()
-            if not self.missed_last_slot:
+            self._missed_last_slot = is_late or not self._may_send()
+            if not self._missed_last_slot:
                 await self._send(self._jobs.popleft(), slot)

@@ -1,7 +1,7 @@
 """A ring while a worker serves it: whose turn it was, what each flow sends, and when to ask for slots again."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -20,7 +20,6 @@ class ServedTurn:
     """What came of a flow's turn: slots, or nothing; `rejects`: its jobs are to end, since their rule was deleted.
 
     `reserved`: for how many jobs it asks for slots. `waits_elsewhere`: for another counter than the ring's, if so.
-    `is_unused`: no job was leased for its slots.
     """
 
     head: FlowHead
@@ -29,7 +28,6 @@ class ServedTurn:
     grant: Grant | None = None
     rejects: bool = False
     waits_elsewhere: Wait | None = None
-    is_unused: bool = True
 
     @property
     def slots(self) -> int:
@@ -52,16 +50,16 @@ class ServedRing:
     """A ring that this worker holds: when to ask for it again, and the pacers of its flows."""
 
     __slots__ = (
+        "_last_grants",
         "_pacers",
         "_sender",
+        "_unleased",
         "ask_at_s",
         "asked_at_s",
         "at_us",
-        "last_turn",
         "lost",
         "mark_again_at_s",
         "may_gain",
-        "missed",
         "ring",
         "wait",
     )
@@ -78,26 +76,31 @@ class ServedRing:
         self.may_gain = False
         """Whether answers may give units back."""
         self.mark_again_at_s = 0.0
-        self.last_turn: ServedTurn | None = None
-        """The turn that got the last slot, where it was the only one that was granted at once."""
-        self.missed: set[str] = set()
-        """The flows that ended last and sent nothing at their last slot."""
-
-    @property
-    def unused_grant(self) -> Grant | None:
-        """The grant of the last slot if nothing was sent at it."""
-        turn = self.last_turn
-        return turn.grant if turn is not None and (turn.is_unused or turn.head.name in self.missed) else None
+        self._last_grants: dict[str, Grant] = {}
+        self._unleased: set[str] = set()
+        """The flows no job of which was leased for their last grant."""
 
     def see(self, lease: Lease) -> None:
         """Note which flows are next after a lease."""
         self.ring, self.at_us = replace(self.ring, heads=lease.heads), lease.at_us
 
-    def note_last_slot(self, turns: Sequence[ServedTurn]) -> None:
-        """Note whose the last slot is, if one alone was granted."""
-        granted = [turn for turn in turns if turn.slots]
-        if granted:
-            self.last_turn = granted[0] if sum(turn.slots for turn in granted) == 1 else None
+    def note_grants(self, turns: Sequence[ServedTurn], leased: Container[str]) -> None:
+        """Note what each flow was granted last; `leased`: the flows of which jobs were leased for it."""
+        for turn in turns:
+            if turn.grant is not None and turn.slots:
+                flow = turn.head.name
+                self._last_grants[flow] = turn.grant
+                if flow in leased:
+                    self._unleased.discard(flow)
+                else:
+                    self._unleased.add(flow)
+
+    def take_unused(self) -> dict[str, Grant]:
+        """The last grants of flows that have sent nothing at their last slots, which have passed; each once."""
+        missed = {flow for flow, pacer in self._pacers.items() if pacer.is_last_slot_unused}
+        unused = [flow for flow in (*self._unleased, *missed) if flow in self._last_grants]
+        self._unleased.clear()
+        return {flow: self._last_grants.pop(flow) for flow in dict.fromkeys(unused)}
 
     def look_ahead(self, turns: Sequence[ServedTurn], lead_us: int) -> None:
         """Ask again when the ring's counter has its next slot, as the last flow that was asked for found it."""
@@ -128,12 +131,17 @@ class ServedRing:
         idle = [flow for flow, pacer in self._pacers.items() if pacer.is_idle and flow not in heads]
         return await self._end(idle)
 
+    async def wait_for_slots(self) -> None:
+        """Wait until all slots have passed."""
+        await asyncio.gather(*(pacer.wait_for_slots() for pacer in self._pacers.values()))
+
     async def finish(self) -> list[str]:
         """Wait until all slots have passed, and return the jobs that missed theirs; the flows with jobs in flight."""
         return await self._end(list(self._pacers))
 
     async def _end(self, flows: Sequence[str]) -> list[str]:
         ended = {flow: self._pacers.pop(flow) for flow in flows}
+        for flow in flows:
+            self._last_grants.pop(flow, None)
         await asyncio.gather(*(self._sender.end(flow, pacer) for flow, pacer in ended.items()))
-        self.missed = {flow for flow, pacer in ended.items() if pacer.missed_last_slot}
         return [flow for flow in flows if self._sender.is_in_flight(flow)]

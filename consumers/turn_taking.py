@@ -58,9 +58,10 @@ class TurnTaking:
                     break
                 await asyncio.sleep(served.ask_at_s - monotonic())
         finally:
+            await served.wait_for_slots()
+            given_back = await self._give_back(served)
             await self._tell_sent(served, await served.finish())
-            unused = served.unused_grant
-            given_back = unused is not None and await self._slots.give_back(unused)
+            await self._look_again(served, given_back)
         if not served.lost:
             wait_us = int((BUSY_WAIT_S if given_back else served.ask_at_s - monotonic()) * 1e6)
             if served.may_gain and self._awaits_answers(ring.counter):
@@ -75,7 +76,9 @@ class TurnTaking:
 
     async def _serve_once(self, served: ServedRing) -> bool:
         """Give the next flows their turns; whether the ring may go on within a horizon."""
+        given_back = await self._give_back(served)
         await served.return_missed()
+        await self._look_again(served, given_back)
         turns = await self._ask(served)
         lease = await self._lease(served, turns)
         if lease is None or not lease.heads:
@@ -88,6 +91,18 @@ class TurnTaking:
         is_near = served.wait.wait_us <= 2 * self._slots.lead_time.horizon_us
         await self._update_markers(served, turns, lease, is_near=is_near)
         return not served.lost and is_near
+
+    async def _give_back(self, served: ServedRing) -> list[str]:
+        """Give back slots at which nothing was sent, so that their flows need not wait an hour for others; those flows.
+
+        It comes before their jobs return: whoever takes such a flow then finds its slot.
+        """
+        return [flow for flow, grant in served.take_unused().items() if await self._slots.give_back(grant)]
+
+    async def _look_again(self, served: ServedRing, flows: Sequence[str]) -> None:
+        """Make flows due that have left the ring to wait for a counter that has taken a slot back."""
+        if flows:
+            await self._flows.make_due({served.ring.counter: flows})
 
     async def _tell_sent(self, served: ServedRing, flows: Sequence[str]) -> None:
         """Other workers may go on with flows whose jobs were sent, though they have no outcome yet."""
@@ -116,7 +131,6 @@ class TurnTaking:
         finally:
             for turn in asking:
                 self._in_flight.release(turn.head.name, turn.reserved - turn.slots)
-        served.note_last_slot(turns)
         served.look_ahead(turns, self._slots.lead_time.request_us)
         return turns
 
@@ -164,8 +178,8 @@ class TurnTaking:
                 self._in_flight.release(turn.head.name, max(0, turn.slots - leased[turn.head.name]))
                 if turn.grant is not None:
                     of_flow = [job for job in lease.jobs if job.flow == turn.head.name] if lease is not None else []
-                    turn.is_unused = not of_flow
                     self._job_places.assign(turn.grant, of_flow)
+            served.note_grants(turns, leased)
         return lease
 
     async def _start(self, served: ServedRing, turns: Sequence[ServedTurn], jobs: Sequence[LeasedJob]) -> None:

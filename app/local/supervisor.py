@@ -210,19 +210,19 @@ class Supervisor:
     async def _check(self, http: httpx.AsyncClient, child: SupervisedProcess) -> None:
         now_s, runs = time.time(), child.process is not None and child.process.returncode is None
         if runs and now_s - child.started_at_s > STEADY_AFTER_S and await is_healthy(http, child.spec):
-            if child.said and child.down_since_s is not None:
-                self._say(f"{child.spec.name} is back after {now_s - child.down_since_s:.0f} s")
+            was_said, down_since_s = child.said, child.down_since_s
+            child.said, child.down_since_s, child.problem = False, None, None
+            if was_said and down_since_s is not None:
+                self._report()  # before it is said: who reads that may look there
+                self._say(f"{child.spec.name} is back after {now_s - down_since_s:.0f} s")
             self._say_notice(child)
-            was_said, child.said, child.down_since_s, child.problem = child.said, False, None, None
-            if was_said:
-                self._report()
         elif child.down_since_s is None:
             child.down_since_s = now_s
         elif not child.said and now_s - child.down_since_s > SAID_AFTER_S:
             child.said = True
             child.problem = child.start_error or self.trouble_of(child.spec)
-            self._say(f"{child.spec.name} is down: {child.problem}")
             self._report()
+            self._say(f"{child.spec.name} is down: {child.problem}")
 
     def _say_notice(self, child: SupervisedProcess) -> None:
         """Say once after each start what a person should know about it."""

@@ -91,14 +91,20 @@ async def late(flows: Flows, cache: Redis, counting: Scripts, settings: Settings
 
 async def again(flows: Flows) -> TakenFlow | TakenRing:
     """The unit that is due again, soon."""
+    [unit] = await due_again(flows, 1)
+    return unit
+
+
+async def due_again(flows: Flows, count: int) -> list[TakenFlow | TakenRing]:
+    """So many units that are due again, soon."""
     found: list[TakenFlow | TakenRing] = []
 
-    async def is_due() -> bool:
+    async def are_due() -> bool:
         found.extend(await take_units(flows, LONG_US))
-        return bool(found)
+        return len(found) >= count
 
-    await eventually(is_due, 10, "it is due again")
-    return found[0]
+    await eventually(are_due, 10, "they are due again")
+    return found
 
 
 @pytest.mark.parametrize("algorithm", ["gcra", "sliding_window"])
@@ -140,6 +146,29 @@ async def test_a_ring_that_missed_its_slot_of_the_hour_has_it_again(flows: Flows
     assert isinstance(ring_again, TakenRing)
     assert sorted(head.name for head in ring_again.heads) == sorted(head.name for head in ring.heads)
     assert await late.has_a_slot(ring_again.heads[0], rule)
+
+
+async def test_a_flow_that_left_its_ring_has_its_missed_slot_of_the_hour_again(
+    flows: Flows, cache: Redis, late: Worker
+) -> None:
+    """The shared counter permits a hundred a second, and each caller has a limit of one an hour besides."""
+    await publish_all(Publisher(cache), [active(key_type="user", rule_id="each", **HOURLY).rule], 2)
+    rule = active(key_type="ip", key_value="0.0.0.0/0", drain={"limit": 100, "window_seconds": 1})
+    for number, user in enumerate(("ann", "ann", "bob", "bob")):
+        charges = (FrozenCharge("r", SHARED, 1), FrozenCharge("each", f"user:{user}", 1))
+        await accepted(flows, deferral(number, rule, charges=charges, caller=f"user:{user}"))
+    for flow in await take(flows, LONG_US):
+        await flows.give_back(flow, Wait(0, f"r|{SHARED}", 1000))
+    [ring] = await take_units(flows, LONG_US)
+    assert isinstance(ring, TakenRing)
+    await late.turn_taking.drain(ring, lambda: False)
+    due = await due_again(flows, 2)
+    assert {unit.head.name for unit in due if isinstance(unit, TakenFlow)} == {head.name for head in ring.heads}
+    for unit in due:
+        assert isinstance(unit, TakenFlow)
+        assert unit.head.depth == 2
+        assert await late.has_a_slot(unit.head, rule)
+        assert not await late.has_a_slot(unit.head, rule), "there is one an hour"
 
 
 async def test_a_slot_that_comes_again_soon_stays_missed(flows: Flows, late: Worker) -> None:
