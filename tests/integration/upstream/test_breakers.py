@@ -125,6 +125,30 @@ async def test_a_live_request_that_is_answered_closes_the_breaker_at_once() -> N
             listener.close()
 
 
+async def test_a_refused_probe_moves_its_request_to_a_server_that_is_coming_back() -> None:
+    ports = free_port(), free_port()
+    async with upstream_of(*ports) as upstream:
+        for _ in range(2):
+            with pytest.raises(UpstreamRefused):
+                await upstream.send("GET", b"/", HEADERS, None)
+        server = RawServer()
+        listener = await asyncio.start_server(server.serve, "127.0.0.1", ports[1])
+        dead, coming_back = (one.breaker for one in upstream._servers)
+        try:
+            at = Servers(upstream, [server])
+            while coming_back.is_open:
+                with suppress(UpstreamRefused):
+                    await at.get()
+            for _ in range(10):
+                dead._circuit.next_probe_at = 0.0  # it is due
+                assert await at.get() == 200
+            assert dead._circuit.next_probe_at > 0, "it was probed"
+            assert not coming_back.is_closed, "it has only just come back"
+        finally:
+            await upstream.close()
+            listener.close()
+
+
 async def test_a_worker_sends_nothing_but_probes_while_all_breakers_are_open() -> None:
     async with upstream_of(free_port(), fail_fast=True) as upstream:
         assert upstream.has_capacity
