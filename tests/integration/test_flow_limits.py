@@ -138,6 +138,7 @@ async def test_the_queue_as_a_whole_has_caps(
     assert await flows.enqueue(deferral(5, user="w")) == Full(FullReason.MEMORY, 1)
 
 
+@pytest.mark.usefixtures("steady_memory")
 async def test_memory_is_left_for_settling(flows: Flows, queue: Redis, records: Records) -> None:
     first = await accepted(flows, deferral(0))
     used = int((await queue.info("memory"))["used_memory"])
@@ -190,6 +191,7 @@ async def test_a_sealed_request_that_was_changed_ends_unsent(
     )
 
 
+@pytest.mark.usefixtures("steady_memory")
 async def test_memory_is_looked_at_again_within_a_tenth_of_a_second(flows: Flows, queue: Redis) -> None:
     await accepted(flows, deferral(0))
     used = int((await queue.info("memory"))["used_memory"])

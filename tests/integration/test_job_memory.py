@@ -14,6 +14,7 @@ JOBS = 2_000
 HEADERS = [(b"content-type", b"application/json"), (b"user-agent", b"a-client/1.0"), (b"x-forwarded-for", b"10.0.0.1")]
 
 
+@pytest.mark.usefixtures("steady_memory")
 @pytest.mark.parametrize("count", [1, 20, 200], ids=lambda count: f"{count} flows")
 async def test_a_waiting_job_with_a_body_of_400_bytes_takes_little_memory(
     flows: Flows, queue: Redis, count: int

@@ -11,6 +11,7 @@ from app.redis_wire.scripts import Scripts
 from app.settings import Settings
 from tests.support.admin_in_process import Admin, admin_running
 from tests.support.operations import OperatedInstallation, operated_installation
+from tests.support.stores import without_rewrites
 
 
 @pytest.fixture
@@ -18,6 +19,13 @@ async def flows(queue: Redis, queueing: Scripts, settings: Settings) -> Flows:
     flows = Flows(queue, queueing, settings)
     await flows.prepare()
     return flows
+
+
+@pytest.fixture
+async def steady_memory(queue: Redis) -> AsyncIterator[None]:
+    """The memory of the queue Redis changes by what the test does, and by nothing else."""
+    async with without_rewrites(queue):
+        yield
 
 
 @pytest.fixture

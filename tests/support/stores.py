@@ -5,20 +5,40 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 
 import redis as sync_redis
+from redis.asyncio import Redis
 
 from app.local.stores import StoreProcess, queue_store, redis_is_ready
 from tests.support.ports import free_port
 from tests.support.processes import end, start
+from tests.support.waiting import eventually
 
 MEMORY_DISK = Path("/dev/shm")
 ENOUGH_BYTES = 4 << 30
+REWRITE_PERCENTAGE = "auto-aof-rewrite-percentage"
 FOLDERS = "penstock-tests-"
 """Folders on the memory disk are named so; the process that made one, and something random, follow."""
+
+
+@asynccontextmanager
+async def without_rewrites(queue: Redis) -> AsyncIterator[None]:
+    """Let the queue Redis not rewrite its file meanwhile: that takes megabytes of memory, which come and go."""
+
+    async def rewrites_nothing() -> bool:
+        found = await queue.info("persistence")
+        return not found["aof_rewrite_in_progress"] and not found["aof_rewrite_scheduled"]
+
+    before = str((await queue.config_get(REWRITE_PERCENTAGE))[REWRITE_PERCENTAGE])
+    await queue.config_set(REWRITE_PERCENTAGE, 0)
+    try:
+        await eventually(rewrites_nothing, 30, "no rewrite goes on")
+        yield
+    finally:
+        await queue.config_set(REWRITE_PERCENTAGE, before)
 
 
 def emptied(url: str) -> str:
