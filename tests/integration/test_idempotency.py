@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
+from app.queue import keys
 from app.queue.flows import Flows
+from app.redis_wire.scripts import source
 from app.settings import Settings
 from tests.support.edge_in_process import Edge
+from tests.support.flow_steps import accepted, deferral
 from tests.support.job_steps import DEFERS, DRAIN, JOBS, Client, answered, client, edge_for_jobs, leased
 from tests.support.waiting import eventually
 
@@ -212,3 +215,22 @@ async def test_a_key_goes_with_its_jobs_result(edge: Edge, flows: Flows) -> None
     await eventually(gone, 30, "the result goes")
     again = await alice.ask("POST", "/pay", key("k"), body=b"2")
     assert (again.status, again.json()["id"] != job) == (202, True)
+
+
+async def test_a_key_and_its_jobs_record_expire_at_the_same_time(
+    flows: Flows, queue: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where Redis is stopped for ten seconds after it has looked at its clock, which the test sets back for it."""
+
+    def stopped(package: str, name: str) -> str:
+        text, asked = source(package, name), "time[1] * 1000000"
+        assert text.count(asked) == 1
+        return text.replace(asked, "(time[1] - 10) * 1000000")
+
+    job_id = await accepted(flows, deferral(idempotency_key="k"))
+    [running] = await leased(flows)
+    monkeypatch.setattr("app.redis_wire.scripts.source", stopped)
+    await answered(flows, running)
+    name = keys.idempotency(0, "own", "k")
+    longest_ms, record_ms, shortest_ms = [await queue.pttl(one) for one in (name, keys.record(0, job_id), name)]
+    assert 0 < shortest_ms <= record_ms <= longest_ms

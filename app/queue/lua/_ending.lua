@@ -152,7 +152,7 @@ local function end_job(ending, id, header, from, attempts, started, status, code
     .. past .. ' ' .. place .. '|' .. int(#response) .. ' ' .. code .. ' ' .. (message == '' and '' or one_line(message))
   call('SET', job_key(id), line .. '\n' .. response .. request, 'PXAT', expiry)
   if idem ~= '-' then
-    call('PEXPIRE', P .. 'idem:' .. idem, ttl)
+    call('PEXPIREAT', P .. 'idem:' .. idem, expiry) -- not a moment later than the record: its job would not be there
   end
   local ids, streams = ending.ids, ending.from_stream
   local n = #ids + 1
