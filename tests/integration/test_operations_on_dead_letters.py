@@ -1,7 +1,6 @@
 """Operations on dead letters: what they replay and delete, and what they leave."""
 
 import asyncio
-import contextlib
 from collections import Counter
 
 import pytest
@@ -14,8 +13,9 @@ from app.queue.dead_letter_filter import DeadLetterFilter
 from app.queue.flows import Flows
 from app.queue.model import Settlement
 from tests.support.dead_letters import dead, many_dead
-from tests.support.flow_steps import active, ids, lease, take
+from tests.support.flow_steps import active, give_back, ids, lease, take
 from tests.support.operations import OLGA, VERA, OperatedInstallation, new_operation, queued
+from tests.support.waiting import eventually
 
 
 async def test_all_that_a_filter_finds_is_replayed_in_order(installation: OperatedInstallation, flows: Flows) -> None:
@@ -73,22 +73,24 @@ async def test_what_fails_again_is_not_replayed_twice(installation: OperatedInst
     operation_id = await installation.start(rule_id="r")
     late = await dead(flows, 5, rule=active(queue={"max_depth": 10_000}))
     sent: list[str] = []
+    over = asyncio.Event()
 
     async def fail_again() -> None:
-        while True:
+        while not over.is_set():
             for flow in await take(flows):
                 jobs = (await lease(flows, flow, 1000)).jobs
                 sent.extend(ids(jobs))
                 await flows.settle([Settlement(job, JobStatus.FAILED, "attempts_exhausted", "Again.") for job in jobs])
+                await give_back(flows, flow)  # what was replayed since it was leased is due now
             await asyncio.sleep(0.005)
 
     failing = asyncio.create_task(fail_again())
     async with installation.process():
         document = await installation.ended(operation_id)
-    await asyncio.sleep(0.3)
-    failing.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await failing
+    await eventually(lambda: len(sent) >= len(found), 30, "all of them were sent again")
+    over.set()
+    await failing
+    assert await queued(flows) == [], "the operation has ended, and nothing that it replayed is left"
     assert document.done == 120
     assert Counter(sent) == Counter(found)
     assert late not in sent
