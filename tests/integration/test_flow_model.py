@@ -26,7 +26,7 @@ from app.queue.model import (
 from app.settings import Settings
 from tests.support.flow_machine import CHOICES, PREFIX, Choices, FlowMachine, run_machine
 from tests.support.flow_model import MAX_ATTEMPTS, ModelFlow
-from tests.support.flow_steps import LONG_US, active, deferral, ids
+from tests.support.flow_steps import LONG_US, active, deferral, ids, make_late
 
 MAX_DEPTH = 8
 INTERVAL_S = 0.1
@@ -251,19 +251,8 @@ class OneFlowMachine(FlowMachine):
         if not self.model.waiting:
             return
         job_id = choices.one_of(self.model.waiting)
-        self.run(self._make_late(job_id))
+        self.run(make_late(self.redis, job_id, FLOW))
         self.model.jobs[job_id].is_late = True
-
-    async def _make_late(self, job_id: str) -> None:
-        """Write a deadline of long ago into the header of a waiting job, wherever it stands."""
-        state = cast("bytes | None", await self.redis.hget(PREFIX + "state", job_id))
-        if state is not None:
-            line, _, header = state.partition(b"\n")
-            await self.redis.hset(PREFIX + "state", job_id, line + b"\n" + _late(header))
-        record = cast("bytes", await self.redis.get(keys.record(0, job_id)))
-        await self.redis.set(keys.record(0, job_id), _late(record))
-        await self.redis.zadd(PREFIX + "expiry", {FLOW: 1})
-        await self.redis.hset(PREFIX + "flow:" + FLOW, "mixed_waits", "1")
 
     def expire(self, _: Choices) -> None:
         assert self.run(self.flows.expire(0)) == self.model.expire()
@@ -344,12 +333,6 @@ def _settlement(job: LeasedJob, *, fails: bool) -> Settlement:
     if fails:
         return Settlement(job, JobStatus.FAILED, "attempts_exhausted", "no")
     return Settlement(job, JobStatus.SUCCEEDED, response=StoredResponse(200, [], b"answer"))
-
-
-def _late(header: bytes) -> bytes:
-    words = header.split(b" ", 2)
-    words[1] = b"1" * len(words[1])
-    return b" ".join(words)
 
 
 def test_a_flow_does_what_a_list_would(settings: Settings) -> None:

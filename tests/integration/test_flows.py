@@ -12,8 +12,24 @@ from app.jobs.model import JobStatus, StoredResponse
 from app.queue import keys
 from app.queue.flows import Flows
 from app.queue.model import Enqueued, FrozenCharge, Settlement, TakenFlow, Wait
+from app.queue.reads import now_us
 from app.queue.records import Records
-from tests.support.flow_steps import LEASE_US, accepted, active, deferral, give_back, ids, lease, pending, take
+from tests.support.flow_steps import (
+    LONG_US,
+    accepted,
+    active,
+    deferral,
+    due_us,
+    give_back,
+    ids,
+    lease,
+    make_due,
+    pending,
+    take,
+)
+
+HOUR_US = 3_600_000_000
+HALF_AN_HOUR_US = HOUR_US // 2
 
 
 async def test_jobs_are_leased_in_the_order_of_enqueueing(flows: Flows, records: Records, queue: Redis) -> None:
@@ -31,8 +47,9 @@ async def test_jobs_are_leased_in_the_order_of_enqueueing(flows: Flows, records:
     assert (job.status, job.attempts) == (JobStatus.RUNNING, 1)
 
 
-async def test_position_and_eta_follow_the_drain_rate(flows: Flows, records: Records) -> None:
-    answers = [await flows.enqueue(deferral(i, due_in_us=3_000_000)) for i in range(3)]
+async def test_position_and_eta_follow_the_drain_rate(flows: Flows, records: Records, queue: Redis) -> None:
+    asked_us = await now_us(queue)
+    answers = [await flows.enqueue(deferral(i, due_in_us=HALF_AN_HOUR_US)) for i in range(3)]
     assert [(a.job.position, a.flow_was_empty) for a in answers if isinstance(a, Enqueued)] == [
         (1, True),
         (2, False),
@@ -40,10 +57,15 @@ async def test_position_and_eta_follow_the_drain_rate(flows: Flows, records: Rec
     ]
     last = answers[-1]
     assert isinstance(last, Enqueued)
+    first_us = await due_us(queue, "r|user:u")
+    before_us = await now_us(queue)
     job = await records.get(last.job.id)
+    after_us = await now_us(queue)
+    assert asked_us + HALF_AN_HOUR_US <= first_us <= before_us + HALF_AN_HOUR_US
     assert job is not None
     assert job.eta_s is not None
-    assert 2.2 < job.eta_s <= 3.2  # due in 3 s, then 2 jobs at 10/s before it; generous for a slow machine
+    goes_us = first_us + 200_000  # 2 jobs at 10/s are before it
+    assert goes_us - after_us <= round(job.eta_s * 1e6) <= goes_us - before_us
 
 
 async def test_a_taken_flow_is_nobody_elses_until_its_lease_ends(flows: Flows) -> None:
@@ -178,8 +200,8 @@ async def test_jobs_of_other_costs_are_leased_by_themselves(flows: Flows) -> Non
 async def test_flows_with_a_higher_priority_are_taken_first(flows: Flows) -> None:
     await accepted(flows, deferral(user="low"))
     await accepted(flows, deferral(rule=active(rule_id="vip", priority=5), user="high"))
-    _, first = await flows.take(0, 1, LEASE_US)
-    _, second = await flows.take(0, 1, LEASE_US)
+    _, first = await flows.take(0, 1, LONG_US)
+    _, second = await flows.take(0, 1, LONG_US)
     assert [flow.head.rule_id for flow in first + second if isinstance(flow, TakenFlow)] == ["vip", "r"]
 
 
@@ -188,21 +210,23 @@ async def test_a_parked_flow_accepts_and_does_not_drain_until_its_rule_changes(f
     [flow] = await take(flows)
     await flows.park(flow.name, flow.token, 5)
     await accepted(flows, deferral(1, active(revision=5, paused=True)))
-    wait_s, taken = await flows.take(0, 10, LEASE_US)
+    wait_s, taken = await flows.take(0, 10, LONG_US)
     assert (wait_s, taken) == (None, [])
     await flows.reschedule("r", active(revision=6))
     [flow] = await take(flows)
     assert flow.head.depth == 2
 
 
-async def test_a_worker_with_an_old_rule_does_not_park_a_resumed_flow(flows: Flows) -> None:
+async def test_a_worker_with_an_old_rule_does_not_park_a_resumed_flow(flows: Flows, queue: Redis) -> None:
     await accepted(flows, deferral(0, active(revision=5, paused=True)))
     [flow] = await take(flows)
     await flows.reschedule("r", active(revision=6))
+    before_us = await now_us(queue)
     await flows.park(flow.name, flow.token, 5)
-    wait_s, _ = await flows.take(0, 10, LEASE_US)
-    assert wait_s is not None
-    assert wait_s <= 0.2
+    after_us = await now_us(queue)
+    assert before_us + 100_000 <= await due_us(queue, flow.name) <= after_us + 100_000
+    await make_due(queue, flow.name)
+    assert len(await take(flows)) == 1
 
 
 async def test_a_changed_rule_makes_all_its_waiting_flows_due(flows: Flows) -> None:
@@ -217,9 +241,6 @@ async def test_a_changed_rule_makes_all_its_waiting_flows_due(flows: Flows) -> N
     assert len(seen) == len(users)
 
 
-HOUR_US = 3_600_000_000
-
-
 async def test_a_flow_whose_rule_changed_while_a_worker_held_it_is_due_when_it_comes_back(flows: Flows) -> None:
     """The worker asked for slots before the change: what it says of the wait is of the old rule."""
     await accepted(flows, deferral())
@@ -231,16 +252,18 @@ async def test_a_flow_whose_rule_changed_while_a_worker_held_it_is_due_when_it_c
     assert await take(flows) == [], "once: now it is known to whom nothing has changed"
 
 
-async def test_a_flow_is_looked_at_again_if_it_waits_by_an_older_rule_than_the_queue_knows(flows: Flows) -> None:
+async def test_a_flow_is_looked_at_again_if_it_waits_by_an_older_rule_than_the_queue_knows(
+    flows: Flows, queue: Redis
+) -> None:
     """A worker that has not heard of the change takes the flow after another worker has rescheduled it."""
     await accepted(flows, deferral())
     await flows.reschedule("r", active(revision=2, drain=None))
     [flow] = await take(flows)
+    before_us = await now_us(queue)
     await flows.give_back(flow, Wait(HOUR_US, "r|user:u", 1000, revision=1))
-    wait_s, _ = await flows.take(0, 10, LEASE_US)
-    assert wait_s is not None
-    assert wait_s <= 0.1
-    await asyncio.sleep(wait_s)
+    after_us = await now_us(queue)
+    assert before_us + 50_000 <= await due_us(queue, flow.name) <= after_us + 50_000
+    await make_due(queue, flow.name)
     [flow] = await take(flows)
     await flows.give_back(flow, Wait(HOUR_US, "r|user:u", 1000, revision=2))
     assert await take(flows) == [], "by the latest rule it does wait"
@@ -250,7 +273,7 @@ async def test_a_changed_rate_scales_what_a_flow_waits_for(flows: Flows) -> None
     await accepted(flows, deferral(due_in_us=100_000_000))  # ten a second
 
     async def wait_s() -> float:
-        answer, taken = await flows.take(0, 10, LEASE_US)
+        answer, taken = await flows.take(0, 10, LONG_US)
         assert answer is not None
         assert not taken
         return answer

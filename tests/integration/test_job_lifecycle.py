@@ -14,7 +14,7 @@ from app.queue.flows import Flows
 from app.queue.model import Settlement
 from app.settings import Settings
 from tests.support.edge_in_process import Edge
-from tests.support.flow_steps import LEASE_US, ids, take
+from tests.support.flow_steps import LONG_US, ids, take
 from tests.support.job_steps import DRAIN, JOBS, Client, answered, ask_raw, client, edge_for_jobs, leased
 from tests.support.waiting import eventually
 
@@ -119,7 +119,7 @@ async def test_canceled_and_sent_exclude_each_other(edge: Edge, flows: Flows) ->
 
     async def send() -> None:
         [flow] = await take(flows)
-        while answer := await flows.lease(flow, 2, consumer="c", keep_us=LEASE_US):
+        while answer := await flows.lease(flow, 2, consumer="c", keep_us=LONG_US):
             sent.extend(ids(answer.jobs))
             some_are_sent.set()
             for job in answer.jobs:

@@ -1,7 +1,7 @@
 """The steps of a job through its flow, for tests that take them one by one."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
@@ -13,9 +13,6 @@ from app.queue.model import Deferral, Enqueued, FrozenCharge, Lease, LeasedJob, 
 from app.rules.active import ActiveRule
 from app.rules.model import parse_rule
 from tests.support.waiting import eventually
-
-LEASE_US = 200_000
-"""A flow lease for tests that wait for its end."""
 
 LONG_US = 600_000_000
 """A flow lease that lasts for all of a test, however slow the machine is."""
@@ -81,3 +78,41 @@ def ids(jobs: Iterable[LeasedJob]) -> list[str]:
 
 async def pending(queue: Redis) -> int:
     return int((await queue.xpending(keys.prefix(0) + "jobs", "workers"))["pending"])
+
+
+async def due_us(queue: Redis, flow: str) -> int:
+    """When a flow of the usual priority is worth a look, by the clock of the queue Redis."""
+    found = await queue.zscore(keys.prefix(0) + "due:0", flow)
+    assert found is not None, f"{flow} is not due at any time"
+    return int(found)
+
+
+async def make_due(queue: Redis, flow: str) -> None:
+    """Let the time at which a flow is worth a look be over, whoever has it now."""
+    await queue.zadd(keys.prefix(0) + "due:0", {flow: 1}, xx=True)
+
+
+async def idle_for(queue: Redis, idle_s: float) -> None:
+    """Let all leased jobs have gone without an extension of their leases for so long, as if that time had passed."""
+    stream = keys.jobs_stream(0)
+    for entry in await queue.xpending_range(stream, "workers", "-", "+", 1000):
+        consumer, entry_id = cast("bytes", entry["consumer"]), cast("bytes", entry["message_id"])
+        await queue.xclaim(stream, "workers", consumer, 0, [entry_id], idle=int(idle_s * 1000), justid=True)
+
+
+async def make_late(queue: Redis, job_id: str, flow: str) -> None:
+    """Write a deadline of long ago into the header of a job, wherever it stands."""
+    state = cast("bytes | None", await queue.hget(keys.prefix(0) + "state", job_id))
+    if state is not None:
+        line, _, header = state.partition(b"\n")
+        await queue.hset(keys.prefix(0) + "state", job_id, line + b"\n" + _late(header))
+    record = cast("bytes", await queue.get(keys.record(0, job_id)))
+    await queue.set(keys.record(0, job_id), _late(record))
+    await queue.zadd(keys.prefix(0) + "expiry", {flow: 1})
+    await queue.hset(keys.prefix(0) + "flow:" + flow, "mixed_waits", "1")
+
+
+def _late(header: bytes) -> bytes:
+    words = header.split(b" ", 2)
+    words[1] = b"1" * len(words[1])
+    return b" ".join(words)
