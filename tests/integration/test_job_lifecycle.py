@@ -294,7 +294,8 @@ async def test_a_job_past_its_time_is_gone(edge: Edge, flows: Flows) -> None:
 @pytest.mark.parametrize("end", ["succeeded", "failed", "canceled"])
 async def test_an_ended_job_leaves_nothing(edge: Edge, flows: Flows, queue: Redis, end: str) -> None:
     """Nothing but its outcome, without contents, for operators to find for an hour."""
-    alice = await client(edge, "alice", drain=DRAIN, queue=TTL)
+    ttl = {"result_ttl_seconds": 60, "dead_letter_ttl_seconds": 60}
+    alice = await client(edge, "alice", drain=DRAIN, queue=ttl)
     outcomes = {b"{q0}:outcomes", b"{q0}:outcomes:kept"}
     structural = set(await queue.keys()) | {b"{q0}:priorities", b"{q0}:clock"} | outcomes
     job = (await alice.defer("/x", "Idempotency-Key: k", body=b"x" * 10_000))["id"]
@@ -305,6 +306,12 @@ async def test_an_ended_job_leaves_nothing(edge: Edge, flows: Flows, queue: Redi
         [running] = await leased(flows)
         await flows.settle([Settlement(running, JobStatus(end), "x", "y", StoredResponse(200, [], b"z"))])
     assert (await alice.job(job))["expires_at"] is not None
+    dead = b"{q0}:dead"  # it has no time to live, but forgets those whose records are gone
+    ending = set(await queue.keys()) - structural - {dead}
+    assert keys.record(0, job).encode() in ending
+    for name in ending:
+        assert 0 < await queue.pttl(name) <= 60_000, name
+        assert await queue.pexpire(name, 1)
 
     async def forgotten() -> bool:
         await flows.expire(0)
@@ -320,7 +327,7 @@ async def test_an_ended_job_leaves_nothing(edge: Edge, flows: Flows, queue: Redi
 
 async def test_the_list_of_a_busy_owner_stays_in_proportion(flows: Flows, edge: Edge, queue: Redis) -> None:
     """Jobs that end and go, beside a dead letter that stays: the list must not keep all that ever were."""
-    alice = await client(edge, "alice", drain=DRAIN, queue={"result_ttl_seconds": 1})
+    alice = await client(edge, "alice", drain=DRAIN)
     await alice.defer()
     [kept] = await leased(flows)
     await flows.settle([Settlement(kept, JobStatus.FAILED, "x", "y")])
@@ -328,9 +335,10 @@ async def test_the_list_of_a_busy_owner_stays_in_proportion(flows: Flows, edge: 
     for _ in range(5):
         for _ in range(40):
             await alice.defer()
-        for job in await leased(flows, 100):
+        jobs = await leased(flows, 100)
+        for job in jobs:
             await answered(flows, job)
-        await asyncio.sleep(1.1)
+        assert await queue.delete(*(keys.record(0, job.id) for job in jobs)) == 40  # as if their time were over
     for _ in range(40):
         await alice.defer()
     for job in await leased(flows, 100):
