@@ -88,7 +88,7 @@ async def test_a_flow_says_what_it_waits_for(admin: Admin, flows: Flows) -> None
 
     await accepted(flows, deferral(0, user="v"))
     [flow] = await take(flows)
-    await flows.give_back(flow, Wait(1_000_000, "r|user:v", 0, for_place=True))
+    await flows.give_back(flow, Wait(60_000_000, "r|user:v", 0, for_place=True))
     [shown] = (await listed(admin, "?descriptor=user:v"))["flows"]
     assert (shown["state"], shown["waits_for"]) == ("waiting_for_place", "r")
 

@@ -35,8 +35,15 @@ def records(queue: Redis, queueing: Scripts, settings: Settings) -> Records:
 
 @pytest.fixture
 async def admin(
-    settings: Settings, cache: Redis, queue: Redis, counting: Scripts, queueing: Scripts
+    settings: Settings,
+    cache: Redis,
+    queue: Redis,
+    counting: Scripts,
+    queueing: Scripts,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Admin]:
+    """An admin API whose overview of flows is never one of before the last step of a test."""
+    monkeypatch.setattr("app.admin.services.flow_index.WAIT_FOR_FRESH_S", 30.0)
     async with admin_running(settings.mongodb_url, cache, queue, counting, queueing) as admin:
         yield admin
 
