@@ -364,7 +364,7 @@ async def test_a_rate_for_a_while_ends_by_the_workers_and_the_audit_says_so_once
     assert (entry["actor"], entry["face"], entry["target"]) == ("penstock", "process", FLOW)
     assert (entry["before"]["rate"]["limit"], entry["before"]["rate_until"]) == (2, shown["rate_until"])
     assert entry["after"] == {"paused": False, "rate": {"limit": 50, "window_seconds": 600.0, "burst": 1}}
-    assert shown["rate_until"] <= entry["at"]
+    assert datetime.fromisoformat(shown["rate_until"]) <= datetime.fromisoformat(entry["at"])
 
 
 @pytest.mark.usefixtures("rule_in_force")
