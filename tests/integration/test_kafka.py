@@ -156,7 +156,7 @@ async def test_a_dead_letter_is_published_with_its_reason(kafka: Kafka) -> None:
     [job_id] = await accepted(kafka, 0, rule=rule)
     async with kafka.intake():
         jobs = keys.prefix(0) + "flow:r|user:u:jobs"
-        await eventually(lambda: kafka.redis.exists(jobs), 8, "its request was read from Kafka")
+        await eventually(lambda: kafka.redis.exists(jobs), 30, "its request was read from Kafka")
         await eventually(lambda: kafka.flows.expire(0), 30, "the job has expired")
         [letter] = await kafka.written(kafka.settings.kafka_dead_letter_topic, 1)
     named = {name: value.decode() for name, value in letter.headers}
