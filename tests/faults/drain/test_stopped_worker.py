@@ -26,14 +26,14 @@ async def lost_leases(system: System, worker: Part) -> float:
 
 async def test_it_settles_nothing_that_another_took(settings: Settings, tmp_path: Path) -> None:
     async with running(settings, tmp_path, workers=0, **SHORT) as system:
-        sleeper = system.worker(PENSTOCK_UPSTREAMS=f"{system.upstream}/sleeper")
-        await system.ready(sleeper)
         await system.put_rule("r", **RULE | {"drain": {"limit": RATE, "window_seconds": 1}})
         await system.rule_is_known("r", "u")
         ledger = Ledger(tmp_path / "promises.jsonl")
         client = Client(system, "u", ledger)
         for number in range(JOBS + 1):
             await client.send(number, f"/{{user}}/{{number}}?delay_ms={DELAY_MS}")
+        sleeper = system.worker(PENSTOCK_UPSTREAMS=f"{system.upstream}/sleeper")
+        await system.ready(sleeper)
         await system.arrived(15)
         sleeper.kill(signal.SIGSTOP)
         other = system.worker(PENSTOCK_UPSTREAMS=f"{system.upstream}/other")
