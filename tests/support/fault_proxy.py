@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 
 from tests.support.ports import free_port
 
@@ -29,12 +30,13 @@ class Fault(Enum):
 class Cut:
     """Of the reply to a request that contains these bytes `after_bytes` pass, then the connection is reset.
 
-    It happens to every `every`-th such request.
+    It happens to every `every`-th such request, and to `most` of them at most.
     """
 
     request: bytes
     every: int = 1
     after_bytes: int = 0
+    most: float = inf
     seen: int = 0
     lost: list[bytes] = field(default_factory=list)
     """The requests whose replies were cut."""
@@ -148,7 +150,7 @@ class FaultProxy:
         found = data.count(cut.request)
         for _ in range(found):
             cut.seen += 1
-            if cut.seen % cut.every == 0:
+            if cut.seen % cut.every == 0 and cut.done < cut.most:
                 link.left, link.request = cut.after_bytes, data
         return data[-len(cut.request) + 1 :] if not found else b""
 

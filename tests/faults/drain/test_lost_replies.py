@@ -4,7 +4,9 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import sha1
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -18,10 +20,17 @@ from tests.support.ledger import Client, Ledger
 from tests.support.system import System, running
 from tests.support.waiting import eventually
 
-RATE, JOBS, EVERY = 40, 120, 4
+RATE, JOBS, EVERY, LOST, LEASES_LOST = 40, 120, 4, 3, 10
+MORE_JOBS = 10
+"""What is sent at once where too few replies were lost: how busy the machine is decides how many jobs share a call."""
+
+MOST_JOBS = 10 * JOBS
 FAST = RULE | {"drain": {"limit": RATE, "window_seconds": 1}}
 LONG_LEASES = {"PENSTOCK_LEASE_S": "30"}
 """A worker that a busy machine holds up for longer than its lease sends twice, which is about something else."""
+
+FEW_JOBS_A_CALL = {"PENSTOCK_MAX_IN_FLIGHT": "5"}
+"""A worker that a busy machine holds up leases jobs seconds ahead: all of them by one call, if it may have so many."""
 
 
 def reply_of(script: str, after_bytes: int = 0) -> Cut:
@@ -32,18 +41,19 @@ def sha_of(script: str) -> bytes:
     return sha1(source("app.queue", script).encode(), usedforsecurity=False).hexdigest().encode()
 
 
-async def send_all(system: System, ledger: Ledger, query: str = "", status: int = 0) -> None:
+async def send_all(system: System, ledger: Ledger, query: str = "", status: int = 0) -> Client:
     """All but the first, which is within the limit; then the app server answers `status`, if that is given."""
     client = Client(system, "u", ledger)
     assert await client.send(0) is None
     await system.http.put(f"{system.upstream}/-/status/{status}")
     for number in range(1, JOBS + 1):
         await client.send(number, "/{user}/{number}" + query)
+    return client
 
 
-def check(system: System, found: Account) -> None:
+def check(system: System, found: Account, sent: int = JOBS) -> None:
     jobs = [entry["job"] for entry in found.promised]
-    assert len(set(jobs)) == len(jobs) == JOBS, "a request that was repeated is the same job"
+    assert len(set(jobs)) == len(jobs) == sent, "a request that was repeated is the same job"
     assert {arrival.job for arrival in found.arrivals} == set(jobs), "and no job runs that nobody knows of"
     found.assert_slots(system, RATE, 1)
     found.assert_order()
@@ -85,12 +95,18 @@ async def test_of_a_worker(settings: Settings, tmp_path: Path, script: str) -> N
     """Not one is sent twice: what was leased unheard of had not been sent, what was settled unheard of is final."""
     async with proxied(settings.queue_redis_url) as (url, proxy), worker_behind(settings, tmp_path, url) as system:
         ledger = Ledger(tmp_path / "promises.jsonl")
-        proxy.cut = reply_of(script)
-        await send_all(system, ledger)
+        # A job whose lease nobody heard of waits until that ends, and the next of its flow with it.
+        proxy.cut = replace(reply_of(script), most=LEASES_LOST if script == "lease" else inf)
+        client, sent = await send_all(system, ledger), JOBS
         found = await account(system, ledger)
-        check(system, found)
-        print(f"{script}: {proxy.cut.done} replies lost, {proxy.cut.seen} calls")
-        assert proxy.cut.done >= 3, "replies were lost"
+        while proxy.cut.done < LOST:
+            assert sent < MOST_JOBS, f"replies were lost: {proxy.cut.done}, of {proxy.cut.seen} calls"
+            for number in range(sent + 1, sent + 1 + MORE_JOBS):
+                await client.send(number)
+            sent += MORE_JOBS
+            found = await account(system, ledger)
+        check(system, found, sent)
+        print(f"{script}: {proxy.cut.done} replies lost, {proxy.cut.seen} calls, {sent} jobs")
         assert found.duplicates == 0
         await nothing_is_held(system, proxy)
 
@@ -105,7 +121,7 @@ async def test_of_retry(settings: Settings, tmp_path: Path) -> None:
         await send_all(system, ledger, "?status=500")
         found = await account(system, ledger, may_fail=True)
         print(f"retry: {proxy.cut.done} replies lost, {proxy.cut.seen} calls")
-        assert proxy.cut.done >= 3, "replies were lost"
+        assert proxy.cut.done >= LOST, "replies were lost"
         assert set(found.statuses) == {"failed"}
         assert {job["attempts"] for job in found.outcomes.values()} == {attempts}
         # Scripts that are called at once share a round trip: a lease may be lost along, which counts as an attempt.
@@ -134,7 +150,7 @@ async def test_of_unlease(settings: Settings, tmp_path: Path) -> None:
 async def worker_behind(settings: Settings, tmp_path: Path, url: str) -> AsyncIterator[System]:
     """A running system whose worker reaches the queue Redis by this URL alone."""
     async with running(settings, tmp_path, workers=0, record_slots=True, **SHORT) as system:
-        await system.ready(system.worker(PENSTOCK_QUEUE_REDIS_URL=url))
+        await system.ready(system.worker(PENSTOCK_QUEUE_REDIS_URL=url, **FEW_JOBS_A_CALL))
         await system.put_rule("r", **FAST)
         await system.rule_is_known("r", "u")
         yield system
