@@ -1,4 +1,4 @@
-"""A TCP proxy before the cache Redis that notes every slot that the counters grant to workers.
+"""A TCP proxy before the cache Redis that notes every slot that the counters grant to workers and do not take back.
 
 What arrives at an app server tells the rate only on a machine that has time for it; the slots tell it on any machine.
 """
@@ -26,7 +26,7 @@ def _sha(script: str) -> bytes:
     return sha1(source("app.limiter", script).encode(), usedforsecurity=False).hexdigest().encode()
 
 
-ACQUIRE_SHA, ACQUIRE_TURNS_SHA = _sha("acquire"), _sha("acquire_turns")
+ACQUIRE_SHA, ACQUIRE_TURNS_SHA, GIVE_BACK_SHA = _sha("acquire"), _sha("acquire_turns"), _sha("give_back_slot")
 
 
 class GrantedSlots:
@@ -101,13 +101,31 @@ class _Conversation:
         self._replies.feed(data)
         while (reply := self._replies.gets()) is not False:
             words = self._waiting.popleft()
-            if words[0].upper() != b"EVALSHA" or not isinstance(reply, list):
+            if words[0].upper() != b"EVALSHA":
                 continue
-            if words[1] == ACQUIRE_SHA:
+            if words[1] == GIVE_BACK_SHA and isinstance(reply, int):
+                self._forget(words, given_back=reply)
+            elif not isinstance(reply, list):
+                continue
+            elif words[1] == ACQUIRE_SHA:
                 waits_us = reply[SLOTS_AT : SLOTS_AT + reply[GRANTED]]
                 self._slots[words[KEYS_AT].decode()] += [(reply[NOW] + wait_us) / 1e6 for wait_us in waits_us]
             elif words[1] == ACQUIRE_TURNS_SHA:
                 self._note_turns(words, reply)
+
+    def _forget(self, words: list[bytes], given_back: int) -> None:
+        """Forget a slot that all of its counters took back: they grant it once more.
+
+        Where only some did, nothing says which, and it was of those that kept it too.
+        """
+        keys = int(words[KEYS_AT - 1])
+        if given_back < keys:
+            return
+        slot_s = int(words[KEYS_AT + keys]) / 1e6
+        for key in words[KEYS_AT : KEYS_AT + keys]:
+            noted = self._slots[key.decode()]
+            if slot_s in noted:  # slots of several counters are noted for the first of them
+                noted.remove(slot_s)
 
     def _note_turns(self, words: list[bytes], reply: list[int]) -> None:
         """Slots of several flows, noted for the first counter of each."""
