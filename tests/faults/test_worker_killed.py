@@ -2,62 +2,51 @@
 
 import asyncio
 import time
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from app.settings import Settings
-from tests.support.granted_slots import assert_sent_at_slots
-from tests.support.system import running
+from tests.support.account import Kill, account
+from tests.support.draining import RULE
+from tests.support.ledger import Client, Ledger
+from tests.support.system import Part, System, running
 
 JOBS, RATE, KILLS = 300, 60, 3
 DELAY_S = 0.2
-LEASE_S = 2.0
+SHORT: Any = {"PENSTOCK_LEASE_S": "2", "PENSTOCK_RECLAIM_INTERVAL_S": "0.5"}
 
 
 async def test_nothing_is_lost_and_only_what_was_in_flight_is_sent_twice(settings: Settings, tmp_path: Path) -> None:
-    environment: Any = {"PENSTOCK_LEASE_S": str(LEASE_S), "PENSTOCK_RECLAIM_INTERVAL_S": "0.5"}
-    async with running(settings, tmp_path, record_slots=True, **environment) as system:
-        await system.put_rule(
-            "r",
-            key_type="user",
-            key_value="*",
-            limit=1,
-            window_seconds=3600,
-            on_limit="defer",
-            drain={"limit": RATE, "window_seconds": 1},
-        )
+    async with running(settings, tmp_path, workers=0, record_slots=True, **SHORT) as system:
+        await system.put_rule("r", **RULE | {"drain": {"limit": RATE, "window_seconds": 1}})
         await system.rule_is_known("r", "u")
-        assert (await system.request("POST", "/live", "u")).status == 200
-        jobs = []
-        for number in range(JOBS):
-            answer = await system.request("POST", f"/{number}?delay_ms={int(DELAY_S * 1000)}", "u")
-            assert answer.status == 202
-            jobs.append(answer.json()["id"])
+        ledger = Ledger(tmp_path / "promises.jsonl")
+        client = Client(system, "u", ledger)
+        for number in range(JOBS + 1):  # the first is within the limit
+            await client.send(number, f"/{{user}}/{{number}}?delay_ms={int(DELAY_S * 1000)}")
 
-        killed_at = []
-        for kill in range(KILLS):
-            await system.arrived(1 + (kill + 1) * JOBS // (KILLS + 2))
-            worker = next(part for part in system.parts if part.role == "worker" and part.process.poll() is None)
+        kills = []
+        worker = worker_with_path(system, "worker-0")
+        await system.ready(worker)
+        for number in range(KILLS):
+            await system.arrived(1 + (number + 1) * JOBS // (KILLS + 2))
             worker.kill()
-            killed_at.append(time.monotonic())
+            kills.append(Kill(time.monotonic(), f"worker-{number}"))
             worker.process.wait()
-            system.worker()
+            worker = worker_with_path(system, f"worker-{number + 1}")
             await asyncio.sleep(0.3)
 
-        for job in jobs:
-            assert (await system.ended(job, "u"))["status"] == "succeeded"
+        found = await account(system, ledger)
+        assert len(found.promised) == JOBS
+        assert set(found.statuses) == {"succeeded"}, "nothing lost"
+        in_flight = found.assert_only_in_flight_was_repeated(kills)
+        print(f"{KILLS} kills, {in_flight} jobs in flight, {found.duplicates} duplicates")
+        assert in_flight >= KILLS, "workers were killed while they had work"
+        assert found.duplicates <= KILLS * (RATE * (DELAY_S + 0.3) + 2)
+        assert max(len(of_job) for of_job in found.by_job.values()) <= 1 + KILLS
+        found.assert_slots(system, RATE, 1)
 
-        arrivals = defaultdict(list)
-        for arrival in await system.arrivals():
-            if arrival["job"]:
-                arrivals[arrival["job"]].append(arrival["at"])
-        assert set(arrivals) == set(jobs), "nothing lost"
-        clock = [arrival["clock"] for arrival in await system.arrivals() if arrival["job"]]
-        assert_sent_at_slots(clock, system.granted("user:u"), RATE, 1)
-        twice = {job: times for job, times in arrivals.items() if len(times) > 1}
-        print(f"{KILLS} kills, {len(twice)} duplicates")
-        assert len(twice) <= KILLS * (RATE * (DELAY_S + 0.3) + 2)
-        for job, times in twice.items():
-            assert len(times) <= 1 + KILLS
-            assert any(killed - DELAY_S - 1.0 <= times[0] <= killed + 0.1 for killed in killed_at), job
+
+def worker_with_path(system: System, name: str) -> Part:
+    """A worker that sends below a path of its own, so that each arrival says who sent it."""
+    return system.worker(PENSTOCK_UPSTREAMS=f"{system.upstream}/{name}")
