@@ -6,11 +6,13 @@
 """
 
 import os
+import random
 
 from hypothesis import settings
 from hypothesis.internal.conjecture import providers
 
 LOCAL_EXAMPLES = 100
+SEED_IN_CI = 1
 
 
 def load_profile() -> None:
@@ -19,7 +21,7 @@ def load_profile() -> None:
     local = settings.get_profile("local")
     settings.register_profile("ci", local, max_examples=LOCAL_EXAMPLES // 2, derandomize=True)
     settings.register_profile("soak", local, max_examples=10 * LOCAL_EXAMPLES)
-    profile = os.environ.get("PENSTOCK_TEST_EXAMPLES") or ("ci" if os.environ.get("CI") else "local")
+    profile = profile_name()
     settings.load_profile(profile)
     if profile == "ci":
         _draw_no_constants_of_the_code()
@@ -34,6 +36,16 @@ def _draw_no_constants_of_the_code() -> None:
     none_of_the_code = providers._local_constants
     assert callable(providers._get_local_constants), "another version of Hypothesis looks for constants in another way"
     providers._get_local_constants = lambda: none_of_the_code
+
+
+def profile_name() -> str:
+    return os.environ.get("PENSTOCK_TEST_EXAMPLES") or ("ci" if os.environ.get("CI") else "local")
+
+
+def seed(variable: str) -> int:
+    """What a test begins its own random draws with: as this variable says, else the same in each run of CI."""
+    given = int(os.environ.get(variable, "0"))
+    return given or (SEED_IN_CI if profile_name() == "ci" else random.randrange(1, 1 << 30))
 
 
 def scaled(examples: int) -> int:
