@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from app.limiter.policy import LEASE_S
 from app.settings import Settings
+from tests.support.bounds import assert_arrived_in_order
 from tests.support.system import System, running
 from tests.support.waiting import eventually
 
@@ -102,11 +103,19 @@ async def test_a_flow_goes_on_as_soon_as_a_place_is_free(settings: Settings, tmp
         await system.put_rule("one", key_type="user", key_value="*", concurrency=1, on_limit="defer")
         await system.rule_is_known("one", "u")
         waits = []
+
+        async def is_free() -> bool:
+            [limit] = (await system.request("GET", "/_penstock/limits", "u")).json()["limits"]
+            return (limit["remaining"], limit["backlog"]) == (1, False)
+
         for number in range(8):
-            live = asyncio.create_task(system.request("GET", f"/live/{number}?delay_ms=500", "u"))
+            await eventually(is_free, 30, "the place is free, and nobody waits for it")
+            live = asyncio.create_task(system.request("GET", f"/live/{number}?hold={number}", "u"))
             await system.arrived(2 * number + 1)
             deferred = await system.request("GET", f"/deferred/{number}", "u")
             assert deferred.status == 202
+            await asyncio.sleep(0.4)  # so that a worker has found that there is no place
+            await system.release(str(number))
             assert (await live).status == 200
             await system.ended(deferred.json()["id"], "u")
             (_, free_at), (came_at, _) = spans(system)[-2:]
@@ -119,28 +128,31 @@ async def test_a_flow_goes_on_as_soon_as_a_place_is_free(settings: Settings, tmp
 
 async def test_those_that_are_drained_can_be_fewer_than_all(settings: Settings, tmp_path: Path) -> None:
     """Of five in flight two at most are drained, however fast the drain rate is, and their order is kept."""
-    drain = {"limit": 1000, "window_seconds": 1, "burst": 10, "concurrency": 2}
+    rule = {
+        "key_type": "user",
+        "key_value": "*",
+        "limit": 1,
+        "window_seconds": 3600,
+        "on_limit": "defer",
+        "drain": {"limit": 1000, "window_seconds": 1, "burst": 10, "concurrency": 2},
+        "concurrency": 5,
+    }
     async with running(settings, tmp_path, workers=2) as system:
-        await system.put_rule(
-            "r",
-            key_type="user",
-            key_value="*",
-            limit=1,
-            window_seconds=3600,
-            on_limit="defer",
-            drain=drain,
-            concurrency=5,
-        )
+        await system.put_rule("r", **rule, paused=True)
         await system.rule_is_known("r", "u")
         assert (await system.request("POST", "/live", "u")).status == 200
         jobs = []
         for number in range(20):
             answer = await system.request("POST", f"/{number}?delay_ms=100", "u")
             jobs.append(answer.json()["id"])
+        await system.put_rule("r", **rule)
         for job in jobs:
             assert (await system.ended(job, "u"))["status"] == "succeeded"
         arrivals = [arrival for arrival in await system.arrivals() if arrival["job"]]
-        assert [arrival["job"] for arrival in arrivals] == jobs
+        assert_arrived_in_order([f"/{number}?delay_ms=100" for number in range(20)], arrivals)
+        assert {arrival["target"]: arrival["job"] for arrival in arrivals} == {
+            f"/{number}?delay_ms=100": job for number, job in enumerate(jobs)
+        }
         assert most_at_once(spans(system)) == 2
         for suffix in (":places", ":drain:places"):
             await all_places_are_free(settings, "counter:{r|user:u}" + suffix)

@@ -36,7 +36,7 @@ async def test_a_killed_edge_leaves_what_was_charged_and_later_answers_correct(
         await system.rule_is_known("tokens", "u")
         assert (await system.request("POST", "/first?used=10", "u")).status == 200
         await is_left(system, 990)
-        cut = asyncio.create_task(system.request("POST", "/cut?used=10&delay_ms=2000", "u"))
+        cut = asyncio.create_task(system.request("POST", "/cut?used=10&hold=for_good", "u"))
         await system.arrived(2)
         assert await remaining(system) == 890
         [edge] = [part for part in system.parts if part.role == "edge"]

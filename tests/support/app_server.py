@@ -2,11 +2,11 @@
 
     python -m tests.support.app_server PORT [LEDGER]
 
-`?status=N`, `?delay_ms=N`, `?retry_after=N` and `?used=N` (in `X-Tokens-Used`) say how to answer; `GET /-/arrivals` and
-`DELETE /-/arrivals` read and forget; `PUT /-/status/N` makes it answer N to everything, `PUT /-/status/0` as asked
-again. `PUT /-/strict/NAME/N/S` makes it answer 429 to what arrives below `/NAME/` above N in any window of S seconds,
-both ends included. A ledger is a file that gets a line of JSON when a request arrives and another when it has been
-answered (tests/support/account.py reads it).
+`?status=N`, `?delay_ms=N`, `?retry_after=N` and `?used=N` (in `X-Tokens-Used`) say how to answer; `?hold=NAME` holds
+the answer until `PUT /-/release/NAME`. `GET /-/arrivals` and `DELETE /-/arrivals` read and forget; `PUT /-/status/N`
+makes it answer N to everything, `PUT /-/status/0` as asked again. `PUT /-/strict/NAME/N/S` makes it answer 429 to what
+arrives below `/NAME/` above N in any window of S seconds, both ends included. A ledger is a file that gets a line of
+JSON when a request arrives and another when it has been answered (tests/support/account.py reads it).
 
 Each arrival says when the server last had nothing left to read (`idle_at`). What it reads from several connections
 without a pause may have come in any order: a process that a busy machine does not run for a while finds it all at once.
@@ -18,7 +18,7 @@ import os
 import selectors
 import sys
 import time
-from collections import deque
+from collections import defaultdict, deque
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ def build(ledger: Path, notes: IdleNotes) -> web.Application:
     arrivals: list[dict[str, Any]] = []
     forced: list[int] = [0]
     strict: dict[str, StrictLimit] = {}
+    released: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
     lines = ledger.open("ab", buffering=0)  # a line is with the kernel once it is written: it outlives a kill
     app = web.Application(client_max_size=64 << 20)
 
@@ -87,6 +88,8 @@ def build(ledger: Path, notes: IdleNotes) -> web.Application:
         arrival["body"] = (await request.read())[:500].decode("latin-1")
         if delay_ms := request.query.get("delay_ms"):
             await asyncio.sleep(int(delay_ms) / 1000)
+        if hold := request.query.get("hold"):
+            await released[hold].wait()
         headers = {"X-Number": str(number), "X-Echo": request.raw_path}
         if retry_after := request.query.get("retry_after"):
             headers["Retry-After"] = retry_after
@@ -109,6 +112,10 @@ def build(ledger: Path, notes: IdleNotes) -> web.Application:
         forced[0] = int(request.match_info["status"])
         return web.Response(status=204)
 
+    async def release(request: web.Request) -> web.Response:
+        released[request.match_info["name"]].set()
+        return web.Response(status=204)
+
     async def limit_strictly(request: web.Request) -> web.Response:
         named = request.match_info
         strict[named["name"]] = StrictLimit(int(named["limit"]), float(named["window_s"]))
@@ -120,6 +127,7 @@ def build(ledger: Path, notes: IdleNotes) -> web.Application:
             web.delete("/-/arrivals", forget),
             web.get("/-/count", count),
             web.put("/-/status/{status}", force),
+            web.put("/-/release/{name}", release),
             web.put("/-/strict/{name}/{limit}/{window_s}", limit_strictly),
             web.route("*", "/{rest:.*}", answer),
         ]

@@ -183,6 +183,11 @@ class System:
             found: list[dict[str, Any]] = await response.json()
             return found
 
+    async def release(self, name: str) -> None:
+        """Let the app server answer the requests that ask it to `?hold=NAME`."""
+        async with self.http.put(f"{self.upstream}/-/release/{name}") as response:
+            assert response.status == 204
+
     async def arrived_so_far(self) -> int:
         async with self.http.get(f"{self.upstream}/-/count") as response:
             return int(await response.text())
