@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import Timestamp
 from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
 
 from app.clients import MongoDatabase, mongo_client
 from app.local.stores import mongodb_is_ready, rules_store
+from app.rules.keys import VERSION
 from app.rules.store import RuleStore
 from app.settings import Settings
 from tests.support.ports import free_port
@@ -66,8 +68,9 @@ async def test_a_full_copy_holds_up_no_change(database: MongoDatabase, cache: Re
     async with syncing(own[settings.mongodb_database], cache, always) as metrics, following(settings) as rules:
         await until(rules, caller(), {"r": 5})
         await database.client.admin.command({**slow, "mode": "alwaysOn"})
+        since = (await database.command({"insert": "marks", "documents": [{}]}))["operationTime"]
         try:
-            await asyncio.sleep(1)
+            await eventually(lambda: a_copy_reads(database, since), 30, "a copy has begun that will take long")
             copied_at = metrics.copied_at._value.get()
             for limit in range(6, 10):
                 await database["rules"].update_one({"_id": "r"}, {"$set": {"limit": limit}})
@@ -76,6 +79,16 @@ async def test_a_full_copy_holds_up_no_change(database: MongoDatabase, cache: Re
         finally:
             await database.client.admin.command({**slow, "mode": "off"})
     own.close()
+
+
+async def a_copy_reads(database: MongoDatabase, since: Timestamp) -> bool:
+    """Whether a copy of what was there at this time or later waits for the rules."""
+    reads = {"command.find": "rules", "command.readConcern.atClusterTime": {"$gte": since}}
+    stages: list[dict[str, Any]] = [
+        {"$currentOp": {"allUsers": True}},
+        {"$match": {"command.$db": database.name} | reads},
+    ]
+    return bool(await database.client.admin.aggregate(stages).to_list(1))
 
 
 @pytest.mark.parametrize("how", ["drop", "rename"])
@@ -199,7 +212,13 @@ async def test_a_sync_worker_that_slept_brings_no_old_rule_back(settings: Settin
         await system.put_rule("changed", key_type="user", key_value="changed", limit=3, window_seconds=60)
         async with Redis.from_url(settings.cache_redis_url) as redis:
             await redis.flushall()  # even so: the tombstones are gone, the floor is not
-        await asyncio.sleep(2)
+            await eventually(lambda: redis.exists(VERSION), 30, "the rules are in the cache again")
+        await system.rule_is_known("kept", "kept")
+
+        async def is_in_force() -> bool:
+            return await limit_of(system, "changed") == 3
+
+        await eventually(is_in_force, 30, "the other sync worker has published the last change")
         other.kill(signal.SIGCONT)
         until_s = time.monotonic() + 5
         while time.monotonic() < until_s:
