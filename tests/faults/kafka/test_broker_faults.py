@@ -69,6 +69,11 @@ async def test_no_accepted_job_is_lost_when_the_broker_is_killed(
         ledger, over = Ledger(tmp_path / "promises.jsonl"), asyncio.Event()
         clients = [Client(system, user, ledger) for user in USERS]
         sending = asyncio.gather(*(send_until(over, client) for client in clients))
+
+        def all_have_begun() -> bool:
+            return {entry["user"] for entry in ledger.read()} == set(USERS)
+
+        await eventually(all_have_begun, 60, "each user is over the limit")
         for _ in range(KILLS):
             await asyncio.sleep(random.uniform(0.3, 0.8))
             broker.kill()
