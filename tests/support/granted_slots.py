@@ -17,7 +17,7 @@ from tests.support.bounds import assert_slots_within_rate
 CHUNK_BYTES = 65536
 KEYS_AT = 3
 GRANTED, NOW, SLOTS_AT = 0, 2, 3
-TURN_HEADER, TURN_COUNTER, TURN_CHARGE = 5, 4, 2
+TURN_HEADER, TURN_COUNTER, TURN_CHARGE = 7, 5, 2
 EARLIEST_S = 0.002
 """How much before its slot a request may arrive: timers and two clocks of one machine agree to within this."""
 
