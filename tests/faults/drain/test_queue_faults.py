@@ -163,7 +163,7 @@ async def test_again_and_again(settings: Settings, tmp_path: Path) -> None:
 
 async def test_a_memory_that_is_nearly_full_stops_deferring_alone(settings: Settings, tmp_path: Path) -> None:
     with own_queue(tmp_path / "queue.log") as queue:
-        async with draining(settings, tmp_path, queue) as (system, ledger, _), Redis.from_url(queue.url) as redis:
+        async with draining(settings, tmp_path, queue) as (system, ledger, proxy), Redis.from_url(queue.url) as redis:
             used = (await redis.info("memory"))["used_memory"]
             await redis.config_set("maxmemory", int(used / 0.85))
             await asyncio.sleep(0.5)  # enqueueing looks at the memory every tenth of a second (enqueue.lua)
@@ -172,8 +172,11 @@ async def test_a_memory_that_is_nearly_full_stops_deferring_alone(settings: Sett
             assert (traffic.deferred, traffic.forwarded) == ({503: 1}, {200: 1})
             check(system, await account(system, ledger))
             await redis.config_set("maxmemory", 0)
+            before = await jobs_arrived(system)
             await traffic.once()
             assert traffic.deferred == {503: 1, 202: 1}, "it takes jobs again"
+            await resumed_after(system, before)
+            await nothing_is_held(system, proxy)
 
 
 async def test_a_memory_that_is_full_to_the_brim_stops_all_and_loses_nothing(
