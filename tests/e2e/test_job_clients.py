@@ -22,6 +22,7 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("job-clients")]
 
 DEFERS = {"key_type": "user", "limit": 1, "window_seconds": 3600, "on_limit": "defer"}
+RACING = DEFERS | {"key_value": "racing", "drain": {"limit": 40, "window_seconds": 1}}
 REJECTS = {"key_type": "user", "on_limit": "reject"}
 OBEDIENT: dict[str, dict[str, Any]] = {
     "gcra": REJECTS | {"limit": 2, "window_seconds": 2, "burst": 1},
@@ -49,7 +50,7 @@ async def system(module_settings: Settings, tmp_path_factory: pytest.TempPathFac
         drain = {"limit": 1, "window_seconds": 1}
         await system.put_rule("followed", **DEFERS, key_value="followed", drain=drain, queue={"max_attempts": 1})
         await system.put_rule("stopped", **DEFERS, key_value="stopped", paused=True)
-        await system.put_rule("racing", **DEFERS, key_value="racing", drain={"limit": 40, "window_seconds": 1})
+        await system.put_rule("racing", **RACING, paused=True)
         for who in ("followed", "stopped", "racing", *OBEDIENT):
             await system.rule_is_known(who, who)
         yield system
@@ -142,6 +143,7 @@ async def test_cancel_and_send_exclude_each_other(system: System) -> None:
     accepted = await asyncio.gather(*(system.request("POST", f"/race/{n}", "racing") for n in range(120)))
     jobs = [answer.json()["id"] for answer in accepted]
     statuses = {}
+    await system.put_rule("racing", **RACING)
     await system.ended(jobs[0], "racing")
     for pair in zip(reversed(jobs), jobs, strict=True):  # from both ends, until they meet where the worker is
         for job in pair:

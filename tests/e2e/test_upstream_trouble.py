@@ -17,6 +17,9 @@ from tests.support.raw_app_server import Asked, RawServer, echo, listening
 from tests.support.system import System, running
 
 RATE = 50
+BETWEEN_ROUNDS_S = 0.8
+"""No flow is held for less than 1 s: what arrives sooner after the last arrival was under way together with it."""
+
 RULE: dict[str, Any] = {
     "key_type": "user",
     "key_value": "*",
@@ -80,13 +83,16 @@ async def test_a_flow_that_is_turned_away_is_held_ever_longer_and_keeps_its_orde
         jobs = await defer(system, 60)
         await answer_all_with(system, status)
         await system.ready(system.worker())
+        await system.arrived(2)
         await asyncio.sleep(6)
-        turned_away = await drained(system)
-        assert 2 <= len({a["at"] for a in turned_away}) <= 6, "a backoff of 1 s that doubles each time"
-        assert {a["target"] for a in turned_away[:1]} == {"/0"}
         await answer_all_with(system, 0)
         await system.ended(jobs[-1], "u", 60)
-        arrivals = (await drained(system))[len(turned_away) :]
+        turned_away = [arrival for arrival in await drained(system) if arrival["status"] == status]
+        within_6_s = [a["at"] for a in turned_away if a["at"] < turned_away[0]["at"] + 6]
+        rounds = 1 + sum(later - earlier > BETWEEN_ROUNDS_S for earlier, later in pairwise(within_6_s))
+        assert 2 <= rounds <= 3, "a backoff of 1 s that doubles each time"
+        assert turned_away[0]["target"] == "/0"
+        arrivals = [arrival for arrival in await drained(system) if arrival["status"] == 200]
         assert_arrived_in_order([f"/{number}" for number in range(60)], arrivals)
         assert {a["attempt"] for a in arrivals} == {"1"}
 
@@ -113,7 +119,8 @@ async def test_when_many_flows_are_turned_away_the_worker_only_probes_each_time_
 ) -> None:
     users = [f"user-{number}" for number in range(20)]
     async with running(settings, tmp_path, workers=0) as system:
-        jobs = {user: (await defer(system, 2, "/" + user + "/{}", user))[-1] for user in users}
+        # One job each: how many more a flow sends until its first refusal is known depends on how slow the machine is.
+        jobs = {user: (await defer(system, 1, "/" + user + "/{}", user))[-1] for user in users}
         await answer_all_with(system, 503)
         await system.ready(system.worker())
         await asyncio.sleep(8)
@@ -200,9 +207,9 @@ async def test_with_all_app_servers_down_each_is_tried_again_as_soon_as_it_is_ba
 async def test_a_worker_that_is_asked_to_stop_leaves_no_job_leased(
     settings: Settings, tmp_path: Path, queue: Redis
 ) -> None:
-    async with running(settings, tmp_path) as system:
-        [worker] = [part for part in system.parts if part.role == "worker"]
-        jobs = await defer(system, 60, "/{}?delay_ms=1500")
+    async with running(settings, tmp_path, workers=0) as system:
+        jobs = await defer(system, 120, "/{}?delay_ms=1500")  # of which some wait still when some have arrived
+        worker = system.worker()
         await system.arrived(20)
         worker.process.terminate()
         assert await asyncio.to_thread(worker.process.wait, 30) == 0
@@ -211,7 +218,7 @@ async def test_a_worker_that_is_asked_to_stop_leaves_no_job_leased(
         assert set(states) == {"succeeded", "queued"}, "each job was finished and settled, or never sent"
         await system.ready(system.worker())
         await system.ended(jobs[-1], "u", 60)
-        assert_arrived_in_order([f"/{number}?delay_ms=1500" for number in range(60)], await drained(system))
+        assert_arrived_in_order([f"/{number}?delay_ms=1500" for number in range(120)], await drained(system))
 
 
 async def test_a_job_that_takes_too_long_to_finish_returns_to_its_flow(
@@ -240,9 +247,9 @@ async def test_an_app_server_that_is_too_slow_is_a_504(settings: Settings, tmp_p
 
 
 async def test_a_request_may_take_longer_than_a_lease(settings: Settings, tmp_path: Path) -> None:
-    short: Any = {"PENSTOCK_LEASE_S": "1", "PENSTOCK_RECLAIM_INTERVAL_S": "0.2"}
+    short: Any = {"PENSTOCK_LEASE_S": "3", "PENSTOCK_RECLAIM_INTERVAL_S": "0.2"}
     async with running(settings, tmp_path, workers=2, **short) as system:
-        [job] = await defer(system, 1, "/{}?delay_ms=4000")
+        [job] = await defer(system, 1, "/{}?delay_ms=7000")
         ended = await system.ended(job, "u")
         assert (ended["status"], ended["attempts"]) == ("succeeded", 1)
         assert len(await drained(system)) == 1, "no other worker took it over"

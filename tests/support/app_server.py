@@ -42,15 +42,19 @@ class IdleNotes(selectors.DefaultSelector):
 
 
 class StrictLimit:
-    """Whether more than `limit` requests have arrived within the window that ends now."""
+    """Whether more than `limit` requests have surely arrived within the window that ends now.
+
+    Each may have come as early as when the server last had nothing to read. Those that a busy machine let it read late
+    would else be counted together with the punctual ones that followed.
+    """
 
     def __init__(self, limit: int, window_s: float) -> None:
         self.limit = limit
         self.window_s = window_s
         self._arrived: deque[float] = deque()
 
-    def refuses(self, at: float) -> bool:
-        self._arrived.append(at)
+    def refuses(self, at: float, idle_at: float) -> bool:
+        self._arrived.append(min(idle_at, at))
         while at - self._arrived[0] > self.window_s:
             self._arrived.popleft()
         return self.limit < len(self._arrived)
@@ -78,7 +82,7 @@ def build(ledger: Path, notes: IdleNotes) -> web.Application:
         }
         arrivals.append(arrival)
         limit = strict.get(request.path.strip("/").partition("/")[0])
-        refused = limit is not None and limit.refuses(at)
+        refused = limit is not None and limit.refuses(at, notes.idle_at)
         status = 429 if refused else forced[0] or int(request.query.get("status", "200"))
         arrival["status"] = status
         number = len(arrivals)
