@@ -12,11 +12,16 @@ import pytest
 from app.settings import Settings
 from tests.support.bounds import as_read, assert_in_order, assert_within_rate, times_of
 from tests.support.system import Answer, System, running
+from tests.support.waiting import eventually
 
 USERS = [f"user_{i}" for i in range(5)]
 REQUESTS = 60
 LIMIT, BURST = 20, 4
-DRAIN = 30
+DRAIN, OWN_LIMIT = 30, 5
+"""A drain rate beside the limit, which is then lower: even clients of a slow machine are over it."""
+
+OPENERS = 3
+"""Requests at once before every 20, each as costly as the whole burst: those after the first are over the limit."""
 
 
 @pytest.mark.alone
@@ -25,44 +30,60 @@ async def test_the_rate_and_the_order_hold_over_many_processes(
     settings: Settings, tmp_path: Path, own_drain_rate: bool
 ) -> None:
     patient = settings.model_copy(update={"counters_timeout_ms": 2000.0})  # a busy machine is no lost counter
+    own = {"limit": OWN_LIMIT, "drain": {"limit": DRAIN, "window_seconds": 1}}
+    shared = {"limit": LIMIT, "cost": {"header": "X-Cost", "default": 1}}
     async with running(patient, tmp_path, edges=4, workers=3) as system:
-        drain = {"drain": {"limit": DRAIN, "window_seconds": 1}} if own_drain_rate else {}
+        rule = own if own_drain_rate else shared
         await system.put_rule(
-            "u", key_type="user", key_value="*", limit=LIMIT, window_seconds=1, burst=BURST, on_limit="defer", **drain
+            "u", key_type="user", key_value="*", window_seconds=1, burst=BURST, on_limit="defer", **rule
         )
         await system.rule_is_known("u", USERS[0])
         answers = dict(zip(USERS, await asyncio.gather(*(send_all(system, user) for user in USERS)), strict=True))
-        arrivals = by_user(await system.arrived(len(USERS) * REQUESTS, within_s=120))
+        arrivals = by_user(await system.arrived(len(USERS) * (REQUESTS + OPENERS * REQUESTS // 20), within_s=120))
 
         for user in USERS:
             statuses = [answer.status for answer in answers[user]]
             assert set(statuses) == {200, 202}
-            numbers = [arrival["number"] for arrival in arrivals[user]]
+            numbered = [arrival for arrival in arrivals[user] if arrival["number"] is not None]
+            numbers = [arrival["number"] for arrival in numbered]
             assert sorted(numbers) == list(range(REQUESTS)), "each once"
             drained = [arrival for arrival in arrivals[user] if arrival["job"]]
             assert len(drained) == statuses.count(202)
             if own_drain_rate:
                 # Live requests may pass the backlog; the backlog keeps its own order and its own rate.
-                assert_in_order(as_read((a["number"] for a in drained), drained))
+                in_line = [arrival for arrival in numbered if arrival["job"]]
+                assert_in_order(as_read((a["number"] for a in in_line), in_line))
                 assert_within_rate(times_of(drained), DRAIN, 1)
-                assert_within_rate(times_of(a for a in arrivals[user] if not a["job"]), LIMIT, BURST)
+                assert_within_rate(times_of(a for a in arrivals[user] if not a["job"]), OWN_LIMIT, BURST)
             else:
                 # A starved app server reads what arrived on two connections at once in either order.
-                assert_in_order(as_read(numbers, arrivals[user]))
+                assert_in_order(as_read(numbers, numbered))
                 assert 200 in statuses[statuses.index(202) :], "once the flow is empty, live requests pass again"
-                assert_within_rate(times_of(arrivals[user]), LIMIT, BURST)
+                units = [a for a in arrivals[user] for _ in range(BURST if a["number"] is None else 1)]
+                assert_within_rate(times_of(units), LIMIT, BURST)
         await every_job_succeeded(system, answers)
 
 
 async def send_all(system: System, user: str) -> list[Answer]:
-    """One client: the next request after the answer to the last, over connections that reach every edge."""
+    """One client: openers, then each request after the answer to the last, over connections that reach every edge."""
     randomness = random.Random(user)
     answers = []
+
+    async def send(target: str, **headers: str) -> None:
+        headers |= {"Connection": "close"}
+        answers.append(await system.request("POST", target, user, data=b"x", headers=headers))
+
+    async def may_spend_the_burst() -> bool:
+        [limit] = (await system.request("GET", "/_penstock/limits", user)).json()["limits"]
+        return limit["remaining"] == BURST and not limit["backlog"]
+
     for number in range(REQUESTS):
-        target = f"/work?user={user}&number={number}"
-        answers.append(await system.request("POST", target, user, data=b"x", headers={"Connection": "close"}))
-        if number % 20 == 19:  # long enough for the flow to run empty, so that live requests follow a backlog
-            await asyncio.sleep(randomness.uniform(1.3, 1.8))
+        if number % 20 == 0:
+            await asyncio.gather(*(send(f"/opener?user={user}", **{"X-Cost": str(BURST)}) for _ in range(OPENERS)))
+        await send(f"/work?user={user}&number={number}")
+        if number % 20 == 19 and number < REQUESTS - 1:
+            await eventually(may_spend_the_burst, 60, "live requests follow a backlog")
+            await asyncio.sleep(randomness.uniform(0, 0.5))
     return answers
 
 
@@ -70,7 +91,8 @@ def by_user(arrivals: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for arrival in arrivals:
         query = parse_qs(urlsplit(arrival["target"]).query)
-        found[query["user"][0]].append(arrival | {"number": int(query["number"][0])})
+        number = int(query["number"][0]) if "number" in query else None
+        found[query["user"][0]].append(arrival | {"number": number})
     return found
 
 
