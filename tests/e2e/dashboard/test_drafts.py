@@ -1,11 +1,15 @@
 """What is typed into a form outlives the session, and is not lost by leaving the page without a word."""
 
 import json
+import math
 import re
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from playwright.async_api import Dialog, Page, expect
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Dialog, Page, expect
 
 from app.settings import Settings
 from tests.support.dashboard import PAGES, Dashboard
@@ -13,10 +17,9 @@ from tests.support.pages import NARROW, WIDE, Pages
 
 pytestmark = PAGES
 
-HOUR_S = 3600
-LASTS_S = 6
-"""How long the sessions of these tests last: enough to open a page and to type."""
+Opened = Callable[[str, str, str], Awaitable[Page]]
 
+HOUR_S = 3600
 LEEWAY_S = int(Settings.model_fields["jwt_leeway_s"].default)
 """How long the admin process accepts a token that has expired."""
 
@@ -32,13 +35,35 @@ def token(dashboard: Dashboard, name: str, role: str, lasts_s: int = HOUR_S) -> 
     return dashboard.system.issuer.token(name, **claims)
 
 
-async def page_of(pages: Pages, dashboard: Dashboard, name: str, role: str, path: str) -> Page:
-    """A page of an operator whose session ends soon. It is signed in once, not again with each load of a page."""
+async def page_of(pages: Pages, dashboard: Dashboard, name: str, role: str, path: str, lasts_s: int) -> Page:
+    """A page of an operator whose session ends then. It is signed in once, not again with each load of a page."""
     page = await pages.signed_out("/docs/favicon-32x32.png")
-    brief = {"token": token(dashboard, name, role, LASTS_S - LEEWAY_S), "name": name, "role": role, "expiresAt": None}
+    brief = {"token": token(dashboard, name, role, lasts_s - LEEWAY_S), "name": name, "role": role, "expiresAt": None}
     await page.evaluate("(brief) => sessionStorage.setItem('penstock.session', brief)", json.dumps(brief))
     await page.goto(dashboard.url + path)
     return page
+
+
+@pytest_asyncio.fixture(loop_scope="package", scope="module")
+async def brief_s(dashboard: Dashboard, browser: Browser) -> int:
+    """How long the sessions of these tests last: on this machine enough to open a page and to type."""
+    pages = Pages(dashboard, browser)
+    try:
+        for _ in range(2):  # the first time the browser has to start more of itself
+            begun_s = time.monotonic()
+            page = await page_of(pages, dashboard, "ada", "admin", "/rules/new", HOUR_S)
+            await fill(page, Rule_id="how-long-it-takes")
+            took_s = time.monotonic() - begun_s
+    finally:
+        await pages.close()
+    print(f"a page was opened and typed into after {took_s:.1f} s")
+    return math.ceil(3 + 4 * took_s)
+
+
+@pytest.fixture
+def opened(pages: Pages, dashboard: Dashboard, brief_s: int) -> Opened:
+    """Opens a page of an operator with this name and role, whose session ends soon."""
+    return lambda name, role, path: page_of(pages, dashboard, name, role, path, brief_s)
 
 
 def field(page: Page, name: str) -> Any:  # noqa: ANN401 - a locator
@@ -75,8 +100,10 @@ async def create(dashboard: Dashboard, rule_id: str, **fields: object) -> None:
     assert answer.status == 201, answer.body
 
 
-async def test_a_form_is_as_it_was_after_the_session_has_ended(pages: Pages, dashboard: Dashboard) -> None:
-    page = await page_of(pages, dashboard, "ada", "admin", "/rules/new")
+async def test_a_form_is_as_it_was_after_the_session_has_ended(
+    opened: Opened, pages: Pages, dashboard: Dashboard
+) -> None:
+    page = await opened("ada", "admin", "/rules/new")
     await fill(page, Rule_id="outlives-me", Value="outlives-me", Limit="7")
     await field(page, "Limit").focus()
     dialog = page.get_by_role("dialog", name="Sign in again")
@@ -98,15 +125,15 @@ async def test_a_form_is_as_it_was_after_the_session_has_ended(pages: Pages, das
 
 
 async def test_a_dialog_stays_as_it_was_too_and_a_refused_change_can_be_made_again(
-    pages: Pages, dashboard: Dashboard
+    opened: Opened, brief_s: int, dashboard: Dashboard
 ) -> None:
     await create(dashboard, "in-a-dialog")
-    page = await page_of(pages, dashboard, "ada", "admin", "/rules/id/in-a-dialog")
+    page = await opened("ada", "admin", "/rules/id/in-a-dialog")
     await page.get_by_role("button", name="Pause updates").click()
     await page.get_by_role("button", name="Another limit for a while…").click()
     limit = page.get_by_role("dialog", name="Another limit for in-a-dialog")
     await limit.get_by_label("Requests").fill("3")
-    await page.wait_for_timeout(1000 * LASTS_S)
+    await page.wait_for_timeout(1000 * brief_s)
     await limit.get_by_role("button", name="Apply").click()
     await sign_in_again(page, token(dashboard, "ada", "admin"))
     await expect(limit.get_by_label("Requests")).to_have_value("3")
@@ -116,16 +143,16 @@ async def test_a_dialog_stays_as_it_was_too_and_a_refused_change_can_be_made_aga
     assert (await stored(dashboard, "in-a-dialog"))["limit"] == 3
 
 
-async def test_somebody_else_does_not_get_what_was_typed(pages: Pages, dashboard: Dashboard) -> None:
-    page = await page_of(pages, dashboard, "ada", "admin", "/rules/new")
+async def test_somebody_else_does_not_get_what_was_typed(opened: Opened, dashboard: Dashboard) -> None:
+    page = await opened("ada", "admin", "/rules/new")
     await fill(page, Rule_id="mine-alone")
     await sign_in_again(page, token(dashboard, "eve", "admin"))
     await assert_filled(page, Rule_id="")
     await expect(page.get_by_text("eve (admin)")).to_be_visible()
 
 
-async def test_who_signs_out_instead_leaves_nothing(pages: Pages, dashboard: Dashboard) -> None:
-    page = await page_of(pages, dashboard, "ada", "admin", "/rules/new")
+async def test_who_signs_out_instead_leaves_nothing(opened: Opened) -> None:
+    page = await opened("ada", "admin", "/rules/new")
     await fill(page, Rule_id="left")
     await page.get_by_role("dialog", name="Sign in again").get_by_role("button", name="Sign out").click()
     await expect(page.get_by_role("heading", level=1, name="Sign in to Penstock")).to_be_visible()
@@ -144,12 +171,12 @@ async def go_to_issuer(page: Page) -> dict[str, str]:
 
 
 async def test_a_sign_in_that_leaves_the_page_brings_back_what_was_typed_once(
-    pages: Pages, dashboard: Dashboard
+    opened: Opened, dashboard: Dashboard
 ) -> None:
     await create(dashboard, "kept", match={"claims": {"tenant": 2**60 + 1}}, limit=5)
     dashboard.oidc.access_claims = {"aud": "penstock-admin", "penstock_role": "admin"}
     try:
-        page = await page_of(pages, dashboard, "olga", "admin", "/rules/id/kept/edit")
+        page = await opened("olga", "admin", "/rules/id/kept/edit")
         await fill(page, Limit="8")
         await page.get_by_role("radio", name="As JSON").check()
         await page.get_by_label("The rule as JSON").press("Control+End")
@@ -178,17 +205,17 @@ async def test_a_sign_in_that_leaves_the_page_brings_back_what_was_typed_once(
 
 
 async def test_a_dialog_and_its_fields_come_back_from_the_issuer_for_the_same_person_alone(
-    pages: Pages, dashboard: Dashboard
+    opened: Opened, dashboard: Dashboard
 ) -> None:
     dashboard.oidc.access_claims = {"aud": "penstock-admin", "penstock_role": "operator"}
-    page = await page_of(pages, dashboard, "olga", "operator", "/dead-letters")
+    page = await opened("olga", "operator", "/dead-letters")
     dialog = page.get_by_role("dialog", name=re.compile("all that match"))
     rate = dialog.get_by_label("At most so many a second:")
     await page.get_by_role("button", name="Replay all that match…").click()
     await rate.fill("17")
     await go_to_issuer(page)
     await expect(rate).to_have_value("17")
-    other = await page_of(pages, dashboard, "otto", "operator", "/dead-letters")
+    other = await opened("otto", "operator", "/dead-letters")
     await other.get_by_role("button", name="Replay all that match…").click()
     await other.get_by_role("dialog").get_by_label("At most so many a second:").fill("17")
     await go_to_issuer(other)
@@ -197,8 +224,8 @@ async def test_a_dialog_and_its_fields_come_back_from_the_issuer_for_the_same_pe
     assert await other.evaluate("() => Object.keys(sessionStorage)") == ["penstock.session"]
 
 
-async def test_headers_are_kept_nowhere_while_the_browser_is_at_the_issuer(pages: Pages, dashboard: Dashboard) -> None:
-    page = await page_of(pages, dashboard, "olga", "operator", "/explain")
+async def test_headers_are_kept_nowhere_while_the_browser_is_at_the_issuer(opened: Opened) -> None:
+    page = await opened("olga", "operator", "/explain")
     await page.get_by_label("Caller").fill("alice")
     await page.get_by_label("Headers").fill("X-Api-Key: secret-of-alice")
     kept = await go_to_issuer(page)
@@ -207,10 +234,10 @@ async def test_headers_are_kept_nowhere_while_the_browser_is_at_the_issuer(pages
     await expect(page.get_by_label("Caller")).to_have_value("alice")
 
 
-async def test_what_was_typed_outlives_an_issuer_that_refuses_at_first(pages: Pages, dashboard: Dashboard) -> None:
+async def test_what_was_typed_outlives_an_issuer_that_refuses_at_first(opened: Opened, dashboard: Dashboard) -> None:
     dashboard.oidc.access_claims = {"aud": "penstock-admin", "penstock_role": "admin"}
     try:
-        page = await page_of(pages, dashboard, "olga", "admin", "/rules/new")
+        page = await opened("olga", "admin", "/rules/new")
         await fill(page, Rule_id="at-last")
         dashboard.oidc.token_answer = (400, b'{"error": "invalid_grant"}')
         by_issuer = page.get_by_role("button", name=re.compile("Sign in with 127.0.0.1"))

@@ -119,23 +119,35 @@ async def test_the_rate_of_a_rule_is_changed_for_a_while(pages: Pages, dashboard
 
 
 async def test_a_caller_is_paused_and_resumed(pages: Pages, dashboard: Dashboard) -> None:
-    await put_rule(dashboard, "pausable", "paula", drain={"limit": 4, "window_seconds": 1, "burst": 1})
-    await deferred(dashboard, "paula", 24)
+    async def parked() -> bool:
+        job = await dashboard.system.job(last, "paula")
+        in_flight = (await dashboard.api("GET", f"/v1/flows/{flow}")).json()["in_flight"]
+        return (job["status"], job["eta_seconds"], in_flight) == ("queued", None, 0)
+
+    slow, fast = ({"limit": limit, "window_seconds": 1, "burst": 1} for limit in (4, 200))
+    await put_rule(dashboard, "pausable", "paula", drain=slow, paused=True)
+    flow = await deferred(dashboard, "paula", 99)
+    last = (await dashboard.system.request("POST", "/paula/last", "paula")).json()["id"]
     page = await pages.page_as("operator", "/flows?rule_id=pausable")
+    await expect(row_of(page, "Flows", "paula")).to_be_visible()
+    await dashboard.api("POST", "/v1/rules/pausable/drain/resume")
+    await arrive(dashboard, "paula", 1)
     await page.get_by_role("button", name="Pause user:paula").click()
     row = row_of(page, "Flows", "paula")
     await expect(row).to_contain_text("operator has paused it.")
     await expect(page.get_by_role("link", name="1 caller paused")).to_be_visible()
-    await asyncio.sleep(1.0)  # what was being sent has arrived
+    await eventually(parked, 30, "the worker knows of the pause, and what was being sent has been answered")
     arrived = len(await arrivals_of(dashboard, "paula"))
     await asyncio.sleep(1.5)
-    assert len(await arrivals_of(dashboard, "paula")) == arrived < 24
+    assert len(await arrivals_of(dashboard, "paula")) == arrived < 100
     elsewhere = await pages.page_as("viewer", "/audit")
     await elsewhere.get_by_role("link", name="1 caller paused").click()
     await expect(row_of(elsewhere, "Flows", "paula")).to_be_visible()
 
     await row.get_by_role("button", name="Resume user:paula").click()
-    await arrive(dashboard, "paula", 24)
+    await arrive(dashboard, "paula", arrived + 1)
+    await dashboard.api("PATCH", "/v1/rules/pausable", {"drain": fast})
+    await arrive(dashboard, "paula", 100)
     await expect(page.get_by_role("link", name="1 caller paused")).to_have_count(0)
 
 

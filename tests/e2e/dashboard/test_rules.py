@@ -29,7 +29,7 @@ async def obeyed(dashboard: Dashboard, subject: str, rule_id: str, limit: int | 
     async def does() -> bool:
         return await limit_of(dashboard, subject, rule_id) == limit
 
-    await eventually(does, 5, f"{rule_id} limits {subject} to {limit}")
+    await eventually(does, 30, f"{rule_id} limits {subject} to {limit}")
 
 
 async def statuses(dashboard: Dashboard, subject: str, count: int) -> list[int]:
