@@ -7,6 +7,7 @@ from app.settings import Settings
 from tests.support.draining import RULE
 from tests.support.stores import own_queue
 from tests.support.system import System, running
+from tests.support.waiting import eventually
 
 SECRETS = {
     "Cookie": "session=canary-cookie",
@@ -27,6 +28,7 @@ async def test_credentials_are_written_nowhere(settings: Settings, tmp_path: Pat
             await system.put_rule("r", **rule)
             await system.put_rule("paused", **rule | {"paused": True, "priority": 1, "match": {"path_prefix": "/p"}})
             await system.rule_is_known("r", "u")
+            await eventually(lambda: says_of_p(system, "paused"), 30, "the rule of /p is known")
             token = system.auth("u")["Authorization"]
             for target, becomes in {"/fine": "succeeded", "/bad?status=500": "failed", "/p": "canceled"}.items():
                 assert await outcome(system, target, token) == becomes
@@ -39,6 +41,11 @@ async def test_credentials_are_written_nowhere(settings: Settings, tmp_path: Pat
         for secret in (token.removeprefix("Bearer "), *SECRETS.values()):
             for where, content in written.items():
                 assert secret.encode() not in content, f"{secret} is in the {where}"
+
+
+async def says_of_p(system: System, rule_id: str) -> bool:
+    answers = [answer.body.decode() async for answer in system.of_every_edge("u", "/_penstock/limits?path=/p")]
+    return all(rule_id in answer for answer in answers)
 
 
 async def outcome(system: System, target: str, token: str) -> str:
