@@ -26,7 +26,7 @@ RULE: dict[str, Any] = {
     "on_limit": "defer",
     "drain": {"limit": 50, "window_seconds": 1},
 }
-QUICK: Any = {"PENSTOCK_RETRY_BASE_S": "0.1", "PENSTOCK_RETRY_MAX_S": "0.5", "PENSTOCK_LEASE_S": "2"}
+QUICK: Any = {"PENSTOCK_RETRY_BASE_S": "0.1", "PENSTOCK_RETRY_MAX_S": "0.5", "PENSTOCK_LEASE_S": "4"}
 QUICK |= {"PENSTOCK_RECLAIM_INTERVAL_S": "0.5"}
 
 
