@@ -20,7 +20,7 @@ from tests.support.ports import free_port
 from tests.support.processes import ROOT
 
 SETUP_S = 420.0
-PAGE_S = 120.0
+PAGE_S = 600.0
 START = re.compile(r"```bash\n(scripts/run --rules .*)\n```")
 END_OF_OUTPUT = "\n@@@\n"
 
