@@ -1,7 +1,6 @@
 """Clients that do as they are told, on running processes: they follow a job to its answer and wait as asked."""
 
 import asyncio
-import math
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
@@ -157,7 +156,7 @@ async def ended_late(system: System, who: str, accepted: list[dict[str, Any]], r
     """
     for then in accepted:
         job = await system.job(then["id"], who)
-        ended_at_s = math.inf if job["finished_at"] is None else unix_s(job["finished_at"])
+        ended_at_s = time.time() if job["finished_at"] is None else unix_s(job["finished_at"])
         if ended_at_s > refused_at_s:
             eta_s = then["eta_seconds"]
             return eta_s is not None and ended_at_s > unix_s(job["submitted_at"]) + eta_s + LEAVES_LATE_S
