@@ -11,9 +11,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _parsed(value: Any) -> Any:  # noqa: ANN401 - whatever a client sends
-    if not isinstance(value, str):
+    if isinstance(value, datetime):
         return value
-    if _RFC_3339.fullmatch(value) is None:
+    if not isinstance(value, str) or _RFC_3339.fullmatch(value) is None:
         raise ValueError("must be a time with its offset, such as 2026-03-01T09:00:00Z")
     return datetime.fromisoformat(value.upper())
 

@@ -42,7 +42,7 @@ async def system(module_settings: Settings, tmp_path_factory: pytest.TempPathFac
 async def in_force(system: System, rule_id: str, **headers: str) -> None:
     async def known() -> bool:
         answer = await system.request("GET", "/_penstock/limits", headers={"Connection": "close"} | headers)
-        return f'"{rule_id}"' in answer.body.decode()
+        return answer.names(rule_id)
 
     await eventually(known, 30, f"{rule_id} is in force")
 

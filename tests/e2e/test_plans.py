@@ -47,7 +47,7 @@ async def statuses(system: System, count: int, target: str, headers: dict[str, s
 async def known(system: System, rule_id: str, target: str, headers: dict[str, str]) -> None:
     async def by_every_edge() -> bool:
         asked = [await system.request("GET", f"/_penstock/limits?path={target}", headers=headers) for _ in range(40)]
-        return all(rule_id in answer.body.decode() for answer in asked)
+        return all(answer.names(rule_id) for answer in asked)
 
     await eventually(by_every_edge, 30, f"rule {rule_id} is known")
 

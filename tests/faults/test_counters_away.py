@@ -149,7 +149,7 @@ async def until_counted(system: System, user: str = USERS["closed"], rule_id: st
 
     async def counted() -> bool:
         async for answer in system.of_every_edge(user):
-            if answer.status != 200 or rule_id not in answer.body.decode():
+            if answer.status != 200 or not answer.names(rule_id):
                 return False
         return True
 

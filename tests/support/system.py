@@ -136,7 +136,7 @@ class System:
 
         async def known() -> bool:
             async for answer in self.of_every_edge(subject):
-                if rule_id not in answer.body.decode():
+                if not answer.names(rule_id):
                     return False
             return True
 
@@ -210,6 +210,10 @@ class Answer:
 
     def json(self) -> Any:  # noqa: ANN401
         return json.loads(self.body)
+
+    def names(self, rule_id: str) -> bool:
+        """Whether this is a string in the JSON of the body, and not only a part of one: `main` is in `remaining`."""
+        return json.dumps(rule_id).encode() in self.body
 
 
 def _kafka(settings: Settings) -> dict[str, str]:

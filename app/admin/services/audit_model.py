@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from app.audit.entry import MAX_NAME_CHARACTERS, Face
 from app.audit.log import CURSOR
+from app.web.timestamps import Timestamp
 
 MAX_TARGET_LENGTH = 1024
 MAX_PAGE_SIZE = 500
@@ -19,7 +20,7 @@ def _in_utc(time: datetime) -> datetime:
         raise ValueError("the time is out of range") from error
 
 
-Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Time = Annotated[Timestamp, AfterValidator(_in_utc)]
 
 
 class AuditQuery(BaseModel):

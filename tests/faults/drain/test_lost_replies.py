@@ -8,6 +8,7 @@ from dataclasses import replace
 from hashlib import sha1
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,8 +115,11 @@ async def test_of_a_worker(settings: Settings, tmp_path: Path, script: str) -> N
 async def test_of_retry(settings: Settings, tmp_path: Path) -> None:
     """Each attempt fails, and the answer to saying so is lost: no attempt is made twice, and three are enough."""
     attempts = 3
-    async with proxied(settings.queue_redis_url) as (url, proxy), worker_behind(settings, tmp_path, url) as system:
-        await system.put_rule("r", **FAST | {"queue": {"max_attempts": attempts}})
+    rule = FAST | {"queue": {"max_attempts": attempts}}
+    async with (
+        proxied(settings.queue_redis_url) as (url, proxy),
+        worker_behind(settings, tmp_path, url, rule) as system,
+    ):
         ledger = Ledger(tmp_path / "promises.jsonl")
         proxy.cut = reply_of("retry")
         await send_all(system, ledger, "?status=500")
@@ -147,10 +151,12 @@ async def test_of_unlease(settings: Settings, tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def worker_behind(settings: Settings, tmp_path: Path, url: str) -> AsyncIterator[System]:
+async def worker_behind(
+    settings: Settings, tmp_path: Path, url: str, rule: dict[str, Any] = FAST
+) -> AsyncIterator[System]:
     """A running system whose worker reaches the queue Redis by this URL alone."""
     async with running(settings, tmp_path, workers=0, record_slots=True, **SHORT) as system:
         await system.ready(system.worker(PENSTOCK_QUEUE_REDIS_URL=url, **FEW_JOBS_A_CALL))
-        await system.put_rule("r", **FAST)
+        await system.put_rule("r", **rule)
         await system.rule_is_known("r", "u")
         yield system
