@@ -156,6 +156,8 @@ class Watcher:
             finally:
                 ended.set()
                 await asyncio.wait({reading})
+                if not reading.cancelled():
+                    reading.exception()  # where another part has failed first, nobody else asks for it
 
     async def _publish(self, events: StreamEvents, archive: Archive) -> None:
         """Publish events in batches. A full copy may run at the same time, because revisions tell which is newer."""

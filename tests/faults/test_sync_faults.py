@@ -1,6 +1,7 @@
 """Sync in trouble: a lost stream, a dropped collection, a step-down, a killed mongod, a worker that slept."""
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -120,7 +121,9 @@ async def test_a_primary_that_steps_down(database: MongoDatabase, cache: Redis, 
         await until(rules, caller(), {"r": 6})
 
 
-async def test_mongodb_away_and_back(cache: Redis, settings: Settings, tmp_path: Path) -> None:
+async def test_mongodb_away_and_back(
+    cache: Redis, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     port = free_port()
     store = rules_store(tmp_path / "mongodb", port)
     client = mongo_client(store.url, server_selection_timeout_s=1)
@@ -147,6 +150,8 @@ async def test_mongodb_away_and_back(cache: Redis, settings: Settings, tmp_path:
                     took = time.monotonic() - back_at
                     print(f"in force {took:.1f} s after its return")
                     assert took < 15
+        gc.collect()
+        assert "never retrieved" not in caplog.text, "an error of one part is not lost among those of the others"
     finally:
         client.close()
 
