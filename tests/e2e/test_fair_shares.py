@@ -123,13 +123,19 @@ def shares_of_each_turn(order: Sequence[str], turn: int) -> list[Counter[str]]:
     return [Counter(order[at : at + turn]) for at in range(0, len(order) - turn + 1, turn)]
 
 
-async def test_callers_with_very_different_backlogs_take_turns(waiting: Waiting) -> None:
+async def test_callers_with_very_different_backlogs_take_turns(waiting: Waiting, records: Records) -> None:
     jobs = {"large": 1000, "medium": 100, "small": 10}
     async with waiting() as system:
         for tenant, count in jobs.items():  # the largest backlog was there first
             await defer(system, tenant, count)
-        await system.ready(system.worker())
-        order = await drained_at_least(system, 240)
+        # A turn whose slot a busy machine misses is made up for, but later: here none is missed.
+        await system.ready(system.worker(PENSTOCK_SLOT_GRACE_MS="1000"))
+        await drained_at_least(system, 240)
+        order = [tenant for tenant, _ in await in_order_of_leases(system, records)]
+    # Whoever comes first has what is granted ahead before the others are known: the more, the slower the queue is.
+    begun = max(order.index(tenant) for tenant in jobs) - 2
+    assert begun < TURN / 3, order[:TURN]
+    order = order[begun:]
     first = Counter(order[:TURN])
     assert all(9 <= first[tenant] <= 11 for tenant in jobs), first
     two = [tenant for tenant in order[TURN + 5 : 205] if tenant != "small"]  # two callers are left
