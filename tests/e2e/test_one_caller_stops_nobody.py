@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from redis.asyncio import Redis
 
 from app.jobs.model import StoredRequest, owner_of
 from app.limiter.keys import descriptor
+from app.process.lifecycle import cancel
 from app.queue.flows import Flows
 from app.queue.model import Deferral, Enqueued, FrozenCharge
 from app.redis_wire.scripts import Scripts
@@ -106,9 +106,7 @@ async def watch(queue: Redis) -> AsyncIterator[Watch]:
     await watch.begin()
     looking = asyncio.create_task(watch.go_on())
     yield watch
-    looking.cancel()
-    with suppress(asyncio.CancelledError):
-        await looking
+    await cancel({looking})
     await queue.config_set("slowlog-log-slower-than", 10_000)
 
 
