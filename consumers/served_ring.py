@@ -96,7 +96,7 @@ class ServedRing:
                     self._unleased.add(flow)
 
     def take_unused(self) -> dict[str, Grant]:
-        """The last grants of flows that have sent nothing at their last slots, which have passed; each once."""
+        """The last grants of flows that missed their last slots, or had no job leased for them; each grant once."""
         missed = {flow for flow, pacer in self._pacers.items() if pacer.is_last_slot_unused}
         unused = [flow for flow in (*self._unleased, *missed) if flow in self._last_grants]
         self._unleased.clear()

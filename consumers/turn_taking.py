@@ -93,11 +93,14 @@ class TurnTaking:
         return not served.lost and is_near
 
     async def _give_back(self, served: ServedRing) -> list[str]:
-        """Give back slots at which nothing was sent, so that their flows need not wait an hour for others; those flows.
+        """Give back slots at which nothing was sent, and return the flows that have theirs again.
 
-        It comes before their jobs return: whoever takes such a flow then finds its slot.
+        This is done before their jobs return, so that whoever takes such a flow then finds its slot. The calls share a
+        round trip: a worker that was stopped has missed the slots of all flows.
         """
-        return [flow for flow, grant in served.take_unused().items() if await self._slots.give_back(grant)]
+        unused = served.take_unused()
+        given_back = await asyncio.gather(*(self._slots.give_back(grant) for grant in unused.values()))
+        return [flow for flow, is_given_back in zip(unused, given_back, strict=True) if is_given_back]
 
     async def _look_again(self, served: ServedRing, flows: Sequence[str]) -> None:
         """Make flows due that have left the ring to wait for a counter that has taken a slot back."""

@@ -74,10 +74,10 @@ class Script:
         return head
 
     async def load(self, node: Node, load_before: asyncio.Future[Any] | None) -> None:
-        """Load the script into Redis, unless that has been begun since `last_load` was `load_before`.
+        """Load the script into Redis, or wait for the load that has begun since `last_load` was `load_before`.
 
-        All calls that Redis refused because the script was unknown share one load in this way, also those whose refusal
-        arrives together with its reply.
+        So the calls that Redis has refused because it does not know the script share one load, even those whose refusal
+        arrives together with the reply to that load.
         """
         load = self.last_load
         if load is None or load is load_before:
